@@ -1,0 +1,41 @@
+/**
+ * A counted lease on a disk: what a protocol adapter gets when a peer opens one, and gives back when it leaves.
+ *
+ * **Details** All sessions of one client's slot share one owner of its overlay; each session has its own lease. `attach` may be
+ * called any number of times for the same disk. When the disk is taken away (reset, retired boot, server stop) every lease is told
+ * through `onRevoked`, and its device answers OVERLAY_RETIRED or CLOSED from then on.
+ */
+import type { BlockDevice } from "./device.ts"
+
+export interface Peer {
+  /** Textual IP address, without port; "unix" for a local socket. */
+  readonly address: string
+  readonly loopback: boolean
+}
+
+/** A disk somebody may open, as the block protocols list it. */
+export interface DiskName {
+  /** `client/PC-001/0` or `image/win11@3`. */
+  readonly name: string
+  readonly description: string
+}
+
+export interface Lease {
+  readonly device: BlockDevice
+  /** For the log line and the protocol's description field: `PC-001 slot 0 over win11@1`. */
+  readonly description: string
+  onRevoked(listener: () => void): () => void
+  release(): Promise<void>
+}
+
+/** Where protocol adapters get disks. Implemented by core/runtime/disks.ts; the adapters see nothing else of the control plane. */
+export interface Disks {
+  /** A client's own writable disk. `boot` is the boot id the peer showed, if its protocol carries one.
+   * @throws CLIENT_NOT_FOUND LINK_NOT_FOUND EXPORT_DENIED OVERLAY_LOST OVERLAY_DAMAGED OVERLAY_RETIRED IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED IMAGE_CHANGED */
+  attach(client: string, slot: number, boot: string | undefined, peer: Peer): Promise<Lease>
+  /** A version of an image, read-only; without `version`, the current one.
+   * @throws IMAGE_NOT_FOUND IMAGE_VERSION_NOT_FOUND EXPORT_DENIED IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED IMAGE_CHANGED */
+  attachImage(image: string, version: number | undefined, peer: Peer): Promise<Lease>
+  /** What this peer may open, clients first, each group by name. */
+  list(peer: Peer): ReadonlyArray<DiskName>
+}

@@ -1,0 +1,111 @@
+/**
+ * The events: what happened to images, clients and links, in the past tense and complete in themselves.
+ *
+ * **Details** Byte counts are decimal strings, because RFC 8785 numbers are doubles. References carry id and name: the id is what
+ * binds, the name is what it was called then, so that a reader of one event needs no other. `from` is what was there before.
+ *
+ * **Gotchas** A shape on disk never changes. A new shape gets the next `schemaVersion`, and upcast.ts turns the old into it.
+ */
+import * as Schema from "effect/Schema"
+
+const Natural = Schema.Natural
+const Bytes = Schema.String.check(Schema.isPattern(/^(0|[1-9][0-9]{0,18})$/u))
+const Id = Schema.String.check(Schema.isPattern(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/u))
+const Hex64 = Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/u))
+
+export const OverlayPolicy = Schema.Literals(["discard", "keep"])
+export type OverlayPolicy = typeof OverlayPolicy.Type
+
+export const ImageRef = Schema.Struct({ id: Id, name: Schema.String })
+export const ClientRef = Schema.Struct({ id: Id, name: Schema.String, mac: Schema.String })
+export type ImageRef = typeof ImageRef.Type
+export type ClientRef = typeof ClientRef.Type
+
+const Storage = Schema.Struct({ kind: Schema.String, config: Schema.Record(Schema.String, Schema.Unknown) })
+
+/** A file that a version is read from, as it was when it was recorded (Volume.identity). */
+const FileRecord = Schema.Struct({
+  path: Schema.String,
+  sizeBytes: Bytes,
+  identity: Schema.Record(Schema.String, Schema.String),
+})
+
+/** What a slot pointed to: `pinned` is a version number, or null for "follows the current version". */
+const LinkState = Schema.Struct({
+  image: ImageRef,
+  pinned: Schema.NullOr(Natural),
+  version: Natural,
+  overlay: OverlayPolicy,
+})
+
+export const ImageAdded = Schema.Struct({
+  image: ImageRef,
+  version: Schema.Literal(1),
+  storage: Storage,
+  format: Schema.String,
+  sizeBytes: Bytes,
+  files: Schema.Array(FileRecord),
+  note: Schema.optionalKey(Schema.String),
+})
+
+/** A whole version was read: `verified` against its sidecar (or the sidecar was made), or what did not match. */
+export const ImageChecked = Schema.Struct({
+  image: ImageRef,
+  version: Natural,
+  result: Schema.Literals(["verified", "mismatch"]),
+  checksums: Schema.Struct({
+    algorithm: Schema.Literal("crc32c"),
+    clusterBytes: Natural,
+    clusters: Natural,
+    /** File name under the data folder's `sidecars/`, and the SHA-256 of its bytes. */
+    sidecar: Schema.String,
+    sha256: Hex64,
+  }),
+  /** The first bad clusters, at most 64, and how many there are. */
+  mismatches: Schema.Struct({ count: Natural, clusters: Schema.Array(Natural) }),
+})
+
+export const ClientRegistered = Schema.Struct({
+  client: ClientRef,
+  address: Schema.NullOr(Schema.String),
+})
+
+export const ClientLinked = Schema.Struct({
+  client: ClientRef,
+  slot: Natural,
+  to: LinkState,
+  from: Schema.NullOr(LinkState),
+})
+
+export const ClientUnlinked = Schema.Struct({
+  client: ClientRef,
+  slot: Natural,
+  from: LinkState,
+})
+
+export const OverlayReset = Schema.Struct({
+  client: ClientRef,
+  slot: Natural,
+  link: LinkState,
+})
+
+/** The current shape of every type: `[schemaVersion, data schema]`. */
+export const eventShapes = {
+  ImageAdded: [1, ImageAdded],
+  ImageChecked: [1, ImageChecked],
+  ClientRegistered: [1, ClientRegistered],
+  ClientLinked: [1, ClientLinked],
+  ClientUnlinked: [1, ClientUnlinked],
+  OverlayReset: [1, OverlayReset],
+} as const
+
+export type EventType = keyof typeof eventShapes
+export type EventData<T extends EventType> = (typeof eventShapes)[T][1]["Type"]
+/** A domain event in its current shape, distributed over its types. */
+export type DomainEvent = {
+  [T in EventType]: {
+    readonly type: T
+    readonly schemaVersion: (typeof eventShapes)[T][0]
+    readonly data: EventData<T>
+  }
+}[EventType]

@@ -1,0 +1,456 @@
+/**
+ * The closed list of errors an operator meets: a stable code, what happened, the cause, and the fix.
+ *
+ * The code is API: scripts, tests and the protocol tables (NBD errno, SCSI sense, HTTP status) key on it. The words are
+ * not, but they are the same in the command line, over the API and in the server's log, because they come from here.
+ * Exit codes: 1 refused or failed, 2 usage, 3 store damaged, 4 server not reachable.
+ *
+ * **Gotchas** Programmer mistakes are not in this list: they are thrown as `AssertionError` and stay on in production.
+ */
+
+interface Entry<P> {
+  readonly exit: 1 | 2 | 3 | 4
+  readonly message: (p: P) => string
+  readonly cause: (p: P) => string
+  readonly fix: (p: P) => string
+}
+const entry = <P>(e: Entry<P>): Entry<P> => e
+
+interface Range {
+  readonly offset?: number
+  readonly length?: number
+  readonly what?: string
+}
+const at = (p: Range) =>
+  p.offset === undefined ? "" : ` at byte ${p.offset}${p.length === undefined ? "" : ` (+${p.length})`}`
+
+export const errors = {
+  // --- Images and their files -------------------------------------------------------------------------------------
+  IMAGE_FILE_NOT_FOUND: entry<{ path: string; image?: string }>({
+    exit: 1,
+    message: (p) => `${p.image ? `image ${p.image}: ` : ""}the file ${p.path} is not there`,
+    cause: () => "it was moved, renamed or deleted, or its disk is not mounted",
+    fix: (p) => (p.image ? `put the file back at ${p.path}` : "check the path; give it as this server sees it"),
+  }),
+  IMAGE_ACCESS_DENIED: entry<{ path: string; user: string; image?: string; need?: string }>({
+    exit: 1,
+    message: (p) => `${p.image ? `image ${p.image}: ` : ""}no permission to read ${p.path}`,
+    cause: (p) => `the server runs as ${p.user}, which may not ${p.need ?? "read"} it`,
+    fix: (p) => `give ${p.user} read permission on the file and search (x) permission on every folder above it`,
+  }),
+  IMAGE_NOT_A_DISK: entry<{ path: string; why: string }>({
+    exit: 1,
+    message: (p) => `${p.path} is not a disk image`,
+    cause: (p) => p.why,
+    fix: () => "give a raw disk image: a regular file of whole 512-byte blocks",
+  }),
+  IMAGE_SIZE_ODD: entry<{ path: string; sizeBytes: number }>({
+    exit: 1,
+    message: (p) => `${p.path} is ${p.sizeBytes} bytes long, which is not a multiple of 512`,
+    cause: () => "the file was cut short, or it is not a raw disk image",
+    fix: (p) => `copy it again from its source; if its tail is known good, pad it: truncate -s %512 ${p.path}`,
+  }),
+  IMAGE_TOO_LARGE: entry<{ path: string; sizeBytes: number; maxBytes: number }>({
+    exit: 1,
+    message: (p) => `${p.path} is ${p.sizeBytes} bytes long; at most ${p.maxBytes} are served`,
+    cause: () => "the image is larger than the limit on image size",
+    fix: () => "split the disk, or shrink its file system and partition table first",
+  }),
+  IMAGE_FORMAT_UNSUPPORTED: entry<{ path: string; format: string }>({
+    exit: 1,
+    message: (p) => `${p.path} is a ${p.format} file, which this server cannot read`,
+    cause: (p) => `no format plugin for ${p.format} is installed`,
+    fix: (p) => `convert it first: qemu-img convert -O raw ${p.path} disk.raw`,
+  }),
+  IMAGE_CHANGED: entry<{ image: string; path: string; what: string }>({
+    exit: 1,
+    message: (p) => `image ${p.image}: ${p.path} was changed after it was added (${p.what})`,
+    cause: () => "something wrote to the master file, or replaced it; its clients would see a mixture",
+    fix: () => "put the original file back, or add the changed file as a new image and link the clients to that",
+  }),
+  IMAGE_NOT_FOUND: entry<{ name: string; near?: string }>({
+    exit: 1,
+    message: (p) => `there is no image ${p.name}`,
+    cause: (p) => (p.near ? `no image has this name; the nearest is ${p.near}` : "no image has this name"),
+    fix: () => "see 'imagelink image list', or add it: imagelink image add NAME PATH",
+  }),
+  IMAGE_VERSION_NOT_FOUND: entry<{ name: string; version: number; newest: number }>({
+    exit: 1,
+    message: (p) => `image ${p.name} has no version ${p.version}`,
+    cause: (p) => `its newest version is ${p.newest}`,
+    fix: (p) => `name one from 1 to ${p.newest}, or leave @V out to follow the current one`,
+  }),
+  IMAGE_EXISTS: entry<{ name: string }>({
+    exit: 1,
+    message: (p) => `there is already an image ${p.name}`,
+    cause: () => "names are compared without regard to upper and lower case, and each belongs to one image",
+    fix: () => "choose another name",
+  }),
+  IMAGE_NAME_INVALID: entry<{ name: string }>({
+    exit: 1,
+    message: (p) => `${JSON.stringify(p.name)} cannot be an image's name`,
+    cause: () => "an image's name is 1 to 64 of a-z, 0-9 and '-', and does not read as a MAC address",
+    fix: () => "choose a name like win11-lab",
+  }),
+  CRC_MISMATCH: entry<{ image: string; version: number; offset: number; length: number; path?: string }>({
+    exit: 1,
+    message: (p) =>
+      `image ${p.image}@${p.version}: bytes ${p.offset} to ${p.offset + p.length - 1} do not match their checksum`,
+    cause: (p) => `the storage${p.path ? ` under ${p.path}` : ""} returned other bytes than were recorded`,
+    fix: () => "check the disk that holds it, and restore the file from a backup",
+  }),
+
+  // --- Clients and links ------------------------------------------------------------------------------------------
+  CLIENT_NOT_FOUND: entry<{ client: string; near?: string }>({
+    exit: 1,
+    message: (p) => `there is no client ${p.client}`,
+    cause: (p) =>
+      p.near ? `no client has this name or MAC; the nearest is ${p.near}` : "no client has this name or MAC",
+    fix: () => "see 'imagelink client list', or add it: imagelink client add MAC --name NAME",
+  }),
+  CLIENT_NAME_INVALID: entry<{ name: string }>({
+    exit: 1,
+    message: (p) => `${JSON.stringify(p.name)} cannot be a client's name`,
+    cause: () =>
+      "a client's name is a DNS label: 1 to 63 letters, digits and inner hyphens, and does not read as a MAC address",
+    fix: () => "choose a name like PC-001",
+  }),
+  CLIENT_NAME_TAKEN: entry<{ name: string; holder: string }>({
+    exit: 1,
+    message: (p) => `the name ${p.name} belongs to another client (${p.holder})`,
+    cause: () => "names are compared without regard to upper and lower case, and each belongs to one client",
+    fix: () => "choose another name",
+  }),
+  CLIENT_MAC_INVALID: entry<{ mac: string }>({
+    exit: 1,
+    message: (p) => `${JSON.stringify(p.mac)} is not a MAC address`,
+    cause: () => "a MAC address is six bytes in hex, and not a group (multicast) or all-zero address",
+    fix: () => "write it as 52:54:00:aa:bb:cc, 52-54-00-AA-BB-CC or 525400aabbcc",
+  }),
+  CLIENT_MAC_TAKEN: entry<{ mac: string; holder: string }>({
+    exit: 1,
+    message: (p) => `the MAC ${p.mac} belongs to ${p.holder}`,
+    cause: () => "a MAC address belongs to one client",
+    fix: (p) => `use ${p.holder}, or check the address on the machine's label`,
+  }),
+  CLIENT_ADDRESS_INVALID: entry<{ address: string }>({
+    exit: 1,
+    message: (p) => `${JSON.stringify(p.address)} is not an address a client can have`,
+    cause: () => "an address is IPv4 in dotted decimal, and not loopback, multicast, broadcast or 0.x",
+    fix: () => "write it as 192.168.10.21",
+  }),
+  CLIENT_ADDRESS_TAKEN: entry<{ address: string; holder: string }>({
+    exit: 1,
+    message: (p) => `the address ${p.address} belongs to ${p.holder}`,
+    cause: () => "an address belongs to one client",
+    fix: () => "choose another address",
+  }),
+  IMPORT_REJECTED: entry<{ file: string; bad: number; rows: number }>({
+    exit: 1,
+    message: (p) => `${p.file}: ${p.bad} of ${p.rows} rows cannot be imported; nothing was imported`,
+    cause: () => "each bad line is listed above with its number and reason",
+    fix: () => "mend those lines and import the file again",
+  }),
+  LINK_NOT_FOUND: entry<{ client: string; slot: number }>({
+    exit: 1,
+    message: (p) => `${p.client} has no link in slot ${p.slot}`,
+    cause: () => "the client was never linked there, or was unlinked",
+    fix: (p) => `link it: imagelink client link ${p.client} IMAGE${p.slot ? ` --slot ${p.slot}` : ""}`,
+  }),
+  SLOT_INVALID: entry<{ slot: string }>({
+    exit: 1,
+    message: (p) => `${p.slot} is not a slot`,
+    cause: () => `a client's disks are numbered 0 to 15; slot 0 boots`,
+    fix: () => "give --slot a number from 0 to 15",
+  }),
+
+  // --- Overlays ---------------------------------------------------------------------------------------------------
+  OVERLAY_KEPT: entry<{ client: string; slot: number; image: string; version: number }>({
+    exit: 1,
+    message: (p) => `${p.client} slot ${p.slot} keeps its writes over ${p.image}@${p.version}`,
+    cause: () => "an overlay opens over no other version than the one it was made on, so a new link would strand it",
+    fix: (p) =>
+      `throw the kept writes away first: imagelink client reset ${p.client} --slot ${p.slot}, or link with --discard-kept`,
+  }),
+  OVERLAY_IN_USE: entry<{ client: string; slot: number; sessions: number }>({
+    exit: 1,
+    message: (p) => `${p.client} slot ${p.slot} is in use (${p.sessions} ${p.sessions === 1 ? "session" : "sessions"})`,
+    cause: () => "the client is running from this overlay; taking it away would corrupt its file system",
+    fix: () => "shut the client down first",
+  }),
+  OVERLAY_LOST: entry<{ client: string; slot: number; why: string }>({
+    exit: 1,
+    message: (p) => `the overlay of ${p.client} slot ${p.slot} is lost`,
+    cause: (p) => p.why,
+    fix: (p) => `give the client a fresh one: imagelink client reset ${p.client} --slot ${p.slot}`,
+  }),
+  OVERLAY_DAMAGED: entry<{ path: string; why: string }>({
+    exit: 1,
+    message: (p) => `the overlay ${p.path} is damaged`,
+    cause: (p) => p.why,
+    fix: () =>
+      "give the client a fresh one with 'imagelink client reset', or restore the overlay's folder from a backup",
+  }),
+  OVERLAY_BASE_MISMATCH: entry<{ path: string; wants: string; got: string }>({
+    exit: 1,
+    message: (p) => `the overlay ${p.path} belongs over ${p.wants}, not over ${p.got}`,
+    cause: () => "overlay files were moved or copied by hand",
+    fix: () =>
+      "put the overlay's folder back where it was, or give the client a fresh one with 'imagelink client reset'",
+  }),
+  OVERLAY_RETIRED: entry<{ client: string; slot: number }>({
+    exit: 1,
+    message: (p) => `the overlay that ${p.client} slot ${p.slot} was using has been retired`,
+    cause: () => "the client was reset or linked elsewhere",
+    fix: () => "start the client again",
+  }),
+
+  // --- Block requests ---------------------------------------------------------------------------------------------
+  IO_ERROR: entry<Range & { why?: string }>({
+    exit: 1,
+    message: (p) => `input/output error${at(p)}${p.what ? ` on ${p.what}` : ""}`,
+    cause: (p) => p.why ?? "the storage below failed",
+    fix: () => "look at the server's system log for the disk or network underneath",
+  }),
+  MEDIUM_ERROR: entry<Range>({
+    exit: 1,
+    message: (p) => `unreadable${at(p)}${p.what ? ` on ${p.what}` : ""}`,
+    cause: () => "the bytes below do not match their recorded checksum, or could not be read",
+    fix: () => "restore the image file from a backup",
+  }),
+  OUT_OF_RANGE: entry<Range & { sizeBytes?: number }>({
+    exit: 1,
+    message: (p) => `request${at(p)} is outside the disk${p.sizeBytes === undefined ? "" : ` of ${p.sizeBytes} bytes`}`,
+    cause: () => "the client asked for bytes past the end, or for a length that is not allowed",
+    fix: () => "check the client's partition table against the image's size",
+  }),
+  READ_ONLY: entry<Range>({
+    exit: 1,
+    message: (p) => `write${at(p)} to a read-only disk${p.what ? ` (${p.what})` : ""}`,
+    cause: () => "a version of an image never changes; only a client's own disk is writable",
+    fix: () => "open client/NAME/SLOT to write",
+  }),
+  NO_SPACE: entry<Range>({
+    exit: 1,
+    message: (p) => `no space for the write${at(p)}${p.what ? ` on ${p.what}` : ""}`,
+    cause: () => "the server's disk, or the overlay's quota, is full",
+    fix: () => "free space on the server's data folder, or reset clients that no longer need their overlay",
+  }),
+  NOT_SUPPORTED: entry<Range>({
+    exit: 1,
+    message: (p) => `not supported${at(p)}${p.what ? `: ${p.what}` : ""}`,
+    cause: () => "the storage below cannot do this, or not fast",
+    fix: () => "nothing: a client falls back by itself",
+  }),
+  CANCELLED: entry<{ what: string }>({
+    exit: 1,
+    message: (p) => `${p.what} was cancelled`,
+    cause: () => "someone asked it to stop, or the connection closed",
+    fix: () => "start it again when ready",
+  }),
+  CLOSED: entry<{ what: string }>({
+    exit: 1,
+    message: (p) => `${p.what} is closed`,
+    cause: () => "the server is stopping, or the disk was detached",
+    fix: () => "connect again",
+  }),
+  EXPORT_NOT_FOUND: entry<{ name: string }>({
+    exit: 1,
+    message: (p) => `there is no export ${JSON.stringify(p.name)}`,
+    cause: () => "exports are named client/NAME/SLOT and image/NAME or image/NAME@VERSION",
+    fix: () => "list what is served: nbdinfo --list nbd://SERVER",
+  }),
+  EXPORT_DENIED: entry<{ name: string; peer: string }>({
+    exit: 1,
+    message: (p) => `${p.peer} may not open the export ${JSON.stringify(p.name)}`,
+    cause: () => "a client opens its own disks, from the address in the link table; loopback opens everything",
+    fix: () => "connect from the client's own address, or correct that address in the link table",
+  }),
+
+  // --- Plugins and configuration ----------------------------------------------------------------------------------
+  PLUGIN_NOT_FOUND: entry<{ kind: string; known: string }>({
+    exit: 1,
+    message: (p) => `there is no storage plugin ${JSON.stringify(p.kind)}`,
+    cause: (p) => `installed: ${p.known}`,
+    fix: () => "name its module under [[plugin]] in imagelink.toml",
+  }),
+  PLUGIN_INVALID: entry<{ module: string; why: string }>({
+    exit: 1,
+    message: (p) => `${p.module} is not a plugin Imagelink can load`,
+    cause: (p) => p.why,
+    fix: () => "its default export must be a storage or format plugin of apiVersion 1; see plugins/README.md",
+  }),
+  PLUGIN_CONFIG_INVALID: entry<{ kind: string; why: string }>({
+    exit: 1,
+    message: (p) => `the storage plugin ${p.kind} refuses its configuration`,
+    cause: (p) => p.why,
+    fix: () => "correct the named keys",
+  }),
+  PLUGIN_BROKE_CONTRACT: entry<{ kind: string; why: string }>({
+    exit: 1,
+    message: (p) => `the plugin ${p.kind} broke its contract`,
+    cause: (p) => p.why,
+    fix: () => "report this to the plugin's author; run its conformance suite",
+  }),
+  CONFIG_INVALID: entry<{ file: string; why: string }>({
+    exit: 2,
+    message: (p) => `${p.file} cannot be used`,
+    cause: (p) => p.why,
+    fix: () => "correct the named key; 'imagelink serve --help' lists every key as a flag",
+  }),
+  USAGE: entry<{ why: string; see: string }>({
+    exit: 2,
+    message: (p) => p.why,
+    cause: () => "the command line was not understood",
+    fix: (p) => `see ${p.see}`,
+  }),
+
+  // --- Server and store -------------------------------------------------------------------------------------------
+  PORT_IN_USE: entry<{ protocol: string; address: string; port: number }>({
+    exit: 1,
+    message: (p) => `cannot listen for ${p.protocol} on ${p.address}:${p.port}`,
+    cause: () => "another program has this port",
+    fix: (p) => `find it with 'ss -ltnp sport = :${p.port}' and stop it, or choose another: --${p.protocol}-port N`,
+  }),
+  LISTEN_FAILED: entry<{ protocol: string; address: string; port: number; why: string }>({
+    exit: 1,
+    message: (p) => `cannot listen for ${p.protocol} on ${p.address}:${p.port}`,
+    cause: (p) => p.why,
+    fix: () =>
+      "give an address of this machine, and a port that this user may open (1024 and above without privileges)",
+  }),
+  DATA_NOT_FOUND: entry<{ path: string }>({
+    exit: 1,
+    message: (p) => `there is no Imagelink data in ${p.path}`,
+    cause: () => "nothing was ever added here, or this is not the folder you mean",
+    fix: () => "name the folder with --data DIR or IMAGELINK_DATA, or begin with 'imagelink image add NAME PATH'",
+  }),
+  DATA_ACCESS_DENIED: entry<{ path: string; user: string }>({
+    exit: 1,
+    message: (p) => `no permission to use the data folder ${p.path}`,
+    cause: (p) => `this command runs as ${p.user}, which may not write there`,
+    fix: (p) => `run as the folder's owner, or: chown -R ${p.user} ${p.path}`,
+  }),
+  DATA_IN_USE: entry<{ path: string; holder: string }>({
+    exit: 1,
+    message: (p) => `the data folder ${p.path} is in use`,
+    cause: (p) => `${p.holder} has it open and does not answer on its control socket`,
+    fix: () => "wait for it to finish, or stop that process; one process at a time owns a data folder",
+  }),
+  SERVER_NOT_REACHABLE: entry<{ path: string; why: string }>({
+    exit: 4,
+    message: (p) => `the server at ${p.path} does not answer`,
+    cause: (p) => p.why,
+    fix: () => "look at the server's own output; start it again with 'imagelink serve'",
+  }),
+  STORE_DAMAGED: entry<{ file: string; why: string; offset?: number }>({
+    exit: 3,
+    message: (p) => `the event store is damaged: ${p.file}${p.offset === undefined ? "" : ` at byte ${p.offset}`}`,
+    cause: (p) => p.why,
+    fix: () =>
+      "nothing was changed: copy the data folder aside as it is now, then restore its store/ folder from the newest backup",
+  }),
+  STORE_NEWER: entry<{ path: string; why: string }>({
+    exit: 3,
+    message: (p) => `${p.path} was written by a newer Imagelink`,
+    cause: (p) => p.why,
+    fix: () => "use that version of Imagelink, or newer",
+  }),
+  STORE_READ_ONLY: entry<{ why: string }>({
+    exit: 3,
+    message: () => "the event store takes no more changes until it is opened again",
+    cause: (p) => p.why,
+    fix: () => "free space or mend the disk that holds the data folder, then start the server again",
+  }),
+  LOG_CONFLICT: entry<{ expected: number; actual: number }>({
+    exit: 1,
+    message: (p) => `the log moved on: expected position ${p.expected}, found ${p.actual}`,
+    cause: () => "someone else changed something between your look and your command",
+    fix: () => "look again and repeat the command",
+  }),
+  COMMAND_REUSED: entry<{ id: string }>({
+    exit: 1,
+    message: (p) => `the command id ${p.id} was already used for another command`,
+    cause: () => "a retried command must be the same command; a new one needs a new id",
+    fix: () => "leave --command-id out, or give a fresh UUID",
+  }),
+  EVENT_TOO_LARGE: entry<{ type: string; bytes: number; max: number }>({
+    exit: 1,
+    message: (p) => `the event ${p.type} would take ${p.bytes} bytes; at most ${p.max} fit`,
+    cause: () => "a name, note or list in the command is too long",
+    fix: () => "shorten it",
+  }),
+  EVENT_UNKNOWN: entry<{ type: string; position: number }>({
+    exit: 3,
+    message: (p) => `event ${p.position} is of a type this version does not know: ${p.type}`,
+    cause: () => "the log was written by a newer Imagelink",
+    fix: () => "use that version of Imagelink, or newer",
+  }),
+  SITE_NAME_INVALID: entry<{ name: string }>({
+    exit: 1,
+    message: (p) => `${JSON.stringify(p.name)} cannot be a site's name`,
+    cause: () => "a site's name is 1 to 64 printable characters with no space and no '+', fixed when the store is made",
+    fix: () => "choose a name like lab.example.org",
+  }),
+  VERIFY_FAILED: entry<{ what: string; why: string }>({
+    exit: 1,
+    message: (p) => `${p.what} failed`,
+    cause: (p) => p.why,
+    fix: () => "keep the data folder as it is and report this with the output above",
+  }),
+} as const
+
+export type ErrorCode = keyof typeof errors
+type Params<C extends ErrorCode> = Parameters<(typeof errors)[C]["message"]>[0]
+
+export interface ErrorJson {
+  readonly code: ErrorCode
+  readonly message: string
+  readonly cause: string
+  readonly fix: string
+  readonly details?: ReadonlyArray<string>
+}
+
+/** An error of the closed list. `reason` and `fix` are sentences for the operator; `cause` is the underlying error, if any. */
+export class ImagelinkError extends Error {
+  override readonly name = "ImagelinkError"
+  readonly code: ErrorCode
+  readonly reason: string
+  readonly fix: string
+  readonly exit: 1 | 2 | 3 | 4
+  /** One line per bad thing, where several are reported at once (an import's bad rows). */
+  readonly details: ReadonlyArray<string>
+  /** For block requests: the first byte concerned, if it is narrower than the request. */
+  readonly offset: number | undefined
+
+  constructor(json: ErrorJson, options: { underlying?: unknown; offset?: number | undefined } = {}) {
+    super(json.message, options.underlying === undefined ? {} : { cause: options.underlying })
+    this.code = json.code
+    this.reason = json.cause
+    this.fix = json.fix
+    this.exit = errors[json.code].exit
+    this.details = json.details ?? []
+    this.offset = options.offset
+  }
+
+  toJSON(): ErrorJson {
+    const json = { code: this.code, message: this.message, cause: this.reason, fix: this.fix }
+    return this.details.length === 0 ? json : { ...json, details: this.details }
+  }
+}
+
+/** Makes the error of a code. `details` and `underlying` are optional companions. */
+export const fail = <C extends ErrorCode>(
+  code: C,
+  params: Params<C>,
+  more: { underlying?: unknown; details?: ReadonlyArray<string> } = {},
+): ImagelinkError => {
+  const e = errors[code] as unknown as Entry<Params<C>>
+  const json = { code, message: e.message(params), cause: e.cause(params), fix: e.fix(params) }
+  return new ImagelinkError(more.details ? { ...json, details: more.details } : json, {
+    underlying: more.underlying,
+    offset: (params as Range).offset,
+  })
+}
+
+export const isImagelinkError = (e: unknown): e is ImagelinkError => e instanceof ImagelinkError
