@@ -392,6 +392,12 @@ export const errors = {
     cause: () => "a site's name is 1 to 64 printable characters with no space and no '+', fixed when the store is made",
     fix: () => "choose a name like lab.example.org",
   }),
+  INTERNAL_ERROR: entry<{ what: string; why: string }>({
+    exit: 1,
+    message: (p) => `${p.what} met an error that nobody foresaw`,
+    cause: (p) => p.why,
+    fix: () => "report this with the text above; nothing was acknowledged that was not done",
+  }),
   VERIFY_FAILED: entry<{ what: string; why: string }>({
     exit: 1,
     message: (p) => `${p.what} failed`,

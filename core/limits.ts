@@ -59,6 +59,10 @@ export const limits = {
   /** A path in sockaddr_un.sun_path, with its closing NUL (unix(7)). */
   unixSocketPathBytesMax: 107,
 
+  // Jobs
+  jobsKeptMax: 100,
+  progressReportsPerSecondMax: 10,
+
   // Plugins
   formatProbeBytes: 4 * KiB,
   formatSiblingsMax: 64,

@@ -1,0 +1,77 @@
+/** The site behind a running server's control socket. */
+import { request } from "node:http"
+import { ImagelinkError, fail } from "../../core/errors.ts"
+import type { CallOptions, Input, Item, OperationName, Result, Site } from "../../core/runtime/operations.ts"
+import { CALL_PATH, type CallReply, type CallRequest } from "./messages.ts"
+
+/** Nobody listens there: no such socket, or one left behind by a server that was killed. */
+const absent = new Set(["ENOENT", "ECONNREFUSED", "ENOTSOCK"])
+
+/** The running server's site, or undefined when there is none. @throws SERVER_NOT_REACHABLE when one is there and does not answer */
+export const connectSite = async (socketPath: string): Promise<Site | undefined> => {
+  try {
+    await exchange(socketPath, "GET", "/v1/ping", undefined, () => {})
+  } catch (e) {
+    const code = (e as NodeJS.ErrnoException).code ?? ""
+    if (absent.has(code)) return undefined
+    throw fail("SERVER_NOT_REACHABLE", { path: socketPath, why: (e as Error).message }, { underlying: e })
+  }
+  return {
+    via: "server",
+    call: (name, input, options) => call(socketPath, name, input, options),
+    close: async () => {},
+  }
+}
+
+const call = async <N extends OperationName>(
+  socketPath: string,
+  operation: N,
+  input: Input<N>,
+  { signal, onProgress, onItem, ...rest }: CallOptions<N>,
+): Promise<Result<N>> => {
+  let reply: { result: unknown } | { error: ConstructorParameters<typeof ImagelinkError>[0] } | undefined
+  const body: CallRequest = { operation, input, ...rest }
+  const onLine = (line: string) => {
+    const message = JSON.parse(line) as CallReply
+    if ("progress" in message) onProgress?.(message.progress)
+    else if ("item" in message) onItem?.(message.item as Item<N>)
+    else reply = message
+  }
+  try {
+    await exchange(socketPath, "POST", CALL_PATH, body, onLine, signal)
+  } catch (e) {
+    if (signal?.aborted) throw fail("CANCELLED", { what: operation })
+    throw fail("SERVER_NOT_REACHABLE", { path: socketPath, why: (e as Error).message }, { underlying: e })
+  }
+  if (reply === undefined) throw fail("SERVER_NOT_REACHABLE", { path: socketPath, why: "it ended the answer early" })
+  if ("error" in reply) throw new ImagelinkError(reply.error)
+  return reply.result as Result<N>
+}
+
+const exchange = (
+  socketPath: string,
+  method: string,
+  path: string,
+  body: CallRequest | undefined,
+  onLine: (line: string) => void,
+  signal?: AbortSignal,
+): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const req = request({ socketPath, method, path, ...(signal ? { signal } : {}) }, (res) => {
+      let rest = ""
+      res.setEncoding("utf8")
+      res.on("data", (chunk: string) => {
+        const lines = (rest + chunk).split("\n")
+        rest = lines.pop() ?? ""
+        try {
+          for (const line of lines) if (line !== "") onLine(line)
+        } catch (e) {
+          res.destroy(e as Error)
+        }
+      })
+      res.on("end", () => (res.statusCode === 200 ? resolve() : reject(new Error(`HTTP ${res.statusCode}`))))
+      res.on("error", reject)
+    })
+    req.on("error", reject)
+    req.end(body === undefined ? undefined : JSON.stringify(body))
+  })

@@ -1,0 +1,16 @@
+/** How a command ends: errors on stderr, in words or as JSON, and the exit code of the error's class. */
+import { ImagelinkError, fail, isImagelinkError } from "../../core/errors.ts"
+
+export const asImagelinkError = (e: unknown): ImagelinkError =>
+  isImagelinkError(e) ? e : fail("INTERNAL_ERROR", { what: "imagelink", why: String((e as Error)?.stack ?? e) }, { underlying: e })
+
+export const renderError = (e: ImagelinkError): string =>
+  [...e.details, `error: ${e.message} [${e.code}]`, `  cause: ${e.reason}`, `  fix: ${e.fix}`].join("\n")
+
+/** Prints the error and sets the exit code; the process ends when nothing is left to do. */
+export const exitWith = (e: unknown, argv: ReadonlyArray<string>): void => {
+  const error = asImagelinkError(e)
+  const text = argv.includes("--json") ? JSON.stringify({ error: error.toJSON() }) : renderError(error)
+  process.stderr.write(`${text}\n`)
+  process.exitCode = error.exit
+}

@@ -1,0 +1,46 @@
+/** Finds the site a command talks to: the server that runs on the data folder, else the store itself. */
+import { existsSync } from "node:fs"
+import { userInfo } from "node:os"
+import { resolve } from "node:path"
+import type { Actor } from "../../core/log/event-log.ts"
+import type { CallOptions, Site } from "../../core/runtime/operations.ts"
+import { connectSite } from "../api/client.ts"
+import { socketPath } from "../api/socket-path.ts"
+import type { CommonOptions } from "./main.ts"
+
+export const dataDir = (options: CommonOptions): string => resolve(options.data ?? process.env.IMAGELINK_DATA ?? "imagelink-data")
+
+const userName = (): string => {
+  try {
+    return userInfo().username
+  } catch {
+    return `uid ${process.getuid?.() ?? "?"}`
+  }
+}
+
+export const actor = (): Actor => ({ kind: "cli", name: userName() })
+
+/** Runs `use` with the site. `create`: make the data folder if there is none (the first command that adds something). */
+export const withSite = async <A>(options: CommonOptions, create: boolean, use: (site: Site) => Promise<A>): Promise<A> => {
+  const dir = dataDir(options)
+  const running = existsSync(dir) ? await connectSite(socketPath(dir)) : undefined
+  const site = running ?? (await (await import("../compose.ts")).openSite({ dataDir: dir, create }))
+  try {
+    return await use(site)
+  } finally {
+    await site.close()
+  }
+}
+
+export const callOptions = (options: CommonOptions): CallOptions<never> => ({
+  actor: actor(),
+  ...(options.dryRun ? { dryRun: true } : {}),
+  ...(options.commandId ? { commandId: options.commandId } : {}),
+})
+
+/** Ctrl-C cancels the operation once; a second one ends the process. */
+export const interruptible = (): AbortSignal => {
+  const abort = new AbortController()
+  process.once("SIGINT", () => abort.abort())
+  return abort.signal
+}

@@ -1,0 +1,61 @@
+/** `imagelink image …` */
+import { resolve } from "node:path"
+import { fail } from "../../../core/errors.ts"
+import type { CommonOptions } from "../main.ts"
+import { type Column, bytes, count, print, printJson, table } from "../output.ts"
+import { progressView } from "../progress.ts"
+import { callOptions, interruptible, withSite } from "../site.ts"
+import { printChanged } from "./changed.ts"
+import type { ImageRow } from "../../../core/runtime/operations.ts"
+
+export const add = async (options: CommonOptions & { note?: string; check: boolean }, name: string, path: string): Promise<void> => {
+  const view = await progressView(`checking ${name}`, options.json === true)
+  await withSite(options, true, async (site) => {
+    const input = { name, path: resolve(path), check: options.check, ...(options.note === undefined ? {} : { note: options.note }) }
+    const result = await site
+      .call("image.add", input, { ...callOptions(options), signal: interruptible(), onProgress: view.report })
+      .finally(view.end)
+    printChanged(options, result, () => {
+      for (const note of result.notes) print(`note: ${note}`)
+      if (result.check) print(`${result.check.image}@${result.check.version} ${result.check.result}: ${count(result.check.clusters, "cluster")} of 64 KiB`)
+      if (!result.dryRun && !result.repeated) print(`next: imagelink client import FILE.csv --image ${name}`)
+    })
+  })
+}
+
+const columns: ReadonlyArray<Column<ImageRow>> = [
+  { title: "IMAGE", value: (r) => r.name },
+  { title: "CURRENT", align: "right", value: (r) => `@${r.current}` },
+  { title: "SIZE", align: "right", value: (r) => bytes(Number(r.sizeBytes)) },
+  { title: "FORMAT", value: (r) => r.format },
+  { title: "CHECKED", value: (r) => r.checked },
+  { title: "CLIENTS", align: "right", value: (r) => String(r.clients) },
+  { title: "FILE", value: (r) => r.path },
+]
+
+export const list = (options: CommonOptions): Promise<void> =>
+  withSite(options, false, async (site) => {
+    const rows = await site.call("image.list", {}, callOptions(options))
+    if (options.json) printJson(rows)
+    else print(rows.length === 0 ? "no images; add one: imagelink image add NAME PATH" : table(columns, rows))
+  })
+
+export const check = async (options: CommonOptions, reference: string): Promise<void> => {
+  const [, name = "", version] = /^([^@]*)(?:@(\d+))?$/.exec(reference) ?? []
+  if (name === "") throw fail("IMAGE_NAME_INVALID", { name: reference })
+  const view = await progressView(`checking ${reference}`, options.json === true)
+  await withSite(options, false, async (site) => {
+    const input = { name, ...(version === undefined ? {} : { version: Number(version) }) }
+    const result = await site
+      .call("image.check", input, { ...callOptions(options), signal: interruptible(), onProgress: view.report })
+      .finally(view.end)
+    if (options.json) printJson(result)
+    else
+      print(
+        result.result === "verified"
+          ? `${result.image}@${result.version} verified: ${count(result.clusters, "cluster")} of 64 KiB match`
+          : `${result.image}@${result.version} DAMAGED: ${result.mismatches} of ${count(result.clusters, "cluster")} do not match their checksum`,
+      )
+    if (result.result === "mismatch") process.exitCode = 1
+  })
+}

@@ -1,0 +1,86 @@
+/** `imagelink serve`: opens the store, listens, and serves until it is told to stop. */
+import { existsSync, readFileSync } from "node:fs"
+import { dirname, isAbsolute, join, resolve } from "node:path"
+import { fail } from "../../../core/errors.ts"
+import { type ConfigFile, decodeConfig } from "../../../core/runtime/config.ts"
+import { startServer } from "../../compose.ts"
+import type { CommonOptions } from "../main.ts"
+import { print, printJson } from "../output.ts"
+import { dataDir } from "../site.ts"
+
+interface ServeOptions extends CommonOptions {
+  readonly config?: string
+  readonly address?: string
+  readonly nbdPort?: string
+  readonly cache?: string
+  readonly logLevel?: string
+}
+
+const portOf = (text: string): number | string => (/^\d+$/.test(text) ? Number(text) : text)
+
+/** Flags, under the names that the file uses. */
+const fromFlags = (o: ServeOptions): ConfigFile =>
+  decodeConfig("the command line", {
+    ...(o.address === undefined ? {} : { address: o.address }),
+    ...(o.nbdPort === undefined ? {} : { "nbd-port": portOf(o.nbdPort) }),
+    ...(o.cache === undefined ? {} : { cache: o.cache }),
+    ...(o.logLevel === undefined ? {} : { "log-level": o.logLevel }),
+  })
+
+const fromEnvironment = (env: NodeJS.ProcessEnv): ConfigFile =>
+  decodeConfig("the environment (IMAGELINK_*)", {
+    ...(env.IMAGELINK_ADDRESS === undefined ? {} : { address: env.IMAGELINK_ADDRESS }),
+    ...(env.IMAGELINK_NBD_PORT === undefined ? {} : { "nbd-port": portOf(env.IMAGELINK_NBD_PORT) }),
+    ...(env.IMAGELINK_CACHE === undefined ? {} : { cache: env.IMAGELINK_CACHE }),
+    ...(env.IMAGELINK_LOG_LEVEL === undefined ? {} : { "log-level": env.IMAGELINK_LOG_LEVEL }),
+  })
+
+const fromFile = async (file: string): Promise<ConfigFile> => {
+  const { parse } = await import("smol-toml")
+  let input: unknown
+  try {
+    input = parse(readFileSync(file, "utf8"))
+  } catch (e) {
+    throw fail("CONFIG_INVALID", { file, why: (e as Error).message.replaceAll(/\s*\n\s*/g, " ") }, { underlying: e })
+  }
+  const config = decodeConfig(file, input)
+  return config.plugin === undefined ? config : { ...config, plugin: config.plugin.map((p) => ({ module: relativeTo(file, p.module) })) }
+}
+
+/** A path is relative to the file that names it; anything else is a package's name. */
+const relativeTo = (file: string, module: string): string =>
+  module.startsWith(".") || isAbsolute(module) ? resolve(dirname(file), module) : module
+
+export const serve = async (options: ServeOptions): Promise<void> => {
+  const dir = dataDir(options)
+  const file = options.config ?? join(dir, "imagelink.toml")
+  const named = options.config !== undefined
+  const settings = [
+    ...(named || existsSync(file) ? [{ from: file, settings: await fromFile(file) }] : []),
+    { from: "the environment", settings: fromEnvironment(process.env) },
+    { from: "the command line", settings: fromFlags(options) },
+  ]
+  const level = settings.findLast((s) => s.settings["log-level"])?.settings["log-level"] ?? "info"
+  const onEvent = (event: { readonly level: string; readonly text: string }) => {
+    const shown = event.level === "error" || (event.level === "info" && level !== "error") || level === "debug"
+    if (shown) process.stderr.write(`${new Date().toISOString()} ${event.text}\n`)
+  }
+  const server = await startServer({ dataDir: dir, create: true, settings: Object.assign({}, ...settings.map((s) => s.settings)), plugins: [], onEvent })
+  if (options.json) printJson({ ready: true, listeners: server.listeners })
+  else for (const [protocol, at] of Object.entries(server.listeners)) print(`${protocol.padEnd(8)} ${at}`)
+  await stopSignal()
+  await server.close()
+}
+
+/** The first SIGINT or SIGTERM asks; a second one ends the process at once. */
+const stopSignal = (): Promise<void> =>
+  new Promise((resolve) => {
+    let asked = false
+    const stop = () => {
+      if (asked) process.exit(1)
+      asked = true
+      resolve()
+    }
+    process.on("SIGINT", stop)
+    process.on("SIGTERM", stop)
+  })

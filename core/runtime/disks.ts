@@ -1,0 +1,154 @@
+/**
+ * Where the two planes meet: a link of the catalogue goes in, an opened stack comes out.
+ *
+ *     client/PC-001/0 ─► link ─► generation ─► guard ─► overlay ─► version ─► cache ─► format ─► guard ─► plugin
+ *     image/win11@3   ─►                       guard ─►            version ─► …
+ *
+ * **Generations.** overlay-folders.ts keeps a slot's overlays by epoch, the position of the event that last renewed them; so the log
+ * alone says which is current. A generation stays on the version its header names, whatever the image's current version.
+ *
+ * **Gotchas** `hold` keeps new sessions of a slot waiting while a command about it is decided and appended, so that a reset and a login
+ * cannot cross.
+ */
+import { guardDevice } from "../block/guard.ts"
+import type { Disks, Lease } from "../block/lease.ts"
+import type { Catalogue, ClientEntry, LinkEntry } from "../domain/catalogue.ts"
+import { linkVersion } from "../domain/lookup.ts"
+import { fail } from "../errors.ts"
+import { admitClient, admitImage, listDisks } from "./admission.ts"
+import { type ImageStacks, versionRef } from "./image-stacks.ts"
+import type { OverlayFolders } from "./overlay-folders.ts"
+import { type OverlayOwner, makeOwner } from "./overlay-owner.ts"
+
+export interface SlotRef {
+  readonly clientId: string
+  readonly slot: number
+}
+
+export interface DiskService extends Disks {
+  /** How many sessions use this slot now, whatever their generation. */
+  sessions(slot: SlotRef): number
+  /** Keeps new sessions of these slots waiting until the answer is called; settles when those already on their way have arrived. */
+  hold(slots: ReadonlyArray<SlotRef>): Promise<() => void>
+  /** Removes generations that the log has retired and nobody uses. For a start, and after links changed. */
+  sweep(): Promise<void>
+  /** Ends every session and closes every file. */
+  close(): Promise<void>
+}
+
+const keyOf = (s: SlotRef) => `${s.clientId}/${s.slot}`
+
+export const makeDisks = (catalogue: () => Catalogue, stacks: ImageStacks, folders: OverlayFolders): DiskService => {
+  /** Slot, then epoch: a slot has one current generation, and for a while an older one that sessions still hold. */
+  const owners = new Map<string, Map<number, OverlayOwner>>()
+  const opening = new Map<string, Promise<OverlayOwner>>()
+  const held = new Map<string, Promise<void>>()
+  const arriving = new Map<string, Set<Promise<Lease>>>()
+  let closed = false
+
+  const sweepSlot = (slot: SlotRef): Promise<void> => {
+    const current = catalogue().clients.get(slot.clientId)?.links.get(slot.slot)?.epoch
+    const live = new Set(owners.get(keyOf(slot))?.keys())
+    return folders.sweep(slot.clientId, slot.slot, current ?? catalogue().position + 1, live)
+  }
+
+  const openOwner = async (client: ClientEntry, slot: number, link: LinkEntry): Promise<OverlayOwner> => {
+    const ref = { clientId: client.id, clientName: client.name, slot, epoch: link.epoch }
+    const header = await folders.header(ref)
+    const now = catalogue()
+    const imageId = header?.imageId ?? link.imageId
+    const version = header?.version ?? linkVersion(now.images.get(link.imageId)!, link)
+    const on = versionRef(now, imageId, version)
+    const overlay = await folders.open(ref, await stacks.open(on), { imageId, version, policy: link.overlay })
+    const key = keyOf(ref)
+    const forget = () => {
+      owners.get(key)?.delete(link.epoch)
+      if (owners.get(key)?.size === 0) owners.delete(key)
+    }
+    const owner = makeOwner(overlay, `${client.name} slot ${slot} over ${on.imageName}@${version}`, forget)
+    owners.set(key, (owners.get(key) ?? new Map<number, OverlayOwner>()).set(link.epoch, owner))
+    return owner
+  }
+
+  /** One opening at a time for a slot; an owner that is going away is waited for. */
+  const ownerOf = async (client: ClientEntry, slot: number, link: LinkEntry): Promise<OverlayOwner> => {
+    const key = `${client.id}/${slot}/${link.epoch}`
+    const present = owners.get(keyOf({ clientId: client.id, slot }))?.get(link.epoch)
+    if (present !== undefined && present.ending() === undefined) return present
+    const started = opening.get(key)
+    if (started !== undefined) return started
+    const next = (present?.ending() ?? Promise.resolve()).then(() => openOwner(client, slot, link))
+    opening.set(key, next)
+    return next.finally(() => opening.delete(key))
+  }
+
+  const leaseOf = async (client: ClientEntry, slot: number): Promise<Lease> => {
+    const link = client.links.get(slot)
+    if (link === undefined) throw fail("LINK_NOT_FOUND", { client: client.name, slot })
+    for (;;) {
+      const owner = await ownerOf(client, slot, link)
+      if (owner.ending() === undefined) return owner.lease()
+    }
+  }
+
+  const arrive = (client: ClientEntry, slot: number): Promise<Lease> => {
+    const key = keyOf({ clientId: client.id, slot })
+    const others = arriving.get(key) ?? new Set<Promise<Lease>>()
+    const lease = leaseOf(client, slot).finally(() => {
+      others.delete(lease)
+      if (others.size === 0) arriving.delete(key)
+    })
+    arriving.set(key, others.add(lease))
+    return lease
+  }
+
+  return {
+    async attach(name, slot, _boot, peer): Promise<Lease> {
+      const client = admitClient(catalogue(), name, slot, peer)
+      const key = keyOf({ clientId: client.id, slot })
+      while (held.has(key)) await held.get(key)
+      if (closed) throw fail("CLOSED", { what: "the server" })
+      return arrive(client, slot)
+    },
+
+    async attachImage(name, version, peer): Promise<Lease> {
+      const image = admitImage(catalogue(), name, version, peer)
+      if (closed) throw fail("CLOSED", { what: "the server" })
+      const ref = versionRef(catalogue(), image.id, version ?? image.current)
+      const device = guardDevice(await stacks.open(ref))
+      return { device, description: `${image.name}@${ref.version.number}, read-only`, onRevoked: () => () => {}, release: async () => {} }
+    },
+
+    list: (peer) => listDisks(catalogue(), peer),
+
+    sessions(slot) {
+      let sum = 0
+      for (const owner of owners.get(keyOf(slot))?.values() ?? []) sum += owner.sessions()
+      return sum
+    },
+
+    async hold(slots) {
+      let release = () => {}
+      const gate = new Promise<void>((resolve) => {
+        release = resolve
+      })
+      for (const s of slots) held.set(keyOf(s), gate)
+      await Promise.allSettled(slots.flatMap((s) => [...(arriving.get(keyOf(s)) ?? [])]))
+      return () => {
+        for (const s of slots) if (held.get(keyOf(s)) === gate) held.delete(keyOf(s))
+        release()
+      }
+    },
+
+    async sweep() {
+      for (const slot of await folders.slots()) await sweepSlot(slot)
+    },
+
+    async close() {
+      closed = true
+      await Promise.allSettled([...arriving.values()].flatMap((leases) => [...leases]))
+      await Promise.all([...owners.values()].flatMap((generations) => [...generations.values()].map((owner) => owner.retire())))
+      await stacks.close()
+    },
+  }
+}

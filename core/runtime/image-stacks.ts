@@ -1,0 +1,109 @@
+/**
+ * Opened versions of images, each opened once however many disks stand on it.
+ *
+ * **Details** A stack is `version ─► cache ─► format ─► guard ─► storage plugin`. It stays open until `close`, because a hundred clients come
+ * and go over the same file. Each opening of a disk compares what identifies the file (device, inode, size, mtime, ctime) with what the
+ * log recorded, so a file that was replaced, written to or taken away refuses new boots, while running clients keep what they opened.
+ */
+import type { ClusterCache } from "../block/cache.ts"
+import type { ChecksumTable } from "../block/checksums.ts"
+import type { BlockDevice } from "../block/device.ts"
+import { openVersion } from "../block/version.ts"
+import type { Catalogue, VersionEntry } from "../domain/catalogue.ts"
+import { fail } from "../errors.ts"
+import { type ImageOpener, type OpenedImage, openImageFile } from "../storage/open-image.ts"
+import type { VolumeIdentity } from "../storage/volume.ts"
+
+/** A version as the log has it, with its image's id and name. */
+export interface VersionRef {
+  readonly imageId: string
+  readonly imageName: string
+  readonly version: VersionEntry
+}
+
+export const versionRef = (catalogue: Catalogue, imageId: string, version: number): VersionRef => {
+  const image = catalogue.images.get(imageId)
+  const entry = image?.versions[version - 1]
+  if (image === undefined || entry === undefined)
+    throw fail("IMAGE_VERSION_NOT_FOUND", { name: image?.name ?? imageId, version, newest: image?.versions.length ?? 0 })
+  return { imageId, imageName: image.name, version: entry }
+}
+
+export interface ImageStacks {
+  /** @throws IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED IMAGE_CHANGED */
+  open(ref: VersionRef): Promise<BlockDevice>
+  /** A check has just recorded this table: what fills the cache is verified from now on. */
+  checked(ref: VersionRef, table: ChecksumTable): void
+  close(): Promise<void>
+}
+
+interface Stack {
+  readonly device: BlockDevice
+  readonly image: OpenedImage
+  table: ChecksumTable | undefined
+}
+
+const keyOf = (ref: VersionRef) => `${ref.imageId}@${ref.version.number}`
+
+export const makeImageStacks = (
+  opener: ImageOpener,
+  cache: ClusterCache,
+  loadTable: (ref: VersionRef) => Promise<ChecksumTable | undefined>,
+): ImageStacks => {
+  const stacks = new Map<string, Promise<Stack>>()
+
+  const openStack = async (ref: VersionRef): Promise<Stack> => {
+    const table = await loadTable(ref)
+    const { storage, format, sizeBytes } = ref.version
+    const image = await openImageFile(opener, { location: storage, format, image: ref.imageName })
+    if (image.sizeBytes !== Number(sizeBytes)) {
+      await image.disk.close()
+      const what = `it is ${image.sizeBytes} bytes long and was ${sizeBytes}`
+      throw fail("IMAGE_CHANGED", { image: ref.imageName, path: ref.version.files[0]?.path ?? "its file", what })
+    }
+    const id = keyOf(ref)
+    const stack: { table: ChecksumTable | undefined } = { table }
+    const verify = (cluster: number, bytes: Uint8Array) => stack.table === undefined || stack.table.matches(cluster, bytes)
+    const device = openVersion({ id, contentId: id, cache, below: image.disk, sizeBytes: image.sizeBytes, verify })
+    return Object.assign(stack, { device, image })
+  }
+
+  return {
+    async open(ref) {
+      const key = keyOf(ref)
+      const opening = stacks.get(key) ?? openStack(ref)
+      stacks.set(key, opening)
+      const stack = await opening.catch((e) => {
+        stacks.delete(key)
+        throw e
+      })
+      await refuseIfChanged(opener, ref)
+      return stack.device
+    },
+    checked(ref, table) {
+      void stacks.get(keyOf(ref))?.then((stack) => {
+        stack.table = table
+      })
+    },
+    async close() {
+      const all = [...stacks.values()]
+      stacks.clear()
+      for (const opening of all) await (await opening.catch(() => undefined))?.device.close()
+    },
+  }
+}
+
+/** @throws IMAGE_CHANGED IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED */
+export const refuseIfChanged = async (opener: ImageOpener, ref: VersionRef): Promise<void> => {
+  const recorded = ref.version.files[0]
+  if (recorded === undefined) return
+  const now = await opener.identify(ref.version.storage, ref.imageName)
+  const what = difference(recorded.identity, now)
+  if (what !== undefined) throw fail("IMAGE_CHANGED", { image: ref.imageName, path: recorded.path, what })
+}
+
+/** What differs, in words; undefined when nothing does. */
+const difference = (recorded: VolumeIdentity, now: VolumeIdentity): string | undefined => {
+  const changed = Object.keys(recorded).filter((key) => recorded[key] !== now[key])
+  return changed.length === 0 ? undefined : `${changed.join(", ")} changed`
+}

@@ -1,0 +1,70 @@
+/**
+ * Where overlay generations are kept: `overlays/<client id>/<slot>/g<epoch>/`, one folder a generation.
+ *
+ * **Details** A new generation is made in `new/` and renamed, so a folder named `g…` is always whole. The epoch is the log position that
+ * the generation was made for. `sweep` removes what is older than the current epoch; a newer one is left alone, because then the log is the one that is behind.
+ */
+import type { BlockDevice } from "../block/device.ts"
+import type { MapBudget } from "../block/overlay/map-budget.ts"
+import { type OverlayHeader, createOverlay, openOverlay, readHeader } from "../block/overlay/open.ts"
+import type { Overlay } from "../block/overlay/overlay.ts"
+import type { Host } from "../host.ts"
+import type { VolumeFolder } from "../storage/volume.ts"
+
+export interface GenerationRef {
+  readonly clientId: string
+  readonly clientName: string
+  readonly slot: number
+  readonly epoch: number
+}
+
+export interface OverlayFolders {
+  /** What an existing generation stands on, or undefined when there is none yet. @throws OVERLAY_DAMAGED */
+  header(ref: GenerationRef): Promise<OverlayHeader | undefined>
+  /** Opens the generation, or makes it when there is none. */
+  open(ref: GenerationRef, base: BlockDevice, on: { imageId: string; version: number; policy: "discard" | "keep" }): Promise<Overlay>
+  /** Removes generations older than `current` except those in `live`. */
+  sweep(clientId: string, slot: number, current: number, live: ReadonlySet<number>): Promise<void>
+  /** Every slot that has a folder. */
+  slots(): Promise<ReadonlyArray<{ readonly clientId: string; readonly slot: number }>>
+}
+
+const nameOf = (epoch: number) => `g${epoch}`
+const epochOf = (name: string) => (/^g[1-9]\d*$/.test(name) ? Number(name.slice(1)) : undefined)
+
+export const makeOverlayFolders = (root: VolumeFolder, host: Host, budget: MapBudget): OverlayFolders => {
+  const slotFolder = (clientId: string, slot: number) => root.folder(clientId).folder(String(slot))
+  const hostBootId = host.bootId?.()
+
+  return {
+    header: (ref) => readHeader(slotFolder(ref.clientId, ref.slot).folder(nameOf(ref.epoch))),
+
+    async open(ref, base, on) {
+      const parent = slotFolder(ref.clientId, ref.slot)
+      const name = nameOf(ref.epoch)
+      const binding = { generation: name, clientId: ref.clientId, slot: ref.slot, imageId: on.imageId, version: on.version, sizeBytes: base.sizeBytes }
+      if (!(await parent.list()).includes(name)) {
+        await parent.remove("new")
+        await createOverlay({ folder: parent.folder("new"), binding, policy: on.policy, hostBootId })
+        await parent.rename("new", name)
+      }
+      const who = { client: ref.clientName, slot: ref.slot }
+      return openOverlay({ folder: parent.folder(name), base, binding, policy: on.policy, hostBootId, budget, who })
+    },
+
+    async sweep(clientId, slot, current, live) {
+      const folder = slotFolder(clientId, slot)
+      for (const name of await folder.list()) {
+        const epoch = epochOf(name)
+        if (epoch !== undefined && epoch < current && !live.has(epoch)) await folder.remove(name)
+      }
+    },
+
+    async slots() {
+      const found: Array<{ clientId: string; slot: number }> = []
+      for (const clientId of await root.list())
+        for (const slot of await root.folder(clientId).list()) if (/^\d{1,2}$/.test(slot)) found.push({ clientId, slot: Number(slot) })
+      return found
+    },
+  }
+}

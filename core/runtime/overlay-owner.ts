@@ -1,0 +1,54 @@
+/**
+ * The one owner of a client's overlay generation: all sessions of the client meet here.
+ *
+ * **Details** An owner is opened for the first session and closed after the last has left. A retired owner tells its sessions, and
+ * answers OVERLAY_RETIRED to every further request.
+ */
+import assert from "node:assert"
+import { guardDevice } from "../block/guard.ts"
+import type { Lease } from "../block/lease.ts"
+import type { Overlay } from "../block/overlay/overlay.ts"
+
+export interface OverlayOwner {
+  readonly sessions: () => number
+  /** Set once the last session has left or it was retired: what to wait for before the overlay may be opened again. */
+  readonly ending: () => Promise<void> | undefined
+  lease(): Lease
+  retire(): Promise<void>
+}
+
+export const makeOwner = (overlay: Overlay, description: string, onClosed: () => void): OverlayOwner => {
+  const listeners = new Set<() => void>()
+  let sessions = 0
+  let ending: Promise<void> | undefined
+  const end = () => (ending ??= overlay.close().finally(onClosed))
+
+  return {
+    sessions: () => sessions,
+    ending: () => ending,
+    lease() {
+      assert(ending === undefined, "a lease of an owner that is going away")
+      sessions++
+      let released = false
+      return {
+        device: guardDevice(overlay),
+        description,
+        onRevoked(listener) {
+          listeners.add(listener)
+          return () => void listeners.delete(listener)
+        },
+        async release() {
+          if (released) return
+          released = true
+          sessions--
+          if (sessions === 0) await end()
+        },
+      }
+    },
+    async retire() {
+      overlay.retire()
+      for (const listener of [...listeners]) listener()
+      await end()
+    },
+  }
+}
