@@ -108,6 +108,11 @@ const imageChecked = (catalogue: Catalogue, data: EventData<"ImageChecked">): vo
   versions[data.version - 1] = { ...version, check: { result, checksums, mismatches } }
 }
 
+const clientRegistered = (catalogue: Catalogue, data: EventData<"ClientRegistered">): void => {
+  const { id, name, mac } = data.client
+  putClient(catalogue, { id, name, mac, address: data.address, links: new Map() })
+}
+
 const clientOf = (catalogue: Catalogue, data: { client: { id: string; name: string } }): ClientEntry => {
   const client = catalogue.clients.get(data.client.id)
   assert(client, `an event names the client ${data.client.name}, which was never registered`)
@@ -132,21 +137,13 @@ const overlayReset = (catalogue: Catalogue, position: number, data: EventData<"O
 }
 
 const apply = (catalogue: Catalogue, position: number, event: DomainEvent): void => {
-  switch (event.type) {
-    case "ImageAdded":
-      return imageAdded(catalogue, event.data)
-    case "ImageChecked":
-      return imageChecked(catalogue, event.data)
-    case "ClientRegistered":
-      return putClient(catalogue, { ...event.data.client, address: event.data.address, links: new Map() })
-    case "ClientLinked":
-      return clientLinked(catalogue, position, event.data)
-    case "ClientUnlinked":
-      clientOf(catalogue, event.data).links.delete(event.data.slot)
-      return
-    case "OverlayReset":
-      return overlayReset(catalogue, position, event.data)
-  }
+  if (event.type === "ImageAdded") imageAdded(catalogue, event.data)
+  else if (event.type === "ImageChecked") imageChecked(catalogue, event.data)
+  else if (event.type === "ClientRegistered") clientRegistered(catalogue, event.data)
+  else if (event.type === "ClientLinked") clientLinked(catalogue, position, event.data)
+  else if (event.type === "ClientUnlinked") clientOf(catalogue, event.data).links.delete(event.data.slot)
+  else if (event.type === "OverlayReset") overlayReset(catalogue, position, event.data)
+  else event satisfies never
 }
 
 /** Folds the next event in, in place. @throws EVENT_UNKNOWN */
