@@ -17,8 +17,10 @@ export interface Target {
 export const clientRef = (client: ClientRef): ClientRef => ({ id: client.id, name: client.name, mac: client.mac })
 
 /** The version a link stands for now. A kept overlay stays on the version it was made on, whatever became current since. */
-export const linkVersion = (image: ImageEntry, link: LinkEntry): number =>
-  link.pinned ?? (link.overlay === "keep" ? link.version : image.current)
+export const linkVersion = (
+  image: Pick<ImageEntry, "current">,
+  link: Pick<LinkEntry, "pinned" | "version" | "overlay">,
+): number => link.pinned ?? (link.overlay === "keep" ? link.version : image.current)
 
 /** A link as events record it. */
 export const linkState = (catalogue: Catalogue, link: LinkEntry): EventData<"ClientLinked">["to"] => {
