@@ -145,6 +145,12 @@ export const errors = {
     cause: () => "an address belongs to one client",
     fix: () => "choose another address",
   }),
+  CLIENT_DIFFERS: entry<{ client: string; has: string; given: string }>({
+    exit: 1,
+    message: (p) => `${p.client} is already registered, with ${p.has} and not with ${p.given}`,
+    cause: () => "adding a client that is there changes nothing about it",
+    fix: () => "leave the value out, or give the registered one",
+  }),
   IMPORT_REJECTED: entry<{ file: string; bad: number; rows: number }>({
     exit: 1,
     message: (p) => `${p.file}: ${p.bad} of ${p.rows} rows cannot be imported; nothing was imported`,
@@ -169,8 +175,7 @@ export const errors = {
     exit: 1,
     message: (p) => `${p.client} slot ${p.slot} keeps its writes over ${p.image}@${p.version}`,
     cause: () => "an overlay opens over no other version than the one it was made on, so a new link would strand it",
-    fix: (p) =>
-      `throw the kept writes away first: imagelink client reset ${p.client} --slot ${p.slot}, or link with --discard-kept`,
+    fix: () => "to throw the kept writes away, link with --discard-kept; to keep them, leave the link as it is",
   }),
   OVERLAY_IN_USE: entry<{ client: string; slot: number; sessions: number }>({
     exit: 1,
@@ -367,6 +372,18 @@ export const errors = {
     message: (p) => `the log moved on: expected position ${p.expected}, found ${p.actual}`,
     cause: () => "someone else changed something between your look and your command",
     fix: () => "look again and repeat the command",
+  }),
+  COMMAND_INVALID: entry<{ why: string }>({
+    exit: 2,
+    message: () => "the command cannot be carried out as it is written",
+    cause: (p) => p.why,
+    fix: () => "correct what is named; nothing was changed",
+  }),
+  ID_TAKEN: entry<{ id: string; holder: string }>({
+    exit: 1,
+    message: (p) => `the id ${p.id} belongs to ${p.holder}`,
+    cause: () => "an id is made once, at random, for one thing",
+    fix: () => "repeat the command; it gets a fresh id",
   }),
   COMMAND_REUSED: entry<{ id: string }>({
     exit: 1,

@@ -44,6 +44,12 @@ export const limits = {
   eventBytesMax: 65_535,
   commandEventsMax: 20_000,
   commandConflictRetriesMax: 8,
+  /** Clients that one command may name, ranges spelled out. */
+  commandClientsMax: 10_000,
+  /** A name, address or reference in a command. What is too long for an event is refused there. */
+  commandTextCharsMax: 1024,
+  /** Bad clusters that one ImageChecked lists. */
+  checkClustersListedMax: 64,
   pageEventsMax: 1000,
   siteNameBytesMax: 64,
 
@@ -79,3 +85,4 @@ must(limits.ioBytesMax <= limits.nbdInFlightBytesMax, "one request of the larges
 must(limits.ioBytesMax <= limits.nbdOutputBytesMax, "one reply of the largest size fits the output budget")
 must(Number.isSafeInteger(limits.imageBytesMax), "offsets are exact numbers")
 must(limits.csvRowsMax * 2 <= limits.commandEventsMax, "an import registers and links every row in one command")
+must(limits.commandClientsMax <= limits.commandEventsMax, "a command may link every client it may name")

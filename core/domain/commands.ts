@@ -1,0 +1,159 @@
+/**
+ * The commands: what someone may ask for, and the trust edge that turns unknown input into one.
+ *
+ * **Details** A command is an envelope (who asks, when, under which id) around a body (what is asked); deciders see only the body. Ids of
+ * new things arrive in it, made by whoever received the request, because deciders have no randomness. Clients are given by name, by MAC
+ * or as a range, images by name. MACs, names and addresses stay text here: judging them is the decider's, which can say what is wrong.
+ */
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { fail, type ImagelinkError } from "../errors.ts"
+import { limits } from "../limits.ts"
+import { ImageAdded, ImageChecked, OverlayPolicy } from "./events.ts"
+
+const Id = ImageAdded.fields.image.fields.id
+const Text = Schema.String.check(Schema.isMaxLength(limits.commandTextCharsMax))
+const Clients = Schema.Array(Text).check(Schema.isMaxLength(limits.commandClientsMax))
+
+export const AddImage = Schema.Struct({
+  type: Schema.Literal("AddImage"),
+  imageId: Id,
+  name: Text,
+  storage: ImageAdded.fields.storage,
+  format: Text,
+  sizeBytes: ImageAdded.fields.sizeBytes,
+  files: ImageAdded.fields.files,
+  note: ImageAdded.fields.note,
+})
+
+const Mismatches = ImageChecked.fields.mismatches.check(
+  Schema.makeFilter(
+    (m) => m.clusters.length <= Math.min(m.count, limits.checkClustersListedMax) || "more clusters listed than counted",
+  ),
+)
+
+/** A finished check. `verified` goes with no mismatches, `mismatch` with at least one. */
+export const RecordCheck = Schema.Struct({
+  type: Schema.Literal("RecordCheck"),
+  imageId: Id,
+  version: ImageChecked.fields.version,
+  result: ImageChecked.fields.result,
+  checksums: ImageChecked.fields.checksums,
+  mismatches: Mismatches,
+}).check(
+  Schema.makeFilter(
+    (c) => (c.result === "verified") === (c.mismatches.count === 0) || "result and mismatches disagree",
+  ),
+)
+
+/** `name` left out: the next free numbered name. */
+export const RegisterClient = Schema.Struct({
+  type: Schema.Literal("RegisterClient"),
+  clientId: Id,
+  mac: Text,
+  name: Schema.optionalKey(Text),
+  address: Schema.optionalKey(Text),
+})
+
+/** A row as the file has it: raw cells, and the line it begins on. An empty cell is one that is not there. */
+export const ImportRow = Schema.Struct({
+  line: Schema.Natural,
+  clientId: Id,
+  mac: Schema.String,
+  name: Schema.optionalKey(Schema.String),
+  address: Schema.optionalKey(Schema.String),
+  image: Schema.optionalKey(Schema.String),
+})
+
+/** Registers and links (slot 0) every row, or nothing. `image` is for rows that name none. */
+export const ImportClients = Schema.Struct({
+  type: Schema.Literal("ImportClients"),
+  /** Name of the file, for the refusal. */
+  file: Text,
+  rows: Schema.Array(ImportRow).check(Schema.isMaxLength(limits.csvRowsMax)),
+  image: Schema.optionalKey(Text),
+})
+
+const CopyTarget = Schema.Struct({ clientId: Id, mac: Text, name: Schema.optionalKey(Text) })
+
+/** Gives each client of `to` the links of `from`, registering it if it is not there. */
+export const CopyClient = Schema.Struct({
+  type: Schema.Literal("CopyClient"),
+  from: Text,
+  to: Schema.Array(CopyTarget).check(Schema.isMaxLength(limits.commandClientsMax)),
+})
+
+/** `overlay` left out: what the slot had, else `discard`. */
+export const LinkClients = Schema.Struct({
+  type: Schema.Literal("LinkClients"),
+  clients: Clients,
+  image: Text,
+  slot: Schema.Finite,
+  overlay: Schema.optionalKey(OverlayPolicy),
+  discardKept: Schema.optionalKey(Schema.Boolean),
+})
+
+export const UnlinkClients = Schema.Struct({
+  type: Schema.Literal("UnlinkClients"),
+  clients: Clients,
+  slot: Schema.Finite,
+})
+
+export const ResetOverlays = Schema.Struct({
+  type: Schema.Literal("ResetOverlays"),
+  clients: Clients,
+  slot: Schema.Finite,
+})
+
+export const commandShapes = {
+  AddImage,
+  RecordCheck,
+  RegisterClient,
+  ImportClients,
+  CopyClient,
+  LinkClients,
+  UnlinkClients,
+  ResetOverlays,
+} as const
+
+export type CommandType = keyof typeof commandShapes
+export type Body<T extends CommandType> = (typeof commandShapes)[T]["Type"]
+export type CommandBody = { [T in CommandType]: Body<T> }[CommandType]
+export type ImportRow = typeof ImportRow.Type
+
+const Envelope = Schema.Struct({
+  id: Id,
+  at: Schema.Natural,
+  actor: Schema.Struct({ kind: Schema.Literals(["cli", "server", "api"]), name: Text }),
+  dryRun: Schema.Boolean,
+  expectedPosition: Schema.optionalKey(Schema.Natural),
+  body: Schema.Unknown,
+})
+
+export type Command<B extends CommandBody = CommandBody> = Omit<typeof Envelope.Type, "body"> & { readonly body: B }
+
+const strict = { onExcessProperty: "error", errors: "all" } as const
+const invalid = (e: Schema.SchemaError) => fail("COMMAND_INVALID", { why: e.message.replaceAll(/\s*\n\s*/g, " ") })
+
+const envelope = Schema.decodeUnknownResult(Envelope, strict)
+const bodies = Object.fromEntries(
+  Object.entries(commandShapes).map(([type, shape]) => [
+    type,
+    Schema.decodeUnknownResult(shape as Schema.Codec<CommandBody>, strict),
+  ]),
+)
+
+/** What is asked, from unknown input: unknown keys are refused, not dropped. @throws nothing; fails with COMMAND_INVALID */
+export const decodeBody = (input: unknown): Result.Result<CommandBody, ImagelinkError> => {
+  const type: unknown = typeof input === "object" && input !== null ? (input as { type?: unknown }).type : undefined
+  // The type is looked at first, because a union would answer with all its members' complaints.
+  const decode = typeof type === "string" && Object.hasOwn(bodies, type) ? bodies[type] : undefined
+  if (!decode) return Result.fail(fail("COMMAND_INVALID", { why: "its type is not one of the known commands" }))
+  return Result.mapError(decode(input), invalid)
+}
+
+/** A whole command, from unknown input. @throws nothing; fails with COMMAND_INVALID */
+export const decodeCommand = (input: unknown): Result.Result<Command, ImagelinkError> => {
+  const outer = Result.mapError(envelope(input), invalid)
+  return Result.flatMap(outer, (command) => Result.map(decodeBody(command.body), (body) => ({ ...command, body })))
+}

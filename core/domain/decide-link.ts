@@ -1,0 +1,97 @@
+/** Deciders of the commands about links (LinkClients, UnlinkClients, ResetOverlays), and the one rule by which a slot is linked. */
+import { fail, ImagelinkError } from "../errors.ts"
+import type { Catalogue, ClientEntry, LinkEntry } from "./catalogue.ts"
+import type { Body } from "./commands.ts"
+import { acceptAll, type Decision, event, refuse, together } from "./decision.ts"
+import type { ClientRef, DomainEvent, OverlayPolicy } from "./events.ts"
+import { clientRef, findClients, findTarget, linkState, type Target } from "./lookup.ts"
+import { isSlot } from "./names.ts"
+
+export interface LinkOptions {
+  readonly overlay?: OverlayPolicy | undefined
+  readonly discardKept?: boolean | undefined
+}
+
+/**
+ * Points a slot at a target: the event, or undefined where that changes nothing, or OVERLAY_KEPT.
+ *
+ * **Details** The policy stays what it was, else it is `discard`. A kept overlay opens over no other version than the one it was made
+ * on; so another image or version under it needs `discardKept`. Changing only the pin (`win11` at 1 → `win11@1`) or only the policy does
+ * not move the overlay off its base and needs nothing.
+ */
+export const linkSlot = (
+  catalogue: Catalogue,
+  client: ClientRef,
+  slot: number,
+  current: LinkEntry | undefined,
+  target: Target,
+  options: LinkOptions = {},
+): DomainEvent | undefined | ImagelinkError => {
+  const { image, pinned, version } = target
+  const overlay = options.overlay ?? current?.overlay ?? "discard"
+  const from = current ? linkState(catalogue, current) : null
+  if (from && from.image.id === image.id && from.pinned === pinned && from.overlay === overlay) return undefined
+  const moved = from !== null && (from.image.id !== image.id || from.version !== version)
+  if (moved && from.overlay === "keep" && options.discardKept !== true) {
+    return fail("OVERLAY_KEPT", { client: client.name, slot, image: from.image.name, version: from.version })
+  }
+  const to = { image: { id: image.id, name: image.name }, pinned, version, overlay }
+  return event("ClientLinked", { client: clientRef(client), slot, to, from })
+}
+
+const slotInvalid = (slot: number) => refuse(fail("SLOT_INVALID", { slot: String(slot) }))
+
+/** Decides client by client; all of them, or the refusals of those that cannot. */
+const forEach = (
+  clients: ReadonlyArray<ClientEntry>,
+  one: (client: ClientEntry) => DomainEvent | undefined | ImagelinkError,
+): Decision => {
+  const events: Array<DomainEvent> = []
+  const refused: Array<ImagelinkError> = []
+  for (const client of clients) {
+    const decided = one(client)
+    if (decided instanceof ImagelinkError) refused.push(decided)
+    else if (decided) events.push(decided)
+  }
+  return refused.length > 0 ? refuse(together(refused)) : acceptAll(events)
+}
+
+export const linkClients = (catalogue: Catalogue, command: Body<"LinkClients">): Decision => {
+  const { slot } = command
+  if (!isSlot(slot)) return slotInvalid(slot)
+  const target = findTarget(catalogue, command.image)
+  if (target instanceof ImagelinkError) return refuse(target)
+  const clients = findClients(catalogue, command.clients)
+  if (clients instanceof ImagelinkError) return refuse(clients)
+  return forEach(clients, (client) => linkSlot(catalogue, client, slot, client.links.get(slot), target, command))
+}
+
+/** Unlinking what is not linked changes nothing. Kept writes are let go of: whoever unlinks says so. */
+export const unlinkClients = (catalogue: Catalogue, command: Body<"UnlinkClients">): Decision => {
+  const { slot } = command
+  if (!isSlot(slot)) return slotInvalid(slot)
+  const clients = findClients(catalogue, command.clients)
+  if (clients instanceof ImagelinkError) return refuse(clients)
+  return forEach(clients, (client) => {
+    const link = client.links.get(slot)
+    return link && event("ClientUnlinked", { client: clientRef(client), slot, from: linkState(catalogue, link) })
+  })
+}
+
+/** Gives slots a fresh overlay over the version they stand for now. Every time anew, because what was written since is not in the log. */
+export const resetOverlays = (catalogue: Catalogue, command: Body<"ResetOverlays">): Decision => {
+  const { slot } = command
+  if (!isSlot(slot)) return slotInvalid(slot)
+  const clients = findClients(catalogue, command.clients)
+  if (clients instanceof ImagelinkError) return refuse(clients)
+  return forEach(clients, (client) => resetSlot(catalogue, client, slot))
+}
+
+const resetSlot = (catalogue: Catalogue, client: ClientEntry, slot: number): DomainEvent | ImagelinkError => {
+  const link = client.links.get(slot)
+  const image = link && catalogue.images.get(link.imageId)
+  if (!link || !image) return fail("LINK_NOT_FOUND", { client: client.name, slot })
+  // A kept overlay that follows stays behind until now; the fresh one begins on the current version.
+  const version = link.pinned ?? image.current
+  return event("OverlayReset", { client: clientRef(client), slot, link: { ...linkState(catalogue, link), version } })
+}

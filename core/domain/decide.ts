@@ -1,0 +1,46 @@
+/**
+ * The decider: what a command comes to, given the catalogue. Pure: the same catalogue and command always give the same answer.
+ *
+ * **Details** A command that changes nothing comes to no events, so whatever is asked twice is done once. A refused command comes to none
+ * either: all of it or nothing.
+ */
+import * as Result from "effect/Result"
+import { fail } from "../errors.ts"
+import { limits } from "../limits.ts"
+import type { Catalogue } from "./catalogue.ts"
+import type { CommandBody } from "./commands.ts"
+import { copyClient } from "./decide-copy.ts"
+import { addImage, recordCheck } from "./decide-image.ts"
+import { importClients } from "./decide-import.ts"
+import { linkClients, resetOverlays, unlinkClients } from "./decide-link.ts"
+import { registerClient } from "./decide-register.ts"
+import { type Decision, refuse } from "./decision.ts"
+
+const byType = (catalogue: Catalogue, body: CommandBody): Decision => {
+  switch (body.type) {
+    case "AddImage":
+      return addImage(catalogue, body)
+    case "RecordCheck":
+      return recordCheck(catalogue, body)
+    case "RegisterClient":
+      return registerClient(catalogue, body)
+    case "ImportClients":
+      return importClients(catalogue, body)
+    case "CopyClient":
+      return copyClient(catalogue, body)
+    case "LinkClients":
+      return linkClients(catalogue, body)
+    case "UnlinkClients":
+      return unlinkClients(catalogue, body)
+    case "ResetOverlays":
+      return resetOverlays(catalogue, body)
+  }
+}
+
+export const decide = (catalogue: Catalogue, body: CommandBody): Decision => {
+  const decision = byType(catalogue, body)
+  const events = Result.isSuccess(decision) ? decision.success.length : 0
+  if (events <= limits.commandEventsMax) return decision
+  const why = `it comes to ${events} events; at most ${limits.commandEventsMax} fit in one command`
+  return refuse(fail("COMMAND_INVALID", { why }))
+}

@@ -1,0 +1,99 @@
+/** Finding things in the catalogue as people name them, with the error that says what they may have meant. */
+import { fail, ImagelinkError } from "../errors.ts"
+import { limits } from "../limits.ts"
+import type { Catalogue, ClientEntry, ImageEntry, LinkEntry } from "./catalogue.ts"
+import type { ClientRef, EventData } from "./events.ts"
+import { nameKey, parseImageReference, parseMac, readsAsMac } from "./names.ts"
+import { nearest } from "./nearest.ts"
+import { expandRange } from "./numbered.ts"
+
+/** What a link points to: `version` is the one that `pinned` names, or the image's current one. */
+export interface Target {
+  readonly image: ImageEntry
+  readonly pinned: number | null
+  readonly version: number
+}
+
+export const clientRef = (client: ClientRef): ClientRef => ({ id: client.id, name: client.name, mac: client.mac })
+
+/** The version a link stands for now. A kept overlay stays on the version it was made on, whatever became current since. */
+export const linkVersion = (
+  image: Pick<ImageEntry, "current">,
+  link: Pick<LinkEntry, "pinned" | "version" | "overlay">,
+): number => link.pinned ?? (link.overlay === "keep" ? link.version : image.current)
+
+/** A link as events record it. */
+export const linkState = (catalogue: Catalogue, link: LinkEntry): EventData<"ClientLinked">["to"] => {
+  const image = catalogue.images.get(link.imageId)!
+  return {
+    image: { id: image.id, name: image.name },
+    pinned: link.pinned,
+    version: linkVersion(image, link),
+    overlay: link.overlay,
+  }
+}
+
+const near = (name: string | undefined) => (name === undefined ? {} : { near: name })
+
+/** An image by name, in any case. */
+export const findImage = (catalogue: Catalogue, name: string): ImageEntry | ImagelinkError => {
+  const image = catalogue.imagesByName.get(nameKey(name))
+  if (image) return image
+  const names = Array.from(catalogue.images.values(), (i) => i.name)
+  return fail("IMAGE_NOT_FOUND", { name, ...near(nearest(name, names)) })
+}
+
+/** An image's version, as a pin. */
+export const findVersion = (image: ImageEntry, version: number): Target | ImagelinkError => {
+  const newest = image.versions.length
+  if (version < 1 || version > newest) return fail("IMAGE_VERSION_NOT_FOUND", { name: image.name, version, newest })
+  return { image, pinned: version, version }
+}
+
+/** `NAME` (follows) or `NAME@V` (pinned). */
+export const findTarget = (catalogue: Catalogue, reference: string): Target | ImagelinkError => {
+  const parsed = parseImageReference(reference)
+  const image = findImage(catalogue, parsed?.name ?? reference)
+  if (image instanceof ImagelinkError) return image
+  if (parsed?.version !== undefined) return findVersion(image, parsed.version)
+  return { image, pinned: null, version: image.current }
+}
+
+/** A client by name in any case, or by MAC in any usual spelling. */
+export const findClient = (catalogue: Catalogue, key: string): ClientEntry | ImagelinkError => {
+  const mac = parseMac(key)
+  const client = mac === undefined ? catalogue.clientsByName.get(nameKey(key)) : catalogue.clientsByMac.get(mac)
+  if (client) return client
+  const names = readsAsMac(key) ? catalogue.clientsByMac.keys() : Array.from(catalogue.clients.values(), (c) => c.name)
+  return fail("CLIENT_NOT_FOUND", { client: key, ...near(nearest(mac ?? key, names)) })
+}
+
+/**
+ * Clients by name, MAC or range, each once however often it is named, in the order they were first named.
+ *
+ * **Details** When several are missing, the error is the first one's and its `details` name them all.
+ * @throws nothing; answers CLIENT_NOT_FOUND or COMMAND_INVALID
+ */
+export const findClients = (
+  catalogue: Catalogue,
+  keys: ReadonlyArray<string>,
+): ReadonlyArray<ClientEntry> | ImagelinkError => {
+  const found = new Set<ClientEntry>()
+  const missing: Array<string> = []
+  let named = 0
+  for (const key of keys) {
+    const expanded = expandRange(key, limits.commandClientsMax - named)
+    if ("why" in expanded) return fail("COMMAND_INVALID", { why: expanded.why })
+    named += expanded.names.length
+    for (const name of expanded.names) {
+      const mac = parseMac(name)
+      const client = mac === undefined ? catalogue.clientsByName.get(nameKey(name)) : catalogue.clientsByMac.get(mac)
+      if (client) found.add(client)
+      else missing.push(name)
+    }
+  }
+  if (missing.length === 0) return [...found]
+  const first = findClient(catalogue, missing[0]!) as ImagelinkError
+  if (missing.length === 1) return first
+  return new ImagelinkError({ ...first.toJSON(), details: missing.map((name) => `there is no client ${name}`) })
+}

@@ -1,0 +1,37 @@
+/** The catalogue as a projection, so that it is checkpointed and rebuilt like every other. An unknown event stops it. */
+import type { Catalogue, ClientEntry, ImageEntry, LinkEntry, VersionEntry } from "../domain/catalogue.ts"
+import { evolve, initial, putClient, putImage } from "../domain/catalogue.ts"
+import { type Projection, sortKeys } from "./projection.ts"
+
+interface CatalogueJson {
+  readonly position: number
+  readonly images: ReadonlyArray<ImageEntry>
+  readonly clients: ReadonlyArray<Omit<ClientEntry, "links"> & { readonly links: ReadonlyArray<[number, LinkEntry]> }>
+}
+
+const encode = (catalogue: Catalogue): unknown => {
+  const images = [...catalogue.images.values()]
+  const clients = Array.from(catalogue.clients.values(), (client) => ({ ...client, links: [...client.links] }))
+  return sortKeys({ position: catalogue.position, images, clients } satisfies CatalogueJson)
+}
+
+const decode = (json: unknown): Catalogue => {
+  const { position, images, clients } = json as CatalogueJson
+  const catalogue = initial()
+  for (const image of images) putImage(catalogue, { ...image, versions: [...image.versions] as Array<VersionEntry> })
+  for (const client of clients) putClient(catalogue, { ...client, links: new Map(client.links) })
+  catalogue.position = position
+  return catalogue
+}
+
+export const catalogueProjection: Projection<Catalogue> = {
+  name: "catalogue",
+  version: 1,
+  initial,
+  apply: (catalogue, recorded) => {
+    evolve(catalogue, recorded)
+    return true
+  },
+  encode,
+  decode,
+}

@@ -1,0 +1,153 @@
+/**
+ * The history: who changed what, from what, to what; a query over the log rather than a table kept in memory.
+ *
+ * **Details** Events carry what was there before and after, so a line of history is one event, said for people. A log of a million events
+ * is read page by page when someone asks, which takes seconds; keeping every line ready would cost hundreds of megabytes always.
+ * Things are matched by id, because ids outlive names.
+ */
+import * as Effect from "effect/Effect"
+import type { Catalogue } from "../domain/catalogue.ts"
+import { isKnownEvent } from "../domain/event-versions.ts"
+import type { ClientRef, DomainEvent, EventData, ImageRef } from "../domain/events.ts"
+import { findClient, findImage } from "../domain/lookup.ts"
+import { ImagelinkError } from "../errors.ts"
+import { limits } from "../limits.ts"
+import type { Actor, EventLog, Recorded } from "../log/event-log.ts"
+
+export interface HistoryFilter {
+  readonly clientId?: string | undefined
+  readonly imageId?: string | undefined
+  /** UTC milliseconds, inclusive. */
+  readonly since?: number | undefined
+}
+
+/** A line of `history --json`. `from` and `to` are words; what an event has no place for is null. */
+export interface HistoryLine {
+  readonly position: number
+  readonly at: number
+  readonly actor: Actor
+  readonly command: string
+  readonly event: string
+  readonly client: string | null
+  readonly mac: string | null
+  readonly slot: number | null
+  readonly image: string | null
+  /** What was done, for a person: `linked`. */
+  readonly what: string
+  readonly from: string | null
+  readonly to: string | null
+}
+
+type Link = EventData<"ClientLinked">["to"]
+
+/** `win11@1, follows, discard`. */
+const linkText = ({ image, version, pinned, overlay }: Link): string =>
+  `${image.name}@${version}, ${pinned === null ? "follows" : "pinned"}, ${overlay}`
+
+const sameLink = (a: Link, b: Link): boolean => a.image.id === b.image.id && a.version === b.version
+
+const whatLinked = ({ from, to }: EventData<"ClientLinked">): string =>
+  from === null ? "linked" : sameLink(from, to) ? "link changed" : "relinked"
+
+const checkText = ({ result, mismatches }: EventData<"ImageChecked">): string =>
+  result === "verified" ? "verified" : `mismatch in ${mismatches.count} cluster${mismatches.count === 1 ? "" : "s"}`
+
+type Said = Pick<HistoryLine, "what" | "from" | "to">
+
+const say = (event: DomainEvent): Said => {
+  switch (event.type) {
+    case "ImageAdded":
+      return { what: "image added", from: null, to: `${event.data.image.name}@1, ${event.data.format}` }
+    case "ImageChecked":
+      return { what: "image checked", from: null, to: checkText(event.data) }
+    case "ClientRegistered":
+      return { what: "registered", from: null, to: `${event.data.client.mac}, ${event.data.address ?? "no address"}` }
+    case "ClientLinked":
+      return {
+        what: whatLinked(event.data),
+        from: event.data.from && linkText(event.data.from),
+        to: linkText(event.data.to),
+      }
+    case "ClientUnlinked":
+      return { what: "unlinked", from: linkText(event.data.from), to: null }
+    case "OverlayReset":
+      return { what: "overlay reset", from: null, to: linkText(event.data.link) }
+  }
+}
+
+interface Subject {
+  readonly client: ClientRef | undefined
+  readonly slot: number | undefined
+  /** The image it concerns now, first; and the one it concerned before. */
+  readonly images: ReadonlyArray<ImageRef>
+}
+
+const subjectOf = (event: DomainEvent): Subject => {
+  const data = event.data
+  const client = "client" in data ? data.client : undefined
+  const slot = "slot" in data ? data.slot : undefined
+  const images = [
+    "image" in data ? data.image : undefined,
+    "to" in data ? data.to.image : undefined,
+    "link" in data ? data.link.image : undefined,
+    "from" in data ? data.from?.image : undefined,
+  ]
+  return { client, slot, images: images.filter((image) => image !== undefined) }
+}
+
+/** Whether an event concerns the client and the image (before or after), and is not too old. An unknown event concerns nobody in particular. */
+export const matches = (recorded: Recorded, filter: HistoryFilter): boolean => {
+  const { clientId, imageId, since } = filter
+  if (since !== undefined && recorded.at < since) return false
+  if (!isKnownEvent(recorded)) return clientId === undefined && imageId === undefined
+  const subject = subjectOf(recorded)
+  if (clientId !== undefined && subject.client?.id !== clientId) return false
+  return imageId === undefined || subject.images.some((image) => image.id === imageId)
+}
+
+/** The line of an event. One of an unknown type is told by its name alone. */
+export const describe = (recorded: Recorded): HistoryLine => {
+  const { position, at, actor, command, type } = recorded
+  const envelope = { position, at, actor, command, event: type }
+  if (!isKnownEvent(recorded)) {
+    return { ...envelope, client: null, mac: null, slot: null, image: null, what: type, from: null, to: null }
+  }
+  const { client, slot = null, images } = subjectOf(recorded)
+  const names = { client: client?.name ?? null, mac: client?.mac ?? null, slot, image: images[0]?.name ?? null }
+  return { ...envelope, ...names, ...say(recorded) }
+}
+
+/** The filter for a client and an image as people name them. Answers CLIENT_NOT_FOUND or IMAGE_NOT_FOUND. */
+export const historyFilter = (
+  catalogue: Catalogue,
+  asked: {
+    readonly client?: string | undefined
+    readonly image?: string | undefined
+    readonly since?: number | undefined
+  },
+): HistoryFilter | ImagelinkError => {
+  const client = asked.client === undefined ? undefined : findClient(catalogue, asked.client)
+  if (client instanceof ImagelinkError) return client
+  const image = asked.image === undefined ? undefined : findImage(catalogue, asked.image)
+  if (image instanceof ImagelinkError) return image
+  return { clientId: client?.id, imageId: image?.id, since: asked.since }
+}
+
+/** Reads the log after `after` up to its head, and hands over every line that matches, in order. Answers the position it read to. */
+export const readHistory = (
+  log: Pick<EventLog, "page" | "head">,
+  filter: HistoryFilter,
+  each: (line: HistoryLine) => void,
+  after = 0,
+): Effect.Effect<number, ImagelinkError> =>
+  Effect.gen(function* () {
+    const head = log.head()
+    let position = after
+    while (position < head) {
+      const page = yield* log.page(position, Math.min(limits.pageEventsMax, head - position))
+      if (page.length === 0) break
+      for (const recorded of page) if (matches(recorded, filter)) each(describe(recorded))
+      position = page[page.length - 1]!.position
+    }
+    return position
+  })
