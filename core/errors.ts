@@ -60,7 +60,16 @@ export const errors = {
     exit: 1,
     message: (p) => `${p.path} is a ${p.format} file, which this server cannot read`,
     cause: (p) => `no format plugin for ${p.format} is installed`,
-    fix: (p) => `convert it first: qemu-img convert -O raw ${p.path} disk.raw`,
+    fix: (p) =>
+      /^(qcow|qcow2|qed|vhd|vhdx|vmdk|vdi|parallels|dmg)$/.test(p.format)
+        ? `convert it first: qemu-img convert -O raw ${p.path} disk.raw`
+        : "give the disk image itself: unpack it first if it is inside an archive",
+  }),
+  IMAGE_DEPENDENCY_REFUSED: entry<{ path: string; needs: string; why: string }>({
+    exit: 1,
+    message: (p) => `${p.path} depends on ${JSON.stringify(p.needs)}, which is refused`,
+    cause: (p) => p.why,
+    fix: () => "put every file of the image into one folder and let them name each other by plain relative names",
   }),
   IMAGE_CHANGED: entry<{ image: string; path: string; what: string }>({
     exit: 1,

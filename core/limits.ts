@@ -71,7 +71,13 @@ export const limits = {
 
   // Plugins
   formatProbeBytes: 4 * KiB,
+  /** A fixed VHD is told from a raw disk only by its footer, the last 512 bytes. */
+  formatProbeTailBytes: 512,
   formatSiblingsMax: 64,
+  siblingNameCharsMax: 1024,
+  pluginKindCharsMax: 32,
+  identityKeysMax: 16,
+  identityCharsMax: 256,
 } as const
 
 const must = (holds: boolean, why: string) => {

@@ -1,7 +1,7 @@
 /**
  * The contract of a disk format: how a guest's bytes are laid out in a volume.
  *
- * **Details** `probe` sees the first 4 KiB and the size and decides by content, never by name. `open` answers the guest's disk as a
+ * **Details** `probe` sees the first 4 KiB, the last 512 bytes and the size, and decides by content, never by name. `open` answers the guest's disk as a
  * volume of its own; every other file it needs comes through `sibling`, which core jails and bounds. `seal` writes a new layer.
  */
 import type { limits } from "../limits.ts"
@@ -17,13 +17,15 @@ export type ProbeResult =
 export interface ProbeInput {
   /** The first bytes of the volume: 4 KiB, or all of a shorter one. */
   readonly head: Uint8Array
+  /** The last bytes of the volume: 512, or all of a shorter one. A fixed VHD has its only mark there. */
+  readonly tail: Uint8Array
   readonly sizeBytes: number
 }
 
 export interface FormatContext {
   readonly signal: AbortSignal
   readonly limits: typeof limits
-  /** Opens a file named relative to this one. @throws IMAGE_FILE_NOT_FOUND, or IMAGE_ACCESS_DENIED outside the jail */
+  /** Opens a file named relative to this one. @throws IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED, or IMAGE_DEPENDENCY_REFUSED outside the image's folder */
   sibling(relative: string): Promise<Volume>
 }
 

@@ -21,7 +21,7 @@ import type { Volume, VolumeFolder } from "./volume.ts"
 export interface PluginManifest {
   /** Bytes outlive the process. */
   readonly persistent: boolean
-  /** Volumes have `write` and `flush`. */
+  /** It can hold what is written: `folder` is there, or the volumes that `open` answers have `write` and `flush`. */
   readonly writable: boolean
   /** `extents` tells holes from data. */
   readonly sparse: boolean
