@@ -30,8 +30,8 @@ export interface DiskService extends Disks {
   sessions(slot: SlotRef): number
   /** Keeps new sessions of these slots waiting until the answer is called; settles when those already on their way have arrived. */
   hold(slots: ReadonlyArray<SlotRef>): Promise<() => void>
-  /** Removes generations that the log has retired and nobody uses. For a start, and after links changed. */
-  sweep(): Promise<void>
+  /** Removes generations that the log has retired and nobody uses: of these slots after a change, of every slot at a start. */
+  sweep(slots?: ReadonlyArray<SlotRef>): Promise<void>
   /** Ends every session and closes every file. */
   close(): Promise<void>
 }
@@ -61,9 +61,10 @@ export const makeDisks = (catalogue: () => Catalogue, stacks: ImageStacks, folde
     const on = versionRef(now, imageId, version)
     const overlay = await folders.open(ref, await stacks.open(on), { imageId, version, policy: link.overlay })
     const key = keyOf(ref)
-    const forget = () => {
+    const forget = async () => {
       owners.get(key)?.delete(link.epoch)
       if (owners.get(key)?.size === 0) owners.delete(key)
+      await sweepSlot(ref)
     }
     const owner = makeOwner(overlay, `${client.name} slot ${slot} over ${on.imageName}@${version}`, forget)
     owners.set(key, (owners.get(key) ?? new Map<number, OverlayOwner>()).set(link.epoch, owner))
@@ -140,8 +141,8 @@ export const makeDisks = (catalogue: () => Catalogue, stacks: ImageStacks, folde
       }
     },
 
-    async sweep() {
-      for (const slot of await folders.slots()) await sweepSlot(slot)
+    async sweep(slots) {
+      for (const slot of slots ?? (await folders.slots())) await sweepSlot(slot)
     },
 
     async close() {

@@ -17,7 +17,7 @@ export interface OverlayOwner {
   retire(): Promise<void>
 }
 
-export const makeOwner = (overlay: Overlay, description: string, onClosed: () => void): OverlayOwner => {
+export const makeOwner = (overlay: Overlay, description: string, onClosed: () => Promise<void>): OverlayOwner => {
   const listeners = new Set<() => void>()
   let sessions = 0
   let ending: Promise<void> | undefined

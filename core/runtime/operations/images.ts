@@ -1,0 +1,81 @@
+/** Operations on images. */
+import { ImagelinkError } from "../../errors.ts"
+import type { EventData } from "../../domain/events.ts"
+import { findImage, findVersion } from "../../domain/lookup.ts"
+import { catalogueProjection } from "../../projections/catalogue.ts"
+import { imageRows, imageVersions } from "../../projections/image-versions.ts"
+import { checkVersion } from "../image-check.ts"
+import { type VersionRef, versionRef } from "../image-stacks.ts"
+import type { Parts } from "../parts.ts"
+import type { CallOptions, CheckAnswer, Operations } from "../site.ts"
+import { type Change, makeChange } from "./change.ts"
+import { idsOf } from "./ids.ts"
+
+type Names = "image.add" | "image.check" | "image.list"
+
+export const imageOperations = (parts: Parts): Operations<Names> => {
+  const change = makeChange(parts)
+  return {
+    "image.add": async ({ name, path, note, check }, options) => {
+      const location = { kind: "file", config: { path } }
+      const { disk, format, sizeBytes, files } = await parts.opener.open(location)
+      const notes = await partitionNote(disk).finally(() => disk.close())
+      const body = {
+        type: "AddImage" as const,
+        imageId: idsOf(parts.newId, options.commandId)(),
+        name,
+        storage: location,
+        format,
+        sizeBytes: String(sizeBytes),
+        files: files.map((f) => ({ path: f.path, sizeBytes: String(f.sizeBytes), identity: f.identity })),
+        ...(note === undefined ? {} : { note }),
+      }
+      const changed = await change(body, options)
+      const added = changed.events.find((e) => e.type === "ImageAdded")?.data as EventData<"ImageAdded"> | undefined
+      if (!check || changed.dryRun || added === undefined) return { ...changed, notes, check: null }
+      return { ...changed, notes, check: await runCheck(parts, change, added.image.id, 1, options) }
+    },
+
+    "image.check": async ({ name, version }, options) => {
+      const image = findImage(await parts.views.state(catalogueProjection), name)
+      if (image instanceof ImagelinkError) throw image
+      const target = findVersion(image, version ?? image.current)
+      if (target instanceof ImagelinkError) throw target
+      return runCheck(parts, change, image.id, target.version, options)
+    },
+
+    "image.list": async () => imageRows(await parts.views.state(imageVersions)),
+  }
+}
+
+/** One reading of a whole version as a job; what it finds is recorded. */
+export const runCheck = async (
+  parts: Parts,
+  change: Change,
+  imageId: string,
+  version: number,
+  options: Omit<CallOptions, "onItem">,
+): Promise<CheckAnswer> => {
+  const ref: VersionRef = versionRef(await parts.views.state(catalogueProjection), imageId, version)
+  const title = `check ${ref.imageName}@${version}`
+  const { check, table } = await parts.jobs.run(title, (job) => checkVersion(parts.opener, parts.sidecars, ref, job), options)
+  const { actor } = options
+  await change({ type: "RecordCheck", imageId, version, ...check }, { actor })
+  parts.serving?.stacks.checked(ref, table)
+  return { image: ref.imageName, version, result: check.result, clusters: check.checksums.clusters, mismatches: check.mismatches.count }
+}
+
+/** A disk without a partition table boots nothing, and may still be right: a file system of its own, or an empty disk to install onto. */
+const partitionNote = async (disk: { readonly sizeBytes: number; read(into: Uint8Array, at: number, offset: number, length: number): Promise<void> }) => {
+  const head = new Uint8Array(Math.min(disk.sizeBytes, 1024))
+  await disk.read(head, 0, 0, head.length)
+  if (head[510] === 0x55 && head[511] === 0xaa) return []
+  return ["the disk has no partition table (no boot signature in its first block); nothing will boot from it as it is"]
+}
+
+/** The versions that no check has read yet. */
+export const unverified = async (parts: Parts): Promise<ReadonlyArray<{ readonly imageId: string; readonly version: number }>> => {
+  const { images } = await parts.views.state(catalogueProjection)
+  return [...images.values()].flatMap((i) => i.versions.filter((v) => v.check === null).map((v) => ({ imageId: i.id, version: v.number })))
+}
+

@@ -1,0 +1,46 @@
+/** Reading operations: they fold what they show and change nothing. */
+import * as Effect from "effect/Effect"
+import { ImagelinkError } from "../../errors.ts"
+import { limits } from "../../limits.ts"
+import { catalogueProjection } from "../../projections/catalogue.ts"
+import { freshCell, saveCell, feed } from "../../projections/cell.ts"
+import { historyFilter, readHistory } from "../../projections/client-history.ts"
+import { imageVersions } from "../../projections/image-versions.ts"
+import { linkRows, linkTable } from "../../projections/link-table.ts"
+import { encodeState } from "../../projections/projector.ts"
+import type { Parts } from "../parts.ts"
+import type { Operations } from "../site.ts"
+
+type Names = "links" | "history" | "log" | "rebuild.check" | "jobs" | "job.cancel"
+
+const projections = [catalogueProjection, linkTable, imageVersions]
+
+export const viewOperations = (parts: Parts): Operations<Names> => {
+  const { log, views, jobs } = parts
+  return {
+    links: async () => linkRows(await views.state(linkTable)),
+
+    history: async (input, { onItem }) => {
+      const named = input.client !== undefined || input.image !== undefined
+      const filter = named ? historyFilter(await views.state(catalogueProjection), input) : { since: input.since }
+      if (filter instanceof ImagelinkError) throw filter
+      return { position: await Effect.runPromise(readHistory(log, filter, (line) => onItem?.(line))) }
+    },
+
+    log: async ({ after = 0 }, { onItem, signal }) => {
+      let position = after
+      while (position < log.head() && !signal?.aborted) {
+        const page = await Effect.runPromise(log.pageBytes(position, limits.pageEventsMax))
+        if (page.length === 0) break
+        for (const { bytes } of page) onItem?.(Buffer.from(bytes).toString("utf8"))
+        position = page.at(-1)!.position
+      }
+      return { position }
+    },
+
+    "rebuild.check": () => Promise.all(projections.map((p) => compareWithRebuild(parts, p))),
+
+    jobs: async () => jobs.list(),
+    "job.cancel": async ({ id }) => ({ cancelled: jobs.cancel(id) }),
+  }
+}

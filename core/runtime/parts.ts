@@ -1,0 +1,23 @@
+/** What the operations work with: the opened store, and what stands around it. */
+import type { EventLog } from "../log/event-log.ts"
+import type { ImageOpener } from "../storage/opener.ts"
+import type { VolumeFolder } from "../storage/volume.ts"
+import type { DiskService } from "./disks.ts"
+import type { ImageStacks } from "./image-stacks.ts"
+import type { JobRunner } from "./job-runner.ts"
+import type { Views } from "./views.ts"
+
+export interface Parts {
+  readonly log: EventLog
+  readonly views: Views
+  readonly jobs: JobRunner
+  /** UTC milliseconds. */
+  readonly now: () => number
+  /** A fresh UUIDv7. */
+  readonly newId: () => string
+  readonly opener: ImageOpener
+  /** Checksum files. */
+  readonly sidecars: VolumeFolder
+  /** Present while this process serves disks. */
+  readonly serving?: { readonly disks: DiskService; readonly stacks: ImageStacks }
+}

@@ -1,0 +1,128 @@
+/**
+ * Everything an operator can ask of a site, as one typed table: the command line, the control socket and later the HTTP API speak it.
+ *
+ * **Details** An operation has an input, may report progress and stream items, and ends with a result or an `ImagelinkError`. A changing
+ * operation takes `dryRun` (answer the events, append nothing) and `commandId` (a retry appends once). operations/ has what each one does.
+ */
+import type { JobInfo, Progress } from "../jobs.ts"
+import type { Actor, NewEvent, Recorded } from "../log/event-log.ts"
+import type { HistoryLine } from "../projections/client-history.ts"
+import type { ImageRow } from "../projections/image-versions.ts"
+import type { LinkRow } from "../projections/link-table.ts"
+
+/** What a changing operation answers. In a dry run `events` are what would be appended, without position and time. */
+export interface Changed {
+  readonly events: ReadonlyArray<NewEvent | Recorded>
+  readonly position: number
+  readonly dryRun: boolean
+  readonly repeated: boolean
+}
+
+export interface ImageAddedAnswer extends Changed {
+  /** The first check's outcome; null when it was left for later. */
+  readonly check: CheckAnswer | null
+  /** What an operator should know and may ignore. */
+  readonly notes: ReadonlyArray<string>
+}
+
+export interface CheckAnswer {
+  readonly image: string
+  readonly version: number
+  readonly result: "verified" | "mismatch"
+  readonly clusters: number
+  readonly mismatches: number
+}
+
+export interface ClientRow {
+  readonly name: string
+  readonly mac: string
+  readonly address: string | null
+  readonly links: ReadonlyArray<{
+    readonly slot: number
+    readonly image: string
+    readonly version: number
+    readonly follows: boolean
+    readonly overlay: string
+  }>
+}
+
+export interface ImportedRow {
+  readonly line: number
+  readonly mac: string
+  readonly name?: string
+  readonly address?: string
+  readonly image?: string
+}
+
+type Nothing = Readonly<Record<string, never>>
+interface Op<Input, Result, Item = never> {
+  readonly input: Input
+  readonly result: Result
+  readonly item: Item
+}
+
+export interface OperationMap {
+  "image.add": Op<
+    { readonly name: string; readonly path: string; readonly note?: string; readonly check: boolean },
+    ImageAddedAnswer
+  >
+  "image.check": Op<{ readonly name: string; readonly version?: number }, CheckAnswer>
+  "image.list": Op<Nothing, ReadonlyArray<ImageRow>>
+  "client.add": Op<{ readonly mac: string; readonly name?: string; readonly address?: string }, Changed>
+  "client.import": Op<
+    { readonly rows: ReadonlyArray<ImportedRow>; readonly file: string; readonly image?: string },
+    Changed
+  >
+  "client.copy": Op<
+    { readonly from: string; readonly to: ReadonlyArray<{ readonly mac: string; readonly name?: string }> },
+    Changed
+  >
+  "client.list": Op<Nothing, ReadonlyArray<ClientRow>>
+  "client.link": Op<
+    {
+      readonly clients: ReadonlyArray<string>
+      readonly image: string
+      readonly slot: number
+      readonly overlay?: "discard" | "keep"
+      readonly discardKept?: boolean
+    },
+    Changed
+  >
+  "client.unlink": Op<{ readonly clients: ReadonlyArray<string>; readonly slot: number }, Changed>
+  "client.reset": Op<{ readonly clients: ReadonlyArray<string>; readonly slot: number }, Changed>
+  links: Op<Nothing, ReadonlyArray<LinkRow>>
+  history: Op<{ readonly client?: string; readonly image?: string; readonly since?: number }, { readonly position: number }, HistoryLine>
+  /** Items are the canonical bytes of the events, as text. */
+  log: Op<{ readonly after?: number }, { readonly position: number }, string>
+  "rebuild.check": Op<Nothing, ReadonlyArray<{ readonly name: string; readonly position: number; readonly equal: boolean }>>
+  jobs: Op<Nothing, ReadonlyArray<JobInfo>>
+  "job.cancel": Op<{ readonly id: string }, { readonly cancelled: boolean }>
+}
+
+export type OperationName = keyof OperationMap
+export type Input<N extends OperationName> = OperationMap[N]["input"]
+export type Result<N extends OperationName> = OperationMap[N]["result"]
+export type Item<N extends OperationName> = OperationMap[N]["item"]
+
+export interface CallOptions<Item = never> {
+  readonly actor: Actor
+  readonly dryRun?: boolean
+  readonly commandId?: string
+  readonly expectedPosition?: number
+  readonly signal?: AbortSignal
+  readonly onProgress?: (p: Progress) => void
+  readonly onItem?: (item: Item) => void
+}
+
+/** What implements some of the operations. */
+export type Operations<N extends OperationName = OperationName> = {
+  readonly [K in N]: (input: Input<K>, options: CallOptions<Item<K>>) => Promise<Result<K>>
+}
+
+/** A site one can ask: this process's own store, or a running server behind its socket. */
+export interface Site {
+  /** `local`: this process opened the store itself. `server`: a server answers. */
+  readonly via: "local" | "server"
+  call<N extends OperationName>(name: N, input: Input<N>, options: CallOptions<Item<N>>): Promise<Result<N>>
+  close(): Promise<void>
+}

@@ -1,0 +1,64 @@
+/**
+ * The projections of an opened site, each started when it is first asked for.
+ *
+ * **Details** A command line that prints the link table folds the link table alone. Checkpoints are saved at `close`, where enough was
+ * folded to be worth a file.
+ */
+import * as Effect from "effect/Effect"
+import { limits } from "../limits.ts"
+import type { EventLog } from "../log/event-log.ts"
+import type { AnyProjection } from "../projections/cell.ts"
+import type { Projection } from "../projections/projection.ts"
+import { type CheckpointStore, type Projector, makeProjector } from "../projections/projector.ts"
+
+export interface Views {
+  /** The state at the head of the log. It belongs to the view: take what you need before you await anything. */
+  state<S>(projection: Projection<S>): Promise<S>
+  /** The projector of one projection, started. */
+  projector(projection: AnyProjection): Promise<Projector>
+  close(): Promise<void>
+}
+
+interface View {
+  readonly projector: Projector
+  readonly started: Promise<void>
+  /** Position of the checkpoint on disk. */
+  saved: number
+}
+
+export const makeViews = (log: Pick<EventLog, "site" | "head" | "page">, checkpoints: CheckpointStore): Views => {
+  const views = new Map<string, View>()
+
+  const start = (projection: AnyProjection): View => {
+    const projector = makeProjector({ log, projections: [projection], checkpoints })
+    const view: View = { projector, started: Promise.resolve(), saved: 0 }
+    const started = Effect.runPromise(projector.start()).then(({ folded }) => {
+      view.saved = log.head() - folded
+    })
+    return Object.assign(view, { started })
+  }
+
+  const projectorOf = async (projection: AnyProjection): Promise<Projector> => {
+    const view = views.get(projection.name) ?? start(projection)
+    views.set(projection.name, view)
+    await view.started
+    return view.projector
+  }
+
+  return {
+    projector: projectorOf,
+    async state(projection) {
+      const projector = await projectorOf(projection)
+      await Effect.runPromise(projector.catchUp())
+      const stopped = projector.report()[0]?.stopped
+      if (stopped !== undefined) throw stopped
+      return projector.state(projection)
+    },
+    async close() {
+      for (const view of views.values()) {
+        const position = view.projector.report()[0]?.position ?? 0
+        if (position - view.saved >= limits.checkpointEventsMin) await Effect.runPromise(view.projector.checkpoint())
+      }
+    },
+  }
+}
