@@ -1,0 +1,164 @@
+/**
+ * Opens an image file as the disk a guest sees: storage plugin, guard, format, guard, and the files it was read from.
+ *
+ *     location ─► plugin.open ─► guard ─► (probe) ─► format.open ─► guard ─► disk
+ *                                              └─ sibling("parents/…/base.raw") ─► plugin.open ─► guard
+ *
+ * **Details** Whatever went wrong, everything that was opened is closed again. When it went well, closing the disk closes all of it.
+ *
+ * **The jail.** An image may name other files, and whoever made the image chose those names. A name is relative, one segment after
+ * another, and none of them is `..`: judged as written, because a cleaned-up `a/../b` may mean another file where `a` is a symlink. What
+ * symlinks inside the folder point to is the operator's business. At most `formatSiblingsMax` files are opened, so that a loop ends.
+ */
+import { fail } from "../errors.ts"
+import { limits } from "../limits.ts"
+import { contain } from "./contain.ts"
+import type { DiskFormat, FormatDisk } from "./format.ts"
+import { type GuardedVolume, guardVolume } from "./guard.ts"
+import { locationPath, type OpenOptions, openConfigured, validateConfig, whereOf } from "./open-volume.ts"
+import type { StorageLocation, StoragePlugin } from "./plugin.ts"
+import { probeFormat } from "./probe.ts"
+import type { VolumeIdentity } from "./volume.ts"
+
+export interface OpenImageOptions extends OpenOptions {
+  readonly location: StorageLocation
+  /** As the log records it. Without one the content decides, which is right only while an image is being added. */
+  readonly format?: string
+  readonly formats: ReadonlyArray<DiskFormat>
+}
+
+/** One file that the disk is read from; its identity is what must not change. */
+export interface ImageFile {
+  readonly path: string
+  readonly sizeBytes: number
+  readonly identity: VolumeIdentity
+}
+
+export interface GuardedDisk extends GuardedVolume, Pick<FormatDisk, "dependsOn"> {}
+
+export interface OpenedImage {
+  readonly disk: GuardedDisk
+  readonly format: string
+  /** The guest's disk, not the file. */
+  readonly sizeBytes: number
+  /** The image file first, then what it depends on, in order of opening. */
+  readonly files: ReadonlyArray<ImageFile>
+}
+
+interface Opened {
+  readonly path: string
+  readonly volume: GuardedVolume
+}
+
+/**
+ * @throws PLUGIN_NOT_FOUND PLUGIN_CONFIG_INVALID PLUGIN_BROKE_CONTRACT IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED IMAGE_NOT_A_DISK
+ *   IMAGE_FORMAT_UNSUPPORTED IMAGE_DEPENDENCY_REFUSED IMAGE_SIZE_ODD IMAGE_TOO_LARGE IO_ERROR CANCELLED
+ */
+export const openImageFile = async (options: OpenImageOptions): Promise<OpenedImage> => {
+  const plugin = options.plugins.storage(options.location.kind)
+  const config = await validateConfig(plugin, options.location.config)
+  const opened: Array<Opened> = []
+  try {
+    return await openThrough(plugin, config, options, opened)
+  } catch (thrown) {
+    await closeAll(opened)
+    throw contain(thrown, whereOf(plugin.kind, config, options.host))
+  }
+}
+
+const openThrough = async (
+  plugin: StoragePlugin,
+  config: unknown,
+  options: OpenImageOptions,
+  opened: Array<Opened>,
+): Promise<OpenedImage> => {
+  const path = locationPath(plugin.kind, config)
+  const volume = await openConfigured(plugin, config, options)
+  opened.push({ path, volume })
+  if (volume.sizeBytes === 0) throw fail("IMAGE_NOT_A_DISK", { path, why: "it is empty" })
+  const format = await chooseFormat(options, volume, path)
+  const sibling = siblingOpener(plugin, config, options, opened)
+  const where = { ...whereOf(plugin.kind, config, options.host), kind: format.format }
+  let disk: FormatDisk
+  try {
+    disk = await format.open(volume, { signal: options.signal, limits, sibling })
+  } catch (thrown) {
+    throw contain(thrown, where)
+  }
+  const guarded = Object.assign(closingAll(guardVolume(disk, where), opened), { dependsOn: disk.dependsOn })
+  try {
+    judgeSize(guarded.sizeBytes, path)
+    const files = await Promise.all(opened.map(describe))
+    return { disk: guarded, format: format.format, sizeBytes: guarded.sizeBytes, files }
+  } catch (thrown) {
+    await guarded.close().catch(() => undefined)
+    throw thrown
+  }
+}
+
+const chooseFormat = async (options: OpenImageOptions, volume: GuardedVolume, path: string): Promise<DiskFormat> => {
+  const { format: name, formats, signal } = options
+  if (name === undefined) return probeFormat(formats, volume, path, signal)
+  const format = formats.find((candidate) => candidate.format === name)
+  if (format === undefined) throw fail("IMAGE_FORMAT_UNSUPPORTED", { path, format: name })
+  return format
+}
+
+const siblingOpener =
+  (plugin: StoragePlugin, config: unknown, options: OpenImageOptions, opened: Array<Opened>) =>
+  async (relative: string): Promise<GuardedVolume> => {
+    const refuse = (why: string) =>
+      fail("IMAGE_DEPENDENCY_REFUSED", { path: locationPath(plugin.kind, config), needs: String(relative), why })
+    const fault = siblingFault(relative)
+    if (fault !== undefined) throw refuse(fault)
+    if (opened.length > limits.formatSiblingsMax)
+      throw refuse(`an image may depend on at most ${limits.formatSiblingsMax} other files`)
+    if (plugin.sibling === undefined) throw refuse(`the storage plugin ${plugin.kind} opens single files only`)
+    const beside = plugin.sibling(config, relative)
+    const volume = await openConfigured(plugin, beside, options)
+    opened.push({ path: locationPath(plugin.kind, beside), volume })
+    return volume
+  }
+
+/** Why a name may not be opened beside an image. */
+export const siblingFault = (relative: unknown): string | undefined => {
+  if (typeof relative !== "string" || relative === "") return "it is not a file name"
+  if (relative.length > limits.siblingNameCharsMax) return "the name is too long"
+  if (/[\x00-\x1f\x7f]/.test(relative)) return "the name has control characters"
+  if (relative.includes("\\")) return "the name has a backslash"
+  if (relative.startsWith("/") || /^[A-Za-z]:/.test(relative))
+    return "an absolute name could be any file of this server"
+  const segments = relative.split("/")
+  if (segments.includes("..")) return "the name leads out of the image's folder"
+  return segments.some((segment) => segment === "") ? "it is not a plain relative name" : undefined
+}
+
+const judgeSize = (sizeBytes: number, path: string): void => {
+  if (sizeBytes === 0) throw fail("IMAGE_NOT_A_DISK", { path, why: "the disk in it is empty" })
+  if (sizeBytes > limits.imageBytesMax)
+    throw fail("IMAGE_TOO_LARGE", { path, sizeBytes, maxBytes: limits.imageBytesMax })
+  if (sizeBytes % limits.logicalBlockBytes !== 0) throw fail("IMAGE_SIZE_ODD", { path, sizeBytes })
+}
+
+const describe = async ({ path, volume }: Opened): Promise<ImageFile> => ({
+  path,
+  sizeBytes: volume.sizeBytes,
+  identity: await volume.identity(),
+})
+
+/** A format closes the volume it was opened over; whatever it forgot among its siblings is closed here. */
+const closingAll = (disk: GuardedVolume, opened: ReadonlyArray<Opened>): GuardedVolume => {
+  const close = disk.close.bind(disk)
+  let closing: Promise<void> | undefined
+  return Object.assign(disk, {
+    close: () => {
+      closing ??= close().finally(() => closeAll(opened))
+      return closing
+    },
+  })
+}
+
+/** Closes everything and reports nothing: the caller has a better error, or the disk's own close had it. */
+const closeAll = async (opened: ReadonlyArray<Opened>): Promise<void> => {
+  await Promise.allSettled(opened.map(({ volume }) => volume.close()))
+}
