@@ -51,6 +51,8 @@ export const limits = {
   /** Bad clusters that one ImageChecked lists. */
   checkClustersListedMax: 64,
   pageEventsMax: 1000,
+  /** A projection's checkpoint is saved when this many events were folded since the last one. */
+  checkpointEventsMin: 200,
   siteNameBytesMax: 64,
 
   // Names and lists

@@ -6,7 +6,7 @@
 import { choices } from "./sample.ts"
 import type { Stages } from "./stages.ts"
 
-/** What the demo needs of a block protocol's client; the composition root injects one per protocol. */
+/** What the demo needs of a block protocol's client; the composition root brings it. */
 export interface DiskClient {
   readonly sizeBytes: number
   read(offset: number, length: number): Promise<Uint8Array>
@@ -14,7 +14,6 @@ export interface DiskClient {
   flush(): Promise<void>
   close(): Promise<void>
 }
-export type OpenDisk = (name: string) => Promise<DiskClient>
 
 const READS = 24
 const READ_BYTES = 64 * 1024
@@ -26,7 +25,7 @@ export interface Simulation {
   readonly name: string
   readonly index: number
   readonly image: Buffer
-  readonly open: OpenDisk
+  readonly open: (name: string) => Promise<DiskClient>
   readonly stages: Stages
 }
 

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { performance } from "node:perf_hooks"
 import { fail } from "../../../core/errors.ts"
+import { effectiveConfig } from "../../../core/runtime/config.ts"
 import { parseBytes } from "../../../core/runtime/sizes.ts"
 import { type RunningServer, startServer } from "../../compose.ts"
 import { fillSample, writeSample } from "../demo/sample.ts"
@@ -41,7 +42,7 @@ export const demo = async (options: DemoOptions): Promise<void> => {
   const before = fingerprint(path)
   say(`sample disk   ${path} (${bytes(sizeBytes)})`)
 
-  const server = await startServer({ dataDir, create: true, settings: { address: "127.0.0.1", "nbd-port": 0 }, plugins: [], onEvent: () => {} })
+  const server = await startServer({ dataDir, config: effectiveConfig([{ from: "the demo", settings: { "nbd-port": 0 } }]), onEvent: () => {} })
   try {
     const names = await prepare(server, path, clients, say)
     say(`serving       ${Object.entries(server.listeners).map(([protocol, at]) => `${protocol} ${at}`).join(", ")}\n`)

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from "node:fs"
 import { dirname, isAbsolute, join, resolve } from "node:path"
 import { fail } from "../../../core/errors.ts"
-import { type ConfigFile, decodeConfig } from "../../../core/runtime/config.ts"
+import { type ConfigFile, decodeConfig, effectiveConfig } from "../../../core/runtime/config.ts"
 import { startServer } from "../../compose.ts"
 import type { CommonOptions } from "../main.ts"
 import { print, printJson } from "../output.ts"
@@ -60,12 +60,13 @@ export const serve = async (options: ServeOptions): Promise<void> => {
     { from: "the environment", settings: fromEnvironment(process.env) },
     { from: "the command line", settings: fromFlags(options) },
   ]
-  const level = settings.findLast((s) => s.settings["log-level"])?.settings["log-level"] ?? "info"
+  const config = effectiveConfig(settings)
+  const shownLevels = { error: ["error"], info: ["error", "info"], debug: ["error", "info", "debug"] }[config.logLevel]
   const onEvent = (event: { readonly level: string; readonly text: string }) => {
-    const shown = event.level === "error" || (event.level === "info" && level !== "error") || level === "debug"
-    if (shown) process.stderr.write(`${new Date().toISOString()} ${event.text}\n`)
+    if (shownLevels.includes(event.level)) process.stderr.write(`${new Date().toISOString()} ${event.text}\n`)
   }
-  const server = await startServer({ dataDir: dir, create: true, settings: Object.assign({}, ...settings.map((s) => s.settings)), plugins: [], onEvent })
+  const server = await startServer({ dataDir: dir, config, onEvent })
+  onEvent({ level: "debug", text: `effective configuration: ${JSON.stringify(config)}` })
   if (options.json) printJson({ ready: true, listeners: server.listeners })
   else for (const [protocol, at] of Object.entries(server.listeners)) print(`${protocol.padEnd(8)} ${at}`)
   await stopSignal()

@@ -3,11 +3,11 @@ import * as Effect from "effect/Effect"
 import { ImagelinkError } from "../../errors.ts"
 import { limits } from "../../limits.ts"
 import { catalogueProjection } from "../../projections/catalogue.ts"
-import { freshCell, saveCell, feed } from "../../projections/cell.ts"
+import type { AnyProjection } from "../../projections/cell.ts"
 import { historyFilter, readHistory } from "../../projections/client-history.ts"
 import { imageVersions } from "../../projections/image-versions.ts"
 import { linkRows, linkTable } from "../../projections/link-table.ts"
-import { encodeState } from "../../projections/projector.ts"
+import { makeProjector } from "../../projections/projector.ts"
 import type { Parts } from "../parts.ts"
 import type { Operations } from "../site.ts"
 
@@ -43,4 +43,14 @@ export const viewOperations = (parts: Parts): Operations<Names> => {
     jobs: async () => jobs.list(),
     "job.cancel": async ({ id }) => ({ cancelled: jobs.cancel(id) }),
   }
+}
+
+/** Folds a projection again from zero and compares, byte for byte, with the one at work. */
+const compareWithRebuild = async ({ log, views }: Parts, projection: AnyProjection) => {
+  const encoded = (state: unknown) => JSON.stringify(projection.encode(state))
+  const rebuilt = makeProjector({ log, projections: [projection] })
+  await Effect.runPromise(rebuilt.start())
+  const live = encoded(await views.state(projection))
+  await Effect.runPromise(rebuilt.catchUp())
+  return { name: projection.name, position: log.head(), equal: live === encoded(rebuilt.state(projection)) }
 }

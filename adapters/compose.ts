@@ -1,0 +1,198 @@
+/**
+ * The composition root: the only place that knows every plugin and every adapter, and the only user of the container.
+ *
+ *     container ─► (once, here) ─► opened site (store, views, jobs, opener) ─► server (disks, listeners)
+ *
+ * **Details** The container holds what can be exchanged: plugins, the host, the database under the log, clocks and randomness. Specs
+ * register another value in a child container. Lifetimes are not its business: whoever opens something closes it, in reverse order.
+ */
+import "reflect-metadata"
+import { randomBytes } from "node:crypto"
+import { hostname } from "node:os"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import { container as rootContainer, type DependencyContainer, type InjectionToken, instanceCachingFactory } from "tsyringe"
+import { currentVersions } from "../core/domain/event-versions.ts"
+import { fail } from "../core/errors.ts"
+import type { Host } from "../core/host.ts"
+import { createStore } from "../core/log/create-store.ts"
+import type { MakeDatabase } from "../core/log/database.ts"
+import { openLevelLog } from "../core/log/level-log.ts"
+import { storeExists } from "../core/log/store-files.ts"
+import { makeUpcaster } from "../core/log/upcast.ts"
+import { uuid7, uuid7RandomBytes } from "../core/log/uuid7.ts"
+import { makeJobs } from "../core/runtime/job-runner.ts"
+import { makeLocalSite, operationNames } from "../core/runtime/local-site.ts"
+import type { ServeConfig } from "../core/runtime/config.ts"
+import type { Parts } from "../core/runtime/parts.ts"
+import type { Site } from "../core/runtime/site.ts"
+import { makeViews } from "../core/runtime/views.ts"
+import { makeOpener } from "../core/storage/opener.ts"
+import { PluginRegistry } from "../core/storage/registry.ts"
+import { guardFolder } from "../core/storage/guard-folder.ts"
+import type { VolumeFolder } from "../core/storage/volume.ts"
+import example from "../plugins/example/index.ts"
+import file from "../plugins/file/index.ts"
+import raw from "../plugins/formats/raw/index.ts"
+import { linuxHost } from "./host/linux.ts"
+import { levelDatabase } from "./level/database.ts"
+import type { DiskClient } from "./nbd/disk-client.ts"
+
+export interface Clock {
+  /** UTC milliseconds. */
+  readonly now: () => number
+}
+export type RandomBytes = (count: number) => Uint8Array
+
+export const tokens = {
+  plugin: Symbol("plugin") as InjectionToken<unknown>,
+  registry: Symbol("registry") as InjectionToken<PluginRegistry>,
+  host: Symbol("host") as InjectionToken<Host>,
+  database: Symbol("database") as InjectionToken<MakeDatabase>,
+  clock: Symbol("clock") as InjectionToken<Clock>,
+  random: Symbol("random") as InjectionToken<RandomBytes>,
+}
+
+/** A plugin value and the name of the module it came from, for messages. */
+export interface NamedPlugin {
+  readonly value: unknown
+  readonly module: string
+}
+
+const own: ReadonlyArray<NamedPlugin> = [
+  { value: file, module: "plugins/file" },
+  { value: example, module: "plugins/example" },
+  { value: raw, module: "plugins/formats/raw" },
+]
+
+export const compose = (thirdParty: ReadonlyArray<NamedPlugin> = []): DependencyContainer => {
+  const container = rootContainer.createChildContainer()
+  for (const plugin of [...own, ...thirdParty]) container.register(tokens.plugin, { useValue: plugin })
+  const registry = (c: DependencyContainer) =>
+    (c.resolveAll(tokens.plugin) as ReadonlyArray<NamedPlugin>).reduce((all, p) => all.add(p.value, p.module), new PluginRegistry())
+  return container
+    .register(tokens.registry, { useFactory: instanceCachingFactory(registry) })
+    .register(tokens.host, { useFactory: instanceCachingFactory(() => linuxHost()) })
+    .register(tokens.database, { useValue: levelDatabase })
+    .register(tokens.clock, { useValue: { now: Date.now } })
+    .register(tokens.random, { useValue: randomBytes })
+}
+
+export interface OpenSiteOptions {
+  readonly dataDir: string
+  /** Make the store if there is none. */
+  readonly create: boolean
+  readonly container?: DependencyContainer
+}
+
+export interface OpenedSite {
+  readonly parts: Parts
+  readonly data: VolumeFolder
+  readonly host: Host
+  release(): Promise<void>
+}
+
+/** The site of a data folder, opened by this process. @throws DATA_NOT_FOUND DATA_IN_USE STORE_DAMAGED STORE_NEWER DATA_ACCESS_DENIED */
+export const openSite = async (options: OpenSiteOptions): Promise<Site> => {
+  const opened = await openParts(options)
+  return makeLocalSite(opened.parts, opened.release)
+}
+
+export const openParts = async ({ dataDir, create, container = compose() }: OpenSiteOptions): Promise<OpenedSite> => {
+  const host = container.resolve(tokens.host)
+  const database = container.resolve(tokens.database)
+  const { now } = container.resolve(tokens.clock)
+  const random = container.resolve(tokens.random)
+  const newId = () => uuid7(now(), random(uuid7RandomBytes))
+  if (!storeExists(dataDir)) {
+    if (!create) throw fail("DATA_NOT_FOUND", { path: dataDir })
+    await Effect.runPromise(createStore(dataDir, { site: siteName(), now: now(), random, database, host }))
+  }
+  const scope = Scope.makeUnsafe()
+  const upcaster = makeUpcaster({ current: currentVersions, steps: {} })
+  const open = openLevelLog({ dir: dataDir, database, host, upcaster, server: hostname() })
+  const log = await Effect.runPromise(Scope.provide(open, scope))
+  const { signal } = new AbortController()
+  const data = guardFolder(file.folder!({ path: dataDir }, { host, signal }), { kind: "file", path: dataDir })
+  const parts: Parts = {
+    log,
+    now,
+    newId,
+    views: makeViews(log, checkpointStore(data.folder("projections"))),
+    jobs: makeJobs(now, newId),
+    opener: makeOpener(container.resolve(tokens.registry), host),
+    sidecars: data.folder("sidecars"),
+  }
+  return { parts, data, host, release: () => Effect.runPromise(Scope.close(scope, Exit.void)) }
+}
+
+/** The machine's name, less what a site's name may not hold. */
+const siteName = (): string => hostname().replaceAll(/[^\x21-\x2a\x2c-\x7e]/g, "-").slice(0, 64) || "imagelink"
+
+const checkpointStore = (folder: VolumeFolder) => ({
+  load: (name: string) => Effect.promise(() => folder.readFile(`${name}.checkpoint`)),
+  save: (name: string, bytes: Uint8Array) => Effect.promise(() => folder.replaceFile(`${name}.checkpoint`, bytes)),
+})
+
+/** A line of the server's own log. */
+export interface ServerEvent {
+  readonly level: "error" | "info" | "debug"
+  readonly text: string
+}
+
+export interface ServerOptions {
+  readonly dataDir: string
+  readonly config: ServeConfig
+  readonly onEvent: (event: ServerEvent) => void
+}
+
+export interface RunningServer {
+  readonly site: Site
+  /** Protocol to `address:port`; the control socket's is its path. */
+  readonly listeners: Readonly<Record<string, string>>
+  /** A client of the block protocol that is served, for the demo. */
+  openDisk(name: string): Promise<DiskClient>
+  close(): Promise<void>
+}
+
+/** Opens the store and serves. What only a server needs is loaded here. @throws what opening throws, PORT_IN_USE LISTEN_FAILED PLUGIN_INVALID */
+export const startServer = async ({ dataDir, config, onEvent }: ServerOptions): Promise<RunningServer> => {
+  const [{ makeServing }, { checkUnverified }, { listenControl }, { socketPath }, { listenNbd }, { openNbdDisk }, { describeNbdEvent }, { loadPluginModule }] =
+    await Promise.all([
+      import("../core/runtime/serving.ts"),
+      import("../core/runtime/first-checks.ts"),
+      import("./api/server.ts"),
+      import("./api/socket-path.ts"),
+      import("./nbd/server.ts"),
+      import("./nbd/disk-client.ts"),
+      import("./nbd/describe-event.ts"),
+      import("../core/storage/load.ts"),
+    ])
+  const thirdParty = await Promise.all(config.plugins.map((module) => loadPluginModule(module, dataDir)))
+  const { parts, data, host, release } = await openParts({ dataDir, create: true, container: compose(thirdParty) })
+  const closers: Array<() => Promise<void>> = [release]
+  const close = async () => {
+    for (const stop of closers.splice(0).reverse()) await stop()
+  }
+  try {
+    const serving = await makeServing(parts, { overlays: data.folder("overlays"), host, cacheBytes: config.cacheBytes })
+    const site = makeLocalSite({ ...parts, serving }, async () => {})
+    closers.push(site.close, serving.disks.close)
+    await serving.disks.sweep()
+    const listeners: Record<string, string> = {}
+    if (config.nbdPort !== "off") {
+      const nbd = await listenNbd({ address: config.address, port: config.nbdPort, disks: serving.disks, onEvent: (e) => onEvent(describeNbdEvent(e)) })
+      closers.push(nbd.close)
+      listeners.nbd = `${nbd.address}:${nbd.port}`
+    }
+    const control = await listenControl(socketPath(dataDir), site, operationNames)
+    closers.push(control.close)
+    listeners.control = control.path
+    void checkUnverified({ ...parts, serving }, { kind: "server", name: hostname() }, (level, text) => onEvent({ level, text }))
+    return { site, listeners, openDisk: (name) => openNbdDisk(listeners.nbd ?? "", name), close }
+  } catch (e) {
+    await close()
+    throw e
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * A site whose store this process has open: its operations, each family loaded when it is first asked for.
+ *
+ * Printing the link table must not pay for the modules that decide commands.
+ */
+import { fail } from "../errors.ts"
+import type { Parts } from "./parts.ts"
+import type { CallOptions, Input, OperationName, Operations, Result, Site } from "./site.ts"
+
+type Family = (parts: Parts) => Partial<Operations>
+
+const families = {
+  image: async (): Promise<Family> => (await import("./operations/images.ts")).imageOperations,
+  client: async (): Promise<Family> => (await import("./operations/clients.ts")).clientOperations,
+  view: async (): Promise<Family> => (await import("./operations/views.ts")).viewOperations,
+}
+
+const familyOf: Readonly<Record<OperationName, keyof typeof families>> = {
+  "image.add": "image",
+  "image.check": "image",
+  "image.list": "image",
+  "client.add": "client",
+  "client.import": "client",
+  "client.copy": "client",
+  "client.list": "client",
+  "client.link": "client",
+  "client.unlink": "client",
+  "client.reset": "client",
+  links: "view",
+  history: "view",
+  log: "view",
+  "rebuild.check": "view",
+  jobs: "view",
+  "job.cancel": "view",
+}
+
+export const operationNames: ReadonlySet<string> = new Set(Object.keys(familyOf))
+
+/** `release` is called once, after everything else was closed. */
+export const makeLocalSite = (parts: Parts, release: () => Promise<void>): Site => {
+  const loaded = new Map<string, Promise<Partial<Operations>>>()
+  let closing: Promise<void> | undefined
+
+  const operationsOf = (family: keyof typeof families): Promise<Partial<Operations>> => {
+    const operations = loaded.get(family) ?? families[family]().then((make) => make(parts))
+    loaded.set(family, operations)
+    return operations
+  }
+
+  const close = async () => {
+    await parts.jobs.close()
+    await parts.views.close()
+    await release()
+  }
+
+  return {
+    via: "local",
+    async call<N extends OperationName>(name: N, input: Input<N>, options: CallOptions<never>): Promise<Result<N>> {
+      if (closing !== undefined) throw fail("CLOSED", { what: "the site" })
+      const operation = (await operationsOf(familyOf[name]))[name] as (input: Input<N>, options: CallOptions<never>) => Promise<Result<N>>
+      return operation(input, options)
+    },
+    close: () => (closing ??= close()),
+  }
+}
