@@ -34,6 +34,12 @@ export const limits = {
   nbdOutputBytesMax: 64 * MiB,
   nbdExtentsMax: 8192,
 
+  // Parts of one request
+  /** Pieces of one request that are read from below at the same time. */
+  requestPiecesMax: 16,
+  /** Step of everything that reads a whole volume: checksums, opening an overlay's map. */
+  scanBytes: 1 * MiB,
+
   // Memory
   cacheBytesMin: 16 * MiB,
   cacheBytesDefault: 256 * MiB,
@@ -89,6 +95,7 @@ must(limits.clusterBytes % limits.grainBytes === 0, "a cluster is whole grains")
 must(limits.grainBytes % limits.physicalBlockBytes === 0, "a grain is whole physical blocks")
 must(limits.physicalBlockBytes % limits.logicalBlockBytes === 0, "a physical block is whole logical blocks")
 must(limits.syncIoBytesMax <= limits.ioBytesMax, "a synchronous request is a request")
+must(limits.scanBytes % limits.clusterBytes === 0, "a scan step is whole clusters")
 must(limits.ioBytesMax <= limits.nbdInFlightBytesMax, "one request of the largest size fits the in-flight budget")
 must(limits.ioBytesMax <= limits.nbdOutputBytesMax, "one reply of the largest size fits the output budget")
 must(Number.isSafeInteger(limits.imageBytesMax), "offsets are exact numbers")

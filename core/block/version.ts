@@ -1,0 +1,149 @@
+/**
+ * A version of an image as a read-only device: its bytes come through the shared cache from the volume below.
+ *
+ * **Details** A hit is the cache's. Where the volume below can answer at once and nothing has to be verified (an image held in RAM), a miss
+ * is answered from there and takes no room in the cache. A version has nothing below it, so its extents are data and zero only.
+ *
+ * **Gotchas** Closing it does not close the volume below: whoever opened that closes it, because a tier move outlives one or the other.
+ */
+import { fail } from "../errors.ts"
+import { limits } from "../limits.ts"
+import type { Volume } from "../storage/volume.ts"
+import type { CachedContent, ReadCache } from "./cache.ts"
+import type { BlockDevice, BlockFeatures, Extent, Unlock } from "./device.ts"
+import { clipExtents, ExtentList } from "./extents.ts"
+import { InFlight } from "./in-flight.ts"
+import { RangeLock } from "./range-lock.ts"
+
+export interface VersionOptions {
+  /** Identity of the disk as initiators see it. */
+  readonly id: string
+  /** Key of the bytes in the cache; what versions share has one content id. */
+  readonly contentId: string
+  readonly cache: ReadCache
+  readonly below: Pick<Volume, "read" | "readSync" | "extents">
+  readonly sizeBytes: number
+  /** Judges each whole cluster (the last one zero-padded) when the cache fills. */
+  readonly verify?: ((cluster: number, bytes: Uint8Array) => boolean) | undefined
+  /** Called for each cluster a client reads. */
+  readonly heat?: ((contentIndex: number, cluster: number) => void) | undefined
+}
+
+/** Opens a version over the volume that holds its guest content. */
+export const openVersion = (options: VersionOptions): BlockDevice => new Version(options)
+
+const features: BlockFeatures = {
+  byteGranular: true,
+  writable: false,
+  durable: false,
+  trim: false,
+  fastZero: false,
+}
+const nobody = () => {}
+
+class Version implements BlockDevice {
+  readonly id: string
+  readonly sizeBytes: number
+  readonly logicalBlockBytes = limits.logicalBlockBytes
+  readonly physicalBlockBytes = limits.physicalBlockBytes
+  readonly optimalIoBytes = limits.clusterBytes
+  readonly features = features
+  readonly #content: CachedContent
+  readonly #below: VersionOptions["below"]
+  /** The volume answers at once, and its bytes need no check on their way. */
+  readonly #direct: boolean
+  readonly #inFlight = new InFlight()
+  readonly #locks = new RangeLock()
+  #closed = false
+  #closing: Promise<void> | undefined = undefined
+
+  constructor(options: VersionOptions) {
+    this.id = options.id
+    this.sizeBytes = options.sizeBytes
+    this.#below = options.below
+    this.#direct = options.below.readSync !== undefined && options.verify === undefined
+    this.#content = options.cache.open({
+      contentId: options.contentId,
+      sizeBytes: options.sizeBytes,
+      read: (into, at, offset, length) => options.below.read(into, at, offset, length),
+      verify: options.verify,
+      touched: options.heat,
+    })
+  }
+
+  readSync(into: Uint8Array, at: number, offset: number, length: number): boolean {
+    if (this.#closed) throw this.#gone()
+    if (this.#content.readSync(into, at, offset, length)) return true
+    if (!this.#direct || !this.#below.readSync!(into, at, offset, length)) return false
+    this.#content.touch(offset, length)
+    return true
+  }
+
+  async read(into: Uint8Array, at: number, offset: number, length: number, signal?: AbortSignal): Promise<void> {
+    await this.#counted(() => this.#content.read(into, at, offset, length, signal))
+  }
+
+  async extents(offset: number, length: number, max: number): Promise<ReadonlyArray<Extent>> {
+    const below = this.#below
+    if (below.extents === undefined) return [{ offset, length, kind: "data" }]
+    const found = await this.#counted(() => below.extents!(offset, length, max))
+    const list = new ExtentList(max)
+    for (const e of clipExtents(found, offset, length)) {
+      if (!list.push(e.offset, e.length, e.kind === "data" ? "data" : "zero")) break
+    }
+    return list.list.length === 0 ? [{ offset, length, kind: "data" }] : list.list
+  }
+
+  /** A hint: what cannot be read now will say so when it is really read. */
+  async prefetch(offset: number, length: number, signal?: AbortSignal): Promise<void> {
+    await this.#counted(() => this.#content.prefetch(offset, length, signal).catch(nobody))
+  }
+
+  writeSync(_from: Uint8Array, _at: number, offset: number, length: number): boolean {
+    throw this.#readOnly(offset, length)
+  }
+  async write(_from: Uint8Array, _at: number, offset: number, length: number): Promise<void> {
+    throw this.#readOnly(offset, length)
+  }
+  zeroSync(offset: number, length: number): boolean {
+    throw this.#readOnly(offset, length)
+  }
+  async zero(offset: number, length: number): Promise<void> {
+    throw this.#readOnly(offset, length)
+  }
+  async trim(offset: number, length: number): Promise<void> {
+    throw this.#readOnly(offset, length)
+  }
+  async flush(): Promise<void> {
+    if (this.#closed) throw this.#gone()
+  }
+  lock(offset: number, length: number, signal?: AbortSignal): Promise<Unlock> {
+    return this.#locks.lock(offset, length, signal)
+  }
+  onChange(): () => void {
+    return nobody
+  }
+
+  close(): Promise<void> {
+    this.#closed = true
+    this.#closing ??= this.#inFlight.idle().then(() => this.#content.close())
+    return this.#closing
+  }
+
+  async #counted<A>(request: () => Promise<A>): Promise<A> {
+    if (this.#closed) throw this.#gone()
+    this.#inFlight.enter()
+    try {
+      return await request()
+    } finally {
+      this.#inFlight.leave()
+    }
+  }
+
+  #gone() {
+    return fail("CLOSED", { what: `the version ${this.id}` })
+  }
+  #readOnly(offset: number, length: number) {
+    return fail("READ_ONLY", { offset, length, what: this.id })
+  }
+}
