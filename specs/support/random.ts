@@ -2,6 +2,8 @@
 export interface Random {
   /** An integer in `[0, below)`. */
   int(below: number): number
+  /** The same. */
+  below(n: number): number
   chance(probability: number): boolean
   pick<A>(list: ReadonlyArray<A>): A
 }
@@ -17,6 +19,7 @@ export const random = (seed: number): Random => {
   }
   return {
     int: (below) => Math.floor(next() * below),
+    below: (n) => Math.floor(next() * n),
     chance: (probability) => next() < probability,
     pick: (list) => list[Math.floor(next() * list.length)]!,
   }

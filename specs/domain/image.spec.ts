@@ -1,0 +1,93 @@
+import { describe, it } from "vitest"
+import type { Body } from "../../core/domain/commands.ts"
+import { event } from "../../core/domain/decision.ts"
+import { addImage, checksums, given, givenVersions, imageAdded, imageId, imageRef } from "../support/domain.ts"
+
+describe("adding an image", () => {
+  it("makes its version 1", () => {
+    given()
+      .when(addImage(1))
+      .then([imageAdded(1)])
+  })
+  it("keeps the note", () => {
+    const added = imageAdded(1)
+    given()
+      .when(addImage(1, "win11", { note: "fresh" }))
+      .then([{ ...added, data: { ...added.data, note: "fresh" } } as typeof added])
+  })
+  it("again with the same files changes nothing, under the same id or another", () => {
+    given(imageAdded(1)).when(addImage(1)).then([])
+    given(imageAdded(1)).when(addImage(2)).then([])
+  })
+  it("with other files under its name is refused", () => {
+    given(imageAdded(1))
+      .when(addImage(2, "win11", { sizeBytes: "2097152" }))
+      .refused("IMAGE_EXISTS")
+    given(imageAdded(1))
+      .when(addImage(2, "win11", { format: "qcow2" }))
+      .refused("IMAGE_EXISTS")
+    given(imageAdded(1))
+      .when(addImage(2, "win11", { files: [] }))
+      .refused("IMAGE_EXISTS")
+    given(imageAdded(1))
+      .when(addImage(2, "win11", { storage: { kind: "file", config: {} } }))
+      .refused("IMAGE_EXISTS")
+  })
+  it.each(["", "Win11", "a b", "x".repeat(65), "525400aabbcc"])("under the name %j is refused", (name) => {
+    given().when(addImage(1, name)).refused("IMAGE_NAME_INVALID")
+  })
+  it("under another image's id is refused", () => {
+    given(imageAdded(1)).when(addImage(1, "debian")).refused("ID_TAKEN")
+  })
+})
+
+describe("recording a check", () => {
+  const check = (more: Partial<Body<"RecordCheck">> = {}): Body<"RecordCheck"> => ({
+    type: "RecordCheck",
+    imageId: imageId(1),
+    version: 1,
+    result: "verified",
+    checksums: checksums(),
+    mismatches: { count: 0, clusters: [] },
+    ...more,
+  })
+  const checked = (more = {}) => {
+    const { type: _, imageId: __, ...data } = check(more)
+    return event("ImageChecked", { image: imageRef(1), ...data })
+  }
+  const bad = { result: "mismatch", mismatches: { count: 1, clusters: [3] } } as const
+
+  it("of a version records what was found", () => {
+    given(imageAdded(1)).when(check()).then([checked()])
+    given(imageAdded(1))
+      .when(check(bad))
+      .then([checked(bad)])
+  })
+  it("that finds the same again changes nothing", () => {
+    given(imageAdded(1), checked()).when(check()).then([])
+    given(imageAdded(1), checked(bad)).when(check(bad)).then([])
+  })
+  it("that finds something else is recorded, and so is the way back", () => {
+    given(imageAdded(1), checked())
+      .when(check(bad))
+      .then([checked(bad)])
+    given(imageAdded(1), checked(), checked(bad)).when(check()).then([checked()])
+    given(imageAdded(1), checked())
+      .when(check({ checksums: checksums(1) }))
+      .then([checked({ checksums: checksums(1) })])
+  })
+  it("of an image that is not there is refused", () => {
+    given().when(check()).refused("IMAGE_NOT_FOUND")
+  })
+  it("of version 0 or one past the newest is refused, and of the newest is not", () => {
+    given(imageAdded(1))
+      .when(check({ version: 0 }))
+      .refused("IMAGE_VERSION_NOT_FOUND")
+    given(imageAdded(1))
+      .when(check({ version: 2 }))
+      .refused("IMAGE_VERSION_NOT_FOUND")
+    givenVersions("win11", 2, imageAdded(1))
+      .when(check({ version: 2 }))
+      .then([checked({ version: 2 })])
+  })
+})
