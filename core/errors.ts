@@ -412,6 +412,12 @@ export const errors = {
     cause: () => "the log was written by a newer Imagelink",
     fix: () => "use that version of Imagelink, or newer",
   }),
+  STORE_EXISTS: entry<{ path: string }>({
+    exit: 1,
+    message: (p) => `there is already an event store in ${p.path}`,
+    cause: () => "a store is made once; another process may have made it just now",
+    fix: () => "repeat the command to use that store, or name another folder with --data DIR",
+  }),
   SITE_NAME_INVALID: entry<{ name: string }>({
     exit: 1,
     message: (p) => `${JSON.stringify(p.name)} cannot be a site's name`,

@@ -1,0 +1,13 @@
+/**
+ * The one bridge from promises to effects in the log: an error of the closed list fails, anything else is a defect.
+ */
+import * as Effect from "effect/Effect"
+import { type ImagelinkError, isImagelinkError } from "../errors.ts"
+
+export const fromPromise = <A>(run: () => Promise<A>): Effect.Effect<A, ImagelinkError> =>
+  Effect.callback<A, ImagelinkError>((resume) => {
+    run().then(
+      (value) => resume(Effect.succeed(value)),
+      (e: unknown) => resume(isImagelinkError(e) ? Effect.fail(e) : Effect.die(e)),
+    )
+  })
