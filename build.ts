@@ -10,5 +10,11 @@ if (Object.keys(input).length > 0)
     input,
     platform: "node",
     resolve: { conditionNames: ["source", "node", "import", "default"] },
-    output: { dir: "dist", format: "esm", minify: true, entryFileNames: "[name].mjs", chunkFileNames: "chunks/[name]-[hash].mjs" },
+    output: {
+      dir: "dist",
+      format: "esm",
+      minify: true,
+      entryFileNames: "[name].mjs",
+      chunkFileNames: "chunks/[name]-[hash].mjs",
+    },
   })

@@ -256,15 +256,9 @@ export const errors = {
   }),
   EXPORT_NOT_FOUND: entry<{ name: string }>({
     exit: 1,
-    message: (p) => `there is no export ${JSON.stringify(p.name)}`,
+    message: (p) => (p.name === "" ? "there is no default export" : `there is no export ${JSON.stringify(p.name)}`),
     cause: () => "exports are named client/NAME/SLOT and image/NAME or image/NAME@VERSION",
     fix: () => "list what is served: nbdinfo --list nbd://SERVER",
-  }),
-  EXPORT_NOT_FOUND: entry<{ name: string }>({
-    exit: 1,
-    message: (p) => (p.name === "" ? "there is no default export" : `there is no export ${JSON.stringify(p.name)}`),
-    cause: () => "an export is named client/NAME/SLOT, image/NAME or image/NAME@VERSION",
-    fix: () => "name one of those; 'nbdinfo --list' shows what this address may open",
   }),
   EXPORT_DENIED: entry<{ name: string; peer: string }>({
     exit: 1,
