@@ -270,7 +270,7 @@ export const errors = {
   }),
   EXPORT_NOT_FOUND: entry<{ name: string }>({
     exit: 1,
-    message: (p) => `there is no export ${JSON.stringify(p.name)}`,
+    message: (p) => (p.name === "" ? "there is no default export" : `there is no export ${JSON.stringify(p.name)}`),
     cause: () => "exports are named client/NAME/SLOT and image/NAME or image/NAME@VERSION",
     fix: () => "list what is served: nbdinfo --list nbd://SERVER",
   }),

@@ -33,6 +33,19 @@ export const limits = {
   nbdInFlightBytesMax: 64 * MiB,
   nbdOutputBytesMax: 64 * MiB,
   nbdExtentsMax: 8192,
+  /** Options one client may send; `qemu-nbd --list` asks three for each export. */
+  nbdOptionsMax: 16_384,
+  /** Replies of a connection are gathered here and leave in one write; holds any synchronous read with its header. */
+  nbdSlabBytes: 320 * KiB,
+  /** Slabs a server keeps ready for all its connections. */
+  nbdSlabsKeptMax: 32,
+  /** With this much waiting for the peer, no more of its requests are taken. */
+  nbdOutputPauseBytes: 1 * MiB,
+  /** A disk that was taken away answers ESHUTDOWN for this long before its connections close. */
+  nbdRefusalMillis: 200,
+  /** Time that closing waits for requests in flight and for the peer to take its replies. */
+  nbdCloseSecondsMax: 5,
+  nbdKeepAliveSeconds: 30,
 
   // Parts of one request
   /** Pieces of one request that are read from below at the same time. */
@@ -100,6 +113,8 @@ must(limits.syncIoBytesMax <= limits.ioBytesMax, "a synchronous request is a req
 must(limits.scanBytes % limits.clusterBytes === 0, "a scan step is whole clusters")
 must(limits.ioBytesMax <= limits.nbdInFlightBytesMax, "one request of the largest size fits the in-flight budget")
 must(limits.ioBytesMax <= limits.nbdOutputBytesMax, "one reply of the largest size fits the output budget")
+must(limits.syncIoBytesMax + 64 <= limits.nbdSlabBytes, "a synchronous read and its header fit a slab")
+must(limits.nbdOutputPauseBytes + limits.ioBytesMax <= limits.nbdOutputBytesMax, "a pause leaves room for one reply")
 must(Number.isSafeInteger(limits.imageBytesMax), "offsets are exact numbers")
 must(limits.csvRowsMax * 2 <= limits.commandEventsMax, "an import registers and links every row in one command")
 must(limits.commandClientsMax <= limits.commandEventsMax, "a command may link every client it may name")

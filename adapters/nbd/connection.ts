@@ -1,0 +1,249 @@
+/**
+ * One NBD connection: a socket, its handshake, the lease it earns, and its session.
+ *
+ *     greeting ─► handshake (bounded in time) ─► attach ─► session ─► lease released, socket closed
+ *
+ * **Details** While an export is being opened the socket is not read. A lease is released exactly once, after the last request in flight
+ * has come to its end. Losing the disk (`onRevoked`) and stopping the server both answer ESHUTDOWN for a moment and then close; a peer
+ * that does not take its replies is cut off after `closeSeconds`.
+ */
+import type { Socket } from "node:net"
+import type { Disks, Lease, Peer } from "../../core/block/lease.ts"
+import type { ErrorCode } from "../../core/errors.ts"
+import { ours } from "./errno.ts"
+import { describeExport, type ExportName } from "./exports.ts"
+import { type Answer, answer, initial, type Outcome, type Step, step } from "./handshake.ts"
+import { encodeGreeting, FLAG_FIXED_NEWSTYLE, FLAG_NO_ZEROES } from "./options.ts"
+import type { Slabs } from "./output.ts"
+import { peerOf } from "./peer.ts"
+import { type Budget, NbdSession } from "./session.ts"
+import type { Wire } from "./wire.ts"
+
+/** One line for the server's log. */
+export type NbdEvent = { readonly connection: number; readonly peer: string } & (
+  | { readonly type: "connected" }
+  | { readonly type: "opened"; readonly export: string; readonly description: string }
+  | { readonly type: "refused"; readonly export: string; readonly code: ErrorCode; readonly message: string }
+  | { readonly type: "closed"; readonly export?: string; readonly why: string }
+  | { readonly type: "error"; readonly message: string }
+)
+type Happening = NbdEvent extends infer E ? (E extends NbdEvent ? Omit<E, "connection" | "peer"> : never) : never
+
+export interface ConnectionInput {
+  readonly id: number
+  readonly socket: Socket
+  readonly disks: Disks
+  readonly slabs: Slabs
+  readonly budget: Budget
+  readonly handshakeSeconds: number
+  readonly refusalMillis: number
+  readonly closeSeconds: number
+  readonly report: (event: NbdEvent) => void
+  /** Called once, when the socket is closed and the lease released. */
+  readonly closed: () => void
+}
+
+export class Connection {
+  private readonly input: ConnectionInput
+  private readonly socket: Socket
+  private readonly peer: Peer
+  private handshake = initial
+  private session: NbdSession | undefined
+  private lease: Lease | undefined
+  private export: string | undefined
+  private why = "the connection was closed"
+  private stopping = false
+  private opening = false
+  private sessionEnded = true
+  private socketClosed = false
+  private over = false
+  private readonly timers = new Set<NodeJS.Timeout>()
+
+  constructor(input: ConnectionInput) {
+    this.input = input
+    this.socket = input.socket
+    this.peer = peerOf(input.socket.remoteAddress)
+    this.report({ type: "connected" })
+    this.socket.on("data", (chunk: Buffer) => this.received(chunk))
+    this.socket.on("drain", () => this.session?.drained())
+    this.socket.on("end", () => this.ended())
+    this.socket.on("error", (e) => this.failed(e))
+    this.socket.on("close", () => this.lost())
+    this.after(input.handshakeSeconds * 1000, () => {
+      if (this.session === undefined) this.close("the handshake took too long")
+    })
+    this.socket.write(encodeGreeting(FLAG_FIXED_NEWSTYLE | FLAG_NO_ZEROES))
+  }
+
+  /** Answers ESHUTDOWN for a moment, then closes; by force when that takes too long. */
+  stop(why: string): void {
+    if (this.stopping) return
+    this.stopping = true
+    this.why = why
+    this.after(this.input.closeSeconds * 1000, () => this.socket.destroy())
+    if (this.session === undefined) {
+      this.socket.destroy()
+      return
+    }
+    this.session.refuse()
+    this.after(this.input.refusalMillis, () => this.session?.finish(why))
+  }
+
+  /** A mistake of ours costs the connection it happened on, not the others. */
+  private received(chunk: Buffer): void {
+    try {
+      if (this.session !== undefined) this.session.receive(chunk)
+      else this.advance(step(this.handshake, chunk))
+    } catch (e) {
+      this.failed(e instanceof Error ? e : new Error(String(e)))
+      this.socket.destroy()
+    }
+  }
+
+  private advance(s: Step): void {
+    this.handshake = s.state
+    if (s.replies.length > 0) this.socket.write(Buffer.concat(s.replies))
+    this.follow(s.outcome)
+  }
+
+  private follow(o: Outcome): void {
+    if (o.want === "close") this.close(o.why)
+    else if (o.want === "list") this.list()
+    else if (o.want === "export") void this.open(o.name, o.text, o.structured)
+    else if (o.want === "transmission") this.transmit(o)
+  }
+
+  private list(): void {
+    this.advance(answer(this.handshake, { kind: "list", disks: this.input.disks.list(this.peer) }))
+  }
+
+  /** Opens what was asked for. INFO gives its lease back at once. */
+  private async open(name: ExportName, text: string, structured: boolean): Promise<void> {
+    this.opening = true
+    this.socket.pause()
+    const reply = await this.attach(name, text, structured)
+    const s = answer(this.handshake, reply)
+    if (s.outcome.want !== "transmission") await this.release()
+    this.opening = false
+    if (this.socketClosed) {
+      this.maybeOver()
+      return
+    }
+    if (!this.stopping) this.advance(s)
+    this.socket.resume()
+  }
+
+  private async attach(name: ExportName, text: string, structured: boolean): Promise<Answer> {
+    const { disks } = this.input
+    try {
+      this.lease =
+        name.kind === "client"
+          ? await disks.attach(name.client, name.slot, undefined, this.peer)
+          : await disks.attachImage(name.image, name.version, this.peer)
+      this.export = text
+      return { kind: "export", info: describeExport(text, this.lease.description, this.lease.device, structured) }
+    } catch (e) {
+      const error = ours(e)
+      this.report({ type: "refused", export: text, code: error.code, message: error.message })
+      return { kind: "refused", error }
+    }
+  }
+
+  private transmit(o: Outcome & { want: "transmission" }): void {
+    const lease = this.lease!
+    this.report({ type: "opened", export: this.export!, description: lease.description })
+    this.sessionEnded = false
+    this.session = new NbdSession({
+      device: lease.device,
+      wire: socketWire(this.socket),
+      slabs: this.input.slabs,
+      structured: o.structured,
+      allocation: o.allocation,
+      budget: this.input.budget,
+      ended: (why) => this.finished(why),
+    })
+    lease.onRevoked(() => this.stop("the disk was taken away"))
+    if (o.rest.length > 0) this.session.receive(o.rest)
+  }
+
+  /** The peer sends no more; what it asked is still answered. */
+  private ended(): void {
+    if (this.session !== undefined) this.session.finish("the client closed its side")
+    else this.close("the client left during the handshake")
+  }
+
+  private failed(e: Error): void {
+    this.why = e.message
+    this.report({ type: "error", message: e.message })
+  }
+
+  /** Closes after what was written has left, and not later than `closeSeconds`. */
+  private close(why: string): void {
+    this.why = why
+    this.socket.end()
+    this.after(this.input.closeSeconds * 1000, () => this.socket.destroy())
+  }
+
+  /** Nothing is in flight any more: the session has ended its wire. */
+  private finished(why: string): void {
+    if (!this.stopping) this.why = why
+    this.sessionEnded = true
+    this.after(this.input.closeSeconds * 1000, () => this.socket.destroy())
+    this.maybeOver()
+  }
+
+  private lost(): void {
+    this.socketClosed = true
+    for (const timer of this.timers) clearTimeout(timer)
+    this.session?.lost(this.why)
+    this.maybeOver()
+  }
+
+  /** The lease goes with the session; the connection is over when the socket is closed as well. */
+  private maybeOver(): void {
+    if (!this.sessionEnded || this.opening) return
+    const released = this.release()
+    if (!this.socketClosed || this.over) return
+    this.over = true
+    void released.then(() => {
+      this.report({ type: "closed", ...(this.export === undefined ? {} : { export: this.export }), why: this.why })
+      this.input.closed()
+    })
+  }
+
+  private async release(): Promise<void> {
+    const lease = this.lease
+    this.lease = undefined
+    try {
+      await lease?.release()
+    } catch (e) {
+      this.report({ type: "error", message: ours(e).message })
+    }
+  }
+
+  private report(event: Happening): void {
+    this.input.report({ connection: this.input.id, peer: this.peer.address, ...event })
+  }
+
+  private after(millis: number, act: () => void): void {
+    if (this.socketClosed) return
+    const timer = setTimeout(() => {
+      this.timers.delete(timer)
+      act()
+    }, millis)
+    this.timers.add(timer)
+  }
+}
+
+/** A socket as a session sees it. A write leaves at once unless the kernel's buffer is full. */
+const socketWire = (socket: Socket): Wire => ({
+  send: (bytes) => {
+    socket.write(bytes)
+    return socket.writableLength === 0
+  },
+  queuedBytes: () => socket.writableLength,
+  pause: () => void socket.pause(),
+  resume: () => void socket.resume(),
+  end: () => void socket.end(),
+  destroy: () => void socket.destroy(),
+})
