@@ -1,20 +1,27 @@
-/** Bundles the command line and the public doors into dist/ (`npm run prepare`). */
-import { existsSync, rmSync } from "node:fs"
+/**
+ * Bundles the command line, the public doors and the conformance suites into dist/ (`npm run prepare`), with their types.
+ *
+ * **Details** One directory with shared chunks, so that a verb loads what it needs and no more. Native modules stay outside the bundle.
+ */
+import { spawnSync } from "node:child_process"
+import { readdirSync, rmSync } from "node:fs"
 import { build } from "rolldown"
 
-const entries = { imagelink: "adapters/cli/main.ts", plugin: "core/storage/door.ts" }
-const input = Object.fromEntries(Object.entries(entries).filter(([, file]) => existsSync(file)))
+const suites = readdirSync("specs/conformance").filter((file) => file.endsWith(".ts"))
+const input = {
+  imagelink: "./adapters/cli/main.ts",
+  plugin: "./core/storage/door.ts",
+  ...Object.fromEntries(suites.map((file) => [`conformance/${file.slice(0, -3)}`, `./specs/conformance/${file}`])),
+}
+
 rmSync("dist", { recursive: true, force: true })
-if (Object.keys(input).length > 0)
-  await build({
-    input,
-    platform: "node",
-    resolve: { conditionNames: ["source", "node", "import", "default"] },
-    output: {
-      dir: "dist",
-      format: "esm",
-      minify: true,
-      entryFileNames: "[name].mjs",
-      chunkFileNames: "chunks/[name]-[hash].mjs",
-    },
-  })
+await build({
+  input,
+  platform: "node",
+  external: ["classic-level", "@node-rs/crc32"],
+  resolve: { conditionNames: ["source", "node", "import", "default"] },
+  output: { dir: "dist", format: "esm", minify: true, entryFileNames: "[name].mjs", chunkFileNames: "chunks/[name]-[hash].mjs" },
+})
+
+const types = spawnSync(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json"], { stdio: "inherit" })
+if (types.status !== 0) process.exit(types.status ?? 1)

@@ -13,7 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { container as rootContainer, type DependencyContainer, type InjectionToken, instanceCachingFactory } from "tsyringe"
-import { currentVersions } from "../core/domain/event-versions.ts"
+import { schemaVersions } from "../core/domain/event-versions.ts"
 import { fail } from "../core/errors.ts"
 import type { Host } from "../core/host.ts"
 import { createStore } from "../core/log/create-store.ts"
@@ -110,7 +110,7 @@ export const openParts = async ({ dataDir, create, container = compose() }: Open
     await Effect.runPromise(createStore(dataDir, { site: siteName(), now: now(), random, database, host }))
   }
   const scope = Scope.makeUnsafe()
-  const upcaster = makeUpcaster({ current: currentVersions, steps: {} })
+  const upcaster = makeUpcaster({ current: schemaVersions, steps: {} })
   const open = openLevelLog({ dir: dataDir, database, host, upcaster, server: hostname() })
   const log = await Effect.runPromise(Scope.provide(open, scope))
   const { signal } = new AbortController()

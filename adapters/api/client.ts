@@ -1,7 +1,7 @@
 /** The site behind a running server's control socket. */
 import { request } from "node:http"
 import { ImagelinkError, fail } from "../../core/errors.ts"
-import type { CallOptions, Input, Item, OperationName, Result, Site } from "../../core/runtime/operations.ts"
+import type { CallOptions, Input, Item, OperationName, Result, Site } from "../../core/runtime/site.ts"
 import { CALL_PATH, type CallReply, type CallRequest } from "./messages.ts"
 
 /** Nobody listens there: no such socket, or one left behind by a server that was killed. */
@@ -27,7 +27,7 @@ const call = async <N extends OperationName>(
   socketPath: string,
   operation: N,
   input: Input<N>,
-  { signal, onProgress, onItem, ...rest }: CallOptions<N>,
+  { signal, onProgress, onItem, ...rest }: CallOptions<Item<N>>,
 ): Promise<Result<N>> => {
   let reply: { result: unknown } | { error: ConstructorParameters<typeof ImagelinkError>[0] } | undefined
   const body: CallRequest = { operation, input, ...rest }

@@ -4,7 +4,7 @@ import { type IncomingMessage, type Server, type ServerResponse, createServer } 
 import { createConnection } from "node:net"
 import { ImagelinkError, fail, isImagelinkError } from "../../core/errors.ts"
 import { limits } from "../../core/limits.ts"
-import type { CallOptions, OperationName, Site } from "../../core/runtime/operations.ts"
+import type { CallOptions, OperationName, Site } from "../../core/runtime/site.ts"
 import { CALL_PATH, type CallReply, type CallRequest } from "./messages.ts"
 
 export interface ControlListener {

@@ -8,7 +8,7 @@ import { readFileSync, statSync } from "node:fs"
 import { CsvError, parse } from "csv-parse/sync"
 import { fail } from "../../core/errors.ts"
 import { limits } from "../../core/limits.ts"
-import type { ImportRow } from "../../core/runtime/operations.ts"
+import type { ImportedRow } from "../../core/runtime/site.ts"
 
 const known = { mac: "mac", name: "name", hostname: "name", ip: "address", address: "address", image: "image" } as const
 
@@ -17,7 +17,7 @@ interface Parsed {
   readonly info: { readonly lines: number }
 }
 
-export const readClients = (file: string): ReadonlyArray<ImportRow> => {
+export const readClients = (file: string): ReadonlyArray<ImportedRow> => {
   const parsed = parseCsv(file, readText(file))
   const header = parsed[0]
   if (header === undefined) throw rejected(file, 0, ["the file has no rows"])
@@ -35,7 +35,7 @@ export const readClients = (file: string): ReadonlyArray<ImportRow> => {
   return rows.map((row) => toRow(keys, row))
 }
 
-const toRow = (keys: ReadonlyArray<string>, { record, info }: Parsed): ImportRow => {
+const toRow = (keys: ReadonlyArray<string>, { record, info }: Parsed): ImportedRow => {
   const row: Record<string, string> = {}
   keys.forEach((key, i) => {
     if (record[i] !== "") row[key] = record[i]!

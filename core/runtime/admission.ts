@@ -7,7 +7,7 @@
 import type { DiskName, Peer } from "../block/lease.ts"
 import type { Catalogue, ClientEntry, ImageEntry } from "../domain/catalogue.ts"
 import { findClient, findImage, findVersion } from "../domain/lookup.ts"
-import { naturalCompare } from "../domain/natural.ts"
+import { compareNatural } from "../domain/natural.ts"
 import { fail, ImagelinkError } from "../errors.ts"
 
 const orThrow = <A>(answer: A | ImagelinkError): A => {
@@ -35,7 +35,7 @@ const linkedImages = (catalogue: Catalogue, peer: Peer): ReadonlySet<string> => 
   return new Set(client === undefined ? [] : Array.from(client.links.values(), (link) => link.imageId))
 }
 
-const byName = <A extends { readonly name: string }>(a: A, b: A) => naturalCompare(a.name, b.name)
+const byName = <A extends { readonly name: string }>(a: A, b: A) => compareNatural(a.name, b.name)
 
 export const listDisks = (catalogue: Catalogue, peer: Peer): ReadonlyArray<DiskName> => {
   const mine = catalogue.clientsByAddress.get(peer.address)

@@ -5,18 +5,19 @@
  * before and after: a file that changes while it is read gets no sidecar. The sidecar is on disk before ImageChecked names it.
  */
 import { createHash } from "node:crypto"
-import { type ChecksumTable, computeChecksums, decodeSidecar, encodeSidecar } from "../block/checksums.ts"
+import { computeChecksums, decodeChecksums, encodeChecksums } from "../block/checksums.ts"
 import type { Check } from "../domain/catalogue.ts"
 import { fail } from "../errors.ts"
 import type { JobContext } from "../jobs.ts"
 import { limits } from "../limits.ts"
-import { type ImageOpener, openImageFile } from "../storage/open-image.ts"
+import type { ImageOpener } from "../storage/opener.ts"
 import type { VolumeFolder } from "../storage/volume.ts"
 import { type VersionRef, refuseIfChanged } from "./image-stacks.ts"
 
 export interface Checked {
   readonly check: Check
-  readonly table: ChecksumTable
+  /** CRC-32C of each cluster, as recorded. */
+  readonly table: Uint32Array
 }
 
 /** @throws IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED IMAGE_CHANGED IO_ERROR STORE_DAMAGED CANCELLED */
@@ -24,8 +25,8 @@ export const checkVersion = async (opener: ImageOpener, sidecars: VolumeFolder, 
   await refuseIfChanged(opener, ref)
   const known = await loadTable(sidecars, ref)
   const { storage, format } = ref.version
-  const { disk } = await openImageFile(opener, { location: storage, format, image: ref.imageName })
-  let read: ChecksumTable
+  const { disk } = await opener.open(storage, format)
+  let read: Uint32Array
   try {
     const onProgress = (done: number, total: number) => job.progress({ done, total, unit: "bytes" })
     read = await computeChecksums(disk, { signal: job.signal, onProgress })
@@ -36,25 +37,26 @@ export const checkVersion = async (opener: ImageOpener, sidecars: VolumeFolder, 
   return known === undefined ? first(sidecars, ref, read) : compared(ref, known, read)
 }
 
-const first = async (sidecars: VolumeFolder, ref: VersionRef, table: ChecksumTable): Promise<Checked> => {
+const first = async (sidecars: VolumeFolder, ref: VersionRef, table: Uint32Array): Promise<Checked> => {
   const name = `${ref.imageId}-v${ref.version.number}.crc`
-  const bytes = encodeSidecar({ imageId: ref.imageId, version: ref.version.number, table })
+  const { imageId, version } = ref
+  const bytes = encodeChecksums({ imageId, version: version.number, sizeBytes: Number(version.sizeBytes), table })
   await sidecars.replaceFile(name, bytes)
   const sha256 = createHash("sha256").update(bytes).digest("hex")
-  const checksums = { algorithm: "crc32c", clusterBytes: limits.clusterBytes, clusters: table.count, sidecar: name, sha256 } as const
+  const checksums = { algorithm: "crc32c", clusterBytes: limits.clusterBytes, clusters: table.length, sidecar: name, sha256 } as const
   return { table, check: { result: "verified", checksums, mismatches: { count: 0, clusters: [] } } }
 }
 
-const compared = (ref: VersionRef, known: ChecksumTable, read: ChecksumTable): Checked => {
+const compared = (ref: VersionRef, known: Uint32Array, read: Uint32Array): Checked => {
   const bad: Array<number> = []
-  for (let cluster = 0; cluster < known.count; cluster++) if (known.at(cluster) !== read.at(cluster)) bad.push(cluster)
+  for (let cluster = 0; cluster < known.length; cluster++) if (known[cluster] !== read[cluster]) bad.push(cluster)
   const mismatches = { count: bad.length, clusters: bad.slice(0, limits.checkClustersListedMax) }
   const { checksums } = ref.version.check!
   return { table: known, check: { result: bad.length === 0 ? "verified" : "mismatch", checksums, mismatches } }
 }
 
 /** The recorded checksums of a version, or undefined while it is unverified. @throws STORE_DAMAGED when the sidecar is not the recorded one */
-export const loadTable = async (sidecars: VolumeFolder, ref: VersionRef): Promise<ChecksumTable | undefined> => {
+export const loadTable = async (sidecars: VolumeFolder, ref: VersionRef): Promise<Uint32Array | undefined> => {
   const check = ref.version.check
   if (check === null) return undefined
   const { sidecar, sha256 } = check.checksums
@@ -63,5 +65,7 @@ export const loadTable = async (sidecars: VolumeFolder, ref: VersionRef): Promis
   if (bytes === undefined) throw fail("STORE_DAMAGED", { file, why: "the checksum file that the log names is missing" })
   if (createHash("sha256").update(bytes).digest("hex") !== sha256)
     throw fail("STORE_DAMAGED", { file, why: "the checksum file does not have the SHA-256 that the log recorded" })
-  return decodeSidecar(bytes).table
+  const decoded = decodeChecksums(bytes)
+  if (!decoded.ok) throw fail("STORE_DAMAGED", { file, why: decoded.why })
+  return decoded.checksums.table
 }

@@ -5,13 +5,14 @@
  * and go over the same file. Each opening of a disk compares what identifies the file (device, inode, size, mtime, ctime) with what the
  * log recorded, so a file that was replaced, written to or taken away refuses new boots, while running clients keep what they opened.
  */
-import type { ClusterCache } from "../block/cache.ts"
-import type { ChecksumTable } from "../block/checksums.ts"
+import type { ReadCache } from "../block/cache.ts"
+import { verifierOf } from "../block/checksums.ts"
 import type { BlockDevice } from "../block/device.ts"
 import { openVersion } from "../block/version.ts"
 import type { Catalogue, VersionEntry } from "../domain/catalogue.ts"
 import { fail } from "../errors.ts"
-import { type ImageOpener, type OpenedImage, openImageFile } from "../storage/open-image.ts"
+import type { OpenedImage } from "../storage/open-image.ts"
+import type { ImageOpener } from "../storage/opener.ts"
 import type { VolumeIdentity } from "../storage/volume.ts"
 
 /** A version as the log has it, with its image's id and name. */
@@ -33,37 +34,39 @@ export interface ImageStacks {
   /** @throws IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED IMAGE_CHANGED */
   open(ref: VersionRef): Promise<BlockDevice>
   /** A check has just recorded this table: what fills the cache is verified from now on. */
-  checked(ref: VersionRef, table: ChecksumTable): void
+  checked(ref: VersionRef, table: Uint32Array): void
   close(): Promise<void>
 }
+
+type Verify = (cluster: number, bytes: Uint8Array) => boolean
 
 interface Stack {
   readonly device: BlockDevice
   readonly image: OpenedImage
-  table: ChecksumTable | undefined
+  verify: Verify | undefined
 }
 
 const keyOf = (ref: VersionRef) => `${ref.imageId}@${ref.version.number}`
 
 export const makeImageStacks = (
   opener: ImageOpener,
-  cache: ClusterCache,
-  loadTable: (ref: VersionRef) => Promise<ChecksumTable | undefined>,
+  cache: ReadCache,
+  loadTable: (ref: VersionRef) => Promise<Uint32Array | undefined>,
 ): ImageStacks => {
   const stacks = new Map<string, Promise<Stack>>()
 
   const openStack = async (ref: VersionRef): Promise<Stack> => {
     const table = await loadTable(ref)
     const { storage, format, sizeBytes } = ref.version
-    const image = await openImageFile(opener, { location: storage, format, image: ref.imageName })
+    const image = await opener.open(storage, format)
     if (image.sizeBytes !== Number(sizeBytes)) {
       await image.disk.close()
       const what = `it is ${image.sizeBytes} bytes long and was ${sizeBytes}`
       throw fail("IMAGE_CHANGED", { image: ref.imageName, path: ref.version.files[0]?.path ?? "its file", what })
     }
     const id = keyOf(ref)
-    const stack: { table: ChecksumTable | undefined } = { table }
-    const verify = (cluster: number, bytes: Uint8Array) => stack.table === undefined || stack.table.matches(cluster, bytes)
+    const stack: { verify: Verify | undefined } = { verify: table && verifierOf({ table }) }
+    const verify = (cluster: number, bytes: Uint8Array) => stack.verify === undefined || stack.verify(cluster, bytes)
     const device = openVersion({ id, contentId: id, cache, below: image.disk, sizeBytes: image.sizeBytes, verify })
     return Object.assign(stack, { device, image })
   }
@@ -82,7 +85,7 @@ export const makeImageStacks = (
     },
     checked(ref, table) {
       void stacks.get(keyOf(ref))?.then((stack) => {
-        stack.table = table
+        stack.verify = verifierOf({ table })
       })
     },
     async close() {
@@ -97,7 +100,7 @@ export const makeImageStacks = (
 export const refuseIfChanged = async (opener: ImageOpener, ref: VersionRef): Promise<void> => {
   const recorded = ref.version.files[0]
   if (recorded === undefined) return
-  const now = await opener.identify(ref.version.storage, ref.imageName)
+  const now = await opener.identify(ref.version.storage)
   const what = difference(recorded.identity, now)
   if (what !== undefined) throw fail("IMAGE_CHANGED", { image: ref.imageName, path: recorded.path, what })
 }

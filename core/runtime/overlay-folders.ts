@@ -5,8 +5,9 @@
  * the generation was made for. `sweep` removes what is older than the current epoch; a newer one is left alone, because then the log is the one that is behind.
  */
 import type { BlockDevice } from "../block/device.ts"
-import type { MapBudget } from "../block/overlay/map-budget.ts"
-import { type OverlayHeader, createOverlay, openOverlay, readHeader } from "../block/overlay/open.ts"
+import type { MapBudget } from "../block/overlay/budget.ts"
+import { type OverlayHeader, readHeader } from "../block/overlay/header.ts"
+import { createOverlay, openOverlay } from "../block/overlay/open.ts"
 import type { Overlay } from "../block/overlay/overlay.ts"
 import type { Host } from "../host.ts"
 import type { VolumeFolder } from "../storage/volume.ts"
@@ -42,14 +43,14 @@ export const makeOverlayFolders = (root: VolumeFolder, host: Host, budget: MapBu
     async open(ref, base, on) {
       const parent = slotFolder(ref.clientId, ref.slot)
       const name = nameOf(ref.epoch)
-      const binding = { generation: name, clientId: ref.clientId, slot: ref.slot, imageId: on.imageId, version: on.version, sizeBytes: base.sizeBytes }
+      const binding = { generation: name, clientId: ref.clientId, slot: ref.slot, ...on }
+      const options = { base, binding, client: ref.clientName, hostBootId, budget }
       if (!(await parent.list()).includes(name)) {
         await parent.remove("new")
-        await createOverlay({ folder: parent.folder("new"), binding, policy: on.policy, hostBootId })
+        await (await createOverlay({ ...options, folder: parent.folder("new") })).close()
         await parent.rename("new", name)
       }
-      const who = { client: ref.clientName, slot: ref.slot }
-      return openOverlay({ folder: parent.folder(name), base, binding, policy: on.policy, hostBootId, budget, who })
+      return openOverlay({ ...options, folder: parent.folder(name) })
     },
 
     async sweep(clientId, slot, current, live) {

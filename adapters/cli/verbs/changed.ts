@@ -1,6 +1,6 @@
 /** What a changing command prints: one line an event for people, the events as JSON for programs. */
-import { describeEvent } from "../../../core/projections/describe.ts"
-import type { Changed } from "../../../core/runtime/operations.ts"
+import { eventText } from "../event-text.ts"
+import type { Changed } from "../../../core/runtime/site.ts"
 import type { CommonOptions } from "../main.ts"
 import { count, print, printJson } from "../output.ts"
 
@@ -8,7 +8,7 @@ const LINES_MAX = 12
 
 export const printChanged = (options: CommonOptions, result: Changed, more: () => void = () => {}): void => {
   if (options.json) return printJson(result)
-  const lines = result.events.map((e) => describeEvent(e))
+  const lines = result.events.map((e) => eventText(e))
   if (lines.length === 0) print("nothing to change: it is so already")
   if (result.dryRun && lines.length > 0) print(`would append ${count(lines.length, "event")}:`)
   for (const line of lines.slice(0, LINES_MAX)) print(`${result.dryRun ? "  " : ""}${line}`)

@@ -1,5 +1,5 @@
 /** `imagelink client …` */
-import type { ClientRow } from "../../../core/runtime/operations.ts"
+import type { ClientRow } from "../../../core/runtime/site.ts"
 import { fail } from "../../../core/errors.ts"
 import type { CommonOptions } from "../main.ts"
 import { type Column, print, printJson, table } from "../output.ts"
@@ -52,6 +52,11 @@ export const list = (options: CommonOptions): Promise<void> =>
     else print(rows.length === 0 ? "no clients; add one: imagelink client add MAC --name NAME" : table(columns, rows))
   })
 
+const policyOf = (text: string | undefined): "discard" | "keep" | undefined => {
+  if (text === undefined || text === "discard" || text === "keep") return text
+  throw fail("USAGE", { why: `--overlay is discard or keep, not ${text}`, see: "imagelink client link --help" })
+}
+
 interface LinkOptions extends CommonOptions {
   readonly slot: string
   readonly overlay?: string
@@ -61,9 +66,7 @@ interface LinkOptions extends CommonOptions {
 export const link = (options: LinkOptions, args: ReadonlyArray<string>): Promise<void> => {
   const image = args.at(-1) ?? ""
   if (args.length < 2) throw fail("USAGE", { why: "name one client at least, then the image", see: "imagelink client link --help" })
-  const { overlay } = options
-  if (overlay !== undefined && overlay !== "discard" && overlay !== "keep")
-    throw fail("USAGE", { why: `--overlay is discard or keep, not ${overlay}`, see: "imagelink client link --help" })
+  const overlay = policyOf(options.overlay)
   return withSite(options, false, async (site) => {
     const input = {
       clients: args.slice(0, -1),

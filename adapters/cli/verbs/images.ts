@@ -6,7 +6,7 @@ import { type Column, bytes, count, print, printJson, table } from "../output.ts
 import { progressView } from "../progress.ts"
 import { callOptions, interruptible, withSite } from "../site.ts"
 import { printChanged } from "./changed.ts"
-import type { ImageRow } from "../../../core/runtime/operations.ts"
+import type { ImageRow } from "../../../core/projections/image-versions.ts"
 
 export const add = async (options: CommonOptions & { note?: string; check: boolean }, name: string, path: string): Promise<void> => {
   const view = await progressView(`checking ${name}`, options.json === true)
@@ -23,14 +23,16 @@ export const add = async (options: CommonOptions & { note?: string; check: boole
   })
 }
 
+const currentOf = (r: ImageRow) => r.versions[r.current - 1]!
+
 const columns: ReadonlyArray<Column<ImageRow>> = [
   { title: "IMAGE", value: (r) => r.name },
   { title: "CURRENT", align: "right", value: (r) => `@${r.current}` },
-  { title: "SIZE", align: "right", value: (r) => bytes(Number(r.sizeBytes)) },
-  { title: "FORMAT", value: (r) => r.format },
-  { title: "CHECKED", value: (r) => r.checked },
-  { title: "CLIENTS", align: "right", value: (r) => String(r.clients) },
-  { title: "FILE", value: (r) => r.path },
+  { title: "SIZE", align: "right", value: (r) => bytes(Number(currentOf(r).sizeBytes)) },
+  { title: "FORMAT", value: (r) => currentOf(r).format },
+  { title: "CHECKED", value: (r) => currentOf(r).checked },
+  { title: "LINKS", align: "right", value: (r) => String(r.links) },
+  { title: "FILE", value: (r) => currentOf(r).files[0]?.path ?? "-" },
 ]
 
 export const list = (options: CommonOptions): Promise<void> =>

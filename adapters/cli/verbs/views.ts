@@ -1,9 +1,11 @@
 /** The reading verbs: links, history, log, rebuild. */
 import { fail } from "../../../core/errors.ts"
-import type { HistoryRow, LinkRow } from "../../../core/runtime/operations.ts"
+import type { HistoryLine } from "../../../core/projections/client-history.ts"
+import type { LinkRow } from "../../../core/projections/link-table.ts"
 import type { CommonOptions } from "../main.ts"
-import { type Column, count, print, printJson, table } from "../output.ts"
+import { type Column, print, printJson, table, time } from "../output.ts"
 import { callOptions, withSite } from "../site.ts"
+import { eventText } from "../event-text.ts"
 import { parseSince } from "../time.ts"
 
 const linkColumns: ReadonlyArray<Column<LinkRow>> = [
@@ -23,12 +25,12 @@ export const links = (options: CommonOptions): Promise<void> =>
     else print(rows.length === 0 ? "no links; make one: imagelink client link CLIENT IMAGE" : table(linkColumns, rows))
   })
 
-const historyColumns: ReadonlyArray<Column<HistoryRow>> = [
+const historyColumns: ReadonlyArray<Column<HistoryLine>> = [
   { title: "POSITION", align: "right", value: (r) => String(r.position) },
-  { title: "WHEN", value: (r) => r.at.replace("T", " ").replace(/\.\d+Z$/, "Z") },
-  { title: "WHO", value: (r) => r.actor },
-  { title: "WHAT", value: (r) => r.type },
-  { title: "CLIENT", value: (r) => (r.client === null ? "-" : `${r.client}${r.slot ? `/${r.slot}` : ""}`) },
+  { title: "WHEN", value: (r) => time(r.at) },
+  { title: "WHO", value: (r) => `${r.actor.kind}:${r.actor.name}` },
+  { title: "WHAT", value: (r) => r.what },
+  { title: "OF", value: (r) => (r.client === null ? (r.image ?? "-") : `${r.client}${r.slot ? `/${r.slot}` : ""}`) },
   { title: "FROM", value: (r) => r.from ?? "-" },
   { title: "TO", value: (r) => r.to ?? "-" },
   { title: "COMMAND", value: (r) => r.command },
@@ -47,8 +49,8 @@ export const history = (options: HistoryOptions): Promise<void> =>
       ...(options.image === undefined ? {} : { image: options.image }),
       ...(options.since === undefined ? {} : { since: parseSince(options.since, Date.now()) }),
     }
-    const rows: Array<HistoryRow> = []
-    const onItem = (row: HistoryRow) => (options.json ? printJson(row) : void rows.push(row))
+    const rows: Array<HistoryLine> = []
+    const onItem = (row: HistoryLine) => (options.json ? printJson(row) : void rows.push(row))
     await site.call("history", input, { ...callOptions(options), onItem })
     if (!options.json) print(rows.length === 0 ? "nothing recorded" : table(historyColumns, rows))
   })
@@ -56,11 +58,10 @@ export const history = (options: HistoryOptions): Promise<void> =>
 export const log = (options: CommonOptions & { after: string }): Promise<void> => {
   if (!/^\d+$/.test(options.after)) throw fail("USAGE", { why: `--after is a position, not ${options.after}`, see: "imagelink log --help" })
   return withSite(options, false, async (site) => {
-    const { describeEvent } = await import("../../../core/projections/describe.ts")
     const onItem = (line: string) => {
       if (options.json) return print(line)
       const e = JSON.parse(line)
-      print(`${String(e.position).padStart(8)}  ${new Date(e.at).toISOString()}  ${e.actor.kind}:${e.actor.name}  ${describeEvent(e)}`)
+      print(`${String(e.position).padStart(8)}  ${new Date(e.at).toISOString()}  ${e.actor.kind}:${e.actor.name}  ${eventText(e)}`)
     }
     await site.call("log", { after: Number(options.after) }, { ...callOptions(options), onItem })
   })
@@ -70,12 +71,9 @@ export const rebuild = (options: CommonOptions & { check?: boolean }): Promise<v
   if (!options.check) throw fail("USAGE", { why: "projections rebuild themselves when they must; say --check to compare", see: "imagelink rebuild --help" })
   return withSite(options, false, async (site) => {
     const result = await site.call("rebuild.check", {}, callOptions(options))
-    const bad = result.projections.filter((p) => !p.equal)
+    const bad = result.filter((p) => !p.equal).map((p) => p.name)
     if (options.json) printJson(result)
-    else {
-      for (const p of result.projections) print(`${p.name}: ${p.equal ? "equal" : "DIFFERENT"}`)
-      print(`folded ${count(result.events, "event")}`)
-    }
-    if (bad.length > 0) throw fail("VERIFY_FAILED", { what: "rebuild --check", why: `these differ from their rebuild: ${bad.map((p) => p.name).join(", ")}` })
+    else for (const p of result) print(`${p.name.padEnd(16)} ${p.equal ? "equal" : "DIFFERENT"} at position ${p.position}`)
+    if (bad.length > 0) throw fail("VERIFY_FAILED", { what: "rebuild --check", why: `these differ from their rebuild: ${bad.join(", ")}` })
   })
 }
