@@ -1,0 +1,84 @@
+/** Random commands over a small world, valid and not, so that names, MACs and addresses collide all the time. */
+import type { CommandBody } from "../../core/domain/commands.ts"
+import {
+  addImage,
+  checksums,
+  clientId,
+  copy,
+  imageId,
+  importRows,
+  link,
+  mac,
+  register,
+  resetOverlays,
+  unlink,
+} from "./domain.ts"
+import type { Random } from "./random.ts"
+
+const images = ["win11", "debian", "games", "win11", "debian", "bad name"]
+const references = ["win11", "WIN11@1", "debian", "debian", "games", "win11", "win11@2", "nothing"]
+const spell = (r: Random, text: string) =>
+  r.pick([
+    text,
+    text.toUpperCase(),
+    text.replaceAll(":", "-"),
+    text.replaceAll(":", ""),
+    text,
+    text,
+    text,
+    "01:00:5e:00:00:01",
+  ])
+const name = (r: Random) =>
+  r.pick([
+    ...["PC", "pc"].map((stem) => `${stem}-00${r.below(6)}`),
+    `PC-00${r.below(3)}`,
+    "teacher",
+    r.pick(["a b", "525400000001"]),
+  ])
+const address = (r: Random) => r.pick([`10.0.0.${r.below(5)}`, "127.0.0.1"])
+const maybe = <K extends string, V>(r: Random, key: K, value: V): { [P in K]?: V } =>
+  r.chance(0.5) ? ({ [key]: value } as { [P in K]: V }) : {}
+const slot = (r: Random) => r.pick([0, 0, 0, 0, 0, 0, 1, 15, 16])
+const clients = (r: Random) =>
+  Array.from({ length: r.below(3) }, () => r.pick([name(r), name(r), spell(r, mac(r.below(8)))]))
+
+/** What every walk begins with, so that the rest finds something to do. */
+const prelude = [addImage(1), addImage(2, "debian"), register(1), register(2), register(3, { address: "10.0.0.3" })]
+
+/** The `fresh`th command of a walk, from 1; it also numbers the ids of new things, mostly. */
+export const randomCommand = (r: Random, fresh: number): CommandBody => {
+  const first = prelude[fresh - 1]
+  if (first) return first
+  const newId = () => clientId(r.chance(0.05) ? 1 : fresh * 100 + r.below(50))
+  const someone = () => ({ clientId: newId(), mac: spell(r, mac(r.below(8))), ...maybe(r, "name", name(r)) })
+  switch (r.below(9)) {
+    case 0:
+      return addImage(r.chance(0.1) ? 1 : fresh, r.pick(images), r.chance(0.2) ? { format: "qcow2" } : {})
+    case 1: {
+      const good = r.chance(0.5)
+      const mismatches = good ? { count: 0, clusters: [] } : { count: 1, clusters: [r.below(3)] }
+      const found = { result: good ? "verified" : "mismatch", checksums: checksums(r.below(2)), mismatches } as const
+      return { type: "RecordCheck", imageId: imageId(r.below(3) + 1), version: r.below(3), ...found }
+    }
+    case 2:
+      return register(0, { ...someone(), ...maybe(r, "address", address(r)) })
+    case 3: {
+      const row = () => ({ ...someone(), ...maybe(r, "address", address(r)), ...maybe(r, "image", r.pick(references)) })
+      return importRows(Array.from({ length: r.below(4) }, row), r.chance(0.5) ? r.pick(references) : undefined)
+    }
+    case 4:
+      return copy(r.pick([name(r), mac(r.below(8))]), Array.from({ length: r.below(3) }, someone))
+    case 5:
+    case 6: {
+      const policy = {
+        ...maybe(r, "overlay", r.pick(["keep", "discard"] as const)),
+        ...maybe(r, "discardKept", r.chance(0.5)),
+      }
+      return link(clients(r), r.pick(references), { slot: slot(r), ...policy })
+    }
+    case 7:
+      return unlink(clients(r), slot(r))
+    default:
+      return resetOverlays(clients(r), slot(r))
+  }
+}
