@@ -27,21 +27,19 @@ export type ExportName =
   | { readonly kind: "client"; readonly client: string; readonly slot: number }
   | { readonly kind: "image"; readonly image: string; readonly version: number | undefined }
 
-const clientExport = /^client\/([a-z0-9](?:[a-z0-9-]*[a-z0-9])?)\/(0|[1-9][0-9]?)$/iu
-const imageExport = /^image\/([a-z0-9-]+)(?:@([1-9][0-9]{0,8}))?$/iu
+const clientExport = /^client\/([A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)\/(0|[1-9][0-9]?)$/u
+const imageExport = /^image\/([A-Za-z0-9-]+)(?:@([1-9][0-9]{0,8}))?$/u
 
 /** Undefined when it is not an export's name. */
 export const parseExportName = (name: string): ExportName | undefined => {
-  const c = clientExport.exec(name)
-  if (c?.[0].startsWith("client/") && c[1]!.length <= limits.clientNameCharsMax) {
-    const slot = Number(c[2])
-    return slot <= limits.slotMax ? { kind: "client", client: c[1]!, slot } : undefined
+  const [, client, slot] = clientExport.exec(name) ?? []
+  if (client !== undefined) {
+    const fits = client.length <= limits.clientNameCharsMax && Number(slot) <= limits.slotMax
+    return fits ? { kind: "client", client, slot: Number(slot) } : undefined
   }
-  const i = imageExport.exec(name)
-  if (i?.[0].startsWith("image/") && i[1]!.length <= limits.imageNameCharsMax) {
-    return { kind: "image", image: i[1]!, version: i[2] === undefined ? undefined : Number(i[2]) }
-  }
-  return undefined
+  const [, image, version] = imageExport.exec(name) ?? []
+  if (image === undefined || image.length > limits.imageNameCharsMax) return undefined
+  return { kind: "image", image, version: version === undefined ? undefined : Number(version) }
 }
 
 /**
