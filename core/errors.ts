@@ -24,6 +24,9 @@ interface Range {
 const at = (p: Range) =>
   p.offset === undefined ? "" : ` at byte ${p.offset}${p.length === undefined ? "" : ` (+${p.length})`}`
 
+/** Formats that qemu-img reads. */
+const convertible = /^(qcow2?|qed|vhd|vhdx|vmdk|vdi|parallels|dmg)$/
+
 export const errors = {
   // --- Images and their files -------------------------------------------------------------------------------------
   IMAGE_FILE_NOT_FOUND: entry<{ path: string; image?: string }>({
@@ -59,11 +62,14 @@ export const errors = {
   IMAGE_FORMAT_UNSUPPORTED: entry<{ path: string; format: string }>({
     exit: 1,
     message: (p) => `${p.path} is a ${p.format} file, which this server cannot read`,
-    cause: (p) => `no format plugin for ${p.format} is installed`,
+    cause: (p) =>
+      convertible.test(p.format)
+        ? `no format plugin for ${p.format} is installed`
+        : "it is not a disk, or a disk inside of something else",
     fix: (p) =>
-      /^(qcow|qcow2|qed|vhd|vhdx|vmdk|vdi|parallels|dmg)$/.test(p.format)
+      convertible.test(p.format)
         ? `convert it first: qemu-img convert -O raw ${p.path} disk.raw`
-        : "give the disk image itself: unpack it first if it is inside an archive",
+        : "give the disk image itself; if it is in an archive, unpack it first",
   }),
   IMAGE_DEPENDENCY_REFUSED: entry<{ path: string; needs: string; why: string }>({
     exit: 1,

@@ -16,7 +16,7 @@ import { openImage } from "./image.ts"
 const config = object({
   path: check(string({ min: 1 }), (path) => {
     if (path.includes("\0")) return "must not contain a NUL character"
-    return isAbsolute(path) ? undefined : "must be an absolute path: the server's own folder is not yours"
+    return isAbsolute(path) ? undefined : "must be an absolute path"
   }),
 })
 

@@ -1,0 +1,64 @@
+/**
+ * The conformance suite of storage plugins: every promise of the contract and of the plugin's own manifest, as named checks.
+ *
+ *     import { describe, it } from "node:test"
+ *     import { sampleBytes, storagePluginSuite } from "imagelink/conformance/storage-plugin"
+ *
+ *     storagePluginSuite({ describe, it }, {
+ *       plugin,
+ *       async sample() { … put sampleBytes(200_000) somewhere new … return { config, bytes, release } },
+ *     })
+ *
+ * **Details** Checks look at the bare plugin, except where it is the guard's work to refuse or to wait; those go through the real guard. What
+ * the manifest does not promise is skipped, and the output says so. The suite needs nothing but `node:assert` and an injected runner.
+ *
+ * **Gotchas** It cannot see a plugin that is right in one process and wrong in the next, nor a flush that lies about power loss.
+ */
+import type { ErrorCode } from "../../core/errors.ts"
+import type { Host } from "../../core/host.ts"
+import type { StoragePlugin } from "../../core/storage/plugin.ts"
+import { describingChecks } from "./storage/describing.ts"
+import { folderChecks } from "./storage/folder.ts"
+import { openingChecks } from "./storage/opening.ts"
+import { readingChecks } from "./storage/reading.ts"
+import { writingChecks } from "./storage/writing.ts"
+import { type Runner, register } from "./support/suite.ts"
+
+export { sampleBytes } from "./support/bytes.ts"
+export type { Runner } from "./support/suite.ts"
+
+/** Something to open, made for one check and released after it. */
+export interface Sample {
+  /** As an operator writes it, before the plugin's schema has seen it. */
+  readonly config: unknown
+  /** Everything that is in it: at least 135,168 bytes (128 KiB and 4 KiB), which differ from place to place; `sampleBytes` makes such. */
+  readonly bytes: Uint8Array
+  release?(): Promise<void>
+}
+
+export interface StoragePluginSubject {
+  readonly plugin: StoragePlugin
+  /** A new sample. With `manifest.sparse` it has a hole of at least 64 KiB, aligned to 64 KiB. */
+  sample(): Promise<Sample>
+  /** Configs that the plugin's schema must refuse, besides `null`, a text and a list. */
+  readonly refused?: ReadonlyArray<unknown>
+  /** A well-formed config of something that does not exist, and the code it is refused with. */
+  readonly missing?: { readonly config: unknown; readonly code: ErrorCode }
+  /** The config of a folder that does not exist yet; needed with `plugin.folder`. */
+  folder?(): Promise<{ readonly config: unknown; release?(): Promise<void> }>
+  readonly host?: Host
+  /** Of the random checks; 1 unless given. Failures name it. */
+  readonly seed?: number
+  /** Where skipped checks are named; standard output unless given. */
+  readonly say?: (line: string) => void
+}
+
+/** Registers the suite with a test runner. */
+export const storagePluginSuite = (runner: Runner, subject: StoragePluginSubject): void =>
+  register(
+    runner,
+    `storage plugin ${subject.plugin.kind}`,
+    [...openingChecks, ...readingChecks, ...describingChecks, ...writingChecks, ...folderChecks],
+    subject,
+    subject.say,
+  )

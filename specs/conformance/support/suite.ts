@@ -1,0 +1,42 @@
+/**
+ * What both conformance suites are made of: named checks, some of which do not apply to every plugin.
+ *
+ * **Details** The test runner is injected: anything with `describe` and `it` will do (node:test, vitest, mocha). A check that does not
+ * apply is not registered as passed; it is named in the output with its reason.
+ */
+
+/** The two functions of a test runner that a suite uses. */
+export interface Runner {
+  readonly describe: (name: string, body: () => void) => unknown
+  readonly it: (name: string, body: () => Promise<void>) => unknown
+}
+
+export interface Check<Subject> {
+  /** A sentence that is true of a plugin that passes. */
+  readonly name: string
+  /** Why it does not apply to this subject, known before anything is opened. */
+  readonly skip?: (subject: Subject) => string | undefined
+  /** Answers a reason (a string) if it turned out, once opened, that it does not apply. Throws if the promise is broken. */
+  readonly run: (subject: Subject) => Promise<unknown>
+}
+
+export const register = <Subject>(
+  { describe, it }: Runner,
+  title: string,
+  checks: ReadonlyArray<Check<Subject>>,
+  subject: Subject,
+  say: (line: string) => void = console.log,
+): void => {
+  describe(title, () => {
+    for (const check of checks) {
+      const skipped = (why: string) => say(`${title}: skipped "${check.name}": ${why}`)
+      const why = check.skip?.(subject)
+      if (why !== undefined) skipped(why)
+      else
+        it(check.name, async () => {
+          const late = await check.run(subject)
+          if (typeof late === "string") skipped(late)
+        })
+    }
+  })
+}
