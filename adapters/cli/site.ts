@@ -4,7 +4,6 @@ import { userInfo } from "node:os"
 import { resolve } from "node:path"
 import type { Actor } from "../../core/log/event-log.ts"
 import type { CallOptions, Site } from "../../core/runtime/site.ts"
-import { connectSite } from "../api/client.ts"
 import { socketPath } from "../api/socket-path.ts"
 import type { CommonOptions } from "./main.ts"
 
@@ -20,11 +19,17 @@ const userName = (): string => {
 
 export const actor = (): Actor => ({ kind: "cli", name: userName() })
 
+/** The HTTP client is loaded only where there is a socket to talk to. */
+const runningSite = async (dir: string): Promise<Site | undefined> => {
+  const path = existsSync(dir) ? socketPath(dir) : undefined
+  if (path === undefined || !existsSync(path)) return undefined
+  return (await import("../api/client.ts")).connectSite(path)
+}
+
 /** Runs `use` with the site. `create`: make the data folder if there is none (the first command that adds something). */
 export const withSite = async <A>(options: CommonOptions, create: boolean, use: (site: Site) => Promise<A>): Promise<A> => {
   const dir = dataDir(options)
-  const running = existsSync(dir) ? await connectSite(socketPath(dir)) : undefined
-  const site = running ?? (await (await import("../compose.ts")).openSite({ dataDir: dir, create }))
+  const site = (await runningSite(dir)) ?? (await (await import("../compose.ts")).openSite({ dataDir: dir, create }))
   try {
     return await use(site)
   } finally {
