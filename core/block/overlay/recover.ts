@@ -23,20 +23,17 @@ export const catchUp = async (
   const { data, working, durable } = files
   const ours = Buffer.alloc(limits.scanBytes)
   const theirs = Buffer.alloc(limits.scanBytes)
-  let differs = false
+  await data.flush()
   const carry = async (offset: number, length: number) => {
     await working.read(ours, 0, offset, length)
     await durable.read(theirs, 0, offset, length)
-    if (ours.compare(theirs, 0, length, 0, length) === 0) return
-    if (!differs) await data.flush()
-    differs = true
-    await durable.write(ours, 0, offset, length)
+    if (ours.compare(theirs, 0, length, 0, length) !== 0) await durable.write(ours, 0, offset, length)
   }
   await eachPageRun(sizeBytes, directory, (first, count) =>
     carry(pageOffset(sizeBytes, first), count * PAGE_FILE_BYTES),
   )
   await carry(0, directorySectorsOf(sizeBytes) * SECTOR)
-  if (differs) await durable.flush()
+  await durable.flush()
 }
 
 /** A new working map with what the durable one says; `directory` is the durable map's. */
@@ -47,6 +44,7 @@ export const rebuildWorking = async (
   directory: Uint8Array,
   durable: WritableVolume,
 ): Promise<WritableVolume> => {
+  await durable.flush()
   await folder.remove(name)
   const working = await folder.open(name, { create: { sizeBytes: mapFileBytes(sizeBytes) } })
   const buffer = Buffer.alloc(limits.scanBytes)
