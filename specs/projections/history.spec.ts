@@ -1,0 +1,137 @@
+import * as Effect from "effect/Effect"
+import { describe, expect, it } from "vitest"
+import { event } from "../../core/domain/decision.ts"
+import { ImagelinkError } from "../../core/errors.ts"
+import {
+  type HistoryFilter,
+  historyFilter,
+  matches,
+  readHistory,
+  describe as tell,
+} from "../../core/projections/client-history.ts"
+import {
+  catalogueOf,
+  checksums,
+  clientId,
+  id,
+  imageAdded,
+  imageId,
+  imageRef,
+  linked,
+  mac,
+  registered,
+  reset,
+  to,
+  unlinked,
+} from "../support/domain.ts"
+import { makeMemoryLog } from "../support/memory-log.ts"
+
+const story = [
+  imageAdded(1),
+  imageAdded(2, "debian"),
+  registered(1, "PC-001", "10.0.0.1"),
+  registered(2),
+  linked(1, 0, to(1)),
+  linked(1, 0, to(2, "debian", 1, "keep"), to(1)),
+  linked(1, 0, to(2, "debian", null, "keep"), to(2, "debian", 1, "keep")),
+  reset(1, 0, to(2, "debian", null, "keep")),
+  unlinked(1, 0, to(2, "debian", null, "keep")),
+  event("ImageChecked", {
+    image: imageRef(1),
+    version: 1,
+    result: "mismatch",
+    checksums: checksums(),
+    mismatches: { count: 1, clusters: [1] },
+  }),
+  { type: "LabMoved", schemaVersion: 1, data: {} },
+]
+const recorded = () => makeMemoryLog().push(story, { command: id(9, 1), at: 50 })
+const positions = (filter: HistoryFilter) =>
+  recorded()
+    .filter((r) => matches(r, filter))
+    .map((r) => r.position)
+
+describe("history", () => {
+  it("tells of every event what was done, from what, to what", () => {
+    expect(
+      recorded().map((r) => [tell(r).client, tell(r).slot, tell(r).image, tell(r).what, tell(r).from, tell(r).to]),
+    ).toEqual([
+      [null, null, "win11", "image added", null, "win11@1, raw"],
+      [null, null, "debian", "image added", null, "debian@1, raw"],
+      ["PC-001", null, null, "registered", null, `${mac(1)}, 10.0.0.1`],
+      ["PC-002", null, null, "registered", null, `${mac(2)}, no address`],
+      ["PC-001", 0, "win11", "linked", null, "win11@1, follows, discard"],
+      ["PC-001", 0, "debian", "relinked", "win11@1, follows, discard", "debian@1, pinned, keep"],
+      ["PC-001", 0, "debian", "link changed", "debian@1, pinned, keep", "debian@1, follows, keep"],
+      ["PC-001", 0, "debian", "overlay reset", null, "debian@1, follows, keep"],
+      ["PC-001", 0, "debian", "unlinked", "debian@1, follows, keep", null],
+      [null, null, "win11", "image checked", null, "mismatch in 1 cluster"],
+      [null, null, null, "LabMoved", null, null],
+    ])
+  })
+  it("tells who, when and by which command", () => {
+    expect(tell(recorded()[4]!)).toMatchObject({
+      position: 5,
+      at: 50,
+      actor: { kind: "server", name: "other" },
+      command: id(9, 1),
+      event: "ClientLinked",
+      mac: mac(1),
+    })
+  })
+  it("of a client is its own events", () => {
+    expect(positions({ clientId: clientId(1) })).toEqual([3, 5, 6, 7, 8, 9])
+    expect(positions({ clientId: clientId(2) })).toEqual([4])
+    expect(positions({ clientId: clientId(3) })).toEqual([])
+  })
+  it("of an image is also the links that left it", () => {
+    expect(positions({ imageId: imageId(1) })).toEqual([1, 5, 6, 10])
+    expect(positions({ imageId: imageId(2) })).toEqual([2, 6, 7, 8, 9])
+  })
+  it("of both is what concerns both, and of neither is all, unknown events too", () => {
+    expect(positions({ clientId: clientId(1), imageId: imageId(1) })).toEqual([5, 6])
+    expect(positions({})).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11])
+  })
+  it("since a time includes that time", () => {
+    expect(positions({ since: 50 })).toHaveLength(11)
+    expect(positions({ since: 51 })).toEqual([])
+  })
+})
+
+describe("the filter", () => {
+  const catalogue = catalogueOf([imageAdded(1), registered(1)])
+  it("takes names as people give them", () => {
+    expect(historyFilter(catalogue, { client: "525400000001", image: "WIN11", since: 1 })).toEqual({
+      clientId: clientId(1),
+      imageId: imageId(1),
+      since: 1,
+    })
+    expect(historyFilter(catalogue, {})).toEqual({ clientId: undefined, imageId: undefined, since: undefined })
+  })
+  it("refuses what is not there", () => {
+    expect((historyFilter(catalogue, { client: "PC-002" }) as ImagelinkError).code).toBe("CLIENT_NOT_FOUND")
+    expect((historyFilter(catalogue, { image: "win12" }) as ImagelinkError).code).toBe("IMAGE_NOT_FOUND")
+    expect(historyFilter(catalogue, { image: "win11" })).not.toBeInstanceOf(ImagelinkError)
+  })
+})
+
+describe("reading the history", () => {
+  const read = async (count: number, after: number) => {
+    const log = makeMemoryLog()
+    log.push(Array.from({ length: count }, (_, i) => registered(i + 1)))
+    const seen: Array<number> = []
+    const end = await Effect.runPromise(readHistory(log, {}, (line) => seen.push(line.position), after))
+    return { end, seen }
+  }
+  it("goes over every page once, in order", async () => {
+    for (const count of [0, 1, 999, 1000, 1001, 2500]) {
+      const { end, seen } = await read(count, 0)
+      expect([end, seen.length]).toEqual([count, count])
+      expect(seen).toEqual(Array.from({ length: count }, (_, i) => i + 1))
+    }
+  })
+  it("begins after a position", async () => {
+    expect(await read(3, 2)).toEqual({ end: 3, seen: [3] })
+    expect(await read(3, 3)).toEqual({ end: 3, seen: [] })
+  })
+})
