@@ -10,7 +10,7 @@ import { eventKey } from "./keys.ts"
 
 /** Bytes that LevelDB hands over at a time. */
 const chunkBytes = 1024 * 1024
-const chunkEntries = 1000
+const chunkEntries = 250
 
 /** Turns a stored value into what the reader wants. */
 export type Decode<A> = (file: string, position: number, value: Uint8Array) => A

@@ -16,6 +16,8 @@
  * | zeros from a frame's start to the file's end              | torn tail: the size was durable before the bytes           |
  * | a whole frame whose CRC is wrong, wherever it is          | damage                                                     |
  * | a length past the block, an unknown type, a wrong order   | damage                                                     |
+ * | a length past the file's end, but the frame is whole, or  | damage to the length, which the CRC does not cover         |
+ * | a whole frame comes later                                 |                                                            |
  * | anything after zeros, or in the zeros at a block's end    | damage                                                     |
  *
  * A torn tail was never acknowledged, unless `head` says otherwise (scan.ts).
@@ -57,6 +59,21 @@ export const readLogFile = (path: string, onRecord: (record: Uint8Array, offset:
 const allZero = (b: Uint8Array, from: number, to: number): boolean => {
   for (let i = from; i < to; i++) if (b[i] !== 0) return false
   return true
+}
+
+/**
+ * Whether the frame at `at`, whose length reaches past the file's end at `to`, was written whole: its checksum holds over what is there, or
+ * a whole frame follows, which no torn write leaves behind.
+ */
+const isWholeDespiteLength = (b: Uint8Array, at: number, to: number): boolean => {
+  if (maskedCrc(b.subarray(at + headerBytes - 1, to)) === u32le(b, at)) return true
+  for (let from = at + headerBytes; from + headerBytes <= to; from++) {
+    const type = b[from + 6]!
+    const end = from + headerBytes + (b[from + 4]! | (b[from + 5]! << 8))
+    if (type < full || type > last || end > to) continue
+    if (maskedCrc(b.subarray(from + headerBytes - 1, end)) === u32le(b, from)) return true
+  }
+  return false
 }
 
 class FrameReader {
@@ -105,6 +122,7 @@ class FrameReader {
       const end = at + headerBytes + length
       if (end > to) {
         if (!short) throw this.damage(base + at, "a frame's length reaches past its 32 KiB block")
+        if (isWholeDespiteLength(window, at, to)) throw this.damage(base + at, "a frame's length is wrong")
         this.torn = true
         return
       }
