@@ -54,7 +54,12 @@ storagePluginSuite(
     plugin: { ...file, manifest: { ...file.manifest, sparse: true } },
     host: seeing,
     async sample() {
-      const bytes = sampleBytes(262_144, { holes: [[4096, 61_440], [69_632, 192_512]] })
+      const bytes = sampleBytes(262_144, {
+        holes: [
+          [4096, 61_440],
+          [69_632, 192_512],
+        ],
+      })
       return { config: { path: await write(bytes) }, bytes }
     },
     folder: async () => ({ config: { path: fresh() } }),
@@ -110,7 +115,10 @@ describe("an image file", () => {
     const path = await write(sampleBytes(8192))
     const volume = await file.open({ path }, { signal, host })
     await fs.truncate(path, 5000)
-    await expect(volume.read(new Uint8Array(8192), 0, 0, 8192)).rejects.toMatchObject({ code: "IO_ERROR", offset: 5000 })
+    await expect(volume.read(new Uint8Array(8192), 0, 0, 8192)).rejects.toMatchObject({
+      code: "IO_ERROR",
+      offset: 5000,
+    })
     await volume.read(new Uint8Array(1), 0, 4999, 1)
     await volume.close()
   })

@@ -1,5 +1,5 @@
 /** Checks of a folder of writable volumes, which overlays are kept in. */
-import assert from "node:assert"
+import assert from "node:assert/strict"
 import { guardFolder } from "../../../core/storage/guard-folder.ts"
 import type { VolumeFolder } from "../../../core/storage/volume.ts"
 import type { StoragePluginSubject } from "../storage-plugin.ts"

@@ -1,5 +1,5 @@
 /** Checks of a plugin's shape, its config, and what opening and closing mean. */
-import assert from "node:assert"
+import assert from "node:assert/strict"
 import { contain } from "../../../core/storage/contain.ts"
 import { volumeFault } from "../../../core/storage/judge.ts"
 import { checkPlugin } from "../../../core/storage/registry.ts"

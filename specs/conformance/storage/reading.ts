@@ -1,5 +1,5 @@
 /** Checks of reads: right bytes, all of them, nowhere else, also many at once and while somebody gives up. */
-import assert from "node:assert"
+import assert from "node:assert/strict"
 import { boundaryRanges, randomRanges, same } from "../support/bytes.ts"
 import { guarded, readRange, refusedWith, settle, someTurns } from "../support/volumes.ts"
 import { type StorageCheck, seedOf, withSample } from "./subject.ts"

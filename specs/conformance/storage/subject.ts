@@ -1,5 +1,5 @@
 /** Opens and releases a subject's samples, so that a check is only about what it checks. */
-import assert from "node:assert"
+import assert from "node:assert/strict"
 import type { Host } from "../../../core/host.ts"
 import type { StandardResult } from "../../../core/storage/schema.ts"
 import type { Volume } from "../../../core/storage/volume.ts"

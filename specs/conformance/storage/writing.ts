@@ -1,5 +1,5 @@
 /** Checks of volumes that can be written: what was written is read, and nothing else has changed. */
-import assert from "node:assert"
+import assert from "node:assert/strict"
 import type { Volume } from "../../../core/storage/volume.ts"
 import { boundaryRanges, randomRanges, same, sampleBytes } from "../support/bytes.ts"
 import { guarded, readRange, refusedWith } from "../support/volumes.ts"

@@ -1,5 +1,5 @@
 /** Seeded bytes and exact comparison, so that every failure names one offset and can be run again. */
-import assert from "node:assert"
+import assert from "node:assert/strict"
 
 /** Numbers in [0, 1) from a seed (mulberry32): the same on every machine. */
 export const randomFrom = (seed: number): (() => number) => {

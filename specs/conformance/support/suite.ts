@@ -5,6 +5,8 @@
  * apply is not registered as passed; it is named in the output with its reason.
  */
 
+import { isImagelinkError } from "../../../core/errors.ts"
+
 /** The two functions of a test runner that a suite uses. */
 export interface Runner {
   readonly describe: (name: string, body: () => void) => unknown
@@ -34,9 +36,16 @@ export const register = <Subject>(
       if (why !== undefined) skipped(why)
       else
         it(check.name, async () => {
-          const late = await check.run(subject)
+          const late = await check.run(subject).catch(explained)
           if (typeof late === "string") skipped(late)
         })
     }
   })
+}
+
+/** An error of ours keeps its cause apart from its message; a test runner shows only the message. */
+const explained = (error: unknown): never => {
+  throw isImagelinkError(error)
+    ? new Error(`${error.code}: ${error.message}: ${error.reason}`, { cause: error })
+    : error
 }

@@ -1,5 +1,5 @@
 /** Ways to look at a volume that every check uses. */
-import assert from "node:assert"
+import assert from "node:assert/strict"
 import { type ErrorCode, isImagelinkError } from "../../../core/errors.ts"
 import { type GuardedVolume, guardVolume } from "../../../core/storage/guard.ts"
 import type { Volume } from "../../../core/storage/volume.ts"

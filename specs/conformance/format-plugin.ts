@@ -1,0 +1,60 @@
+/**
+ * The conformance suite of disk formats: probing by content, the guest's bytes, dependencies, and files that lie.
+ *
+ *     formatPluginSuite({ describe, it }, {
+ *       format,
+ *       samples: [{ name: "two grains", files: { "disk.qcow2": bytes }, guest: expectedBytes }],
+ *       damaged: [{ name: "an L2 table past the end", files: { "disk.qcow2": broken } }],
+ *     })
+ *
+ * **Details** Files are given as bytes, the image first; other files of a sample are its siblings by relative name. Everything a format opens is
+ * guarded as core does it, and counted. Damage is made here too: every sample's image is cut short and has bytes flipped, by seed.
+ *
+ * **Gotchas** After a random flip wrong bytes are fine, since no format can know them; what counts is that the format refuses or answers,
+ * with an error of the closed list, in bounded time and space.
+ */
+import type { DiskFormat } from "../../core/storage/format.ts"
+import { guestChecks } from "./format/guest.ts"
+import { probingChecks } from "./format/probing.ts"
+import { robustnessChecks } from "./format/robustness.ts"
+import { type Runner, register } from "./support/suite.ts"
+
+export { sampleBytes } from "./support/bytes.ts"
+export type { Runner } from "./support/suite.ts"
+
+/** Files by relative name; the first is the image. */
+export type Files = Readonly<Record<string, Uint8Array>>
+
+export interface FormatSample {
+  readonly name: string
+  readonly files: Files
+  /** The disk as the guest reads it, whole. */
+  readonly guest: Uint8Array
+}
+
+export interface DamagedSample {
+  readonly name: string
+  readonly files: Files
+}
+
+export interface FormatSubject {
+  readonly format: DiskFormat
+  /** At least one. */
+  readonly samples: ReadonlyArray<FormatSample>
+  /** Files that must be refused when they are opened. */
+  readonly damaged?: ReadonlyArray<DamagedSample>
+  /** Contents that the probe must not claim as its own, by `magic`. */
+  readonly others?: ReadonlyArray<{ readonly name: string; readonly bytes: Uint8Array }>
+  readonly seed?: number
+  readonly say?: (line: string) => void
+}
+
+/** Registers the suite with a test runner. */
+export const formatPluginSuite = (runner: Runner, subject: FormatSubject): void =>
+  register(
+    runner,
+    `format ${subject.format.format}`,
+    [...probingChecks, ...guestChecks, ...robustnessChecks],
+    subject,
+    subject.say,
+  )
