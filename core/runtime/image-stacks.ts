@@ -26,7 +26,11 @@ export const versionRef = (catalogue: Catalogue, imageId: string, version: numbe
   const image = catalogue.images.get(imageId)
   const entry = image?.versions[version - 1]
   if (image === undefined || entry === undefined)
-    throw fail("IMAGE_VERSION_NOT_FOUND", { name: image?.name ?? imageId, version, newest: image?.versions.length ?? 0 })
+    throw fail("IMAGE_VERSION_NOT_FOUND", {
+      name: image?.name ?? imageId,
+      version,
+      newest: image?.versions.length ?? 0,
+    })
   return { imageId, imageName: image.name, version: entry }
 }
 

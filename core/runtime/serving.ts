@@ -1,6 +1,7 @@
 /** What a process that serves disks has besides an opened store: the read cache, the opened images, the overlays. */
-import { MapBudget } from "../block/overlay/budget.ts"
+
 import { ReadCache } from "../block/cache.ts"
+import { MapBudget } from "../block/overlay/budget.ts"
 import type { Host } from "../host.ts"
 import { catalogueProjection } from "../projections/catalogue.ts"
 import type { VolumeFolder } from "../storage/volume.ts"
@@ -27,7 +28,9 @@ export interface ServingOptions {
 export const makeServing = async (parts: Parts, { overlays, host, cacheBytes }: ServingOptions): Promise<Serving> => {
   await parts.views.state(catalogueProjection)
   const projector = await parts.views.projector(catalogueProjection)
-  const stacks = makeImageStacks(parts.opener, new ReadCache({ bytes: cacheBytes }), (ref) => loadTable(parts.sidecars, ref))
+  const stacks = makeImageStacks(parts.opener, new ReadCache({ bytes: cacheBytes }), (ref) =>
+    loadTable(parts.sidecars, ref),
+  )
   const folders = makeOverlayFolders(overlays, host, new MapBudget())
   return { stacks, disks: makeDisks(() => projector.state(catalogueProjection), stacks, folders) }
 }

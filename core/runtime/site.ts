@@ -91,10 +91,17 @@ export interface OperationMap {
   "client.unlink": Op<{ readonly clients: ReadonlyArray<string>; readonly slot: number }, Changed>
   "client.reset": Op<{ readonly clients: ReadonlyArray<string>; readonly slot: number }, Changed>
   links: Op<Nothing, ReadonlyArray<LinkRow>>
-  history: Op<{ readonly client?: string; readonly image?: string; readonly since?: number }, { readonly position: number }, HistoryLine>
+  history: Op<
+    { readonly client?: string; readonly image?: string; readonly since?: number },
+    { readonly position: number },
+    HistoryLine
+  >
   /** Items are the canonical bytes of the events, as text. */
   log: Op<{ readonly after?: number }, { readonly position: number }, string>
-  "rebuild.check": Op<Nothing, ReadonlyArray<{ readonly name: string; readonly position: number; readonly equal: boolean }>>
+  "rebuild.check": Op<
+    Nothing,
+    ReadonlyArray<{ readonly name: string; readonly position: number; readonly equal: boolean }>
+  >
   jobs: Op<Nothing, ReadonlyArray<JobInfo>>
   "job.cancel": Op<{ readonly id: string }, { readonly cancelled: boolean }>
 }

@@ -44,7 +44,9 @@ const fromFile = async (file: string): Promise<ConfigFile> => {
     throw fail("CONFIG_INVALID", { file, why: (e as Error).message.replaceAll(/\s*\n\s*/g, " ") }, { underlying: e })
   }
   const config = decodeConfig(file, input)
-  return config.plugin === undefined ? config : { ...config, plugin: config.plugin.map((p) => ({ module: relativeTo(file, p.module) })) }
+  return config.plugin === undefined
+    ? config
+    : { ...config, plugin: config.plugin.map((p) => ({ module: relativeTo(file, p.module) })) }
 }
 
 /** A path is relative to the file that names it; anything else is a package's name. */
