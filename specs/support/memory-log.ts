@@ -8,13 +8,20 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { fail, type ImagelinkError } from "../../core/errors.ts"
 import type { Appended, AppendRequest, EventLog, NewEvent, Recorded } from "../../core/log/event-log.ts"
-import { sortKeys } from "../../core/projections/projection.ts"
 
 export interface MemoryLog extends EventLog {
   push(events: ReadonlyArray<NewEvent>, envelope?: { command?: string; at?: number }): ReadonlyArray<Recorded>
   /** Forgets everything after a position, as restoring an older backup would. */
   truncate(position: number): void
 }
+
+/** JSON with the keys of every object in order, as a store's canonical bytes have them; on its own, so that it can disagree. */
+const canonical = (value: unknown): string =>
+  JSON.stringify(value, (_, v: unknown) =>
+    typeof v === "object" && v !== null && !Array.isArray(v)
+      ? Object.fromEntries(Object.entries(v).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+      : v,
+  )
 
 export const makeMemoryLog = (
   options: { storeId?: string; beforeAppend?: (request: AppendRequest) => void } = {},
@@ -34,13 +41,13 @@ export const makeMemoryLog = (
       lastAt = Math.max(lastAt, request.at)
       const { command, actor } = request
       const envelope = { position: stored.length + 1, command, at: lastAt, actor, server: "server-1" }
-      stored.push(JSON.stringify(sortKeys({ ...event, ...envelope })))
+      stored.push(canonical({ ...event, ...envelope }))
     }
     for (const wake of waiting.splice(0)) wake()
     return slice(first, request.events.length)
   }
 
-  const append = (request: AppendRequest): Effect.Effect<Appended, ImagelinkError> =>
+  const appendNow = (request: AppendRequest): Effect.Effect<Appended, ImagelinkError> =>
     Effect.suspend((): Effect.Effect<Appended, ImagelinkError> => {
       options.beforeAppend?.(request)
       const known = commands.get(request.command)
@@ -75,7 +82,8 @@ export const makeMemoryLog = (
   return {
     site: { name: "spec", storeId: options.storeId ?? "store-1", publicKey: new Uint8Array(32), createdAt: 0 },
     head: () => stored.length,
-    append,
+    // As a disk would, it lets others run first.
+    append: (request) => Effect.andThen(Effect.yieldNow, appendNow(request)),
     findCommand: (id) =>
       Effect.sync(() => {
         const known = commands.get(id)
