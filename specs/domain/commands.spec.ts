@@ -45,7 +45,7 @@ const bodies: ReadonlyArray<CommandBody> = [
 
 describe("a body from outside", () => {
   it.each(bodies.map((body) => [body.type, body] as const))("%s comes through as it is", (_, body) => {
-    expect(Result.getOrThrow(decodeBody(JSON.parse(JSON.stringify(body))))).toEqual(body)
+    expect(Result.getOrThrow(decodeBody(JSON.parse(JSON.stringify(body))))).toStrictEqual(body)
   })
   it.each(bodies.map((body) => [body.type, body] as const))(
     "%s with one key too many is refused, and the key named",

@@ -4,8 +4,11 @@
  * **Details** Events are kept as JSON text, so what a page gives is never the object that was appended. `push` puts events in as if
  * another command had, and `beforeAppend` runs inside every append before its position is checked.
  */
+import assert from "node:assert"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import { isKnownEvent } from "../../core/domain/event-versions.ts"
+import { whyNotPlain } from "../../core/domain/plain.ts"
 import { fail, type ImagelinkError } from "../../core/errors.ts"
 import type { Appended, AppendRequest, EventLog, NewEvent, Recorded } from "../../core/log/event-log.ts"
 
@@ -49,6 +52,7 @@ export const makeMemoryLog = (
 
   const appendNow = (request: AppendRequest): Effect.Effect<Appended, ImagelinkError> =>
     Effect.suspend((): Effect.Effect<Appended, ImagelinkError> => {
+      assert.equal(whyNotPlain(request.events), undefined, "a log is given plain JSON")
       options.beforeAppend?.(request)
       const known = commands.get(request.command)
       if (known && known.fingerprint !== request.fingerprint) {
@@ -89,7 +93,13 @@ export const makeMemoryLog = (
         const known = commands.get(id)
         return known && { fingerprint: known.fingerprint, events: slice(known.first, known.count) }
       }),
-    page: (after, max) => Effect.sync(() => slice(after, max)),
+    page: (after, max) =>
+      Effect.suspend(() => {
+        const page = slice(after, max)
+        const unknown = page.find((recorded) => !isKnownEvent(recorded))
+        if (!unknown) return Effect.succeed(page)
+        return Effect.fail(fail("EVENT_UNKNOWN", { type: unknown.type, position: unknown.position }))
+      }),
     pageBytes: (after, max) =>
       Effect.sync(() =>
         slice(after, max).map((r) => ({ position: r.position, bytes: Buffer.from(stored[r.position - 1]!) })),
