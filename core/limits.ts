@@ -67,6 +67,8 @@ export const limits = {
   commandClientsMax: 10_000,
   /** A name, address or reference in a command. What is too long for an event is refused there. */
   commandTextCharsMax: 1024,
+  /** Nesting of arrays and objects in a command. */
+  commandDepthMax: 16,
   /** Bad clusters that one ImageChecked lists. */
   checkClustersListedMax: 64,
   pageEventsMax: 1000,

@@ -121,12 +121,13 @@ const clientOf = (catalogue: Catalogue, data: { client: { id: string; name: stri
 
 const clientLinked = (catalogue: Catalogue, position: number, data: EventData<"ClientLinked">): void => {
   const { slot, to, from } = data
-  assert(catalogue.images.has(to.image.id), `ClientLinked names the image ${to.image.name}, which was never added`)
+  const image = catalogue.images.get(to.image.id)
+  assert(image, `ClientLinked names the image ${to.image.name}, which was never added`)
   const links = clientOf(catalogue, data).links
   const before = links.get(slot)
   const sameBase = from !== null && from.image.id === to.image.id && from.version === to.version
   const epoch = before && sameBase ? before.epoch : position
-  links.set(slot, { imageId: to.image.id, pinned: to.pinned, version: to.version, overlay: to.overlay, epoch })
+  links.set(slot, { imageId: image.id, pinned: to.pinned, version: to.version, overlay: to.overlay, epoch })
 }
 
 const overlayReset = (catalogue: Catalogue, position: number, data: EventData<"OverlayReset">): void => {
