@@ -46,8 +46,6 @@ export const limits = {
   commandConflictRetriesMax: 8,
   pageEventsMax: 1000,
   siteNameBytesMax: 64,
-  /** How many bytes of the store's newest tables are checked in full at every start; the rest is checked when it is read. */
-  storeVerifyBytesAtOpenMax: 8 * MiB,
 
   // Names and lists
   clientNameCharsMax: 63,
