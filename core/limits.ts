@@ -75,8 +75,6 @@ export const limits = {
   /** A projection's checkpoint is saved when this many events were folded since the last one. */
   checkpointEventsMin: 200,
   siteNameBytesMax: 64,
-  /** How many bytes of the store's newest tables are checked in full at every start; the rest is checked when it is read. */
-  storeVerifyBytesAtOpenMax: 8 * MiB,
 
   // Names and lists
   clientNameCharsMax: 63,

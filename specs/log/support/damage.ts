@@ -21,7 +21,9 @@ export const contents = (dir: string): Record<string, string> =>
       .map((name) => [name, readFileSync(join(dir, name), "latin1")]),
   )
 
-export type Outcome = { readonly refused: string; readonly message: string } | { readonly events: ReadonlyArray<unknown> }
+export type Outcome =
+  | { readonly refused: string; readonly message: string }
+  | { readonly events: ReadonlyArray<unknown> }
 
 /** Copies `source` to `copy`, damages the copy, opens it and reads everything. Asserts that a refusal before opening changed nothing. */
 export const damaged = async (
