@@ -107,11 +107,9 @@ export const program = (): Command => {
     .option("--slot <n>", "which of its disks", "0")
     .option("--overlay <policy>", "discard: fresh writes at each boot; keep: kept until reset")
     .option("--discard-kept", "throw away what a kept overlay holds")
-  verb(client, "unlink <clients...>", "take a slot of each client off its image", "changes", clients, "unlink").option(
-    "--slot <n>",
-    "which of its disks",
-    "0",
-  )
+  verb(client, "unlink <clients...>", "take a slot of each client off its image", "changes", clients, "unlink")
+    .option("--slot <n>", "which of its disks", "0")
+    .option("--discard-kept", "throw away what a kept overlay holds")
   verb(
     client,
     "reset <clients...>",

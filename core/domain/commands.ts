@@ -98,6 +98,7 @@ export const UnlinkClients = Schema.Struct({
   type: Schema.Literal("UnlinkClients"),
   clients: Clients,
   slot: Schema.Finite,
+  discardKept: Schema.optionalKey(Schema.Boolean),
 })
 
 export const ResetOverlays = Schema.Struct({

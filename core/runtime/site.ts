@@ -88,7 +88,10 @@ export interface OperationMap {
     },
     Changed
   >
-  "client.unlink": Op<{ readonly clients: ReadonlyArray<string>; readonly slot: number }, Changed>
+  "client.unlink": Op<
+    { readonly clients: ReadonlyArray<string>; readonly slot: number; readonly discardKept?: boolean },
+    Changed
+  >
   "client.reset": Op<{ readonly clients: ReadonlyArray<string>; readonly slot: number }, Changed>
   links: Op<Nothing, ReadonlyArray<LinkRow>>
   history: Op<

@@ -26,7 +26,10 @@ interface View {
   saved: number
 }
 
-export const makeViews = (log: Pick<EventLog, "site" | "head" | "page">, checkpoints: CheckpointStore): Views => {
+export const makeViews = (
+  log: Pick<EventLog, "site" | "head" | "page" | "pageBytes">,
+  checkpoints: CheckpointStore,
+): Views => {
   const views = new Map<string, View>()
 
   const start = (projection: AnyProjection): View => {

@@ -85,12 +85,15 @@ export const link = (options: LinkOptions, args: ReadonlyArray<string>): Promise
   })
 }
 
-export const unlink = (options: CommonOptions & { slot: string }, clients: ReadonlyArray<string>): Promise<void> =>
+interface UnlinkOptions extends CommonOptions {
+  readonly slot: string
+  readonly discardKept?: boolean
+}
+
+export const unlink = (options: UnlinkOptions, clients: ReadonlyArray<string>): Promise<void> =>
   withSite(options, false, async (site) => {
-    printChanged(
-      options,
-      await site.call("client.unlink", { clients, slot: slotOf(options.slot) }, callOptions(options)),
-    )
+    const input = { clients, slot: slotOf(options.slot), ...(options.discardKept ? { discardKept: true } : {}) }
+    printChanged(options, await site.call("client.unlink", input, callOptions(options)))
   })
 
 export const reset = (options: CommonOptions & { slot: string }, clients: ReadonlyArray<string>): Promise<void> =>
