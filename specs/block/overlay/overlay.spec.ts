@@ -78,6 +78,7 @@ describe("writing", () => {
     const small = overlay.write(filled(10, 2), 0, 100, 10, 0)
     await settle()
     expect(overlay.writeSync(filled(GRAIN, 3), 0, 0, GRAIN, 0)).toBe(false)
+    expect(overlay.zeroSync(0, GRAIN, 0)).toBe(false)
     expect(overlay.writeSync(filled(GRAIN, 3), 0, GRAIN, GRAIN, 0)).toBe(true)
     const large = overlay.write(filled(GRAIN, 3), 0, 0, GRAIN, 0)
     const trim = overlay.trim(0, GRAIN, 0)
@@ -118,6 +119,54 @@ describe("writing", () => {
   })
 })
 
+describe("the map", () => {
+  it("takes changes of one sector in turn, so that an older one in flight never undoes a newer", async () => {
+    const slow = gate("write")
+    let misses = false
+    const { options } = overlaySetup({
+      files: (name) => (name === "working" ? { misses: () => misses, waits: slow.waits } : {}),
+    })
+    const overlay = await createOverlay(options)
+    await overlay.write(filled(GRAIN, 1), 0, 0, GRAIN, 0)
+    slow.shut()
+    misses = true
+    const older = overlay.write(filled(GRAIN, 2), 0, GRAIN, GRAIN, 0)
+    await settle()
+    misses = false
+    expect(overlay.writeSync(filled(GRAIN, 3), 0, 2 * GRAIN, GRAIN, 0)).toBe(false)
+    expect(overlay.zeroSync(4 * GRAIN, GRAIN, 0)).toBe(false)
+    expect(overlay.writeSync(filled(GRAIN, 3), 0, 0, GRAIN, 0)).toBe(true)
+    const newer = overlay.write(filled(GRAIN, 3), 0, 2 * GRAIN, GRAIN, 0)
+    await settle()
+    slow.open()
+    await Promise.all([older, newer])
+    await overlay.close()
+    expect((await openOverlay(options)).stats.dataGrains).toBe(3)
+  })
+
+  it("has its space in both files before the first data of an area is written", async () => {
+    const order: Array<string> = []
+    const { options } = overlaySetup({
+      policy: "keep",
+      files: (name) => ({
+        fails: (request, offset, length) => {
+          if (request.startsWith("write")) order.push(`${name} ${offset} ${length}`)
+        },
+      }),
+    })
+    const overlay = await createOverlay(options)
+    order.length = 0
+    await overlay.write(filled(GRAIN, 1), 0, 0, GRAIN, 0)
+    expect(order).toEqual([
+      "working 8192 8192",
+      "durable 8192 8192",
+      "working 0 512",
+      "data 0 4096",
+      "working 8192 512",
+    ])
+  })
+})
+
 describe("reading", () => {
   it("of data from an earlier process waits once, and is quick from then on", async () => {
     const { options } = overlaySetup()
@@ -129,6 +178,8 @@ describe("reading", () => {
     const overlay = await openOverlay(options)
     const into = Buffer.alloc(512)
     expect(overlay.readSync(into, 0, 0, 512)).toBe(false)
+    // A small write into it may have to wait for the rest of its page of memory as well; a whole grain need not.
+    expect(overlay.writeSync(into, 0, 0, 512, 0)).toBe(false)
     await overlay.read(into, 0, 0, 512)
     expect(overlay.readSync(into, 0, 1024, 512)).toBe(true)
     expect(into.equals(filled(512, 5))).toBe(true)
@@ -230,6 +281,25 @@ describe("flush", () => {
     slow.open()
     await Promise.all(flushes)
     expect(volume("data").counts.flush).toBe(before + 2)
+  })
+
+  it("brings over the next time what a full disk kept from the durable map", async () => {
+    let full = false
+    const { options } = overlaySetup({
+      policy: "keep",
+      files: (name) => ({
+        fails: (request) => {
+          if (full && name === "durable" && request.startsWith("write")) throw nospace()
+        },
+      }),
+    })
+    const overlay = await createOverlay(options)
+    await overlay.write(filled(GRAIN, 1), 0, 0, GRAIN, 0)
+    full = true
+    await expect(overlay.flush()).rejects.toMatchObject({ code: "NO_SPACE" })
+    full = false
+    await overlay.flush()
+    expect((await openOverlay({ ...options, hostBootId: "boot-2" })).stats.dataGrains).toBe(1)
   })
 
   it("fails for good once a sync has failed, because the next one would not tell", async () => {
