@@ -136,13 +136,13 @@ const isPackage = (target: string): boolean =>
   !/^(core|plugins|adapters|specs|examples|node_modules)\//.test(target) &&
   !/^(imagelink(\/|$)|node:)/.test(target)
 
-const escape = (text: string): string => text.replace(/[.+?^${}()|[\]\\/]/g, "\\$&")
+const literally = (text: string): string => text.replace(/[.+?^${}()|[\]\\/]/g, "\\$&")
 
 const matches = (pattern: string, target: string): boolean => {
   if (pattern === "PACKAGE") return isPackage(target)
   const source = pattern
     .split("**")
-    .map((part) => part.split("*").map(escape).join("[^/]*"))
+    .map((part) => part.split("*").map(literally).join("[^/]*"))
     .join(".*")
   return new RegExp(`^${source}$`).test(target)
 }
