@@ -19,7 +19,7 @@ import {
   container as rootContainer,
 } from "tsyringe"
 import { schemaVersions } from "../core/domain/event-versions.ts"
-import { fail } from "../core/errors.ts"
+import { fail, type ImagelinkError } from "../core/errors.ts"
 import type { Host } from "../core/host.ts"
 import { createStore } from "../core/log/create-store.ts"
 import type { MakeDatabase } from "../core/log/database.ts"
@@ -186,16 +186,24 @@ export const startServer = async ({ dataDir, config, onEvent }: ServerOptions): 
     import("./nbd/server.ts"),
     import("./nbd/disk-client.ts"),
     import("./nbd/describe-event.ts"),
-    import("../core/storage/load.ts"),
+    import("./host/load-plugin.ts"),
   ])
-  const thirdParty = await Promise.all(config.plugins.map((module) => loadPluginModule(module, dataDir)))
+  const thirdParty = await Promise.all(
+    config.plugins.map(async (module) => ({ module, value: await loadPluginModule(module, dataDir) })),
+  )
   const { parts, data, host, release } = await openParts({ dataDir, create: true, container: compose(thirdParty) })
+  const onDamage = (e: ImagelinkError) => onEvent({ level: "error", text: `${e.message} [${e.code}]; fix: ${e.fix}` })
   const closers: Array<() => Promise<void>> = [release]
   const close = async () => {
     for (const stop of closers.splice(0).reverse()) await stop()
   }
   try {
-    const serving = await makeServing(parts, { overlays: data.folder("overlays"), host, cacheBytes: config.cacheBytes })
+    const serving = await makeServing(parts, {
+      overlays: data.folder("overlays"),
+      host,
+      cacheBytes: config.cacheBytes,
+      onDamage,
+    })
     const site = makeLocalSite({ ...parts, serving }, async () => {})
     closers.push(site.close, serving.disks.close)
     await serving.disks.sweep()

@@ -88,6 +88,9 @@ export const limits = {
   /** A path in sockaddr_un.sun_path, with its closing NUL (unix(7)). */
   unixSocketPathBytesMax: 107,
 
+  /** Bad clusters of one opened version that the server's log names. */
+  damageReportsMax: 1000,
+
   // Jobs
   jobsKeptMax: 100,
   progressReportsPerSecondMax: 10,

@@ -4,6 +4,7 @@
  * **Details** An operation has an input, may report progress and stream items, and ends with a result or an `ImagelinkError`. A changing
  * operation takes `dryRun` (answer the events, append nothing) and `commandId` (a retry appends once). operations/ has what each one does.
  */
+import type { ErrorJson } from "../errors.ts"
 import type { JobInfo, Progress } from "../jobs.ts"
 import type { Actor, NewEvent, Recorded } from "../log/event-log.ts"
 import type { HistoryLine } from "../projections/client-history.ts"
@@ -31,6 +32,8 @@ export interface CheckAnswer {
   readonly result: "verified" | "mismatch"
   readonly clusters: number
   readonly mismatches: number
+  /** CRC_MISMATCH of the first bad cluster. */
+  readonly firstMismatch: ErrorJson | null
 }
 
 export interface ClientRow {

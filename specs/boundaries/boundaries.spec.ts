@@ -24,9 +24,9 @@ const expected: Readonly<Record<string, string>> = {
   "block-uses-effect":
     "core/block/cache.ts imports effect/Effect: core/block stands alone: bytes, limits, errors and assertions",
   "cli-needs-the-composition-root":
-    "adapters/cli/main.ts imports adapters/compose.ts: adapters/cli and adapters/console know the API's schema, and load the composition root when they need it",
+    "adapters/cli/main.ts imports adapters/compose.ts: adapters/cli and adapters/console know the API's client side, and load the composition root when they need it",
   "cli-reaches-into-the-api":
-    "adapters/cli/client.ts imports adapters/api/server.ts: adapters/cli and adapters/console know the API's schema, and load the composition root when they need it",
+    "adapters/cli/client.ts imports adapters/api/server.ts: adapters/cli and adapters/console know the API's client side, and load the composition root when they need it",
   "container-outside-the-root":
     "adapters/dhcp/server.ts imports reflect-metadata: only the composition root knows the container",
   "core-file-reaches-up":

@@ -108,10 +108,19 @@ export const folderRules: ReadonlyArray<FolderRule> = [
     allow: ["core/**", "adapters/nbd/**", "node:**"],
   },
   {
-    name: "adapters/cli and adapters/console know the API's schema, and load the composition root when they need it",
+    name: "adapters/cli and adapters/console know the API's client side, and load the composition root when they need it",
     folder: /^adapters\/(cli|console)\//,
-    allow: ["core/**", "adapters/$1/**", "adapters/api/schema*", "adapters/api/schema/**", "node:**", "PACKAGE"],
+    allow: [
+      "core/**",
+      "adapters/$1/**",
+      "adapters/api/client.ts",
+      "adapters/api/messages.ts",
+      "adapters/api/socket-path.ts",
+      "node:**",
+      "PACKAGE",
+    ],
     dynamic: ["adapters/compose.ts"],
+    types: ["adapters/compose.ts"],
   },
   {
     name: "an adapter imports core, packages and itself, never another adapter or a plugin",

@@ -7,7 +7,7 @@ import { performance } from "node:perf_hooks"
 import { fail } from "../../../core/errors.ts"
 import { effectiveConfig } from "../../../core/runtime/config.ts"
 import { parseBytes } from "../../../core/runtime/sizes.ts"
-import { type RunningServer, startServer } from "../../compose.ts"
+import type { RunningServer } from "../../compose.ts"
 import { fillSample, writeSample } from "../demo/sample.ts"
 import { simulate } from "../demo/simulated-client.ts"
 import { makeStages, type Stages } from "../demo/stages.ts"
@@ -43,6 +43,7 @@ export const demo = async (options: DemoOptions): Promise<void> => {
   const before = fingerprint(path)
   say(`sample disk   ${path} (${bytes(sizeBytes)})`)
 
+  const { startServer } = await import("../../compose.ts")
   const server = await startServer({
     dataDir,
     config: effectiveConfig([{ from: "the demo", settings: { "nbd-port": 0 } }]),

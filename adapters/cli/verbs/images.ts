@@ -1,6 +1,6 @@
 /** `imagelink image …` */
 import { resolve } from "node:path"
-import { fail } from "../../../core/errors.ts"
+import { fail, ImagelinkError } from "../../../core/errors.ts"
 import type { ImageRow } from "../../../core/projections/image-versions.ts"
 import type { CommonOptions } from "../main.ts"
 import { bytes, type Column, count, print, printJson, table } from "../output.ts"
@@ -64,12 +64,12 @@ export const check = async (options: CommonOptions, reference: string): Promise<
       .call("image.check", input, { ...callOptions(options), signal: interruptible(), onProgress: view.report })
       .finally(view.end)
     if (options.json) printJson(result)
+    else if (result.firstMismatch === null)
+      print(`${result.image}@${result.version} verified: ${count(result.clusters, "cluster")} of 64 KiB match`)
     else
       print(
-        result.result === "verified"
-          ? `${result.image}@${result.version} verified: ${count(result.clusters, "cluster")} of 64 KiB match`
-          : `${result.image}@${result.version} DAMAGED: ${result.mismatches} of ${count(result.clusters, "cluster")} do not match their checksum`,
+        `${result.image}@${result.version} DAMAGED: ${result.mismatches} of ${count(result.clusters, "cluster")} do not match`,
       )
-    if (result.result === "mismatch") process.exitCode = 1
+    if (result.firstMismatch !== null) throw new ImagelinkError(result.firstMismatch)
   })
 }

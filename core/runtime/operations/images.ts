@@ -6,7 +6,7 @@ import { ImagelinkError } from "../../errors.ts"
 import { catalogueProjection } from "../../projections/catalogue.ts"
 import { imageRows, imageVersions } from "../../projections/image-versions.ts"
 import { checkVersion } from "../image-check.ts"
-import { type VersionRef, versionRef } from "../image-stacks.ts"
+import { mismatch, type VersionRef, versionRef } from "../image-stacks.ts"
 import type { Parts } from "../parts.ts"
 import type { CallOptions, CheckAnswer, Operations } from "../site.ts"
 import { type Change, makeChange } from "./change.ts"
@@ -67,12 +67,14 @@ export const runCheck = async (
   const { actor } = options
   await change({ type: "RecordCheck", imageId, version, ...check }, { actor })
   parts.serving?.stacks.checked(ref, table)
+  const first = check.mismatches.clusters[0]
   return {
     image: ref.imageName,
     version,
     result: check.result,
     clusters: check.checksums.clusters,
     mismatches: check.mismatches.count,
+    firstMismatch: first === undefined ? null : mismatch(ref, first).toJSON(),
   }
 }
 
