@@ -24,7 +24,7 @@ const ZEROS = new Uint8Array(GRAIN)
 
 /** Zeroes whole grains in one loaded page when nothing has to be given back. */
 export const zeroSync = (p: Parts, offset: number, length: number, flags: number): boolean => {
-  if (p.map.committing > 0 || !p.held.isFree(offset, length)) return false
+  if (!p.held.isFree(offset, length)) return false
   const number = (offset / PAGE_SPAN) | 0
   const inPage = offset - number * PAGE_SPAN
   if (inPage + length > PAGE_SPAN) return false

@@ -178,6 +178,9 @@ describe("reading", () => {
     const overlay = await openOverlay(options)
     const into = Buffer.alloc(512)
     expect(overlay.readSync(into, 0, 0, 512)).toBe(false)
+    await overlay.extents(0, 512, 1)
+    expect(options.budget.bytes).toBe(4096)
+    expect(overlay.readSync(into, 0, 0, 512)).toBe(false)
     // A small write into it may have to wait for the rest of its page of memory as well; a whole grain need not.
     expect(overlay.writeSync(into, 0, 0, 512, 0)).toBe(false)
     await overlay.read(into, 0, 0, 512)
