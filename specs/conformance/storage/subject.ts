@@ -1,6 +1,7 @@
 /** Opens and releases a subject's samples, so that a check is only about what it checks. */
 import assert from "node:assert/strict"
 import type { Host } from "../../../core/host.ts"
+import type { OpenContext } from "../../../core/storage/plugin.ts"
 import type { StandardResult } from "../../../core/storage/schema.ts"
 import type { Volume } from "../../../core/storage/volume.ts"
 import type { StoragePluginSubject } from "../storage-plugin.ts"
@@ -13,7 +14,10 @@ const NO_HOST: Host = {}
 
 export const seedOf = (subject: StoragePluginSubject): number => subject.seed ?? 1
 
-export const context = (subject: StoragePluginSubject, signal = new AbortController().signal) => ({
+export const context = (
+  subject: StoragePluginSubject,
+  signal: AbortSignal = new AbortController().signal,
+): OpenContext => ({
   signal,
   host: subject.host ?? NO_HOST,
 })
