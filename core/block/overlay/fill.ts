@@ -3,12 +3,12 @@
  *
  *     grain g            |-- base or zeros --|== new bytes ==|-- base or zeros --|      one write of the whole grain
  *
- * | grain is | its edge write                                                                        |
- * | -------- | ------------------------------------------------------------------------------------- |
- * | absent   | fills from the base                                                                   |
- * | zero     | fills with zeros: what the data file has there is stale                               |
- * | data     | writes its own bytes only; unless hot asynchronously, as the page may have to be read |
- * | hot      | writes its own bytes only                                                             |
+ * | grain is | its edge write                                                                          |
+ * | -------- | --------------------------------------------------------------------------------------- |
+ * | absent   | fills from the base                                                                     |
+ * | zero     | fills with zeros: what the data file has there is stale                                 |
+ * | data     | writes its own bytes only, and asynchronously: the rest of the page may have to be read |
+ * | hot      | writes its own bytes only                                                               |
  *
  * A plan says what one write inside one page has to do: fill its first grain, fill its last, and write the rest as it is. While an
  * asynchronous fill is on its way its grain is held, so that no later write can be undone by the older bytes around it.
