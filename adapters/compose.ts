@@ -35,11 +35,9 @@ import type { Site } from "../core/runtime/site.ts"
 import { makeViews } from "../core/runtime/views.ts"
 import { guardFolder } from "../core/storage/guard-folder.ts"
 import { makeOpener } from "../core/storage/opener.ts"
-import { PluginRegistry } from "../core/storage/registry.ts"
+import type { PluginRegistry } from "../core/storage/registry.ts"
 import type { VolumeFolder } from "../core/storage/volume.ts"
-import example from "../plugins/example/index.ts"
 import file from "../plugins/file/index.ts"
-import raw from "../plugins/formats/raw/index.ts"
 import { linuxHost } from "./host/linux.ts"
 import { levelDatabase } from "./level/database.ts"
 import type { DiskClient } from "./nbd/disk-client.ts"
@@ -51,40 +49,49 @@ export interface Clock {
 export type RandomBytes = (count: number) => Uint8Array
 
 export const tokens = {
-  plugin: Symbol("plugin") as InjectionToken<unknown>,
-  registry: Symbol("registry") as InjectionToken<PluginRegistry>,
+  plugin: Symbol("plugin") as InjectionToken<PluginSource>,
+  registry: Symbol("registry") as InjectionToken<() => Promise<PluginRegistry>>,
   host: Symbol("host") as InjectionToken<Host>,
   database: Symbol("database") as InjectionToken<MakeDatabase>,
   clock: Symbol("clock") as InjectionToken<Clock>,
   random: Symbol("random") as InjectionToken<RandomBytes>,
 }
 
-/** A plugin value and the name of the module it came from, for messages. */
-export interface NamedPlugin {
-  readonly value: unknown
+/** A plugin by the name of its module, for messages; its value is loaded when somebody opens an image. */
+export interface PluginSource {
   readonly module: string
+  readonly load: () => Promise<unknown>
 }
 
-const own: ReadonlyArray<NamedPlugin> = [
-  { value: file, module: "plugins/file" },
-  { value: example, module: "plugins/example" },
-  { value: raw, module: "plugins/formats/raw" },
+const own: ReadonlyArray<PluginSource> = [
+  { module: "plugins/file", load: async () => file },
+  { module: "plugins/example", load: async () => (await import("../plugins/example/index.ts")).default },
+  { module: "plugins/formats/raw", load: async () => (await import("../plugins/formats/raw/index.ts")).default },
 ]
 
-export const compose = (thirdParty: ReadonlyArray<NamedPlugin> = []): DependencyContainer => {
+export const compose = (thirdParty: ReadonlyArray<PluginSource> = []): DependencyContainer => {
   const container = rootContainer.createChildContainer()
   for (const plugin of [...own, ...thirdParty]) container.register(tokens.plugin, { useValue: plugin })
-  const registry = (c: DependencyContainer) =>
-    (c.resolveAll(tokens.plugin) as ReadonlyArray<NamedPlugin>).reduce(
-      (all, p) => all.add(p.value, p.module),
-      new PluginRegistry(),
-    )
   return container
-    .register(tokens.registry, { useFactory: instanceCachingFactory(registry) })
+    .register(tokens.registry, {
+      useFactory: instanceCachingFactory((c) => lazily(() => loadRegistry(c.resolveAll(tokens.plugin)))),
+    })
     .register(tokens.host, { useFactory: instanceCachingFactory(() => linuxHost()) })
     .register(tokens.database, { useValue: levelDatabase })
     .register(tokens.clock, { useValue: { now: Date.now } })
     .register(tokens.random, { useValue: randomBytes })
+}
+
+const lazily = <A>(make: () => Promise<A>): (() => Promise<A>) => {
+  let made: Promise<A> | undefined
+  return () => (made ??= make())
+}
+
+const loadRegistry = async (plugins: ReadonlyArray<PluginSource>): Promise<PluginRegistry> => {
+  const { PluginRegistry } = await import("../core/storage/registry.ts")
+  const registry = new PluginRegistry()
+  for (const { module, load } of plugins) registry.add(await load(), module)
+  return registry
 }
 
 export interface OpenSiteOptions {
@@ -188,10 +195,10 @@ export const startServer = async ({ dataDir, config, onEvent }: ServerOptions): 
     import("./nbd/describe-event.ts"),
     import("./host/load-plugin.ts"),
   ])
-  const thirdParty = await Promise.all(
-    config.plugins.map(async (module) => ({ module, value: await loadPluginModule(module, dataDir) })),
-  )
-  const { parts, data, host, release } = await openParts({ dataDir, create: true, container: compose(thirdParty) })
+  const loadThirdParty = (module: string) => ({ module, load: () => loadPluginModule(module, dataDir) })
+  const container = compose(config.plugins.map(loadThirdParty))
+  await container.resolve(tokens.registry)()
+  const { parts, data, host, release } = await openParts({ dataDir, create: true, container })
   const onDamage = (e: ImagelinkError) => onEvent({ level: "error", text: `${e.message} [${e.code}]; fix: ${e.fix}` })
   const closers: Array<() => Promise<void>> = [release]
   const close = async () => {

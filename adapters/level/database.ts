@@ -1,6 +1,7 @@
-/** LevelDB under the log, through classic-level. */
-import { ClassicLevel } from "classic-level"
+/** LevelDB under the log, through classic-level; loaded when a database is really opened. */
 import type { MakeDatabase } from "../../core/log/database.ts"
 
-export const levelDatabase: MakeDatabase = (location) =>
-  new ClassicLevel<string, Buffer>(location, { keyEncoding: "utf8", valueEncoding: "buffer" })
+export const levelDatabase: MakeDatabase = async (location) => {
+  const { ClassicLevel } = await import("classic-level")
+  return new ClassicLevel<string, Buffer>(location, { keyEncoding: "utf8", valueEncoding: "buffer" })
+}

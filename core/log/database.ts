@@ -11,11 +11,11 @@ import type { Host } from "../host.ts"
 export type LogDatabase = AbstractLevel<string | Buffer | Uint8Array, string, Buffer>
 
 /** Makes the database at a folder without opening it. */
-export type MakeDatabase = (location: string) => LogDatabase
+export type MakeDatabase = (location: string) => LogDatabase | Promise<LogDatabase>
 
 /** Opens, or with `create` makes, the database in `location`. */
 export const openDatabase = async (make: MakeDatabase, location: string, create: boolean): Promise<LogDatabase> => {
-  const database = make(location)
+  const database = await make(location)
   const options = { createIfMissing: create, errorIfExists: create, compression: false }
   await database.open(options)
   return database

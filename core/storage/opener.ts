@@ -1,7 +1,6 @@
 /** The installed plugins and formats, bound to this host: what the rest needs to open an image. */
 import type { Host } from "../host.ts"
-import { type OpenedImage, openImageFile } from "./open-image.ts"
-import { openVolume } from "./open-volume.ts"
+import type { OpenedImage } from "./open-image.ts"
 import type { StorageLocation } from "./plugin.ts"
 import type { PluginRegistry } from "./registry.ts"
 import type { VolumeIdentity } from "./volume.ts"
@@ -13,20 +12,18 @@ export interface ImageOpener {
   identify(location: StorageLocation): Promise<VolumeIdentity>
 }
 
-export const makeOpener = (plugins: PluginRegistry, host: Host): ImageOpener => {
+export const makeOpener = (registry: () => Promise<PluginRegistry>, host: Host): ImageOpener => {
   const { signal } = new AbortController()
   return {
-    open: (location, format) =>
-      openImageFile({
-        location,
-        plugins,
-        formats: plugins.formats,
-        host,
-        signal,
-        ...(format === undefined ? {} : { format }),
-      }),
+    async open(location, format) {
+      const plugins = await registry()
+      const { openImageFile } = await import("./open-image.ts")
+      const chosen = format === undefined ? {} : { format }
+      return openImageFile({ location, plugins, formats: plugins.formats, host, signal, ...chosen })
+    },
     async identify(location) {
-      const volume = await openVolume(location, { plugins, host, signal })
+      const { openVolume } = await import("./open-volume.ts")
+      const volume = await openVolume(location, { plugins: await registry(), host, signal })
       try {
         return await volume.identity()
       } finally {
