@@ -53,6 +53,8 @@ export class Connection {
   private export: string | undefined
   /** The first reason to close. */
   private why: string | undefined
+  private forget: (() => void) | undefined
+  private handshakeOver = false
   private stopping = false
   private opening = false
   private sessionEnded = true
@@ -94,7 +96,7 @@ export class Connection {
   private received(chunk: Buffer): void {
     try {
       if (this.session !== undefined) this.session.receive(chunk)
-      else this.advance(step(this.handshake, chunk))
+      else if (!this.handshakeOver) this.advance(step(this.handshake, chunk))
     } catch (e) {
       this.failed(e instanceof Error ? e : new Error(String(e)))
       this.socket.destroy()
@@ -163,7 +165,7 @@ export class Connection {
       budget: this.input.budget,
       ended: (why) => this.finished(why),
     })
-    lease.onRevoked(() => this.stop("the disk was taken away"))
+    this.forget = lease.onRevoked(() => this.stop("the disk was taken away"))
     if (o.rest.length > 0) this.session.receive(o.rest)
   }
 
@@ -181,6 +183,7 @@ export class Connection {
   /** Closes after what was written has left, and not later than `closeSeconds`. */
   private close(why: string): void {
     this.why ??= why
+    this.handshakeOver = true
     this.socket.end()
     this.after(this.input.closeSeconds * 1000, () => this.socket.destroy())
   }
@@ -217,6 +220,8 @@ export class Connection {
   private async release(): Promise<void> {
     const lease = this.lease
     this.lease = undefined
+    this.forget?.()
+    this.forget = undefined
     try {
       await lease?.release()
     } catch (e) {
