@@ -1,16 +1,18 @@
 /**
  * Opens an existing store: looks at everything before LevelDB may, and at the newest event after.
  *
- *     store.json, site.key ─► is it in use? ─► head ─► scan of db/ ─► LevelDB opens ─► newest key and record agree ─► head brought up
+ *     store.json, site.key ─► head ─► scan of db/ ─► LevelDB locks and opens ─► newest key and record agree ─► head brought up
  *
  * Nothing is written before LevelDB opens, and LevelDB opens only what the scan let pass.
  *
  * **Details** Between the scan and LevelDB's lock another process may have had the store. A store that changes while it is scanned can
- * look damaged and is not, so then it is scanned again; and after opening only "newer than scanned" is believed, never "older".
+ * look damaged and is not, so damage is believed only when nobody holds the lock and nothing changed meanwhile; and after opening only
+ * "newer than scanned" is believed, never "older". The lock is looked up late because reading the system's list of locks takes
+ * milliseconds.
  */
 import { readdirSync, statSync } from "node:fs"
 import { join } from "node:path"
-import { fail } from "../errors.ts"
+import { fail, type ImagelinkError } from "../errors.ts"
 import type { Host } from "../host.ts"
 import { isLocked, type LogDatabase, type MakeDatabase, openDatabase, storeError } from "./database.ts"
 import { decodeRecord } from "./envelope.ts"
@@ -50,8 +52,7 @@ export const openStore = async (options: OpenStoreOptions): Promise<OpenStore> =
   try {
     if (!storeExists(options.dir)) throw fail("DATA_NOT_FOUND", { path: options.dir })
     const { site, key } = readStoreFiles(paths)
-    refuseIfInUse(options.dir, paths)
-    scanStable(paths, options.verifyBytesMax)
+    scanUnused(options, paths)
     const database = await lockAndOpen(options, paths)
     return { paths, site, key, database, ...(await withHead(paths, database)) }
   } catch (e) {
@@ -59,24 +60,26 @@ export const openStore = async (options: OpenStoreOptions): Promise<OpenStore> =
   }
 }
 
-const refuseIfInUse = (dir: string, paths: StorePaths): void => {
-  const pid = lockHolder(join(paths.database, "LOCK"))
-  if (pid === undefined) return
-  const holder = pid === process.pid ? "this process" : pid > 0 ? `process ${pid}` : "a process outside this container"
-  throw fail("DATA_IN_USE", { path: dir, holder })
+const inUse = (dir: string, pid = 0): ImagelinkError => {
+  const other = pid > 0 ? `process ${pid}` : "another process"
+  return fail("DATA_IN_USE", { path: dir, holder: pid === process.pid ? "this process" : other })
 }
+
+const lockOf = (paths: StorePaths): number | undefined => lockHolder(join(paths.database, "LOCK"))
 
 const scansMax = 5
 
-/** Scans until a scan passes, or fails while nothing changed under it. */
-const scanStable = (paths: StorePaths, verifyBytesMax: number | undefined): void => {
+/** Scans until a scan passes, or finds damage that nobody is the cause of. */
+const scanUnused = (options: OpenStoreOptions, paths: StorePaths): void => {
   for (let n = 1; ; n++) {
     const before = fingerprint(paths.database)
     try {
       // head first: it may only be behind the database, never ahead of it
-      scanDatabase(paths.database, readHead(paths), verifyBytesMax)
+      scanDatabase(paths.database, readHead(paths), options.verifyBytesMax)
       return
     } catch (e) {
+      const pid = lockOf(paths)
+      if (pid !== undefined) throw inUse(options.dir, pid)
       if (n === scansMax || fingerprint(paths.database) === before) throw e
     }
   }
@@ -106,7 +109,7 @@ const lockAndOpen = async (options: OpenStoreOptions, paths: StorePaths): Promis
     return await openDatabase(options.database, paths.database, false)
   } catch (e) {
     if (!isLocked(e)) throw storeError(e, paths.database, options.host)
-    throw fail("DATA_IN_USE", { path: options.dir, holder: "another process" }, { underlying: e })
+    throw inUse(options.dir, lockOf(paths))
   }
 }
 

@@ -17,7 +17,7 @@ const { log, close } = await open(dir)
 const bare = database(join(bareDir, "db"))
 await bare.open()
 const value = Buffer.alloc(300, "x")
-const synced = { sync: true }
+const synced = { keyEncoding: "utf8", sync: true } as const
 
 const time = async (run: () => Promise<unknown>): Promise<number> => {
   const from = performance.now()
