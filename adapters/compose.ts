@@ -12,9 +12,14 @@ import { hostname } from "node:os"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
-import { container as rootContainer, type DependencyContainer, type InjectionToken, instanceCachingFactory } from "tsyringe"
+import {
+  type DependencyContainer,
+  type InjectionToken,
+  instanceCachingFactory,
+  container as rootContainer,
+} from "tsyringe"
 import { schemaVersions } from "../core/domain/event-versions.ts"
-import { fail } from "../core/errors.ts"
+import { fail, type ImagelinkError } from "../core/errors.ts"
 import type { Host } from "../core/host.ts"
 import { createStore } from "../core/log/create-store.ts"
 import type { MakeDatabase } from "../core/log/database.ts"
@@ -23,15 +28,15 @@ import { openLevelLog } from "../core/log/level-log.ts"
 import { storeExists } from "../core/log/store-files.ts"
 import { makeUpcaster } from "../core/log/upcast.ts"
 import { uuid7, uuid7RandomBytes } from "../core/log/uuid7.ts"
+import type { ServeConfig } from "../core/runtime/config.ts"
 import { makeJobs } from "../core/runtime/job-runner.ts"
 import { makeLocalSite, operationNames } from "../core/runtime/local-site.ts"
-import type { ServeConfig } from "../core/runtime/config.ts"
 import type { Parts } from "../core/runtime/parts.ts"
 import type { Site } from "../core/runtime/site.ts"
 import { makeViews } from "../core/runtime/views.ts"
+import { guardFolder } from "../core/storage/guard-folder.ts"
 import { makeOpener } from "../core/storage/opener.ts"
 import { PluginRegistry } from "../core/storage/registry.ts"
-import { guardFolder } from "../core/storage/guard-folder.ts"
 import type { VolumeFolder } from "../core/storage/volume.ts"
 import example from "../plugins/example/index.ts"
 import file from "../plugins/file/index.ts"
@@ -71,7 +76,10 @@ export const compose = (thirdParty: ReadonlyArray<NamedPlugin> = []): Dependency
   const container = rootContainer.createChildContainer()
   for (const plugin of [...own, ...thirdParty]) container.register(tokens.plugin, { useValue: plugin })
   const registry = (c: DependencyContainer) =>
-    (c.resolveAll(tokens.plugin) as ReadonlyArray<NamedPlugin>).reduce((all, p) => all.add(p.value, p.module), new PluginRegistry())
+    (c.resolveAll(tokens.plugin) as ReadonlyArray<NamedPlugin>).reduce(
+      (all, p) => all.add(p.value, p.module),
+      new PluginRegistry(),
+    )
   return container
     .register(tokens.registry, { useFactory: instanceCachingFactory(registry) })
     .register(tokens.host, { useFactory: instanceCachingFactory(() => linuxHost()) })
@@ -136,7 +144,10 @@ export const openParts = async ({ dataDir, create, container = compose() }: Open
 }
 
 /** The machine's name, less what a site's name may not hold. */
-const siteName = (): string => hostname().replaceAll(/[^\x21-\x2a\x2c-\x7e]/g, "-").slice(0, 64) || "imagelink"
+const siteName = (): string =>
+  hostname()
+    .replaceAll(/[^\x21-\x2a\x2c-\x7e]/g, "-")
+    .slice(0, 64) || "imagelink"
 
 const checkpointStore = (folder: VolumeFolder) => ({
   load: (name: string) => Effect.promise(() => folder.readFile(`${name}.checkpoint`)),
@@ -166,32 +177,53 @@ export interface RunningServer {
 
 /** Opens the store and serves. What only a server needs is loaded here. @throws what opening throws, PORT_IN_USE LISTEN_FAILED PLUGIN_INVALID */
 export const startServer = async ({ dataDir, config, onEvent }: ServerOptions): Promise<RunningServer> => {
-  const [{ makeServing }, { checkUnverified }, { listenControl }, { socketPath }, { listenNbd }, { openNbdDisk }, { describeNbdEvent }, { loadPluginModule }] =
-    await Promise.all([
-      import("../core/runtime/serving.ts"),
-      import("../core/runtime/first-checks.ts"),
-      import("./api/server.ts"),
-      import("./api/socket-path.ts"),
-      import("./nbd/server.ts"),
-      import("./nbd/disk-client.ts"),
-      import("./nbd/describe-event.ts"),
-      import("../core/storage/load.ts"),
-    ])
-  const thirdParty = await Promise.all(config.plugins.map((module) => loadPluginModule(module, dataDir)))
+  const [
+    { makeServing },
+    { checkUnverified },
+    { listenControl },
+    { socketPath },
+    { listenNbd },
+    { openNbdDisk },
+    { describeNbdEvent },
+    { loadPluginModule },
+  ] = await Promise.all([
+    import("../core/runtime/serving.ts"),
+    import("../core/runtime/first-checks.ts"),
+    import("./api/server.ts"),
+    import("./api/socket-path.ts"),
+    import("./nbd/server.ts"),
+    import("./nbd/disk-client.ts"),
+    import("./nbd/describe-event.ts"),
+    import("./host/load-plugin.ts"),
+  ])
+  const thirdParty = await Promise.all(
+    config.plugins.map(async (module) => ({ module, value: await loadPluginModule(module, dataDir) })),
+  )
   const { parts, data, host, release } = await openParts({ dataDir, create: true, container: compose(thirdParty) })
+  const onDamage = (e: ImagelinkError) => onEvent({ level: "error", text: `${e.message} [${e.code}]; fix: ${e.fix}` })
   let serves = false
   const closers: Array<() => Promise<void>> = [() => release({ unused: !serves })]
   const close = async () => {
     for (const stop of closers.splice(0).reverse()) await stop()
   }
   try {
-    const serving = await makeServing(parts, { overlays: data.folder("overlays"), host, cacheBytes: config.cacheBytes })
+    const serving = await makeServing(parts, {
+      overlays: data.folder("overlays"),
+      host,
+      cacheBytes: config.cacheBytes,
+      onDamage,
+    })
     const site = makeLocalSite({ ...parts, serving }, async () => {})
     closers.push(site.close, serving.disks.close)
     await serving.disks.sweep()
     const listeners: Record<string, string> = {}
     if (config.nbdPort !== "off") {
-      const nbd = await listenNbd({ address: config.address, port: config.nbdPort, disks: serving.disks, onEvent: (e) => onEvent(describeNbdEvent(e)) })
+      const nbd = await listenNbd({
+        address: config.address,
+        port: config.nbdPort,
+        disks: serving.disks,
+        onEvent: (e) => onEvent(describeNbdEvent(e)),
+      })
       closers.push(nbd.close)
       listeners.nbd = `${nbd.address}:${nbd.port}`
     }
@@ -199,7 +231,9 @@ export const startServer = async ({ dataDir, config, onEvent }: ServerOptions): 
     closers.push(control.close)
     listeners.control = control.path
     serves = true
-    void checkUnverified({ ...parts, serving }, { kind: "server", name: hostname() }, (level, text) => onEvent({ level, text }))
+    void checkUnverified({ ...parts, serving }, { kind: "server", name: hostname() }, (level, text) =>
+      onEvent({ level, text }),
+    )
     return { site, listeners, openDisk: (name) => openNbdDisk(listeners.nbd ?? "", name), close }
   } catch (e) {
     await close()

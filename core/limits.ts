@@ -67,14 +67,14 @@ export const limits = {
   commandClientsMax: 10_000,
   /** A name, address or reference in a command. What is too long for an event is refused there. */
   commandTextCharsMax: 1024,
+  /** Nesting of arrays and objects in a command. */
+  commandDepthMax: 16,
   /** Bad clusters that one ImageChecked lists. */
   checkClustersListedMax: 64,
   pageEventsMax: 1000,
   /** A projection's checkpoint is saved when this many events were folded since the last one. */
   checkpointEventsMin: 200,
   siteNameBytesMax: 64,
-  /** How many bytes of the store's newest tables are checked in full at every start; the rest is checked when it is read. */
-  storeVerifyBytesAtOpenMax: 8 * MiB,
 
   // Names and lists
   clientNameCharsMax: 63,
@@ -87,6 +87,9 @@ export const limits = {
   controlRequestBytesMax: 32 * MiB,
   /** A path in sockaddr_un.sun_path, with its closing NUL (unix(7)). */
   unixSocketPathBytesMax: 107,
+
+  /** Bad clusters of one opened version that the server's log names. */
+  damageReportsMax: 1000,
 
   // Jobs
   jobsKeptMax: 100,

@@ -42,19 +42,34 @@ if (!soak && only.length === 0) {
   checks.push(["lint", run("lint", "node_modules/@biomejs/biome/bin/biome", "check", ".")])
 }
 const files = soak && only.length === 0 ? seeded : only
-const specs = run("specs", "node_modules/vitest/vitest.mjs", "run", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`, ...files)
+const specs = run(
+  "specs",
+  "node_modules/vitest/vitest.mjs",
+  "run",
+  "--reporter=default",
+  "--reporter=json",
+  `--outputFile.json=${report}`,
+  ...files,
+)
 
 let passed = checks.filter(([, ok]) => ok).length
 let failed = checks.length - passed
 if (existsSync(report)) {
   const r = JSON.parse(readFileSync(report, "utf8")) as Report
   passed += r.numPassedTests
-  failed += r.numFailedTests + r.testResults.filter((f) => f.status === "failed" && f.assertionResults.length === 0).length
+  failed +=
+    r.numFailedTests + r.testResults.filter((f) => f.status === "failed" && f.assertionResults.length === 0).length
 }
 if (!specs && failed === 0) failed = 1
 
 if (existsSync(skips)) {
-  const lines = [...new Set(readFileSync(skips, "utf8").split("\n").filter((l) => l !== ""))]
+  const lines = [
+    ...new Set(
+      readFileSync(skips, "utf8")
+        .split("\n")
+        .filter((l) => l !== ""),
+    ),
+  ]
   if (lines.length > 0) console.log(`\n${lines.length} skipped:\n${lines.map((l) => `  ${l}`).join("\n")}`)
 }
 for (const [what, ok] of checks) if (!ok) console.log(`FAILED: ${what}`)

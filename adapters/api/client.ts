@@ -1,6 +1,6 @@
 /** The site behind a running server's control socket. */
 import { request } from "node:http"
-import { ImagelinkError, fail } from "../../core/errors.ts"
+import { fail, ImagelinkError } from "../../core/errors.ts"
 import type { CallOptions, Input, Item, OperationName, Result, Site } from "../../core/runtime/site.ts"
 import { CALL_PATH, type CallReply, type CallRequest } from "./messages.ts"
 

@@ -1,8 +1,8 @@
 /** Serves a site on a unix socket that only this user may open. */
 import { chmodSync, rmSync } from "node:fs"
-import { type IncomingMessage, type Server, type ServerResponse, createServer } from "node:http"
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
 import { createConnection } from "node:net"
-import { ImagelinkError, fail, isImagelinkError } from "../../core/errors.ts"
+import { fail, type ImagelinkError, isImagelinkError } from "../../core/errors.ts"
 import { limits } from "../../core/limits.ts"
 import type { CallOptions, OperationName, Site } from "../../core/runtime/site.ts"
 import { CALL_PATH, type CallReply, type CallRequest } from "./messages.ts"
@@ -13,12 +13,18 @@ export interface ControlListener {
 }
 
 /** @throws DATA_IN_USE when another server answers there, LISTEN_FAILED */
-export const listenControl = async (path: string, site: Site, operations: ReadonlySet<string>): Promise<ControlListener> => {
+export const listenControl = async (
+  path: string,
+  site: Site,
+  operations: ReadonlySet<string>,
+): Promise<ControlListener> => {
   if (await answers(path)) throw fail("DATA_IN_USE", { path, holder: "another server" })
   rmSync(path, { force: true })
   const server = createServer((req, res) => void handle(req, res, site, operations))
   await new Promise<void>((resolve, reject) => {
-    server.once("error", (e) => reject(fail("LISTEN_FAILED", { protocol: "control", address: path, port: 0, why: e.message })))
+    server.once("error", (e) =>
+      reject(fail("LISTEN_FAILED", { protocol: "control", address: path, port: 0, why: e.message })),
+    )
     server.listen(path, resolve)
   })
   chmodSync(path, 0o600)
@@ -28,7 +34,10 @@ export const listenControl = async (path: string, site: Site, operations: Readon
 const answers = (path: string): Promise<boolean> =>
   new Promise((resolve) => {
     const probe = createConnection(path)
-    probe.once("connect", () => resolve((probe.destroy(), true)))
+    probe.once("connect", () => {
+      probe.destroy()
+      resolve(true)
+    })
     probe.once("error", () => resolve(false))
   })
 
@@ -72,7 +81,8 @@ const bodyOf = async (req: IncomingMessage): Promise<string> => {
   let bytes = 0
   for await (const chunk of req) {
     bytes += (chunk as Buffer).length
-    if (bytes > limits.controlRequestBytesMax) throw usage(`a request is at most ${limits.controlRequestBytesMax} bytes`)
+    if (bytes > limits.controlRequestBytesMax)
+      throw usage(`a request is at most ${limits.controlRequestBytesMax} bytes`)
     chunks.push(chunk as Buffer)
   }
   return Buffer.concat(chunks).toString("utf8")
@@ -85,7 +95,12 @@ const parse = (body: string, operations: ReadonlySet<string>): CallRequest => {
   } catch {
     throw usage("the request is not JSON")
   }
-  if (typeof call !== "object" || call === null || typeof call.operation !== "string" || !operations.has(call.operation))
+  if (
+    typeof call !== "object" ||
+    call === null ||
+    typeof call.operation !== "string" ||
+    !operations.has(call.operation)
+  )
     throw usage(`this server has no operation ${JSON.stringify((call as CallRequest | null)?.operation ?? null)}`)
   const actor = call.actor
   if (typeof actor !== "object" || actor === null || actor.kind !== "cli" || typeof actor.name !== "string")

@@ -24,17 +24,26 @@ export const readClients = (file: string): ReadonlyArray<ImportedRow> => {
   const header = parsed[0]
   if (header === undefined) throw rejected(file, 0, ["the file has no rows"])
   const columns = header.record.map((title) => title.trim().toLowerCase())
-  const bad = columns.filter((title) => !Object.hasOwn(known, title)).map((title) => `line ${header.line}: unknown column ${JSON.stringify(title)}; known are mac, name, ip, image`)
+  const bad = columns
+    .filter((title) => !Object.hasOwn(known, title))
+    .map((title) => `line ${header.line}: unknown column ${JSON.stringify(title)}; known are mac, name, ip, image`)
   if (!columns.includes("mac")) bad.push(`line ${header.line}: the header row has no column "mac"`)
   const keys = columns.map((title) => known[title as keyof typeof known])
-  for (const key of new Set(keys)) if (key !== undefined && keys.filter((k) => k === key).length > 1) bad.push(`line ${header.line}: the column ${key} is there twice`)
+  for (const key of new Set(keys))
+    if (key !== undefined && keys.filter((k) => k === key).length > 1)
+      bad.push(`line ${header.line}: the column ${key} is there twice`)
   const rows = parsed.slice(1)
   if (rows.length === 0 && bad.length === 0) bad.push("the file has no rows below its header")
-  if (rows.length > limits.csvRowsMax) bad.push(`the file has ${rows.length} rows; at most ${limits.csvRowsMax} are imported in one command`)
+  if (rows.length > limits.csvRowsMax)
+    bad.push(`the file has ${rows.length} rows; at most ${limits.csvRowsMax} are imported in one command`)
   if (bad.length > 0) throw rejected(file, rows.length, bad)
   const ragged = rows.filter((row) => row.record.length !== keys.length)
   if (ragged.length > 0)
-    throw rejected(file, rows.length, ragged.map((row) => `line ${row.line}: ${row.record.length} fields where the header has ${keys.length}`))
+    throw rejected(
+      file,
+      rows.length,
+      ragged.map((row) => `line ${row.line}: ${row.record.length} fields where the header has ${keys.length}`),
+    )
   return rows.map((row) => toRow(keys, row))
 }
 
@@ -57,7 +66,11 @@ const readBytes = (file: string): Buffer => {
     return readFileSync(file)
   } catch (e) {
     if (isImagelinkError(e)) throw e
-    throw fail("USAGE", { why: `cannot read ${file}: ${(e as Error).message}`, see: "imagelink client import --help" }, { underlying: e })
+    throw fail(
+      "USAGE",
+      { why: `cannot read ${file}: ${(e as Error).message}`, see: "imagelink client import --help" },
+      { underlying: e },
+    )
   }
 }
 
@@ -79,13 +92,27 @@ const textOf = (file: string, bytes: Buffer): string => {
 const parseCsv = (file: string, text: string): ReadonlyArray<Parsed> => {
   try {
     const parsed = parse(text, {
-      comment: "#", comment_no_infix: true, info: true, relax_column_count: true, skip_empty_lines: true, trim: true,
-      delimiter: text.split("\n").find((l) => l.trim() !== "" && !l.startsWith("#"))?.includes(";") ? ";" : ",",
-    }) as unknown as ReadonlyArray<{ readonly record: ReadonlyArray<string>; readonly info: { readonly bytes: number } }>
+      comment: "#",
+      comment_no_infix: true,
+      info: true,
+      relax_column_count: true,
+      skip_empty_lines: true,
+      trim: true,
+      delimiter: text
+        .split("\n")
+        .find((l) => l.trim() !== "" && !l.startsWith("#"))
+        ?.includes(";")
+        ? ";"
+        : ",",
+    }) as unknown as ReadonlyArray<{
+      readonly record: ReadonlyArray<string>
+      readonly info: { readonly bytes: number }
+    }>
     const lineAt = lineCounter(Buffer.from(text))
     return parsed.map(({ record, info }) => ({ record, line: lineAt(info.bytes) - lineBreaks(record.join("")) }))
   } catch (e) {
-    if (e instanceof CsvError) throw rejected(file, 0, [`line ${(e as unknown as { lines?: number }).lines ?? "?"}: ${e.message}`])
+    if (e instanceof CsvError)
+      throw rejected(file, 0, [`line ${(e as unknown as { lines?: number }).lines ?? "?"}: ${e.message}`])
     throw e
   }
 }

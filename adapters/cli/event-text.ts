@@ -1,6 +1,7 @@
 /** An event in one line for people: `PC-101 linked: win11@1, follows, discard`. */
-import { describe } from "../../core/projections/client-history.ts"
+
 import type { NewEvent, Recorded } from "../../core/log/event-log.ts"
+import { describe } from "../../core/projections/client-history.ts"
 
 /** What an event that is not recorded yet (a dry run's) lacks. */
 const unrecorded = { position: 0, at: 0, command: "", actor: { kind: "cli", name: "" }, server: "" } as const

@@ -1,9 +1,11 @@
 /** How a command ends: errors on stderr, in words or as JSON, and the exit code of the error's class. */
-import { ImagelinkError, fail, isImagelinkError } from "../../core/errors.ts"
+import { fail, type ImagelinkError, isImagelinkError } from "../../core/errors.ts"
 import { limits } from "../../core/limits.ts"
 
 export const asImagelinkError = (e: unknown): ImagelinkError =>
-  isImagelinkError(e) ? e : fail("INTERNAL_ERROR", { what: "imagelink", why: String((e as Error)?.stack ?? e) }, { underlying: e })
+  isImagelinkError(e)
+    ? e
+    : fail("INTERNAL_ERROR", { what: "imagelink", why: String((e as Error)?.stack ?? e) }, { underlying: e })
 
 export const renderError = (e: ImagelinkError): string =>
   [...shown(e.details), `error: ${e.message} [${e.code}]`, `  cause: ${e.reason}`, `  fix: ${e.fix}`].join("\n")

@@ -4,8 +4,8 @@
  * The command tree is here in one piece, so that help, completions and the manual page come from one place.
  */
 import { Command, CommanderError } from "commander"
-import packageJson from "../../package.json" with { type: "json" }
 import { fail } from "../../core/errors.ts"
+import packageJson from "../../package.json" with { type: "json" }
 import { exitWith } from "./exit.ts"
 import { nodeIsTooOld } from "./node-version.ts"
 
@@ -19,7 +19,9 @@ export interface CommonOptions {
 type Kind = "reads" | "changes" | "runs"
 
 const common = (command: Command, kind: Kind): Command => {
-  command.option("--data <dir>", "data folder (default ./imagelink-data, or IMAGELINK_DATA)").option("--json", "print JSON")
+  command
+    .option("--data <dir>", "data folder (default ./imagelink-data, or IMAGELINK_DATA)")
+    .option("--json", "print JSON")
   if (kind === "changes")
     command
       .option("--dry-run", "print the events it would append, and change nothing")
@@ -28,7 +30,14 @@ const common = (command: Command, kind: Kind): Command => {
 }
 
 /** Declares a verb whose handler is `run` of a module that is loaded when it is needed. */
-const verb = (parent: Command, usage: string, summary: string, kind: Kind, load: () => Promise<Record<string, unknown>>, run: string) => {
+const verb = (
+  parent: Command,
+  usage: string,
+  summary: string,
+  kind: Kind,
+  load: () => Promise<Record<string, unknown>>,
+  run: string,
+) => {
   const command = common(parent.command(usage).description(summary), kind)
   return command.action(async (...args: Array<unknown>) => {
     const positional = args.slice(0, -2)
@@ -53,7 +62,14 @@ export const program = (): Command => {
     .enablePositionalOptions(false)
 
   const image = root.command("image").description("images and their versions")
-  verb(image, "add <name> <path>", "add a disk image; it is served in place and never written", "changes", images, "add")
+  verb(
+    image,
+    "add <name> <path>",
+    "add a disk image; it is served in place and never written",
+    "changes",
+    images,
+    "add",
+  )
     .option("--note <text>", "why, for the history")
     .option("--no-check", "do not read and checksum the image now (a server does it later)")
   verb(image, "list", "images with size, version and use", "reads", images, "list")
@@ -63,30 +79,60 @@ export const program = (): Command => {
   verb(client, "add <mac>", "register a client", "changes", clients, "add")
     .option("--name <name>", "its name (default: the next free number, PC-001)")
     .option("--ip <address>", "its IPv4 address")
-  verb(client, "import <file.csv>", "register and link many; columns mac,name,ip,image in any order", "changes", clients, "importCsv").option(
-    "--image <name[@version]>",
-    "link rows that name no image to this one",
+  verb(
+    client,
+    "import <file.csv>",
+    "register and link many; columns mac,name,ip,image in any order",
+    "changes",
+    clients,
+    "importCsv",
+  ).option("--image <name[@version]>", "link rows that name no image to this one")
+  verb(
+    client,
+    "copy <from> <to...>",
+    "register the MACs given, with the links of an existing client",
+    "changes",
+    clients,
+    "copy",
   )
-  verb(client, "copy <from> <to...>", "register the MACs given, with the links of an existing client", "changes", clients, "copy")
   verb(client, "list", "clients and what each is linked to", "reads", clients, "list")
-  verb(client, "link <clients...>", "link CLIENT... IMAGE[@VERSION]: point a slot of each client to an image; PC-{001..100} is a range", "changes", clients, "link")
+  verb(
+    client,
+    "link <clients...>",
+    "link CLIENT... IMAGE[@VERSION]: point a slot of each client to an image; PC-{001..100} is a range",
+    "changes",
+    clients,
+    "link",
+  )
     .option("--slot <n>", "which of its disks", "0")
     .option("--overlay <policy>", "discard: fresh writes at each boot; keep: kept until reset")
     .option("--discard-kept", "throw away what a kept overlay holds")
-  verb(client, "unlink <clients...>", "take a slot of each client off its image", "changes", clients, "unlink").option("--slot <n>", "which of its disks", "0")
-  verb(client, "reset <clients...>", "throw the clients' overlays away; their next connection gets a fresh one", "changes", clients, "reset").option(
-    "--slot <n>",
-    "which of its disks",
-    "0",
-  )
+  verb(client, "unlink <clients...>", "take a slot of each client off its image", "changes", clients, "unlink")
+    .option("--slot <n>", "which of its disks", "0")
+    .option("--discard-kept", "throw away what a kept overlay holds")
+  verb(
+    client,
+    "reset <clients...>",
+    "throw the clients' overlays away; their next connection gets a fresh one",
+    "changes",
+    clients,
+    "reset",
+  ).option("--slot <n>", "which of its disks", "0")
 
   verb(root, "links", "the link table", "reads", views, "links")
   verb(root, "history", "who changed what, from what, to what", "reads", views, "history")
     .option("--client <client>", "only this client")
     .option("--image <image>", "only this image")
     .option("--since <time>", "only from this time on (2026-11-22T14:05Z, or 2h, 3d)")
-  verb(root, "log", "the events themselves; with --json, exactly the stored bytes", "reads", views, "log").option("--after <position>", "only later ones", "0")
-  verb(root, "rebuild", "fold every projection again from the log", "reads", views, "rebuild").option("--check", "compare with the running ones, change nothing")
+  verb(root, "log", "the events themselves; with --json, exactly the stored bytes", "reads", views, "log").option(
+    "--after <position>",
+    "only later ones",
+    "0",
+  )
+  verb(root, "rebuild", "fold every projection again from the log", "reads", views, "rebuild").option(
+    "--check",
+    "compare with the running ones, change nothing",
+  )
 
   verb(root, "serve", "serve disks until stopped", "runs", () => import("./verbs/serve.ts"), "serve")
     .option("--config <file>", "imagelink.toml (default: in the data folder, if there)")
@@ -94,7 +140,14 @@ export const program = (): Command => {
     .option("--nbd-port <n>", "NBD port; 0 = any free one, off = not served (default 10809)")
     .option("--cache <size>", "RAM for the read cache: 256M, 4G")
     .option("--log-level <level>", "error, info or debug")
-  verb(root, "demo", "100 simulated clients, end to end, in one terminal", "runs", () => import("./verbs/demo.ts"), "demo")
+  verb(
+    root,
+    "demo",
+    "100 simulated clients, end to end, in one terminal",
+    "runs",
+    () => import("./verbs/demo.ts"),
+    "demo",
+  )
     .option("--clients <n>", "how many", "100")
     .option("--size <size>", "size of the sample image", "64M")
     .option("--keep", "go on serving at the end")
@@ -115,9 +168,13 @@ const main = async (argv: ReadonlyArray<string>): Promise<void> => {
   } catch (e) {
     if (e instanceof CommanderError) {
       if (e.exitCode === 0) return
-      if (e.code === "commander.help") return exitWith(fail("USAGE", { why: "a command is missing", see: "imagelink --help" }), argv)
+      if (e.code === "commander.help")
+        return exitWith(fail("USAGE", { why: "a command is missing", see: "imagelink --help" }), argv)
       const path = argv.filter((a) => /^[a-z]+$/.test(a)).slice(0, 2)
-      const known = path.length > 0 && root.commands.some((c) => c.name() === path[0]) ? `imagelink ${path[0]} --help` : "imagelink --help"
+      const known =
+        path.length > 0 && root.commands.some((c) => c.name() === path[0])
+          ? `imagelink ${path[0]} --help`
+          : "imagelink --help"
       return exitWith(fail("USAGE", { why: e.message.replace(/^error: /, "").replaceAll("\n", " "), see: known }), argv)
     }
     exitWith(e, argv)

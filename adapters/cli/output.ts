@@ -15,7 +15,8 @@ export interface Column<Row> {
 export const table = <Row>(columns: ReadonlyArray<Column<Row>>, rows: ReadonlyArray<Row>): string => {
   const cells = [columns.map((c) => c.title), ...rows.map((row) => columns.map((c) => c.value(row)))]
   const widths = columns.map((_, i) => cells.reduce((widest, line) => Math.max(widest, line[i]!.length), 0))
-  const pad = (cell: string, i: number) => (columns[i]!.align === "right" ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!))
+  const pad = (cell: string, i: number) =>
+    columns[i]!.align === "right" ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!)
   return cells.map((line) => line.map(pad).join("  ").trimEnd()).join("\n")
 }
 
@@ -38,4 +39,8 @@ export const bytes = (n: number): string => {
 export const count = (n: number, one: string, many = `${one}s`): string => `${n} ${n === 1 ? one : many}`
 
 /** UTC to the second, as people read it. */
-export const time = (at: number): string => new Date(at).toISOString().replace("T", " ").replace(/\.\d+Z$/, "Z")
+export const time = (at: number): string =>
+  new Date(at)
+    .toISOString()
+    .replace("T", " ")
+    .replace(/\.\d+Z$/, "Z")

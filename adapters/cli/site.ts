@@ -7,7 +7,8 @@ import type { CallOptions, Site } from "../../core/runtime/site.ts"
 import { socketPath } from "../api/socket-path.ts"
 import type { CommonOptions } from "./main.ts"
 
-export const dataDir = (options: CommonOptions): string => resolve(options.data ?? process.env.IMAGELINK_DATA ?? "imagelink-data")
+export const dataDir = (options: CommonOptions): string =>
+  resolve(options.data ?? process.env.IMAGELINK_DATA ?? "imagelink-data")
 
 const userName = (): string => {
   try {
@@ -27,7 +28,11 @@ const runningSite = async (dir: string): Promise<Site | undefined> => {
 }
 
 /** Runs `use` with the site. `create`: make the data folder if there is none (the first command that adds something). */
-export const withSite = async <A>(options: CommonOptions, create: boolean, use: (site: Site) => Promise<A>): Promise<A> => {
+export const withSite = async <A>(
+  options: CommonOptions,
+  create: boolean,
+  use: (site: Site) => Promise<A>,
+): Promise<A> => {
   const dir = dataDir(options)
   const site = (await runningSite(dir)) ?? (await (await import("../compose.ts")).openSite({ dataDir: dir, create }))
   try {

@@ -7,6 +7,10 @@ export const parseSince = (text: string, now: number): number => {
   const [, amount, unit] = /^(\d+)([smhdw])$/.exec(text) ?? []
   if (amount !== undefined) return now - Number(amount) * unitMs[unit as keyof typeof unitMs]
   const at = Date.parse(text)
-  if (Number.isNaN(at)) throw fail("USAGE", { why: `${JSON.stringify(text)} is not a time`, see: "imagelink history --help (2026-11-22T14:05Z, 90m, 2h, 3d)" })
+  if (Number.isNaN(at))
+    throw fail("USAGE", {
+      why: `${JSON.stringify(text)} is not a time`,
+      see: "imagelink history --help (2026-11-22T14:05Z, 90m, 2h, 3d)",
+    })
   return at
 }

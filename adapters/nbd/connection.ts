@@ -51,7 +51,8 @@ export class Connection {
   private session: NbdSession | undefined
   private lease: Lease | undefined
   private export: string | undefined
-  private why = "the connection was closed"
+  /** The first reason to close. */
+  private why: string | undefined
   private stopping = false
   private opening = false
   private sessionEnded = true
@@ -79,7 +80,7 @@ export class Connection {
   stop(why: string): void {
     if (this.stopping) return
     this.stopping = true
-    this.why = why
+    this.why ??= why
     this.after(this.input.closeSeconds * 1000, () => this.socket.destroy())
     if (this.session === undefined) {
       this.socket.destroy()
@@ -173,20 +174,20 @@ export class Connection {
   }
 
   private failed(e: Error): void {
-    this.why = e.message
+    this.why ??= e.message
     this.report({ type: "error", message: e.message })
   }
 
   /** Closes after what was written has left, and not later than `closeSeconds`. */
   private close(why: string): void {
-    this.why = why
+    this.why ??= why
     this.socket.end()
     this.after(this.input.closeSeconds * 1000, () => this.socket.destroy())
   }
 
   /** Nothing is in flight any more: the session has ended its wire. */
   private finished(why: string): void {
-    if (!this.stopping) this.why = why
+    this.why ??= why
     this.sessionEnded = true
     this.after(this.input.closeSeconds * 1000, () => this.socket.destroy())
     this.maybeOver()
@@ -195,6 +196,7 @@ export class Connection {
   private lost(): void {
     this.socketClosed = true
     for (const timer of this.timers) clearTimeout(timer)
+    this.why ??= "the connection was lost"
     this.session?.lost(this.why)
     this.maybeOver()
   }
@@ -206,7 +208,8 @@ export class Connection {
     if (!this.socketClosed || this.over) return
     this.over = true
     void released.then(() => {
-      this.report({ type: "closed", ...(this.export === undefined ? {} : { export: this.export }), why: this.why })
+      const which = this.export === undefined ? {} : { export: this.export }
+      this.report({ type: "closed", ...which, why: this.why ?? "the connection was closed" })
       this.input.closed()
     })
   }

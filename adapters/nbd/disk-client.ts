@@ -12,7 +12,11 @@ export interface DiskClient {
 /** Opens an export of the server at `address:port`. @throws NbdError */
 export const openNbdDisk = async (listener: string, name: string): Promise<DiskClient> => {
   const colon = listener.lastIndexOf(":")
-  const client = await connectNbd({ host: listener.slice(0, colon), port: Number(listener.slice(colon + 1)), export: name })
+  const client = await connectNbd({
+    host: listener.slice(0, colon),
+    port: Number(listener.slice(colon + 1)),
+    export: name,
+  })
   return {
     sizeBytes: client.sizeBytes,
     read: (offset, length) => client.read(offset, length),

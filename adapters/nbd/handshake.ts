@@ -40,6 +40,7 @@ import {
   INFO_EXPORT,
   OPT_EXPORT_NAME,
   OPT_GO,
+  OPT_SET_META_CONTEXT,
   OPTION_HEADER_BYTES,
   type Option,
   REP_ACK,
@@ -231,13 +232,20 @@ const take = (state: HandshakeState, code: number, option: Option): Turn => {
       return metaContext(state, code, option)
     case "malformed":
       if (code === OPT_EXPORT_NAME) return over(state, [], option.why)
-      return reply(object(code, option.tooBig ? REP_ERR_TOO_BIG : REP_ERR_INVALID, option.why))
+      return malformed(state, code, object(code, option.tooBig ? REP_ERR_TOO_BIG : REP_ERR_INVALID, option.why))
     case "startTls":
       return reply(object(code, REP_ERR_UNSUP, "this server does not speak TLS"))
     case "unknown":
       return reply(object(code, REP_ERR_UNSUP, `option ${code} is not known here`))
   }
 }
+
+/** SET_META_CONTEXT replaces what was selected before "including when this command fails". */
+const malformed = (state: HandshakeState, code: number, reply: Uint8Array): Turn => ({
+  state: code === OPT_SET_META_CONTEXT ? { ...state, allocationOf: undefined } : state,
+  replies: [reply],
+  outcome: "on",
+})
 
 const ask = (state: HandshakeState, asked: Asked, outcome: Outcome): Turn => ({
   state: { ...state, phase: "asked", asked },
@@ -257,7 +265,6 @@ const open = (state: HandshakeState, asked: Asked): Turn => {
 /** "Metadata querying": `base:` lists as a wildcard and selects nothing; no query lists all and selects nothing. */
 const metaContext = (state: HandshakeState, code: number, option: Option & { kind: "metaContext" }): Turn => {
   const { set, name, queries } = option
-  // Setting replaces what was set before, even when it fails.
   const next = set ? { ...state, allocationOf: undefined } : state
   const reply = (...replies: Array<Uint8Array>): Turn => ({ state: next, replies, outcome: "on" })
   if (!state.structured) return reply(object(code, REP_ERR_INVALID, "structured replies come first"))

@@ -82,14 +82,3 @@ export async function* extentsOf(
     }
   }
 }
-
-/** True when the whole range reads as zeros without anything having to be read. */
-export const isZero = async (source: ExtentSource, offset: number, length: number): Promise<boolean> => {
-  const [first] = await source.extents(offset, length, 1)
-  return (
-    first !== undefined &&
-    first.kind === "zero" &&
-    first.offset <= offset &&
-    first.offset + first.length >= offset + length
-  )
-}

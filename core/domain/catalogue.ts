@@ -5,8 +5,8 @@
  * clients per event would make that minutes. Whoever folds owns the state; deciders and readers only look.
  *
  * **Epochs.** A link's `epoch` is the position of the event that last renewed its overlay, so an overlay on disk is current exactly if
- * it was made for this epoch. ClientLinked renews it, unless image and version stay what they were (a changed policy or pin leaves
- * the overlay's base alone, and with it the overlay); OverlayReset always does.
+ * it was made for this epoch. ClientLinked renews it, unless image, version and policy stay what they were (a changed pin leaves the
+ * overlay alone; a changed policy does not, because a generation is made for the promises of one); OverlayReset always does.
  *
  * **Gotchas** An event of an unknown type stops the fold with EVENT_UNKNOWN: a command decided without knowing what it changed could
  * contradict it. Projections are more lenient.
@@ -121,12 +121,14 @@ const clientOf = (catalogue: Catalogue, data: { client: { id: string; name: stri
 
 const clientLinked = (catalogue: Catalogue, position: number, data: EventData<"ClientLinked">): void => {
   const { slot, to, from } = data
-  assert(catalogue.images.has(to.image.id), `ClientLinked names the image ${to.image.name}, which was never added`)
+  const image = catalogue.images.get(to.image.id)
+  assert(image, `ClientLinked names the image ${to.image.name}, which was never added`)
   const links = clientOf(catalogue, data).links
   const before = links.get(slot)
-  const sameBase = from !== null && from.image.id === to.image.id && from.version === to.version
-  const epoch = before && sameBase ? before.epoch : position
-  links.set(slot, { imageId: to.image.id, pinned: to.pinned, version: to.version, overlay: to.overlay, epoch })
+  const same =
+    from !== null && from.image.id === to.image.id && from.version === to.version && from.overlay === to.overlay
+  const epoch = before && same ? before.epoch : position
+  links.set(slot, { imageId: image.id, pinned: to.pinned, version: to.version, overlay: to.overlay, epoch })
 }
 
 const overlayReset = (catalogue: Catalogue, position: number, data: EventData<"OverlayReset">): void => {

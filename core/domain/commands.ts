@@ -10,6 +10,7 @@ import * as Schema from "effect/Schema"
 import { fail, type ImagelinkError } from "../errors.ts"
 import { limits } from "../limits.ts"
 import { ImageAdded, ImageChecked, OverlayPolicy } from "./events.ts"
+import { whyNotPlain } from "./plain.ts"
 
 const Id = ImageAdded.fields.image.fields.id
 const Text = Schema.String.check(Schema.isMaxLength(limits.commandTextCharsMax))
@@ -97,6 +98,7 @@ export const UnlinkClients = Schema.Struct({
   type: Schema.Literal("UnlinkClients"),
   clients: Clients,
   slot: Schema.Finite,
+  discardKept: Schema.optionalKey(Schema.Boolean),
 })
 
 export const ResetOverlays = Schema.Struct({
@@ -149,11 +151,17 @@ export const decodeBody = (input: unknown): Result.Result<CommandBody, Imagelink
   // The type is looked at first, because a union would answer with all its members' complaints.
   const decode = typeof type === "string" && Object.hasOwn(bodies, type) ? bodies[type] : undefined
   if (!decode) return Result.fail(fail("COMMAND_INVALID", { why: "its type is not one of the known commands" }))
+  const why = whyNotPlain(input)
+  if (why !== undefined) return Result.fail(fail("COMMAND_INVALID", { why }))
   return Result.mapError(decode(input), invalid)
 }
 
 /** A whole command, from unknown input. @throws nothing; fails with COMMAND_INVALID */
 export const decodeCommand = (input: unknown): Result.Result<Command, ImagelinkError> => {
   const outer = Result.mapError(envelope(input), invalid)
-  return Result.flatMap(outer, (command) => Result.map(decodeBody(command.body), (body) => ({ ...command, body })))
+  return Result.flatMap(outer, (command) => {
+    const why = whyNotPlain(command.actor)
+    if (why !== undefined) return Result.fail(fail("COMMAND_INVALID", { why }))
+    return Result.map(decodeBody(command.body), (body) => ({ ...command, body }))
+  })
 }

@@ -16,8 +16,8 @@ export interface LinkOptions {
  * Points a slot at a target: the event, or undefined where that changes nothing, or OVERLAY_KEPT.
  *
  * **Details** The policy stays what it was, else it is `discard`. A kept overlay opens over no other version than the one it was made
- * on; so another image or version under it needs `discardKept`. Changing only the pin (`win11` at 1 → `win11@1`) or only the policy does
- * not move the overlay off its base and needs nothing.
+ * on, and under no other policy; so another image, version or policy needs `discardKept`. Changing only the pin (`win11` at 1 → `win11@1`)
+ * leaves the overlay alone and needs nothing.
  */
 export const linkSlot = (
   catalogue: Catalogue,
@@ -31,13 +31,16 @@ export const linkSlot = (
   const overlay = options.overlay ?? current?.overlay ?? "discard"
   const from = current ? linkState(catalogue, current) : null
   if (from && from.image.id === image.id && from.pinned === pinned && from.overlay === overlay) return undefined
-  const moved = from !== null && (from.image.id !== image.id || from.version !== version)
-  if (moved && from.overlay === "keep" && options.discardKept !== true) {
-    return fail("OVERLAY_KEPT", { client: client.name, slot, image: from.image.name, version: from.version })
+  const renewed = from !== null && (from.image.id !== image.id || from.version !== version || from.overlay !== overlay)
+  if (renewed && from.overlay === "keep" && options.discardKept !== true) {
+    return kept(client, slot, from)
   }
   const to = { image: { id: image.id, name: image.name }, pinned, version, overlay }
   return event("ClientLinked", { client: clientRef(client), slot, to, from })
 }
+
+const kept = (client: ClientRef, slot: number, { image, version }: ReturnType<typeof linkState>): ImagelinkError =>
+  fail("OVERLAY_KEPT", { client: client.name, slot, image: image.name, version })
 
 const slotInvalid = (slot: number) => refuse(fail("SLOT_INVALID", { slot: String(slot) }))
 
@@ -66,7 +69,7 @@ export const linkClients = (catalogue: Catalogue, command: Body<"LinkClients">):
   return forEach(clients, (client) => linkSlot(catalogue, client, slot, client.links.get(slot), target, command))
 }
 
-/** Unlinking what is not linked changes nothing. Kept writes are let go of: whoever unlinks says so. */
+/** Unlinking what is not linked changes nothing. A slot that keeps its writes is unlinked with `discardKept` only, since they go with it. */
 export const unlinkClients = (catalogue: Catalogue, command: Body<"UnlinkClients">): Decision => {
   const { slot } = command
   if (!isSlot(slot)) return slotInvalid(slot)
@@ -74,7 +77,10 @@ export const unlinkClients = (catalogue: Catalogue, command: Body<"UnlinkClients
   if (clients instanceof ImagelinkError) return refuse(clients)
   return forEach(clients, (client) => {
     const link = client.links.get(slot)
-    return link && event("ClientUnlinked", { client: clientRef(client), slot, from: linkState(catalogue, link) })
+    if (link === undefined) return undefined
+    const from = linkState(catalogue, link)
+    if (link.overlay === "keep" && command.discardKept !== true) return kept(client, slot, from)
+    return event("ClientUnlinked", { client: clientRef(client), slot, from })
   })
 }
 

@@ -83,12 +83,11 @@ export const examine = (catalogue: Catalogue, wanted: Wanted): Examined => {
 /** Gives out numbered names within one command: free in the catalogue, and not promised to anyone else by the command. */
 export class Numbering {
   readonly #taken: (key: string) => boolean
-  readonly #promised: Set<string>
   #last: string
 
   constructor(catalogue: Catalogue, promised: Iterable<string>, after = firstNumbered) {
-    this.#promised = new Set(Array.from(promised, nameKey))
-    this.#taken = (key) => catalogue.clientsByName.has(key) || this.#promised.has(key)
+    const keys = new Set(Array.from(promised, nameKey))
+    this.#taken = (key) => catalogue.clientsByName.has(key) || keys.has(key)
     this.#last = after
   }
 
@@ -96,7 +95,6 @@ export class Numbering {
   next(): string | undefined {
     const name = nextName(this.#last, this.#taken)
     if (name === undefined) return undefined
-    this.#promised.add(nameKey(name))
     this.#last = name
     return name
   }

@@ -95,8 +95,9 @@ class Log {
   readonly server: string
   position: number
   lastAt: number
-  /** Why nothing more is written, once something failed or the log closed. */
+  /** Why nothing more is written, once something failed. */
   stopped: string | undefined
+  closing = false
   closed = false
   /** The append before, so that appends follow each other. */
   tail: Promise<unknown> = Promise.resolve()
@@ -112,7 +113,8 @@ class Log {
     this.lastAt = store.newest?.at ?? 0
   }
 
-  append(request: AppendRequest): Promise<Appended> {
+  async append(request: AppendRequest): Promise<Appended> {
+    if (this.closing) throw fail("STORE_READ_ONLY", { why: closedWhy })
     const run = this.tail.then(() => this.appendNow(request))
     this.tail = run.catch(() => {})
     return run
@@ -224,9 +226,9 @@ class Log {
     for (const look of [...this.waiters]) look()
   }
 
-  /** Waits for the append under way, refuses later ones, ends followers and lets go of the files. */
+  /** Finishes the appends it has, refuses later ones, ends followers and lets go of the files. */
   async close(): Promise<void> {
-    this.stopped = closedWhy
+    this.closing = true
     await this.tail
     this.closed = true
     this.wake()

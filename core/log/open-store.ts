@@ -37,6 +37,11 @@ export interface OpenStoreOptions {
   readonly dir: string
   readonly database: MakeDatabase
   readonly host?: Host
+  /**
+   * How many bytes of the newest tables are checked in full before LevelDB reads them; all when left out. For a reader of the tail alone:
+   * LevelDB can end the process over a damaged block that nobody checked.
+   */
+  readonly verifyBytesMax?: number
 }
 
 /** @throws DATA_NOT_FOUND STORE_DAMAGED STORE_NEWER DATA_IN_USE DATA_ACCESS_DENIED NO_SPACE IO_ERROR */
@@ -46,7 +51,7 @@ export const openStore = async (options: OpenStoreOptions): Promise<OpenStore> =
     if (!storeExists(options.dir)) throw fail("DATA_NOT_FOUND", { path: options.dir })
     const { site, key } = readStoreFiles(paths)
     refuseIfInUse(options.dir, paths)
-    scanStable(paths)
+    scanStable(paths, options.verifyBytesMax)
     const database = await lockAndOpen(options, paths)
     return { paths, site, key, database, ...(await withHead(paths, database)) }
   } catch (e) {
@@ -64,12 +69,12 @@ const refuseIfInUse = (dir: string, paths: StorePaths): void => {
 const scansMax = 5
 
 /** Scans until a scan passes, or fails while nothing changed under it. */
-const scanStable = (paths: StorePaths): void => {
+const scanStable = (paths: StorePaths, verifyBytesMax: number | undefined): void => {
   for (let n = 1; ; n++) {
     const before = fingerprint(paths.database)
     try {
       // head first: it may only be behind the database, never ahead of it
-      scanDatabase(paths.database, readHead(paths))
+      scanDatabase(paths.database, readHead(paths), verifyBytesMax)
       return
     } catch (e) {
       if (n === scansMax || fingerprint(paths.database) === before) throw e

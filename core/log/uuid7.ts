@@ -24,7 +24,7 @@ export const uuid7 = (milliseconds: number, random: Uint8Array): string => {
   assert(random.length === uuid7RandomBytes, "a UUIDv7 takes ten random bytes")
   const hex = Array.from(random, (b) => b.toString(16).padStart(2, "0")).join("")
   const time = milliseconds.toString(16).padStart(12, "0")
-  const variant = (0x8 | (random[2]! & 0x3)).toString(16)
+  const variant = (0x8 | ((random[2]! >>> 4) & 0x3)).toString(16)
   // rand_a takes 12 bits of the first two bytes; the variant's two bits displace the top of the third
   return `${time.slice(0, 8)}-${time.slice(8)}-7${hex.slice(1, 4)}-${variant}${hex.slice(5, 8)}-${hex.slice(8, 20)}`
 }

@@ -12,7 +12,8 @@ import type { ClientRef, DomainEvent, EventData, ImageRef } from "../domain/even
 import { findClient, findImage } from "../domain/lookup.ts"
 import { ImagelinkError } from "../errors.ts"
 import { limits } from "../limits.ts"
-import type { Actor, EventLog, Recorded } from "../log/event-log.ts"
+import type { Actor, Recorded } from "../log/event-log.ts"
+import { type ReadableLog, readPage } from "./read.ts"
 
 export interface HistoryFilter {
   readonly clientId?: string | undefined
@@ -135,7 +136,7 @@ export const historyFilter = (
 
 /** Reads the log after `after` up to its head, and hands over every line that matches, in order. Answers the position it read to. */
 export const readHistory = (
-  log: Pick<EventLog, "page" | "head">,
+  log: ReadableLog,
   filter: HistoryFilter,
   each: (line: HistoryLine) => void,
   after = 0,
@@ -144,7 +145,7 @@ export const readHistory = (
     const head = log.head()
     let position = after
     while (position < head) {
-      const page = yield* log.page(position, Math.min(limits.pageEventsMax, head - position))
+      const page = yield* readPage(log, position, Math.min(limits.pageEventsMax, head - position))
       if (page.length === 0) break
       for (const recorded of page) if (matches(recorded, filter)) each(describe(recorded))
       position = page[page.length - 1]!.position

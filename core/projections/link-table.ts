@@ -65,8 +65,7 @@ const addImage = (table: LinkTable, image: ImageRef, current: number): void => {
 }
 
 const register = (table: LinkTable, { client, address }: EventData<"ClientRegistered">): void => {
-  const links = table.clients.get(client.id)?.links ?? new Map<number, Link>()
-  table.clients.set(client.id, { name: client.name, mac: client.mac, address, links })
+  table.clients.set(client.id, { name: client.name, mac: client.mac, address, links: new Map() })
 }
 
 const applyKnown = (table: LinkTable, event: DomainEvent): void => {

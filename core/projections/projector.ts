@@ -12,6 +12,7 @@ import type { EventLog, Recorded } from "../log/event-log.ts"
 import { type AnyProjection, type Cell, feed, freshCell, restoreCell, saveCell } from "./cell.ts"
 import { decodeCheckpoint } from "./checkpoint-file.ts"
 import type { Projection } from "./projection.ts"
+import { type ReadableLog, readPage } from "./read.ts"
 
 /** Where checkpoints are kept, by projection name. A `save` replaces the whole file or leaves the old one. */
 export interface CheckpointStore {
@@ -50,7 +51,7 @@ export interface Projector {
 }
 
 export interface ProjectorOptions {
-  readonly log: Pick<EventLog, "site" | "head" | "page">
+  readonly log: ReadableLog & Pick<EventLog, "site">
   readonly projections: ReadonlyArray<AnyProjection>
   readonly checkpoints?: CheckpointStore | undefined
 }
@@ -64,7 +65,7 @@ const lowest = (cells: ReadonlyArray<Cell>): number =>
 const fold = (log: Log, cells: ReadonlyArray<Cell>): Effect.Effect<void, ImagelinkError> =>
   Effect.gen(function* () {
     while (lowest(cells) < log.head()) {
-      const page = yield* log.page(lowest(cells), limits.pageEventsMax)
+      const page = yield* readPage(log, lowest(cells), limits.pageEventsMax)
       if (page.length === 0) return
       for (const cell of cells) for (const recorded of page) feed(cell, recorded)
     }
@@ -74,7 +75,7 @@ const fold = (log: Log, cells: ReadonlyArray<Cell>): Effect.Effect<void, Imageli
 const onHistory = (log: Log, cell: Cell): Effect.Effect<boolean, ImagelinkError> => {
   if (cell.position === 0) return Effect.succeed(true)
   if (cell.position > log.head()) return Effect.succeed(false)
-  return Effect.map(log.page(cell.position - 1, 1), (page) => page[0]?.command === cell.command)
+  return Effect.map(readPage(log, cell.position - 1, 1), (page) => page[0]?.command === cell.command)
 }
 
 /** The cell that a projection's checkpoint gives, or why it gives none. */

@@ -18,14 +18,16 @@ const orThrow = <A>(answer: A | ImagelinkError): A => {
 /** @throws CLIENT_NOT_FOUND EXPORT_DENIED */
 export const admitClient = (catalogue: Catalogue, name: string, slot: number, peer: Peer): ClientEntry => {
   const client = orThrow(findClient(catalogue, name))
-  if (!peer.loopback && client.address !== peer.address) throw fail("EXPORT_DENIED", { name: `client/${name}/${slot}`, peer: peer.address })
+  if (!peer.loopback && client.address !== peer.address)
+    throw fail("EXPORT_DENIED", { name: `client/${name}/${slot}`, peer: peer.address })
   return client
 }
 
 /** @throws IMAGE_NOT_FOUND IMAGE_VERSION_NOT_FOUND EXPORT_DENIED */
 export const admitImage = (catalogue: Catalogue, name: string, version: number | undefined, peer: Peer): ImageEntry => {
   const image = orThrow(findImage(catalogue, name))
-  if (!peer.loopback && !linkedImages(catalogue, peer).has(image.id)) throw fail("EXPORT_DENIED", { name: `image/${name}`, peer: peer.address })
+  if (!peer.loopback && !linkedImages(catalogue, peer).has(image.id))
+    throw fail("EXPORT_DENIED", { name: `image/${name}`, peer: peer.address })
   if (version !== undefined) orThrow(findVersion(image, version))
   return image
 }
@@ -54,4 +56,7 @@ const clientDisks = (catalogue: Catalogue, client: ClientEntry): ReadonlyArray<D
     }))
 
 const imageDisks = (image: ImageEntry): ReadonlyArray<DiskName> =>
-  image.versions.map((v) => ({ name: `image/${image.name}@${v.number}`, description: `version ${v.number}, read-only` }))
+  image.versions.map((v) => ({
+    name: `image/${image.name}@${v.number}`,
+    description: `version ${v.number}, read-only`,
+  }))

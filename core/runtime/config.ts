@@ -5,7 +5,10 @@ import { fail } from "../errors.ts"
 import { limits } from "../limits.ts"
 import { parseBytes } from "./sizes.ts"
 
-const PortOrOff = Schema.Union([Schema.Literal("off"), Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 65_535 }))])
+const PortOrOff = Schema.Union([
+  Schema.Literal("off"),
+  Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 65_535 })),
+])
 const Size = Schema.Union([Schema.String, Schema.Int])
 
 export const ConfigFile = Schema.Struct({
@@ -31,17 +34,23 @@ export const NBD_PORT = 10_809
 /** Judges one source of settings. @throws CONFIG_INVALID naming the key */
 export const decodeConfig = (file: string, input: unknown): ConfigFile => {
   const decoded = Schema.decodeUnknownResult(ConfigFile, { onExcessProperty: "error", errors: "all" })(input)
-  if (Result.isFailure(decoded)) throw fail("CONFIG_INVALID", { file, why: decoded.failure.message.replaceAll(/\s*\n\s*/g, " ") })
+  if (Result.isFailure(decoded))
+    throw fail("CONFIG_INVALID", { file, why: decoded.failure.message.replaceAll(/\s*\n\s*/g, " ") })
   return decoded.success
 }
 
 /** The effective settings: later sources win, key by key. @throws CONFIG_INVALID */
-export const effectiveConfig = (sources: ReadonlyArray<{ readonly from: string; readonly settings: ConfigFile }>): ServeConfig => {
+export const effectiveConfig = (
+  sources: ReadonlyArray<{ readonly from: string; readonly settings: ConfigFile }>,
+): ServeConfig => {
   const merged: ConfigFile = Object.assign({}, ...sources.map((s) => s.settings))
   const sizeFrom = sources.findLast((s) => s.settings.cache !== undefined)?.from ?? ""
   const cacheBytes = merged.cache === undefined ? limits.cacheBytesDefault : parseBytes(merged.cache)
   if (cacheBytes === undefined || cacheBytes < limits.cacheBytesMin)
-    throw fail("CONFIG_INVALID", { file: sizeFrom, why: `cache: expected a size of at least 16M, like 256M or 4G, got ${JSON.stringify(merged.cache)}` })
+    throw fail("CONFIG_INVALID", {
+      file: sizeFrom,
+      why: `cache: expected a size of at least 16M, like 256M or 4G, got ${JSON.stringify(merged.cache)}`,
+    })
   return {
     address: merged.address ?? "127.0.0.1",
     nbdPort: merged["nbd-port"] ?? NBD_PORT,

@@ -18,7 +18,7 @@ import { fail } from "../errors.ts"
 import { admitClient, admitImage, listDisks } from "./admission.ts"
 import { type ImageStacks, versionRef } from "./image-stacks.ts"
 import type { OverlayFolders } from "./overlay-folders.ts"
-import { type OverlayOwner, makeOwner } from "./overlay-owner.ts"
+import { makeOwner, type OverlayOwner } from "./overlay-owner.ts"
 
 export interface SlotRef {
   readonly clientId: string
@@ -117,7 +117,12 @@ export const makeDisks = (catalogue: () => Catalogue, stacks: ImageStacks, folde
       if (closed) throw fail("CLOSED", { what: "the server" })
       const ref = versionRef(catalogue(), image.id, version ?? image.current)
       const device = guardDevice(await stacks.open(ref))
-      return { device, description: `${image.name}@${ref.version.number}, read-only`, onRevoked: () => () => {}, release: async () => {} }
+      return {
+        device,
+        description: `${image.name}@${ref.version.number}, read-only`,
+        onRevoked: () => () => {},
+        release: async () => {},
+      }
     },
 
     list: (peer) => listDisks(catalogue(), peer),
@@ -148,7 +153,9 @@ export const makeDisks = (catalogue: () => Catalogue, stacks: ImageStacks, folde
     async close() {
       closed = true
       await Promise.allSettled([...arriving.values()].flatMap((leases) => [...leases]))
-      await Promise.all([...owners.values()].flatMap((generations) => [...generations.values()].map((owner) => owner.retire())))
+      await Promise.all(
+        [...owners.values()].flatMap((generations) => [...generations.values()].map((owner) => owner.retire())),
+      )
       await stacks.close()
     },
   }

@@ -6,7 +6,11 @@ import { runCheck, unverified } from "./operations/images.ts"
 import type { Parts } from "./parts.ts"
 
 /** What happened is told to `report`; an image that cannot be read now is tried again at the next start. */
-export const checkUnverified = async (parts: Parts, actor: Actor, report: (level: "info" | "error", text: string) => void): Promise<void> => {
+export const checkUnverified = async (
+  parts: Parts,
+  actor: Actor,
+  report: (level: "info" | "error", text: string) => void,
+): Promise<void> => {
   const change = makeChange(parts)
   for (const { imageId, version } of await unverified(parts)) {
     try {

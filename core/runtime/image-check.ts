@@ -12,7 +12,7 @@ import type { JobContext } from "../jobs.ts"
 import { limits } from "../limits.ts"
 import type { ImageOpener } from "../storage/opener.ts"
 import type { VolumeFolder } from "../storage/volume.ts"
-import { type VersionRef, refuseIfChanged } from "./image-stacks.ts"
+import { refuseIfChanged, type VersionRef } from "./image-stacks.ts"
 
 export interface Checked {
   readonly check: Check
@@ -21,7 +21,12 @@ export interface Checked {
 }
 
 /** @throws IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED IMAGE_CHANGED IO_ERROR STORE_DAMAGED CANCELLED */
-export const checkVersion = async (opener: ImageOpener, sidecars: VolumeFolder, ref: VersionRef, job: JobContext): Promise<Checked> => {
+export const checkVersion = async (
+  opener: ImageOpener,
+  sidecars: VolumeFolder,
+  ref: VersionRef,
+  job: JobContext,
+): Promise<Checked> => {
   await refuseIfChanged(opener, ref)
   const known = await loadTable(sidecars, ref)
   const { storage, format } = ref.version
@@ -43,7 +48,13 @@ const first = async (sidecars: VolumeFolder, ref: VersionRef, table: Uint32Array
   const bytes = encodeChecksums({ imageId, version: version.number, sizeBytes: Number(version.sizeBytes), table })
   await sidecars.replaceFile(name, bytes)
   const sha256 = createHash("sha256").update(bytes).digest("hex")
-  const checksums = { algorithm: "crc32c", clusterBytes: limits.clusterBytes, clusters: table.length, sidecar: name, sha256 } as const
+  const checksums = {
+    algorithm: "crc32c",
+    clusterBytes: limits.clusterBytes,
+    clusters: table.length,
+    sidecar: name,
+    sha256,
+  } as const
   return { table, check: { result: "verified", checksums, mismatches: { count: 0, clusters: [] } } }
 }
 

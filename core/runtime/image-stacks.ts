@@ -10,7 +10,8 @@ import { verifierOf } from "../block/checksums.ts"
 import type { BlockDevice } from "../block/device.ts"
 import { openVersion } from "../block/version.ts"
 import type { Catalogue, VersionEntry } from "../domain/catalogue.ts"
-import { fail } from "../errors.ts"
+import { fail, type ImagelinkError } from "../errors.ts"
+import { limits } from "../limits.ts"
 import type { OpenedImage } from "../storage/open-image.ts"
 import type { ImageOpener } from "../storage/opener.ts"
 import type { VolumeIdentity } from "../storage/volume.ts"
@@ -26,7 +27,11 @@ export const versionRef = (catalogue: Catalogue, imageId: string, version: numbe
   const image = catalogue.images.get(imageId)
   const entry = image?.versions[version - 1]
   if (image === undefined || entry === undefined)
-    throw fail("IMAGE_VERSION_NOT_FOUND", { name: image?.name ?? imageId, version, newest: image?.versions.length ?? 0 })
+    throw fail("IMAGE_VERSION_NOT_FOUND", {
+      name: image?.name ?? imageId,
+      version,
+      newest: image?.versions.length ?? 0,
+    })
   return { imageId, imageName: image.name, version: entry }
 }
 
@@ -52,6 +57,8 @@ export const makeImageStacks = (
   opener: ImageOpener,
   cache: ReadCache,
   loadTable: (ref: VersionRef) => Promise<Uint32Array | undefined>,
+  /** Told once of each cluster that is not what was recorded; the client gets MEDIUM ERROR for that range. */
+  onDamage: (error: ImagelinkError) => void,
 ): ImageStacks => {
   const stacks = new Map<string, Promise<Stack>>()
 
@@ -66,7 +73,13 @@ export const makeImageStacks = (
     }
     const id = keyOf(ref)
     const stack: { verify: Verify | undefined } = { verify: table && verifierOf({ table }) }
-    const verify = (cluster: number, bytes: Uint8Array) => stack.verify === undefined || stack.verify(cluster, bytes)
+    const reported = new Set<number>()
+    const verify = (cluster: number, bytes: Uint8Array) => {
+      if (stack.verify === undefined || stack.verify(cluster, bytes)) return true
+      if (reported.size < limits.damageReportsMax && !reported.has(cluster)) onDamage(mismatch(ref, cluster))
+      reported.add(cluster)
+      return false
+    }
     const device = openVersion({ id, contentId: id, cache, below: image.disk, sizeBytes: image.sizeBytes, verify })
     return Object.assign(stack, { device, image })
   }
@@ -94,6 +107,14 @@ export const makeImageStacks = (
       for (const opening of all) await (await opening.catch(() => undefined))?.device.close()
     },
   }
+}
+
+export const mismatch = ({ imageName, version }: VersionRef, cluster: number): ImagelinkError => {
+  const offset = cluster * limits.clusterBytes
+  const length = Math.min(limits.clusterBytes, Number(version.sizeBytes) - offset)
+  const path = version.files[0]?.path
+  const where = { image: imageName, version: version.number, offset, length }
+  return fail("CRC_MISMATCH", path === undefined ? where : { ...where, path })
 }
 
 /** @throws IMAGE_CHANGED IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED */

@@ -54,7 +54,9 @@ export const makeJobs = (now: () => number, newId: () => string): JobRunner => {
         },
         (e: unknown) => {
           const error = signal.aborted ? fail("CANCELLED", { what: title }) : e
-          const said = isImagelinkError(error) ? { code: error.code, message: error.message } : { code: "INTERNAL_ERROR", message: String(error) }
+          const said = isImagelinkError(error)
+            ? { code: error.code, message: error.message }
+            : { code: "INTERNAL_ERROR", message: String(error) }
           update(id, { state: signal.aborted ? "cancelled" : "failed", error: said })
           throw error
         },

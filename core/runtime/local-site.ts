@@ -57,7 +57,10 @@ export const makeLocalSite = (parts: Parts, release: () => Promise<void>): Site 
     via: "local",
     async call<N extends OperationName>(name: N, input: Input<N>, options: CallOptions<never>): Promise<Result<N>> {
       if (closing !== undefined) throw fail("CLOSED", { what: "the site" })
-      const operation = (await operationsOf(familyOf[name]))[name] as (input: Input<N>, options: CallOptions<never>) => Promise<Result<N>>
+      const operation = (await operationsOf(familyOf[name]))[name] as (
+        input: Input<N>,
+        options: CallOptions<never>,
+      ) => Promise<Result<N>>
       return operation(input, options)
     },
     close: () => (closing ??= close()),

@@ -23,7 +23,11 @@ export interface OverlayFolders {
   /** What an existing generation stands on, or undefined when there is none yet. @throws OVERLAY_DAMAGED */
   header(ref: GenerationRef): Promise<OverlayHeader | undefined>
   /** Opens the generation, or makes it when there is none. */
-  open(ref: GenerationRef, base: BlockDevice, on: { imageId: string; version: number; policy: "discard" | "keep" }): Promise<Overlay>
+  open(
+    ref: GenerationRef,
+    base: BlockDevice,
+    on: { imageId: string; version: number; policy: "discard" | "keep" },
+  ): Promise<Overlay>
   /** Removes generations older than `current` except those in `live`. */
   sweep(clientId: string, slot: number, current: number, live: ReadonlySet<number>): Promise<void>
   /** Every slot that has a folder. */
@@ -64,7 +68,8 @@ export const makeOverlayFolders = (root: VolumeFolder, host: Host, budget: MapBu
     async slots() {
       const found: Array<{ clientId: string; slot: number }> = []
       for (const clientId of await root.list())
-        for (const slot of await root.folder(clientId).list()) if (/^\d{1,2}$/.test(slot)) found.push({ clientId, slot: Number(slot) })
+        for (const slot of await root.folder(clientId).list())
+          if (/^\d{1,2}$/.test(slot)) found.push({ clientId, slot: Number(slot) })
       return found
     },
   }

@@ -1,6 +1,8 @@
 /** What a process that serves disks has besides an opened store: the read cache, the opened images, the overlays. */
-import { MapBudget } from "../block/overlay/budget.ts"
+
 import { ReadCache } from "../block/cache.ts"
+import { MapBudget } from "../block/overlay/budget.ts"
+import type { ImagelinkError } from "../errors.ts"
 import type { Host } from "../host.ts"
 import { catalogueProjection } from "../projections/catalogue.ts"
 import type { VolumeFolder } from "../storage/volume.ts"
@@ -19,15 +21,24 @@ export interface ServingOptions {
   readonly overlays: VolumeFolder
   readonly host: Host
   readonly cacheBytes: number
+  readonly onDamage: (error: ImagelinkError) => void
 }
 
 /**
  * **Gotchas** The catalogue is the view's own, folded in place by every command, so what is decided is seen by the next session.
  */
-export const makeServing = async (parts: Parts, { overlays, host, cacheBytes }: ServingOptions): Promise<Serving> => {
+export const makeServing = async (
+  parts: Parts,
+  { overlays, host, cacheBytes, onDamage }: ServingOptions,
+): Promise<Serving> => {
   await parts.views.state(catalogueProjection)
   const projector = await parts.views.projector(catalogueProjection)
-  const stacks = makeImageStacks(parts.opener, new ReadCache({ bytes: cacheBytes }), (ref) => loadTable(parts.sidecars, ref))
+  const stacks = makeImageStacks(
+    parts.opener,
+    new ReadCache({ bytes: cacheBytes }),
+    (ref) => loadTable(parts.sidecars, ref),
+    onDamage,
+  )
   const folders = makeOverlayFolders(overlays, host, new MapBudget())
   return { stacks, disks: makeDisks(() => projector.state(catalogueProjection), stacks, folders) }
 }

@@ -4,6 +4,7 @@
  * **Details** An operation has an input, may report progress and stream items, and ends with a result or an `ImagelinkError`. A changing
  * operation takes `dryRun` (answer the events, append nothing) and `commandId` (a retry appends once). operations/ has what each one does.
  */
+import type { ErrorJson } from "../errors.ts"
 import type { JobInfo, Progress } from "../jobs.ts"
 import type { Actor, NewEvent, Recorded } from "../log/event-log.ts"
 import type { HistoryLine } from "../projections/client-history.ts"
@@ -31,6 +32,8 @@ export interface CheckAnswer {
   readonly result: "verified" | "mismatch"
   readonly clusters: number
   readonly mismatches: number
+  /** CRC_MISMATCH of the first bad cluster. */
+  readonly firstMismatch: ErrorJson | null
 }
 
 export interface ClientRow {
@@ -88,13 +91,23 @@ export interface OperationMap {
     },
     Changed
   >
-  "client.unlink": Op<{ readonly clients: ReadonlyArray<string>; readonly slot: number }, Changed>
+  "client.unlink": Op<
+    { readonly clients: ReadonlyArray<string>; readonly slot: number; readonly discardKept?: boolean },
+    Changed
+  >
   "client.reset": Op<{ readonly clients: ReadonlyArray<string>; readonly slot: number }, Changed>
   links: Op<Nothing, ReadonlyArray<LinkRow>>
-  history: Op<{ readonly client?: string; readonly image?: string; readonly since?: number }, { readonly position: number }, HistoryLine>
+  history: Op<
+    { readonly client?: string; readonly image?: string; readonly since?: number },
+    { readonly position: number },
+    HistoryLine
+  >
   /** Items are the canonical bytes of the events, as text. */
   log: Op<{ readonly after?: number }, { readonly position: number }, string>
-  "rebuild.check": Op<Nothing, ReadonlyArray<{ readonly name: string; readonly position: number; readonly equal: boolean }>>
+  "rebuild.check": Op<
+    Nothing,
+    ReadonlyArray<{ readonly name: string; readonly position: number; readonly equal: boolean }>
+  >
   jobs: Op<Nothing, ReadonlyArray<JobInfo>>
   "job.cancel": Op<{ readonly id: string }, { readonly cancelled: boolean }>
 }

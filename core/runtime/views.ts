@@ -9,7 +9,7 @@ import { limits } from "../limits.ts"
 import type { EventLog } from "../log/event-log.ts"
 import type { AnyProjection } from "../projections/cell.ts"
 import type { Projection } from "../projections/projection.ts"
-import { type CheckpointStore, type Projector, makeProjector } from "../projections/projector.ts"
+import { type CheckpointStore, makeProjector, type Projector } from "../projections/projector.ts"
 
 export interface Views {
   /** The state at the head of the log. It belongs to the view: take what you need before you await anything. */
@@ -26,7 +26,10 @@ interface View {
   saved: number
 }
 
-export const makeViews = (log: Pick<EventLog, "site" | "head" | "page">, checkpoints: CheckpointStore): Views => {
+export const makeViews = (
+  log: Pick<EventLog, "site" | "head" | "page" | "pageBytes">,
+  checkpoints: CheckpointStore,
+): Views => {
   const views = new Map<string, View>()
 
   const start = (projection: AnyProjection): View => {

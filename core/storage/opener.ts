@@ -17,7 +17,14 @@ export const makeOpener = (plugins: PluginRegistry, host: Host): ImageOpener => 
   const { signal } = new AbortController()
   return {
     open: (location, format) =>
-      openImageFile({ location, plugins, formats: plugins.formats, host, signal, ...(format === undefined ? {} : { format }) }),
+      openImageFile({
+        location,
+        plugins,
+        formats: plugins.formats,
+        host,
+        signal,
+        ...(format === undefined ? {} : { format }),
+      }),
     async identify(location) {
       const volume = await openVolume(location, { plugins, host, signal })
       try {

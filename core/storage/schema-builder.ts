@@ -70,10 +70,10 @@ export const boolean = () =>
   )
 
 /** One of the given values. */
-export const literal = <const T extends string | number | boolean>(...values: ReadonlyArray<T>) =>
-  schema<T>((value) =>
-    values.includes(value as T)
-      ? { value: value as T }
+export const literal = <const T extends ReadonlyArray<string | number | boolean>>(...values: T) =>
+  schema<T[number]>((value) =>
+    values.includes(value as T[number])
+      ? { value: value as T[number] }
       : refuse(`must be ${values.map((v) => JSON.stringify(v)).join(" or ")}`),
   )
 

@@ -49,7 +49,8 @@ interface Target {
 
 const startOurs = async (): Promise<Target> => {
   const profile = process.env.CPU_PROF === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${process.env.CPU_PROF}`]
-  const child = spawn(process.execPath, [...profile, import.meta.filename, "serve"], {
+  const extra = (process.env.NODE_EXTRA ?? "").split(" ").filter(Boolean)
+  const child = spawn(process.execPath, [...extra, ...profile, import.meta.filename, "serve"], {
     stdio: ["ignore", "pipe", "inherit"],
   })
   const port = await new Promise<string>((resolve) =>

@@ -59,8 +59,10 @@ describe("a link's epoch", () => {
   it("is renewed by another version of the same image", () => {
     expect(epoch(linked(1, 0, to(1)), linked(1, 0, { ...to(1), version: 2 }, to(1)))).toBe(5)
   })
-  it("stays when only the policy or the pin changes, because the overlay stays over its base", () => {
-    expect(epoch(linked(1, 0, to(1)), linked(1, 0, to(1, "win11", null, "keep"), to(1)))).toBe(4)
+  it("is renewed by another policy, because a generation is made for the promises of one", () => {
+    expect(epoch(linked(1, 0, to(1)), linked(1, 0, to(1, "win11", null, "keep"), to(1)))).toBe(5)
+  })
+  it("stays when only the pin changes, because the overlay stays over its base", () => {
     expect(epoch(linked(1, 0, to(1)), linked(1, 0, to(1, "win11", 1), to(1)))).toBe(4)
   })
   it("of one slot is not another's", () => {

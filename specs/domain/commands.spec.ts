@@ -45,7 +45,7 @@ const bodies: ReadonlyArray<CommandBody> = [
 
 describe("a body from outside", () => {
   it.each(bodies.map((body) => [body.type, body] as const))("%s comes through as it is", (_, body) => {
-    expect(Result.getOrThrow(decodeBody(JSON.parse(JSON.stringify(body))))).toEqual(body)
+    expect(Result.getOrThrow(decodeBody(JSON.parse(JSON.stringify(body))))).toStrictEqual(body)
   })
   it.each(bodies.map((body) => [body.type, body] as const))(
     "%s with one key too many is refused, and the key named",
@@ -85,7 +85,22 @@ describe("a body from outside", () => {
   it("leaves malformed names, MACs and slots to the decider, which says more", () => {
     expect(why(register(1, { mac: "nonsense", name: "a b" }))).toBe("accepted")
     expect(why(unlink(["?"], 16))).toBe("accepted")
-    expect(why(unlink(["?"], Number.NaN))).toContain("slot")
+    expect(why(unlink(["?"], Number.NaN))).toContain("not finite")
+  })
+  it("is plain JSON all through, or the log could not hold it", () => {
+    const config = (value: unknown) => why(addImage(1, "win11", { storage: { kind: "file", config: { deep: value } } }))
+    expect(config({ list: [1, "a", null, true, {}] })).toBe("accepted")
+    expect(config("\ud800")).toBe("COMMAND_INVALID: a text in it is not well-formed Unicode")
+    expect(config({ "\udc00": 1 })).toBe("COMMAND_INVALID: a key in it is not well-formed Unicode")
+    expect(config([Number.NaN])).toBe("COMMAND_INVALID: a number in it is not finite")
+    expect(config(undefined)).toBe("COMMAND_INVALID: a value in it is undefined, which JSON has not")
+    expect(config(1n)).toBe("COMMAND_INVALID: a value in it is bigint, which JSON has not")
+    expect(config(new Date(0))).toBe("COMMAND_INVALID: an object in it is not plain")
+    expect(why(link(["PC-001\ud800"], "win11"))).toContain("not well-formed")
+    const nested = (depth: number): unknown => (depth === 0 ? "end" : [nested(depth - 1)])
+    // The body, its storage and that one's config are three levels already.
+    expect(config(nested(13))).toBe("accepted")
+    expect(config(nested(14))).toBe("COMMAND_INVALID: it is nested deeper than 16")
   })
   it("lists at most as many bad clusters as it counts, and 64", () => {
     expect(why({ ...check, mismatches: { count: 1, clusters: [1, 2] } })).toContain("more clusters")
@@ -116,6 +131,7 @@ describe("a whole command from outside", () => {
     expect(refused({ ...command, actor: { kind: "root", name: "a" } })).toBe(true)
     expect(refused({ ...command, expectedPosition: -1 })).toBe(true)
     expect(refused({ ...command, extra: 1 })).toBe(true)
+    expect(refused({ ...command, actor: { kind: "cli", name: "\ud800" } })).toBe(true)
     expect(refused({ ...command, body: {} })).toBe(true)
     expect(refused(null)).toBe(true)
   })

@@ -96,13 +96,26 @@ describe("a kept overlay", () => {
       "PC-002 slot 0 keeps its writes over win11@1",
     ])
   })
-  it("stays where only the pin or the policy changes", () => {
+  it("is not let go of by a change of policy alone", () => {
+    given(win, registered(1), kept)
+      .when(link(["PC-001"], "win11", { overlay: "discard" }))
+      .refused("OVERLAY_KEPT")
+    given(win, registered(1), kept)
+      .when(link(["PC-001"], "win11", { overlay: "discard", discardKept: true }))
+      .then([linked(1, 0, to(1), keep)])
+  })
+  it("is not let go of by unlinking, unless that says so", () => {
+    given(win, registered(1), kept)
+      .when(unlink(["PC-001"]))
+      .refused("OVERLAY_KEPT")
+    given(win, registered(1), kept)
+      .when({ type: "UnlinkClients", clients: ["PC-001"], slot: 0, discardKept: true })
+      .then([unlinked(1, 0, keep)])
+  })
+  it("stays where only the pin changes", () => {
     given(win, registered(1), kept)
       .when(link(["PC-001"], "win11@1"))
       .then([linked(1, 0, to(1, "win11", 1, "keep"), keep)])
-    given(win, registered(1), kept)
-      .when(link(["PC-001"], "win11", { overlay: "discard" }))
-      .then([linked(1, 0, to(1), keep)])
   })
   it("stays on its version when the image moves on, and so does the link that follows", () => {
     givenVersions("win11", 2, win, registered(1), kept)

@@ -56,6 +56,12 @@ describe("registering a client", () => {
       .refused("CLIENT_ADDRESS_TAKEN")
     expect(refused.message).toBe(`the address ${address} belongs to PC-001`)
   })
+  it("that is there, at another client's address, is refused as that", () => {
+    const others = [registered(1, "PC-001", address), registered(2, "PC-002", "192.168.10.22")]
+    given(...others)
+      .when(register(2, { address }))
+      .refused("CLIENT_ADDRESS_TAKEN")
+  })
   it("at another address than it has is refused", () => {
     given(registered(1, "PC-001", address))
       .when(register(1, { address: "192.168.10.22" }))

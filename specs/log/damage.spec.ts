@@ -1,7 +1,8 @@
 /**
  * Whatever single thing is damaged in the database, the log is refused with a name or reads exactly as it was: never fewer, never others.
  *
- * **Details** Two stores: one whose events are all in LevelDB's write-ahead log, one whose older events are in tables. Positions are
+ * **Details** Three stores: one whose events are all in LevelDB's write-ahead log, one whose older events are in tables as each opening
+ * leaves them, and one whose tables were compacted. Positions are
  * sampled with a seed that a failure prints; `IMAGELINK_SEED` chooses another.
  */
 import { readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs"
@@ -9,14 +10,14 @@ import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { emptyHead } from "../../core/log/head.ts"
-import { readLogFile } from "../../core/log/leveldb/frames.ts"
 import type { LevelLog } from "../../core/log/level-log.ts"
-import { damaged, dataFiles, type Outcome } from "./support/damage.ts"
+import { readLogFile } from "../../core/log/leveldb/frames.ts"
+import { dataFiles, type Outcome, type Patient, patient } from "./support/damage.ts"
 import { random } from "./support/random.ts"
-import { append, discard, newStore, noted, readAll, request, temporary, withLog } from "./support/store.ts"
+import { append, discard, newStore, noted, open, readAll, request, smallDatabase, withLog } from "./support/store.ts"
 
 const seed = Number(process.env.IMAGELINK_SEED ?? 1)
-const samplesPerFile = Number(process.env.IMAGELINK_DAMAGE_SAMPLES ?? 80)
+const samplesPerFile = Number(process.env.IMAGELINK_DAMAGE_SAMPLES ?? 50)
 
 const fill = async (log: LevelLog, from: number, to: number) => {
   for (let n = from; n <= to; n++) await append(log, n)
@@ -43,12 +44,22 @@ const inTables = async (): Promise<string> => {
   return dir
 }
 
+/** 300 larger events through LevelDB's smallest write buffer: compacted tables, and the rest in the log. */
+const compacted = async (): Promise<string> => {
+  const dir = await newStore("compacted")
+  const { log, close } = await open(dir, { database: smallDatabase })
+  for (let n = 1; n <= 300; n++) await append(log, n, { events: [noted(`${n} `.repeat(60))] })
+  await close()
+  return dir
+}
+
 describe.each([
   ["in the write-ahead log", inLog, 260],
   ["in tables and log", inTables, 200],
+  ["compacted", compacted, 300],
 ] as const)("with events %s", (_name, make, count) => {
   let source: string
-  let copy: string
+  let copy: Patient
   let original: string
   let files: ReadonlyArray<string>
   const file = (store: string, name: string) => join(store, "db", name)
@@ -56,18 +67,18 @@ describe.each([
 
   beforeAll(async () => {
     source = await make()
-    copy = temporary("copy")
+    copy = patient(source)
     files = dataFiles(source)
     // the events are read from a copy, because opening the source would move its log into a table
-    const whole = await damaged(source, copy, () => {})
+    const whole = await copy.damaged(() => {})
     original = "events" in whole ? JSON.stringify(whole.events) : ""
   })
   afterAll(() => {
     discard(source)
-    discard(copy)
+    copy.discard()
   })
 
-  const safe = (outcome: Outcome & { changed: boolean }, what: string) => {
+  const safe = (outcome: Outcome, what: string) => {
     if ("events" in outcome) {
       if (JSON.stringify(outcome.events) === original) return "read"
       expect.fail(`${what}: ${outcome.events.length} events were read silently (seed ${seed})`)
@@ -106,7 +117,7 @@ describe.each([
     for (const name of files) {
       for (const offset of offsets(name)) {
         const mask = 1 << dice.below(8)
-        const outcome = await damaged(source, copy, (store) => flip(file(store, name), offset, mask))
+        const outcome = await copy.damaged((store) => flip(file(store, name), offset, mask))
         if (safe(outcome, `${name} byte ${offset} xor ${mask}`) === "STORE_DAMAGED") refused++
         tried++
       }
@@ -119,7 +130,7 @@ describe.each([
     const dice = random(seed + 3)
     for (const name of files.filter((f) => f.endsWith(".log"))) {
       for (const offset of offsets(name)) {
-        const outcome = await damaged(source, copy, (store) => {
+        const outcome = await copy.damaged((store) => {
           writeFileSync(join(store, "head"), emptyHead())
           flip(file(store, name), offset, 1 << dice.below(8))
         })
@@ -132,7 +143,7 @@ describe.each([
     const dice = random(seed + 1)
     for (const name of files) {
       for (const length of [0, 1, size(name) - 1, ...Array.from({ length: 25 }, () => dice.below(size(name)))]) {
-        const outcome = await damaged(source, copy, (store) => truncateSync(file(store, name), length))
+        const outcome = await copy.damaged((store) => truncateSync(file(store, name), length))
         expect(safe(outcome, `${name} cut to ${length}`)).toBe("STORE_DAMAGED")
       }
     }
@@ -144,7 +155,7 @@ describe.each([
       for (let n = 0; n < 25; n++) {
         const from = dice.below(size(name))
         const to = n === 0 ? size(name) : Math.min(size(name), from + 1 + dice.below(4096))
-        const outcome = await damaged(source, copy, (store) => zero(file(store, name), from, to))
+        const outcome = await copy.damaged((store) => zero(file(store, name), from, to))
         safe(outcome, `${name} zeroed from ${from} to ${to}`)
       }
     }
@@ -152,19 +163,19 @@ describe.each([
 
   it("a missing file is named, and nothing is begun anew in its place", async () => {
     for (const name of files) {
-      const outcome = await damaged(source, copy, (store) => rmSync(file(store, name)))
+      const outcome = await copy.damaged((store) => rmSync(file(store, name)))
       expect(outcome).toMatchObject({ refused: "STORE_DAMAGED", changed: false })
       expect("message" in outcome && outcome.message).toContain(`db/${name}`)
     }
   })
 
   it("the database's folder missing as a whole is refused", async () => {
-    const outcome = await damaged(source, copy, (store) => rmSync(join(store, "db"), { recursive: true }))
+    const outcome = await copy.damaged((store) => rmSync(join(store, "db"), { recursive: true }))
     expect(outcome).toMatchObject({ refused: "STORE_DAMAGED", changed: false })
   })
 
   it.each(["store.json", "site.key", "head"])("%s missing is named", async (name) => {
-    const outcome = await damaged(source, copy, (store) => rmSync(join(store, name)))
+    const outcome = await copy.damaged((store) => rmSync(join(store, name)))
     expect(outcome).toMatchObject({ refused: "STORE_DAMAGED", changed: false })
     expect("message" in outcome && outcome.message).toContain(`store/${name}`)
   })
@@ -174,9 +185,9 @@ describe.each([
     const halves = [[7], [1, 2, 3, 4, 200, 0, 1, 9, 9], new Array(5000).fill(0)]
     for (const half of halves) {
       const tear = (store: string) => writeFileSync(file(store, newest), Uint8Array.from(half), { flag: "a" })
-      expect(safe(await damaged(source, copy, tear), `torn by ${half.length} bytes`)).toBe("read")
-      await withLog(copy, (log) => append(log, 5000))
-      expect(await withLog(copy, readAll)).toHaveLength(count + 1)
+      expect(safe(await copy.damaged(tear), `torn by ${half.length} bytes`)).toBe("read")
+      await withLog(copy.dir, (log) => append(log, 5000))
+      expect(await withLog(copy.dir, readAll)).toHaveLength(count + 1)
     }
   })
 })

@@ -130,6 +130,13 @@ describe("reading the history", () => {
       expect(seen).toEqual(Array.from({ length: count }, (_, i) => i + 1))
     }
   })
+  it("goes past an event it does not know", async () => {
+    const log = makeMemoryLog()
+    log.push(story)
+    const seen: Array<string> = []
+    await Effect.runPromise(readHistory(log, {}, (line) => seen.push(line.event)))
+    expect([seen.length, seen[10]]).toEqual([11, "LabMoved"])
+  })
   it("begins after a position", async () => {
     expect(await read(3, 2)).toEqual({ end: 3, seen: [3] })
     expect(await read(3, 3)).toEqual({ end: 3, seen: [] })

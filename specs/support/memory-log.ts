@@ -4,17 +4,27 @@
  * **Details** Events are kept as JSON text, so what a page gives is never the object that was appended. `push` puts events in as if
  * another command had, and `beforeAppend` runs inside every append before its position is checked.
  */
+import assert from "node:assert"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import { isKnownEvent } from "../../core/domain/event-versions.ts"
+import { whyNotPlain } from "../../core/domain/plain.ts"
 import { fail, type ImagelinkError } from "../../core/errors.ts"
 import type { Appended, AppendRequest, EventLog, NewEvent, Recorded } from "../../core/log/event-log.ts"
-import { sortKeys } from "../../core/projections/projection.ts"
 
 export interface MemoryLog extends EventLog {
   push(events: ReadonlyArray<NewEvent>, envelope?: { command?: string; at?: number }): ReadonlyArray<Recorded>
   /** Forgets everything after a position, as restoring an older backup would. */
   truncate(position: number): void
 }
+
+/** JSON with the keys of every object in order, as a store's canonical bytes have them; on its own, so that it can disagree. */
+const canonical = (value: unknown): string =>
+  JSON.stringify(value, (_, v: unknown) =>
+    typeof v === "object" && v !== null && !Array.isArray(v)
+      ? Object.fromEntries(Object.entries(v).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+      : v,
+  )
 
 export const makeMemoryLog = (
   options: { storeId?: string; beforeAppend?: (request: AppendRequest) => void } = {},
@@ -34,14 +44,15 @@ export const makeMemoryLog = (
       lastAt = Math.max(lastAt, request.at)
       const { command, actor } = request
       const envelope = { position: stored.length + 1, command, at: lastAt, actor, server: "server-1" }
-      stored.push(JSON.stringify(sortKeys({ ...event, ...envelope })))
+      stored.push(canonical({ ...event, ...envelope }))
     }
     for (const wake of waiting.splice(0)) wake()
     return slice(first, request.events.length)
   }
 
-  const append = (request: AppendRequest): Effect.Effect<Appended, ImagelinkError> =>
+  const appendNow = (request: AppendRequest): Effect.Effect<Appended, ImagelinkError> =>
     Effect.suspend((): Effect.Effect<Appended, ImagelinkError> => {
+      assert.equal(whyNotPlain(request.events), undefined, "a log is given plain JSON")
       options.beforeAppend?.(request)
       const known = commands.get(request.command)
       if (known && known.fingerprint !== request.fingerprint) {
@@ -75,13 +86,20 @@ export const makeMemoryLog = (
   return {
     site: { name: "spec", storeId: options.storeId ?? "store-1", publicKey: new Uint8Array(32), createdAt: 0 },
     head: () => stored.length,
-    append,
+    // As a disk would, it lets others run first.
+    append: (request) => Effect.andThen(Effect.yieldNow, appendNow(request)),
     findCommand: (id) =>
       Effect.sync(() => {
         const known = commands.get(id)
         return known && { fingerprint: known.fingerprint, events: slice(known.first, known.count) }
       }),
-    page: (after, max) => Effect.sync(() => slice(after, max)),
+    page: (after, max) =>
+      Effect.suspend(() => {
+        const page = slice(after, max)
+        const unknown = page.find((recorded) => !isKnownEvent(recorded))
+        if (!unknown) return Effect.succeed(page)
+        return Effect.fail(fail("EVENT_UNKNOWN", { type: unknown.type, position: unknown.position }))
+      }),
     pageBytes: (after, max) =>
       Effect.sync(() =>
         slice(after, max).map((r) => ({ position: r.position, bytes: Buffer.from(stored[r.position - 1]!) })),

@@ -5,6 +5,7 @@
  * no spec expects.
  */
 import type { Extent } from "../../core/block/device.ts"
+import { ExtentList } from "../../core/block/extents.ts"
 import { fail } from "../../core/errors.ts"
 import type { VolumeFolder, WritableVolume } from "../../core/storage/volume.ts"
 
@@ -90,20 +91,18 @@ export class MemoryVolume implements WritableVolume {
   }
 
   async extents(offset: number, length: number, max: number): Promise<ReadonlyArray<Extent>> {
-    const list: Array<{ offset: number; length: number; kind: "data" | "zero" }> = []
+    const list = new ExtentList(max)
     const end = offset + length
-    if (this.chunks.size === 0) return [{ offset, length, kind: "zero" }]
-    for (let from = offset; from < end; ) {
-      const chunk = Math.floor(from / CHUNK)
-      const to = Math.min(end, (chunk + 1) * CHUNK)
-      const kind = this.chunks.has(chunk) ? "data" : "zero"
-      const last = list.at(-1)
-      if (last?.kind === kind) last.length += to - from
-      else if (list.length === max) break
-      else list.push({ offset: from, length: to - from, kind })
-      from = to
+    let at = offset
+    for (const chunk of [...this.chunks.keys()].sort((a, b) => a - b)) {
+      const from = Math.max(chunk * CHUNK, at)
+      const to = Math.min((chunk + 1) * CHUNK, end)
+      if (from >= to) continue
+      if (!list.push(at, from - at, "zero") || !list.push(from, to - from, "data")) return list.list
+      at = to
     }
-    return list
+    list.push(at, end - at, "zero")
+    return list.list
   }
 
   async close(): Promise<void> {

@@ -27,7 +27,8 @@ export const writeSample = (path: string, bytes: Buffer): void => {
   try {
     ftruncateSync(fd, bytes.length)
     const MiB = 2 ** 20
-    for (let at = 0; at < bytes.length; at += MiB) if (!isEmpty(at)) writeSync(fd, bytes, at, Math.min(MiB, bytes.length - at), at)
+    for (let at = 0; at < bytes.length; at += MiB)
+      if (!isEmpty(at)) writeSync(fd, bytes, at, Math.min(MiB, bytes.length - at), at)
     fsyncSync(fd)
   } finally {
     closeSync(fd)

@@ -35,9 +35,11 @@ export const simulate = async (s: Simulation): Promise<void> => {
   const expected = new Map<number, Uint8Array>()
   const disk = await stages.time("connect", 0, () => s.open(`client/${s.name}/0`))
   try {
-    if (disk.sizeBytes !== image.length) stages.mismatch("connect", `${s.name}: the disk is ${disk.sizeBytes} bytes long, the image ${image.length}`)
+    if (disk.sizeBytes !== image.length)
+      stages.mismatch("connect", `${s.name}: the disk is ${disk.sizeBytes} bytes long, the image ${image.length}`)
     await check(s, disk, "read", 0, SECTOR, expected)
-    for (let i = 0; i < READS; i++) await check(s, disk, "read", aligned(pick, image.length, READ_BYTES), READ_BYTES, expected)
+    for (let i = 0; i < READS; i++)
+      await check(s, disk, "read", aligned(pick, image.length, READ_BYTES), READ_BYTES, expected)
     for (let i = 0; i < WRITES; i++) {
       const offset = aligned(pick, image.length, WRITE_BYTES)
       const bytes = Buffer.alloc(WRITE_BYTES, `${s.name} wrote this at ${offset}; `)
@@ -57,9 +59,17 @@ export const simulate = async (s: Simulation): Promise<void> => {
   }
 }
 
-const aligned = (pick: (below: number) => number, size: number, length: number) => pick(Math.floor((size - length) / WRITE_BYTES) + 1) * WRITE_BYTES
+const aligned = (pick: (below: number) => number, size: number, length: number) =>
+  pick(Math.floor((size - length) / WRITE_BYTES) + 1) * WRITE_BYTES
 
-const check = async (s: Simulation, disk: DiskClient, stage: string, offset: number, length: number, expected: ReadonlyMap<number, Uint8Array>) => {
+const check = async (
+  s: Simulation,
+  disk: DiskClient,
+  stage: string,
+  offset: number,
+  length: number,
+  expected: ReadonlyMap<number, Uint8Array>,
+) => {
   const got = await s.stages.time(stage, length, () => disk.read(offset, length))
   const want = Buffer.from(s.image.subarray(offset, offset + length))
   for (const [at, bytes] of expected) {
@@ -67,5 +77,6 @@ const check = async (s: Simulation, disk: DiskClient, stage: string, offset: num
     const to = Math.min(at + bytes.length, offset + length)
     if (from < to) want.set(bytes.subarray(from - at, to - at), from - offset)
   }
-  if (!want.equals(got)) s.stages.mismatch(stage, `${s.name}: bytes ${offset} to ${offset + length - 1} are not what they must be`)
+  if (!want.equals(got))
+    s.stages.mismatch(stage, `${s.name}: bytes ${offset} to ${offset + length - 1} are not what they must be`)
 }

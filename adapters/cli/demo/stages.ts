@@ -1,5 +1,5 @@
 /** Counts what the demo's clients did, stage by stage. */
-import { type Column, bytes, table } from "../output.ts"
+import { bytes, type Column, table } from "../output.ts"
 
 interface Stage {
   readonly name: string
@@ -27,9 +27,11 @@ export interface StageRow {
   readonly errors: number
 }
 
-const percentile = (sorted: ReadonlyArray<number>, share: number) => sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * share) - 1)] ?? 0
+const percentile = (sorted: ReadonlyArray<number>, share: number) =>
+  sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * share) - 1)] ?? 0
 
-const ms = (n: number) => (n < 10 ? `${n.toFixed(2)} ms` : n < 1000 ? `${n.toFixed(0)} ms` : `${(n / 1000).toFixed(2)} s`)
+const ms = (n: number) =>
+  n < 10 ? `${n.toFixed(2)} ms` : n < 1000 ? `${n.toFixed(0)} ms` : `${(n / 1000).toFixed(2)} s`
 
 const columns: ReadonlyArray<Column<StageRow>> = [
   { title: "STAGE", value: (r) => r.stage },
@@ -56,7 +58,15 @@ export const makeStages = (now: () => number): Stages => {
   const rows = (clients: number) =>
     [...stages.values()].map((s) => {
       const sorted = s.timesMs.toSorted((a, b) => a - b)
-      return { stage: s.name, clients, operations: sorted.length, bytes: s.bytes, p50Ms: percentile(sorted, 0.5), p95Ms: percentile(sorted, 0.95), errors: s.errors }
+      return {
+        stage: s.name,
+        clients,
+        operations: sorted.length,
+        bytes: s.bytes,
+        p50Ms: percentile(sorted, 0.5),
+        p95Ms: percentile(sorted, 0.95),
+        errors: s.errors,
+      }
     })
   return {
     problems,

@@ -1,13 +1,17 @@
 /** What a changing command prints: one line an event for people, the events as JSON for programs. */
-import { eventText } from "../event-text.ts"
+
 import type { Changed } from "../../../core/runtime/site.ts"
+import { eventText } from "../event-text.ts"
 import type { CommonOptions } from "../main.ts"
 import { count, print, printJson } from "../output.ts"
 
 const LINES_MAX = 12
 
 export const printChanged = (options: CommonOptions, result: Changed, more: () => void = () => {}): void => {
-  if (options.json) return printJson(result)
+  if (options.json) {
+    printJson(result)
+    return
+  }
   const lines = result.events.map((e) => eventText(e))
   if (lines.length === 0) print("nothing to change: it is so already")
   if (result.dryRun && lines.length > 0) print(`would append ${count(lines.length, "event")}:`)

@@ -1,6 +1,7 @@
 /** `imagelink client …` */
-import type { ClientRow } from "../../../core/runtime/site.ts"
+
 import { fail } from "../../../core/errors.ts"
+import type { ClientRow } from "../../../core/runtime/site.ts"
 import type { CommonOptions } from "../main.ts"
 import { type Column, print, printJson, table } from "../output.ts"
 import { callOptions, withSite } from "../site.ts"
@@ -13,7 +14,11 @@ const slotOf = (text: string): number => {
 
 export const add = (options: CommonOptions & { name?: string; ip?: string }, mac: string): Promise<void> =>
   withSite(options, true, async (site) => {
-    const input = { mac, ...(options.name === undefined ? {} : { name: options.name }), ...(options.ip === undefined ? {} : { address: options.ip }) }
+    const input = {
+      mac,
+      ...(options.name === undefined ? {} : { name: options.name }),
+      ...(options.ip === undefined ? {} : { address: options.ip }),
+    }
     printChanged(options, await site.call("client.add", input, callOptions(options)))
   })
 
@@ -65,7 +70,8 @@ interface LinkOptions extends CommonOptions {
 
 export const link = (options: LinkOptions, args: ReadonlyArray<string>): Promise<void> => {
   const image = args.at(-1) ?? ""
-  if (args.length < 2) throw fail("USAGE", { why: "name one client at least, then the image", see: "imagelink client link --help" })
+  if (args.length < 2)
+    throw fail("USAGE", { why: "name one client at least, then the image", see: "imagelink client link --help" })
   const overlay = policyOf(options.overlay)
   return withSite(options, false, async (site) => {
     const input = {
@@ -79,12 +85,21 @@ export const link = (options: LinkOptions, args: ReadonlyArray<string>): Promise
   })
 }
 
-export const unlink = (options: CommonOptions & { slot: string }, clients: ReadonlyArray<string>): Promise<void> =>
+interface UnlinkOptions extends CommonOptions {
+  readonly slot: string
+  readonly discardKept?: boolean
+}
+
+export const unlink = (options: UnlinkOptions, clients: ReadonlyArray<string>): Promise<void> =>
   withSite(options, false, async (site) => {
-    printChanged(options, await site.call("client.unlink", { clients, slot: slotOf(options.slot) }, callOptions(options)))
+    const input = { clients, slot: slotOf(options.slot), ...(options.discardKept ? { discardKept: true } : {}) }
+    printChanged(options, await site.call("client.unlink", input, callOptions(options)))
   })
 
 export const reset = (options: CommonOptions & { slot: string }, clients: ReadonlyArray<string>): Promise<void> =>
   withSite(options, false, async (site) => {
-    printChanged(options, await site.call("client.reset", { clients, slot: slotOf(options.slot) }, callOptions(options)))
+    printChanged(
+      options,
+      await site.call("client.reset", { clients, slot: slotOf(options.slot) }, callOptions(options)),
+    )
   })

@@ -1,23 +1,35 @@
 /** `imagelink image …` */
 import { resolve } from "node:path"
-import { fail } from "../../../core/errors.ts"
+import { fail, ImagelinkError } from "../../../core/errors.ts"
+import type { ImageRow } from "../../../core/projections/image-versions.ts"
 import type { CommonOptions } from "../main.ts"
-import { type Column, bytes, count, print, printJson, table } from "../output.ts"
+import { bytes, type Column, count, print, printJson, table } from "../output.ts"
 import { progressView } from "../progress.ts"
 import { callOptions, interruptible, withSite } from "../site.ts"
 import { printChanged } from "./changed.ts"
-import type { ImageRow } from "../../../core/projections/image-versions.ts"
 
-export const add = async (options: CommonOptions & { note?: string; check: boolean }, name: string, path: string): Promise<void> => {
+export const add = async (
+  options: CommonOptions & { note?: string; check: boolean },
+  name: string,
+  path: string,
+): Promise<void> => {
   const view = await progressView(`checking ${name}`, options.json === true)
   await withSite(options, true, async (site) => {
-    const input = { name, path: resolve(path), check: options.check, ...(options.note === undefined ? {} : { note: options.note }) }
+    const input = {
+      name,
+      path: resolve(path),
+      check: options.check,
+      ...(options.note === undefined ? {} : { note: options.note }),
+    }
     const result = await site
       .call("image.add", input, { ...callOptions(options), signal: interruptible(), onProgress: view.report })
       .finally(view.end)
     printChanged(options, result, () => {
       for (const note of result.notes) print(`note: ${note}`)
-      if (result.check) print(`${result.check.image}@${result.check.version} ${result.check.result}: ${count(result.check.clusters, "cluster")} of 64 KiB`)
+      if (result.check)
+        print(
+          `${result.check.image}@${result.check.version} ${result.check.result}: ${count(result.check.clusters, "cluster")} of 64 KiB`,
+        )
       if (!result.dryRun && !result.repeated) print(`next: imagelink client import FILE.csv --image ${name}`)
     })
   })
@@ -52,12 +64,12 @@ export const check = async (options: CommonOptions, reference: string): Promise<
       .call("image.check", input, { ...callOptions(options), signal: interruptible(), onProgress: view.report })
       .finally(view.end)
     if (options.json) printJson(result)
+    else if (result.firstMismatch === null)
+      print(`${result.image}@${result.version} verified: ${count(result.clusters, "cluster")} of 64 KiB match`)
     else
       print(
-        result.result === "verified"
-          ? `${result.image}@${result.version} verified: ${count(result.clusters, "cluster")} of 64 KiB match`
-          : `${result.image}@${result.version} DAMAGED: ${result.mismatches} of ${count(result.clusters, "cluster")} do not match their checksum`,
+        `${result.image}@${result.version} DAMAGED: ${result.mismatches} of ${count(result.clusters, "cluster")} do not match`,
       )
-    if (result.result === "mismatch") process.exitCode = 1
+    if (result.firstMismatch !== null) throw new ImagelinkError(result.firstMismatch)
   })
 }

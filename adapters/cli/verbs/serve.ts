@@ -3,7 +3,6 @@ import { existsSync, readFileSync } from "node:fs"
 import { dirname, isAbsolute, join, resolve } from "node:path"
 import { fail } from "../../../core/errors.ts"
 import { type ConfigFile, decodeConfig, effectiveConfig } from "../../../core/runtime/config.ts"
-import { startServer } from "../../compose.ts"
 import type { CommonOptions } from "../main.ts"
 import { print, printJson } from "../output.ts"
 import { dataDir } from "../site.ts"
@@ -44,7 +43,9 @@ const fromFile = async (file: string): Promise<ConfigFile> => {
     throw fail("CONFIG_INVALID", { file, why: (e as Error).message.replaceAll(/\s*\n\s*/g, " ") }, { underlying: e })
   }
   const config = decodeConfig(file, input)
-  return config.plugin === undefined ? config : { ...config, plugin: config.plugin.map((p) => ({ module: relativeTo(file, p.module) })) }
+  return config.plugin === undefined
+    ? config
+    : { ...config, plugin: config.plugin.map((p) => ({ module: relativeTo(file, p.module) })) }
 }
 
 /** A path is relative to the file that names it; anything else is a package's name. */
@@ -65,6 +66,7 @@ export const serve = async (options: ServeOptions): Promise<void> => {
   const onEvent = (event: { readonly level: string; readonly text: string }) => {
     if (shownLevels.includes(event.level)) process.stderr.write(`${new Date().toISOString()} ${event.text}\n`)
   }
+  const { startServer } = await import("../../compose.ts")
   const server = await startServer({ dataDir: dir, config, onEvent })
   onEvent({ level: "debug", text: `effective configuration: ${JSON.stringify(config)}` })
   if (options.json) printJson({ ready: true, listeners: server.listeners })

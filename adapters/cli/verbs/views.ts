@@ -2,10 +2,10 @@
 import { fail } from "../../../core/errors.ts"
 import type { HistoryLine } from "../../../core/projections/client-history.ts"
 import type { LinkRow } from "../../../core/projections/link-table.ts"
+import { eventText } from "../event-text.ts"
 import type { CommonOptions } from "../main.ts"
 import { type Column, print, printJson, table, time } from "../output.ts"
 import { callOptions, withSite } from "../site.ts"
-import { eventText } from "../event-text.ts"
 import { parseSince } from "../time.ts"
 
 const linkColumns: ReadonlyArray<Column<LinkRow>> = [
@@ -56,24 +56,36 @@ export const history = (options: HistoryOptions): Promise<void> =>
   })
 
 export const log = (options: CommonOptions & { after: string }): Promise<void> => {
-  if (!/^\d+$/.test(options.after)) throw fail("USAGE", { why: `--after is a position, not ${options.after}`, see: "imagelink log --help" })
+  if (!/^\d+$/.test(options.after))
+    throw fail("USAGE", { why: `--after is a position, not ${options.after}`, see: "imagelink log --help" })
   return withSite(options, false, async (site) => {
     const onItem = (line: string) => {
       if (options.json) return print(line)
       const e = JSON.parse(line)
-      print(`${String(e.position).padStart(8)}  ${new Date(e.at).toISOString()}  ${e.actor.kind}:${e.actor.name}  ${eventText(e)}`)
+      print(
+        `${String(e.position).padStart(8)}  ${new Date(e.at).toISOString()}  ${e.actor.kind}:${e.actor.name}  ${eventText(e)}`,
+      )
     }
     await site.call("log", { after: Number(options.after) }, { ...callOptions(options), onItem })
   })
 }
 
 export const rebuild = (options: CommonOptions & { check?: boolean }): Promise<void> => {
-  if (!options.check) throw fail("USAGE", { why: "projections rebuild themselves when they must; say --check to compare", see: "imagelink rebuild --help" })
+  if (!options.check)
+    throw fail("USAGE", {
+      why: "projections rebuild themselves when they must; say --check to compare",
+      see: "imagelink rebuild --help",
+    })
   return withSite(options, false, async (site) => {
     const result = await site.call("rebuild.check", {}, callOptions(options))
     const bad = result.filter((p) => !p.equal).map((p) => p.name)
     if (options.json) printJson(result)
-    else for (const p of result) print(`${p.name.padEnd(16)} ${p.equal ? "equal" : "DIFFERENT"} at position ${p.position}`)
-    if (bad.length > 0) throw fail("VERIFY_FAILED", { what: "rebuild --check", why: `these differ from their rebuild: ${bad.join(", ")}` })
+    else
+      for (const p of result) print(`${p.name.padEnd(16)} ${p.equal ? "equal" : "DIFFERENT"} at position ${p.position}`)
+    if (bad.length > 0)
+      throw fail("VERIFY_FAILED", {
+        what: "rebuild --check",
+        why: `these differ from their rebuild: ${bad.join(", ")}`,
+      })
   })
 }

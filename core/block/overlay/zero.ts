@@ -14,7 +14,6 @@
  */
 import { fail } from "../../errors.ts"
 import { MAY_UNMAP } from "../device.ts"
-import { isZero } from "../extents.ts"
 import { volumeError } from "./errors.ts"
 import { DATA, GRAIN, GRAIN_BITS, LEAF_BITS, LEAF_MASK, PAGE_SPAN, ZERO } from "./geometry.ts"
 import { countStates, type MapPage, NO_PAGE, runEnd, stateOf, UNLOADED } from "./page.ts"
@@ -25,7 +24,7 @@ const ZEROS = new Uint8Array(GRAIN)
 
 /** Zeroes whole grains in one loaded page when nothing has to be given back. */
 export const zeroSync = (p: Parts, offset: number, length: number, flags: number): boolean => {
-  if (p.map.committing > 0 || !p.held.isFree(offset, length)) return false
+  if (!p.held.isFree(offset, length)) return false
   const number = (offset / PAGE_SPAN) | 0
   const inPage = offset - number * PAGE_SPAN
   if (inPage + length > PAGE_SPAN) return false
@@ -67,19 +66,44 @@ const eachHeldPage = (
   length: number,
   signal: AbortSignal | undefined,
   change: (page: MapPage, offset: number, length: number) => Promise<void>,
-): Promise<void> =>
-  eachPage(offset, length, (number, from, bytes) =>
-    holdingGrains(p, from, bytes, signal, async () => {
-      if (signal?.aborted) throw fail("CANCELLED", { what: "the request" })
-      if (p.map.pageAt(number) === NO_PAGE && (await isZero(p.base, from, bytes))) return
+): Promise<void> => {
+  const zeros = new BaseZeros(p, offset + length)
+  return eachPage(offset, length, async (number, from, bytes) => {
+    if (signal?.aborted) throw fail("CANCELLED", { what: "the request" })
+    if (p.map.pageAt(number) === NO_PAGE && (await zeros.reach(from)) >= from + bytes) return
+    await holdingGrains(p, from, bytes, signal, async () => {
       const page = await p.map.acquireOrCreate(number)
       try {
         await change(page, from, bytes)
       } finally {
         p.map.release(page)
       }
-    }),
-  )
+    })
+  })
+}
+
+/** How far the base is zeros, asked once for each run of them and not once for each page: a version never changes. */
+class BaseZeros {
+  readonly #p: Parts
+  readonly #end: number
+  #from = 0
+  #to = 0
+
+  constructor(p: Parts, end: number) {
+    this.#p = p
+    this.#end = end
+  }
+
+  /** End of the zeros that begin at `offset`; `offset` when there are none. */
+  async reach(offset: number): Promise<number> {
+    if (offset >= this.#from && offset < this.#to) return this.#to
+    const [first] = await this.#p.base.extents(offset, this.#end - offset, 1)
+    if (first === undefined || first.kind !== "zero" || first.offset > offset) return offset
+    this.#from = offset
+    this.#to = first.offset + first.length
+    return this.#to
+  }
+}
 
 const zeroHeld = async (p: Parts, page: MapPage, offset: number, length: number, flags: number): Promise<void> => {
   const end = offset + length

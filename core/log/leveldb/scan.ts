@@ -15,7 +15,6 @@
 import { readdirSync } from "node:fs"
 import { join } from "node:path"
 import { fail, type ImagelinkError } from "../../errors.ts"
-import { limits } from "../../limits.ts"
 import { positionOf, positionOfBytes } from "../keys.ts"
 import { Malformed } from "./coding.ts"
 import { type LogEnd, readLogFile } from "./frames.ts"
@@ -30,10 +29,13 @@ export interface Scan {
   readonly torn: boolean
 }
 
-/** Scans the database folder `dir` against the acknowledged position `head`. @throws STORE_DAMAGED */
-export const scanDatabase = (dir: string, head: number): Scan => {
+/**
+ * Scans the database folder `dir` against the acknowledged position `head`. The newest tables, up to `verifyBytesMax` bytes, are checked
+ * block by block; of the others size, index and filter. @throws STORE_DAMAGED
+ */
+export const scanDatabase = (dir: string, head: number, verifyBytesMax: number = Number.POSITIVE_INFINITY): Scan => {
   const manifest = readManifest(dir)
-  checkTables(dir, manifest.tables)
+  checkTables(dir, manifest.tables, verifyBytesMax)
   const logs = liveLogs(dir, manifest)
   const walk = new LogWalk(newestInTables(manifest.tables), manifest.lastSequence)
   for (const number of logs) walk.file(join(dir, fileName(number, "log")))
@@ -43,9 +45,9 @@ export const scanDatabase = (dir: string, head: number): Scan => {
 
 const fileName = (number: number, extension: string): string => `${String(number).padStart(6, "0")}.${extension}`
 
-const checkTables = (dir: string, tables: ReadonlyArray<TableFile>): void => {
-  let budget = limits.storeVerifyBytesAtOpenMax
-  // newest first: that is where the tail is, and a damaged disk's latest writes
+const checkTables = (dir: string, tables: ReadonlyArray<TableFile>, verifyBytesMax: number): void => {
+  let budget = verifyBytesMax
+  // newest first: that is where the tail of the log is
   for (const table of [...tables].sort((a, b) => b.number - a.number)) {
     checkTable(join(dir, fileName(table.number, "ldb")), table.sizeBytes, table.sizeBytes <= budget)
     budget -= table.sizeBytes

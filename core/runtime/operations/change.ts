@@ -15,7 +15,8 @@ const fingerprint = (body: CommandBody): string => createHash("sha256").update(c
 
 export const makeChange = (parts: Parts): Change => {
   let handler: Promise<Handler> | undefined
-  const make = async () => makeHandler({ log: parts.log, projector: await parts.views.projector(catalogueProjection), fingerprint })
+  const make = async () =>
+    makeHandler({ log: parts.log, projector: await parts.views.projector(catalogueProjection), fingerprint })
   return async (body, { actor, dryRun = false, commandId, expectedPosition }) => {
     const decoded = decodeCommand({
       id: commandId ?? parts.newId(),

@@ -9,26 +9,43 @@ import type { Changed, ClientRow, Operations } from "../site.ts"
 import { makeChange } from "./change.ts"
 import { idsOf } from "./ids.ts"
 
-type Names = "client.add" | "client.import" | "client.copy" | "client.list" | "client.link" | "client.unlink" | "client.reset"
+type Names =
+  | "client.add"
+  | "client.import"
+  | "client.copy"
+  | "client.list"
+  | "client.link"
+  | "client.unlink"
+  | "client.reset"
 
 export const clientOperations = (parts: Parts): Operations<Names> => {
   const change = makeChange(parts)
   const catalogue = () => parts.views.state(catalogueProjection)
   /** What a new link retired goes now, or when its last session leaves. */
   const sweep = async (changed: Changed): Promise<Changed> => {
-    const touched = changed.events.map((e) => e.data as { readonly client: { readonly id: string }; readonly slot: number })
-    if (!changed.dryRun) await parts.serving?.disks.sweep(touched.map(({ client, slot }) => ({ clientId: client.id, slot })))
+    const touched = changed.events.map(
+      (e) => e.data as { readonly client: { readonly id: string }; readonly slot: number },
+    )
+    if (!changed.dryRun)
+      await parts.serving?.disks.sweep(touched.map(({ client, slot }) => ({ clientId: client.id, slot })))
     return changed
   }
   return {
-    "client.add": (input, options) => change({ type: "RegisterClient", clientId: idsOf(parts.newId, options.commandId)(), ...input }, options),
+    "client.add": (input, options) =>
+      change({ type: "RegisterClient", clientId: idsOf(parts.newId, options.commandId)(), ...input }, options),
     "client.import": (input, options) => {
       const newId = idsOf(parts.newId, options.commandId)
-      return change({ type: "ImportClients", ...input, rows: input.rows.map((row) => ({ clientId: newId(), ...row })) }, options)
+      return change(
+        { type: "ImportClients", ...input, rows: input.rows.map((row) => ({ clientId: newId(), ...row })) },
+        options,
+      )
     },
     "client.copy": (input, options) => {
       const newId = idsOf(parts.newId, options.commandId)
-      return change({ type: "CopyClient", from: input.from, to: input.to.map((to) => ({ clientId: newId(), ...to })) }, options)
+      return change(
+        { type: "CopyClient", from: input.from, to: input.to.map((to) => ({ clientId: newId(), ...to })) },
+        options,
+      )
     },
     "client.link": (input, options) => change({ type: "LinkClients", ...input }, options).then(sweep),
     "client.unlink": (input, options) => change({ type: "UnlinkClients", ...input }, options).then(sweep),
@@ -53,9 +70,15 @@ const whileUnused = async <A>(
   const slots = clients.map((c) => ({ clientId: c.id, slot: input.slot }))
   const release = await disks.hold(slots)
   try {
-    const used = clients.map((c, i) => ({ client: c.name, slot: input.slot, sessions: disks.sessions(slots[i]!) })).filter((u) => u.sessions > 0)
+    const used = clients
+      .map((c, i) => ({ client: c.name, slot: input.slot, sessions: disks.sessions(slots[i]!) }))
+      .filter((u) => u.sessions > 0)
     if (used[0] !== undefined)
-      throw fail("OVERLAY_IN_USE", used[0], used.length > 1 ? { details: used.map((u) => `${u.client} is running`) } : {})
+      throw fail(
+        "OVERLAY_IN_USE",
+        used[0],
+        used.length > 1 ? { details: used.map((u) => `${u.client} is running`) } : {},
+      )
     const answer = await reset()
     await disks.sweep(slots)
     return answer
@@ -75,6 +98,12 @@ const clientRow = (catalogue: Catalogue, { name, mac, address, links }: ClientEn
     .sort(([a], [b]) => a - b)
     .map(([slot, link]) => {
       const image = catalogue.images.get(link.imageId)!
-      return { slot, image: image.name, version: linkVersion(image, link), follows: link.pinned === null, overlay: link.overlay }
+      return {
+        slot,
+        image: image.name,
+        version: linkVersion(image, link),
+        follows: link.pinned === null,
+        overlay: link.overlay,
+      }
     }),
 })

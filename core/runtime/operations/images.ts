@@ -1,11 +1,12 @@
 /** Operations on images. */
-import { ImagelinkError } from "../../errors.ts"
+
 import type { EventData } from "../../domain/events.ts"
 import { findImage, findVersion } from "../../domain/lookup.ts"
+import { ImagelinkError } from "../../errors.ts"
 import { catalogueProjection } from "../../projections/catalogue.ts"
 import { imageRows, imageVersions } from "../../projections/image-versions.ts"
 import { checkVersion } from "../image-check.ts"
-import { type VersionRef, versionRef } from "../image-stacks.ts"
+import { mismatch, type VersionRef, versionRef } from "../image-stacks.ts"
 import type { Parts } from "../parts.ts"
 import type { CallOptions, CheckAnswer, Operations } from "../site.ts"
 import { type Change, makeChange } from "./change.ts"
@@ -58,15 +59,30 @@ export const runCheck = async (
 ): Promise<CheckAnswer> => {
   const ref: VersionRef = versionRef(await parts.views.state(catalogueProjection), imageId, version)
   const title = `check ${ref.imageName}@${version}`
-  const { check, table } = await parts.jobs.run(title, (job) => checkVersion(parts.opener, parts.sidecars, ref, job), options)
+  const { check, table } = await parts.jobs.run(
+    title,
+    (job) => checkVersion(parts.opener, parts.sidecars, ref, job),
+    options,
+  )
   const { actor } = options
   await change({ type: "RecordCheck", imageId, version, ...check }, { actor })
   parts.serving?.stacks.checked(ref, table)
-  return { image: ref.imageName, version, result: check.result, clusters: check.checksums.clusters, mismatches: check.mismatches.count }
+  const first = check.mismatches.clusters[0]
+  return {
+    image: ref.imageName,
+    version,
+    result: check.result,
+    clusters: check.checksums.clusters,
+    mismatches: check.mismatches.count,
+    firstMismatch: first === undefined ? null : mismatch(ref, first).toJSON(),
+  }
 }
 
 /** A disk without a partition table boots nothing, and may still be right: a file system of its own, or an empty disk to install onto. */
-const partitionNote = async (disk: { readonly sizeBytes: number; read(into: Uint8Array, at: number, offset: number, length: number): Promise<void> }) => {
+const partitionNote = async (disk: {
+  readonly sizeBytes: number
+  read(into: Uint8Array, at: number, offset: number, length: number): Promise<void>
+}) => {
   const head = new Uint8Array(Math.min(disk.sizeBytes, 1024))
   await disk.read(head, 0, 0, head.length)
   if (head[510] === 0x55 && head[511] === 0xaa) return []
@@ -74,8 +90,11 @@ const partitionNote = async (disk: { readonly sizeBytes: number; read(into: Uint
 }
 
 /** The versions that no check has read yet. */
-export const unverified = async (parts: Parts): Promise<ReadonlyArray<{ readonly imageId: string; readonly version: number }>> => {
+export const unverified = async (
+  parts: Parts,
+): Promise<ReadonlyArray<{ readonly imageId: string; readonly version: number }>> => {
   const { images } = await parts.views.state(catalogueProjection)
-  return [...images.values()].flatMap((i) => i.versions.filter((v) => v.check === null).map((v) => ({ imageId: i.id, version: v.number })))
+  return [...images.values()].flatMap((i) =>
+    i.versions.filter((v) => v.check === null).map((v) => ({ imageId: i.id, version: v.number })),
+  )
 }
-

@@ -18,6 +18,10 @@ import { random } from "./random.ts"
 export const database: MakeDatabase = (location) =>
   new ClassicLevel<string, Buffer>(location, { keyEncoding: "utf8", valueEncoding: "buffer" })
 
+/** The same with LevelDB's smallest write buffer, so that logs change and tables are compacted after some hundred events. */
+export const smallDatabase: MakeDatabase = (location) =>
+  new ClassicLevel<string, Buffer>(location, { keyEncoding: "utf8", valueEncoding: "buffer", writeBufferSize: 65_536 })
+
 export const upcaster = makeUpcaster({ current: { Noted: 1 } })
 
 export const temporary = (name = "log"): string => mkdtempSync(join(tmpdir(), `imagelink-${name}-`))

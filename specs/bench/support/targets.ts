@@ -1,0 +1,82 @@
+/** The servers that the NBD benches compare, each a process of its own on loopback. */
+import { type ChildProcess, spawn } from "node:child_process"
+import { connect, createServer } from "node:net"
+import type { Target } from "./load.ts"
+
+/** This server with its whole stack: one image, one client, `serve` as an operator starts it. */
+export const startOurs = async (dataDir: string, image: string, cache: string): Promise<Target> => {
+  await cli("image", "add", "bench", image, "--data", dataDir)
+  await cli("client", "add", "52:54:00:00:00:01", "--name", "PC-001", "--data", dataDir)
+  await cli("client", "link", "PC-001", "bench", "--data", dataDir)
+  const profile = process.env.CPU_PROF === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${process.env.CPU_PROF}`]
+  const child = spawn(
+    process.execPath,
+    [
+      ...profile,
+      "dist/imagelink.mjs",
+      "serve",
+      "--json",
+      "--nbd-port",
+      "0",
+      "--cache",
+      cache,
+      "--data",
+      dataDir,
+      "--log-level",
+      "error",
+    ],
+    { stdio: ["ignore", "pipe", "inherit"] },
+  )
+  const ready = await new Promise<string>((resolve, reject) => {
+    child.stdout.once("data", (b: Buffer) => resolve(String(b)))
+    child.once("exit", (code) => reject(new Error(`serve ended with ${code}`)))
+  })
+  const { listeners } = JSON.parse(ready) as { listeners: { nbd: string } }
+  return target("imagelink", child, `nbd://${listeners.nbd}/client/PC-001/0`)
+}
+
+const cli = async (...args: ReadonlyArray<string>): Promise<void> => {
+  const child = spawn(process.execPath, ["dist/imagelink.mjs", ...args], { stdio: ["ignore", "ignore", "inherit"] })
+  const code = await new Promise((resolve) => child.once("exit", resolve))
+  if (code !== 0) throw new Error(`imagelink ${args.join(" ")} ended with ${code}`)
+}
+
+export const startNbdkitFile = (file: string): Promise<Target> =>
+  peer("nbdkit", (port) => ["-f", "-i", "127.0.0.1", "-p", String(port), "file", file])
+
+export const startQemuNbd = (file: string): Promise<Target> =>
+  peer("qemu-nbd", (port) => ["-f", "raw", "-b", "127.0.0.1", "-p", String(port), "-e", "64", "-t", "-x", "", file])
+
+const peer = async (command: string, args: (port: number) => ReadonlyArray<string>): Promise<Target> => {
+  const port = await freePort()
+  const child = spawn(command, args(port), { stdio: "ignore" })
+  for (let tries = 0; tries < 100 && !(await answers(port)); tries++) await new Promise((r) => setTimeout(r, 50))
+  return target(command, child, `nbd://127.0.0.1:${port}/`)
+}
+
+const target = (name: string, child: ChildProcess, uri: string): Target => ({
+  name,
+  pid: child.pid!,
+  uri,
+  stop: () =>
+    new Promise((resolve) => {
+      child.once("exit", () => resolve())
+      child.kill("SIGTERM")
+    }),
+})
+
+const freePort = (): Promise<number> =>
+  new Promise((resolve) => {
+    const server = createServer().listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as { port: number }
+      server.close(() => resolve(port))
+    })
+  })
+
+const answers = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1", () => {
+      socket.destroy()
+      resolve(true)
+    }).on("error", () => resolve(false))
+  })
