@@ -22,7 +22,7 @@ import { schemaVersions } from "../core/domain/event-versions.ts"
 import { fail, type ImagelinkError } from "../core/errors.ts"
 import type { Host } from "../core/host.ts"
 import { createStore } from "../core/log/create-store.ts"
-import type { MakeDatabase } from "../core/log/database.ts"
+import { type MakeDatabase, storeError } from "../core/log/database.ts"
 import { setStoreAside } from "../core/log/discard-store.ts"
 import { openLevelLog } from "../core/log/level-log.ts"
 import { storeExists } from "../core/log/store-files.ts"
@@ -115,7 +115,7 @@ export const openParts = async ({ dataDir, create, container = compose() }: Open
   const { now } = container.resolve(tokens.clock)
   const random = container.resolve(tokens.random)
   const newId = () => uuid7(now(), random(uuid7RandomBytes))
-  const made = !storeExists(dataDir)
+  const made = !isThere(dataDir, host)
   if (made) {
     if (!create) throw fail("DATA_NOT_FOUND", { path: dataDir })
     await Effect.runPromise(createStore(dataDir, { site: siteName(), now: now(), random, database, host }))
@@ -141,6 +141,14 @@ export const openParts = async ({ dataDir, create, container = compose() }: Open
     remove()
   }
   return { parts, data, host, release }
+}
+
+const isThere = (dataDir: string, host: Host): boolean => {
+  try {
+    return storeExists(dataDir)
+  } catch (e) {
+    throw storeError(e, dataDir, host)
+  }
 }
 
 /** The machine's name, less what a site's name may not hold. */
