@@ -22,7 +22,8 @@ import { schemaVersions } from "../core/domain/event-versions.ts"
 import { fail, type ImagelinkError } from "../core/errors.ts"
 import type { Host } from "../core/host.ts"
 import { createStore } from "../core/log/create-store.ts"
-import type { MakeDatabase } from "../core/log/database.ts"
+import { type MakeDatabase, storeError } from "../core/log/database.ts"
+import { setStoreAside } from "../core/log/discard-store.ts"
 import { openLevelLog } from "../core/log/level-log.ts"
 import { storeExists } from "../core/log/store-files.ts"
 import { makeUpcaster } from "../core/log/upcast.ts"
@@ -105,13 +106,14 @@ export interface OpenedSite {
   readonly parts: Parts
   readonly data: VolumeFolder
   readonly host: Host
-  release(): Promise<void>
+  /** Closes the log. With `unused`, a store that was made for this opening goes again if nothing was recorded in it. */
+  release(options?: { readonly unused: boolean }): Promise<void>
 }
 
 /** The site of a data folder, opened by this process. @throws DATA_NOT_FOUND DATA_IN_USE STORE_DAMAGED STORE_NEWER DATA_ACCESS_DENIED */
 export const openSite = async (options: OpenSiteOptions): Promise<Site> => {
   const opened = await openParts(options)
-  return makeLocalSite(opened.parts, opened.release)
+  return makeLocalSite(opened.parts, () => opened.release({ unused: true }))
 }
 
 export const openParts = async ({ dataDir, create, container = compose() }: OpenSiteOptions): Promise<OpenedSite> => {
@@ -120,7 +122,8 @@ export const openParts = async ({ dataDir, create, container = compose() }: Open
   const { now } = container.resolve(tokens.clock)
   const random = container.resolve(tokens.random)
   const newId = () => uuid7(now(), random(uuid7RandomBytes))
-  if (!storeExists(dataDir)) {
+  const made = !isThere(dataDir, host)
+  if (made) {
     if (!create) throw fail("DATA_NOT_FOUND", { path: dataDir })
     await Effect.runPromise(createStore(dataDir, { site: siteName(), now: now(), random, database, host }))
   }
@@ -139,7 +142,20 @@ export const openParts = async ({ dataDir, create, container = compose() }: Open
     opener: makeOpener(container.resolve(tokens.registry), host),
     sidecars: data.folder("sidecars"),
   }
-  return { parts, data, host, release: () => Effect.runPromise(Scope.close(scope, Exit.void)) }
+  const release = async ({ unused } = { unused: false }) => {
+    const remove = unused && made && log.head() === 0 ? setStoreAside(dataDir) : () => {}
+    await Effect.runPromise(Scope.close(scope, Exit.void))
+    remove()
+  }
+  return { parts, data, host, release }
+}
+
+const isThere = (dataDir: string, host: Host): boolean => {
+  try {
+    return storeExists(dataDir)
+  } catch (e) {
+    throw storeError(e, dataDir, host)
+  }
 }
 
 /** The machine's name, less what a site's name may not hold. */
@@ -200,7 +216,8 @@ export const startServer = async ({ dataDir, config, onEvent }: ServerOptions): 
   await container.resolve(tokens.registry)()
   const { parts, data, host, release } = await openParts({ dataDir, create: true, container })
   const onDamage = (e: ImagelinkError) => onEvent({ level: "error", text: `${e.message} [${e.code}]; fix: ${e.fix}` })
-  const closers: Array<() => Promise<void>> = [release]
+  let serves = false
+  const closers: Array<() => Promise<void>> = [() => release({ unused: !serves })]
   const close = async () => {
     for (const stop of closers.splice(0).reverse()) await stop()
   }
@@ -228,6 +245,7 @@ export const startServer = async ({ dataDir, config, onEvent }: ServerOptions): 
     const control = await listenControl(socketPath(dataDir), site, operationNames)
     closers.push(control.close)
     listeners.control = control.path
+    serves = true
     void checkUnverified({ ...parts, serving }, { kind: "server", name: hostname() }, (level, text) =>
       onEvent({ level, text }),
     )

@@ -168,7 +168,8 @@ export const errors = {
   }),
   IMPORT_REJECTED: entry<{ file: string; bad: number; rows: number }>({
     exit: 1,
-    message: (p) => `${p.file}: ${p.bad} of ${p.rows} rows cannot be imported; nothing was imported`,
+    message: (p) =>
+      `${p.rows === 0 ? p.file : `${p.file}: ${p.bad} of ${p.rows} rows`} cannot be imported; nothing was imported`,
     cause: () => "each bad line is listed above with its number and reason",
     fix: () => "mend those lines and import the file again",
   }),

@@ -85,6 +85,8 @@ export const limits = {
 
   // Command line and control socket
   controlRequestBytesMax: 32 * MiB,
+  /** A server that does not say within this time that it is there counts as not reachable. */
+  controlAnswerSecondsMax: 5,
   /** A path in sockaddr_un.sun_path, with its closing NUL (unix(7)). */
   unixSocketPathBytesMax: 107,
 

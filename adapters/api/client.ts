@@ -1,6 +1,7 @@
 /** The site behind a running server's control socket. */
 import { request } from "node:http"
 import { fail, ImagelinkError } from "../../core/errors.ts"
+import { limits } from "../../core/limits.ts"
 import type { CallOptions, Input, Item, OperationName, Result, Site } from "../../core/runtime/site.ts"
 import { CALL_PATH, type CallReply, type CallRequest } from "./messages.ts"
 
@@ -9,12 +10,14 @@ const absent = new Set(["ENOENT", "ECONNREFUSED", "ENOTSOCK"])
 
 /** The running server's site, or undefined when there is none. @throws SERVER_NOT_REACHABLE when one is there and does not answer */
 export const connectSite = async (socketPath: string): Promise<Site | undefined> => {
+  const late = AbortSignal.timeout(limits.controlAnswerSecondsMax * 1000)
   try {
-    await exchange(socketPath, "GET", "/v1/ping", undefined, () => {})
+    await exchange(socketPath, "GET", "/v1/ping", undefined, () => {}, late)
   } catch (e) {
     const code = (e as NodeJS.ErrnoException).code ?? ""
     if (absent.has(code)) return undefined
-    throw fail("SERVER_NOT_REACHABLE", { path: socketPath, why: (e as Error).message }, { underlying: e })
+    const why = late.aborted ? `no answer within ${limits.controlAnswerSecondsMax} s` : (e as Error).message
+    throw fail("SERVER_NOT_REACHABLE", { path: socketPath, why }, { underlying: e })
   }
   return {
     via: "server",

@@ -1,5 +1,6 @@
 /** How a command ends: errors on stderr, in words or as JSON, and the exit code of the error's class. */
 import { fail, type ImagelinkError, isImagelinkError } from "../../core/errors.ts"
+import { limits } from "../../core/limits.ts"
 
 export const asImagelinkError = (e: unknown): ImagelinkError =>
   isImagelinkError(e)
@@ -7,7 +8,12 @@ export const asImagelinkError = (e: unknown): ImagelinkError =>
     : fail("INTERNAL_ERROR", { what: "imagelink", why: String((e as Error)?.stack ?? e) }, { underlying: e })
 
 export const renderError = (e: ImagelinkError): string =>
-  [...e.details, `error: ${e.message} [${e.code}]`, `  cause: ${e.reason}`, `  fix: ${e.fix}`].join("\n")
+  [...shown(e.details), `error: ${e.message} [${e.code}]`, `  cause: ${e.reason}`, `  fix: ${e.fix}`].join("\n")
+
+const shown = (details: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const more = details.length - limits.csvErrorsShownMax
+  return more <= 0 ? details : [...details.slice(0, limits.csvErrorsShownMax), `… and ${more} more`]
+}
 
 /** Prints the error and sets the exit code; the process ends when nothing is left to do. */
 export const exitWith = (e: unknown, argv: ReadonlyArray<string>): void => {

@@ -154,15 +154,15 @@ export const program = (): Command => {
   return root
 }
 
-/** Usage errors exit 2 and print one line with its fix instead of the whole help. */
-const usageErrors = (command: Command): void => {
-  command.exitOverride().configureOutput({ outputError: () => {} })
-  for (const sub of command.commands) usageErrors(sub)
+/** Usage errors exit 2 and print one line with its fix instead of the whole help; a program reading JSON gets no help at all. */
+const usageErrors = (command: Command, json: boolean): void => {
+  command.exitOverride().configureOutput({ outputError: () => {}, ...(json ? { writeErr: () => {} } : {}) })
+  for (const sub of command.commands) usageErrors(sub, json)
 }
 
 const main = async (argv: ReadonlyArray<string>): Promise<void> => {
   const root = program()
-  usageErrors(root)
+  usageErrors(root, argv.includes("--json"))
   try {
     await root.parseAsync([...argv], { from: "user" })
   } catch (e) {

@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs"
 import { userInfo } from "node:os"
 import { resolve } from "node:path"
+import { fail } from "../../core/errors.ts"
 import type { Actor } from "../../core/log/event-log.ts"
 import type { CallOptions, Site } from "../../core/runtime/site.ts"
 import { socketPath } from "../api/socket-path.ts"
@@ -24,7 +25,13 @@ export const actor = (): Actor => ({ kind: "cli", name: userName() })
 const runningSite = async (dir: string): Promise<Site | undefined> => {
   const path = existsSync(dir) ? socketPath(dir) : undefined
   if (path === undefined || !existsSync(path)) return undefined
-  return (await import("../api/client.ts")).connectSite(path)
+  const { connectSite } = await import("../api/client.ts")
+  try {
+    return await connectSite(path)
+  } catch (e) {
+    if ((e as { cause?: NodeJS.ErrnoException }).cause?.code !== "EACCES") throw e
+    throw fail("DATA_ACCESS_DENIED", { path: dir, user: userName() }, { underlying: e })
+  }
 }
 
 /** Runs `use` with the site. `create`: make the data folder if there is none (the first command that adds something). */

@@ -1,0 +1,169 @@
+/**
+ * The command line as an operator has it: a process of its own for each command, and a server that is always stopped again.
+ *
+ * **Details** Everything is bounded: a command that does not end is killed and its spec fails. The compiled modules are kept in a folder
+ * for the run of one spec file, so that the second command starts in half the time. IMAGELINK_* of the caller's environment is not seen.
+ */
+import { type ChildProcess, spawn } from "node:child_process"
+import { once } from "node:events"
+import { chmodSync, mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import type { ErrorJson } from "../../core/errors.ts"
+
+const main = fileURLToPath(new URL("../../adapters/cli/main.ts", import.meta.url))
+const folders: Array<string> = []
+const children = new Set<ChildProcess>()
+
+/** A folder that is removed when this process ends. Others may look into it, because specs run commands as another user. */
+export const scratch = (name = "cli"): string => {
+  const folder = mkdtempSync(join(tmpdir(), `imagelink-${name}-`))
+  chmodSync(folder, 0o755)
+  folders.push(folder)
+  return folder
+}
+
+process.on("exit", () => {
+  for (const child of children) child.kill("SIGKILL")
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true })
+})
+
+const compiled = scratch("compiled")
+const env = (more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv => {
+  const kept = Object.entries(process.env).filter(([key]) => !/^(IMAGELINK_|NODE_OPTIONS|VITEST)/.test(key))
+  return { ...Object.fromEntries(kept), NODE_COMPILE_CACHE: compiled, ...more }
+}
+
+export interface RunOptions {
+  /** Goes before the verb, as `--data`. */
+  readonly data?: string
+  readonly env?: NodeJS.ProcessEnv
+  /** Run as this user; only root may. */
+  readonly uid?: number
+  readonly cwd?: string
+}
+
+export interface Run {
+  /** Null when a signal ended it. */
+  readonly status: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+const start = (args: ReadonlyArray<string>, options: RunOptions): ChildProcess => {
+  const all = options.data === undefined ? args : ["--data", options.data, ...args]
+  const child = spawn(process.execPath, ["--conditions=source", main, ...all], {
+    env: env(options.env),
+    stdio: ["ignore", "pipe", "pipe"],
+    ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }),
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+  })
+  children.add(child)
+  child.once("exit", () => children.delete(child))
+  return child
+}
+
+const gather = (stream: NodeJS.ReadableStream): (() => string) => {
+  const chunks: Array<Buffer> = []
+  stream.on("data", (chunk: Buffer) => chunks.push(chunk))
+  return () => Buffer.concat(chunks).toString("utf8")
+}
+
+const commandMillisMax = 30_000
+
+/** Runs one command to its end. */
+export const imagelink = async (args: ReadonlyArray<string>, options: RunOptions = {}): Promise<Run> => {
+  const child = start(args, options)
+  const stdout = gather(child.stdout!)
+  const stderr = gather(child.stderr!)
+  const late = setTimeout(() => child.kill("SIGKILL"), commandMillisMax)
+  const [status] = (await once(child, "close")) as [number | null]
+  clearTimeout(late)
+  return { status, stdout: stdout(), stderr: stderr() }
+}
+
+/** Runs a command that must succeed, with `--json`, and answers what it printed. */
+export const json = async <A = unknown>(args: ReadonlyArray<string>, options: RunOptions = {}): Promise<A> => {
+  const { status, stdout, stderr } = await imagelink([...args, "--json"], options)
+  if (status !== 0) throw new Error(`imagelink ${args.join(" ")} ended with ${status}: ${stderr}`)
+  return JSON.parse(stdout) as A
+}
+
+/** The stored events, as `log --json` prints them. */
+export const events = async (data: string): Promise<ReadonlyArray<LoggedEvent>> => {
+  const { status, stdout, stderr } = await imagelink(["log", "--json"], { data })
+  if (status !== 0) throw new Error(`imagelink log ended with ${status}: ${stderr}`)
+  return stdout
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line) as LoggedEvent)
+}
+
+export interface LoggedEvent {
+  readonly position: number
+  readonly type: string
+  readonly command: string
+  readonly at: number
+  readonly actor: { readonly kind: string; readonly name: string }
+  readonly data: Record<string, unknown>
+}
+
+export interface Served {
+  readonly listeners: Readonly<Record<string, string>>
+  readonly nbdPort: number
+  readonly pid: number
+  readonly stderr: () => string
+  /** Sends the signal and waits for the end: the exit code, or the signal that ended it. */
+  kill(signal: NodeJS.Signals): Promise<number | NodeJS.Signals>
+  /** SIGTERM, and then the end. */
+  stop(): Promise<number | NodeJS.Signals>
+}
+
+const readyMillisMax = 20_000
+const stopMillisMax = 15_000
+
+const firstLine = (child: ChildProcess): Promise<string> =>
+  new Promise((resolve, reject) => {
+    const stderr = gather(child.stderr!)
+    let text = ""
+    const late = setTimeout(() => {
+      child.kill("SIGKILL")
+      reject(new Error(`not ready in time: ${stderr()}`))
+    }, readyMillisMax)
+    child.stdout!.on("data", (chunk: Buffer) => {
+      text += chunk.toString("utf8")
+      if (!text.includes("\n")) return
+      clearTimeout(late)
+      resolve(text.slice(0, text.indexOf("\n")))
+    })
+    child.once("close", (code) => {
+      clearTimeout(late)
+      reject(new Error(`ended with ${code} before it was ready: ${stderr()}`))
+    })
+  })
+
+/** A server on any free port, listening when this settles. */
+export const startServe = async (
+  data: string,
+  args: ReadonlyArray<string> = [],
+  options: Omit<RunOptions, "data"> = {},
+): Promise<Served> => {
+  const port = args.includes("--nbd-port") ? [] : ["--nbd-port", "0"]
+  const child = start(["serve", "--json", ...port, ...args], { ...options, data })
+  const stderr = gather(child.stderr!)
+  const ended = new Promise<number | NodeJS.Signals>((resolve) =>
+    child.once("exit", (code, signal) => resolve(code ?? signal!)),
+  )
+  const { listeners } = JSON.parse(await firstLine(child)) as { readonly listeners: Record<string, string> }
+  const kill = async (signal: NodeJS.Signals) => {
+    child.kill(signal)
+    const late = setTimeout(() => child.kill("SIGKILL"), stopMillisMax)
+    return ended.finally(() => clearTimeout(late))
+  }
+  const nbdPort = Number(listeners.nbd?.split(":").at(-1))
+  return { listeners, nbdPort, pid: child.pid!, stderr, kill, stop: () => kill("SIGTERM") }
+}
+
+/** What a refused command said with `--json`: the one object on stderr. */
+export const refusal = ({ stderr }: Run): ErrorJson => (JSON.parse(stderr) as { readonly error: ErrorJson }).error
