@@ -2,14 +2,17 @@
  * Bundles the command line, the public doors and the conformance suites into dist/ (`npm run prepare`), with their types.
  *
  * **Details** One directory with shared chunks, so that a verb loads what it needs and no more. Native modules stay outside the bundle.
+ * `dist/imagelink.mjs` turns V8's compile cache on before anything else is loaded (15 ms of a command's start); the first runs here fill it.
  */
 import { spawnSync } from "node:child_process"
-import { readdirSync, rmSync } from "node:fs"
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { build } from "rolldown"
 
 const suites = readdirSync("specs/conformance").filter((file) => file.endsWith(".ts"))
 const input = {
-  imagelink: "./adapters/cli/main.ts",
+  main: "./adapters/cli/main.ts",
   plugin: "./core/storage/door.ts",
   ...Object.fromEntries(suites.map((file) => [`conformance/${file.slice(0, -3)}`, `./specs/conformance/${file}`])),
 }
@@ -46,3 +49,18 @@ const types = spawnSync(process.execPath, ["node_modules/typescript/bin/tsc", "-
   stdio: "inherit",
 })
 if (types.status !== 0) process.exit(types.status ?? 1)
+
+writeFileSync(
+  "dist/imagelink.mjs",
+  `import { enableCompileCache } from "node:module"
+import { fileURLToPath } from "node:url"
+enableCompileCache(fileURLToPath(new URL("compile-cache", import.meta.url)))
+await import("./main.mjs")
+`,
+)
+const scratch = mkdtempSync(join(tmpdir(), "imagelink-build-"))
+const run = (...args: ReadonlyArray<string>) =>
+  spawnSync(process.execPath, ["dist/imagelink.mjs", ...args, "--data", scratch], { stdio: "ignore" })
+run("client", "add", "52:54:00:00:00:01")
+for (const verb of ["links", "history"]) run(verb)
+rmSync(scratch, { recursive: true, force: true })

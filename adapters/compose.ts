@@ -24,6 +24,7 @@ import type { Host } from "../core/host.ts"
 import { createStore } from "../core/log/create-store.ts"
 import { type MakeDatabase, storeError } from "../core/log/database.ts"
 import { setStoreAside } from "../core/log/discard-store.ts"
+import { openLazyLog } from "../core/log/lazy-log.ts"
 import { openLevelLog } from "../core/log/level-log.ts"
 import { storeExists } from "../core/log/store-files.ts"
 import { makeUpcaster } from "../core/log/upcast.ts"
@@ -99,6 +100,8 @@ export interface OpenSiteOptions {
   readonly dataDir: string
   /** Make the store if there is none. */
   readonly create: boolean
+  /** Open the database at once, so that whatever is wrong with it is known before anything is served. */
+  readonly whole?: boolean
   readonly container?: DependencyContainer
 }
 
@@ -116,7 +119,12 @@ export const openSite = async (options: OpenSiteOptions): Promise<Site> => {
   return makeLocalSite(opened.parts, () => opened.release({ unused: true }))
 }
 
-export const openParts = async ({ dataDir, create, container = compose() }: OpenSiteOptions): Promise<OpenedSite> => {
+export const openParts = async ({
+  dataDir,
+  create,
+  whole = false,
+  container = compose(),
+}: OpenSiteOptions): Promise<OpenedSite> => {
   const host = container.resolve(tokens.host)
   const database = container.resolve(tokens.database)
   const { now } = container.resolve(tokens.clock)
@@ -129,7 +137,7 @@ export const openParts = async ({ dataDir, create, container = compose() }: Open
   }
   const scope = Scope.makeUnsafe()
   const upcaster = makeUpcaster({ current: schemaVersions, steps: {} })
-  const open = openLevelLog({ dir: dataDir, database, host, upcaster, server: hostname() })
+  const open = (whole ? openLevelLog : openLazyLog)({ dir: dataDir, database, host, upcaster, server: hostname() })
   const log = await Effect.runPromise(Scope.provide(open, scope))
   const { signal } = new AbortController()
   const data = guardFolder(file.folder!({ path: dataDir }, { host, signal }), { kind: "file", path: dataDir })
@@ -214,7 +222,7 @@ export const startServer = async ({ dataDir, config, onEvent }: ServerOptions): 
   const loadThirdParty = (module: string) => ({ module, load: () => loadPluginModule(module, dataDir) })
   const container = compose(config.plugins.map(loadThirdParty))
   await container.resolve(tokens.registry)()
-  const { parts, data, host, release } = await openParts({ dataDir, create: true, container })
+  const { parts, data, host, release } = await openParts({ dataDir, create: true, whole: true, container })
   const onDamage = (e: ImagelinkError) => onEvent({ level: "error", text: `${e.message} [${e.code}]; fix: ${e.fix}` })
   let serves = false
   const closers: Array<() => Promise<void>> = [() => release({ unused: !serves })]

@@ -73,6 +73,8 @@ export interface EventLog {
   readonly site: SiteIdentity
   /** Position of the newest event; 0 for an empty log. */
   readonly head: () => number
+  /** Command id of the newest event; empty for an empty log. */
+  readonly headCommand: () => string
   /** @throws LOG_CONFLICT COMMAND_REUSED EVENT_TOO_LARGE STORE_READ_ONLY */
   append(request: AppendRequest): Effect<Appended, ImagelinkError>
   /** What a command id appended, or undefined. */

@@ -4,11 +4,14 @@
  * It is two slots of 512 bytes, written in turn; the valid one with the higher sequence counts. A write torn anywhere spoils one slot,
  * and the other still says where the log was one append before.
  *
- *     0    4    8                16               24                                  508   512
- *     ┌────┬────┬────────────────┬────────────────┬───────────────────────────────────┬─────┐
- *     │ILHD│ 1  │ sequence (u64) │ position (u64) │ zeros                             │ CRC │   × 2
- *     └────┴────┴────────────────┴────────────────┴───────────────────────────────────┴─────┘
+ *     0    4    8                16               24             60                   508   512
+ *     ┌────┬────┬────────────────┬────────────────┬──────────────┬────────────────────┬─────┐
+ *     │ILHD│ 1  │ sequence (u64) │ position (u64) │ command id   │ zeros              │ CRC │   × 2
+ *     └────┴────┴────────────────┴────────────────┴──────────────┴────────────────────┴─────┘
  *      magic fmt  all big-endian; CRC is CRC-32C of the 508 bytes before
+ *
+ * The command id is that of the event at `position`, 36 ASCII characters, or zeros at position 0. It says which history the position
+ * is of, so that a projection's checkpoint can be known to be at the head without opening the database.
  *
  * **Details** A write is not synced: the events were, and after a power loss an older head only means a weaker check. It is synced
  * when the log closes. The file is preallocated and synced when the store is made, so that its size never changes.
@@ -22,9 +25,14 @@ const crcAt = slotBytes - 4
 const magic = 0x494c4844
 const format = 1
 
+const commandAt = 24
+const commandBytes = 36
+
 interface Slot {
   readonly sequence: number
   readonly position: number
+  /** Empty at position 0. */
+  readonly command: string
 }
 
 const encodeSlot = (slot: Slot, out: Uint8Array): void => {
@@ -33,28 +41,32 @@ const encodeSlot = (slot: Slot, out: Uint8Array): void => {
   writeU32(out, 4, format)
   writeU64(out, 8, slot.sequence)
   writeU64(out, 16, slot.position)
+  out.set(Buffer.from(slot.command, "latin1").subarray(0, commandBytes), commandAt)
   writeU32(out, crcAt, crc32c(out.subarray(0, crcAt)))
 }
 
 const decodeSlot = (b: Uint8Array): Slot | undefined => {
   if (crc32c(b.subarray(0, crcAt)) !== readU32(b, crcAt)) return undefined
   if (readU32(b, 0) !== magic || readU32(b, 4) !== format) return undefined
-  return { sequence: readU64(b, 8), position: readU64(b, 16) }
+  const command = Buffer.from(b.subarray(commandAt, commandAt + commandBytes)).toString("latin1")
+  return { sequence: readU64(b, 8), position: readU64(b, 16), command: command.replaceAll("\0", "") }
 }
 
 /** A new head file's bytes: both slots at position 0. */
 export const emptyHead = (): Uint8Array => {
   const out = new Uint8Array(2 * slotBytes)
-  encodeSlot({ sequence: 0, position: 0 }, out.subarray(0, slotBytes))
-  encodeSlot({ sequence: 1, position: 0 }, out.subarray(slotBytes))
+  encodeSlot({ sequence: 0, position: 0, command: "" }, out.subarray(0, slotBytes))
+  encodeSlot({ sequence: 1, position: 0, command: "" }, out.subarray(slotBytes))
   return out
 }
 
 /** An open head file. Even sequences live in the first slot, odd ones in the second. */
 export interface Head {
   readonly position: () => number
+  /** Command id of the event there; empty at position 0. */
+  readonly command: () => string
   /** Overwrites the older slot, synchronously and without a sync. */
-  write(position: number): void
+  write(position: number, command: string): void
   sync(): void
   close(): void
 }
@@ -85,8 +97,9 @@ export const openHead = (path: string, options: { readonly write: boolean }): He
   }
   return {
     position: () => at.position,
-    write(position) {
-      const next = { sequence: at.sequence + 1, position }
+    command: () => at.command,
+    write(position, command) {
+      const next = { sequence: at.sequence + 1, position, command }
       encodeSlot(next, slot)
       const written = writeSync(fd, slot, 0, slotBytes, (next.sequence % 2) * slotBytes)
       if (written !== slotBytes) throw new Error(`only ${written} of ${slotBytes} bytes were written to ${path}`)

@@ -58,6 +58,7 @@ const asEventLog = (log: Log): LevelLog => ({
   site: log.store.site,
   key: log.store.key,
   head: () => log.position,
+  headCommand: () => log.store.head.command(),
   append: (request) => Effect.uninterruptible(fromPromise(() => log.append(request))),
   findCommand: (id) => fromPromise(() => log.findCommand(id)),
   page: (after, max) => fromPromise(() => log.page(after, max, log.decode)),
@@ -160,7 +161,7 @@ class Log {
     const position = this.position + events.length
     try {
       await this.store.database.batch(operations, { ...encodings, ...synced })
-      this.store.head.write(position)
+      this.store.head.write(position, command)
     } catch (e) {
       const why = `writing to it failed: ${(e as Error).message}`
       this.stopped = why

@@ -126,7 +126,7 @@ const withHead = async (
       const why = `the newest event found is ${position}, but event ${head.position()} had been acknowledged`
       throw fail("STORE_DAMAGED", { file: paths.database, why })
     }
-    if (position > head.position()) head.write(position)
+    if (newest !== undefined && position > head.position()) head.write(position, newest.command)
     return { head, newest }
   } catch (e) {
     head?.close()

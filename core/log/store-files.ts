@@ -65,9 +65,12 @@ export const encodeStoreJson = (site: SiteIdentity): string => {
 
 const checksum = (body: object): string => crc32c(canonicalBytes(body)).toString(16).padStart(8, "0")
 
+/** Reads and checks `store.json`. @throws STORE_DAMAGED STORE_NEWER */
+export const readSite = (paths: StorePaths): SiteIdentity => decodeStoreJson(paths.json, read(paths.json))
+
 /** Reads and checks `store.json` and `site.key`. @throws STORE_DAMAGED STORE_NEWER */
 export const readStoreFiles = (paths: StorePaths): { readonly site: SiteIdentity; readonly key: SiteKey } => {
-  const site = decodeStoreJson(paths.json, read(paths.json))
+  const site = readSite(paths)
   const key = siteKeyFromPem(read(paths.key).toString("latin1"))
   if (key === undefined) throw damaged(paths.key, "it does not hold an Ed25519 private key")
   if (!Buffer.from(key.publicKey).equals(site.publicKey)) {

@@ -51,7 +51,7 @@ export interface Projector {
 }
 
 export interface ProjectorOptions {
-  readonly log: ReadableLog & Pick<EventLog, "site">
+  readonly log: ReadableLog & Pick<EventLog, "site" | "headCommand">
   readonly projections: ReadonlyArray<AnyProjection>
   readonly checkpoints?: CheckpointStore | undefined
 }
@@ -75,6 +75,7 @@ const fold = (log: Log, cells: ReadonlyArray<Cell>): Effect.Effect<void, Imageli
 const onHistory = (log: Log, cell: Cell): Effect.Effect<boolean, ImagelinkError> => {
   if (cell.position === 0) return Effect.succeed(true)
   if (cell.position > log.head()) return Effect.succeed(false)
+  if (cell.position === log.head()) return Effect.succeed(cell.command === log.headCommand())
   return Effect.map(readPage(log, cell.position - 1, 1), (page) => page[0]?.command === cell.command)
 }
 

@@ -27,7 +27,7 @@ interface View {
 }
 
 export const makeViews = (
-  log: Pick<EventLog, "site" | "head" | "page" | "pageBytes">,
+  log: Pick<EventLog, "site" | "head" | "headCommand" | "page" | "pageBytes">,
   checkpoints: CheckpointStore,
 ): Views => {
   const views = new Map<string, View>()

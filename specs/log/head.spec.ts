@@ -4,6 +4,8 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest"
 import { emptyHead, openHead } from "../../core/log/head.ts"
 import { discard, temporary } from "./support/store.ts"
 
+const commandOf = (position: number) => `01a204d2-871d-7fc3-bf36-${String(position % 10 ** 12).padStart(12, "0")}`
+
 describe("the head file", () => {
   let dir: string
   let path: string
@@ -16,7 +18,7 @@ describe("the head file", () => {
 
   const write = (...positions: ReadonlyArray<number>) => {
     const head = openHead(path, { write: true })
-    for (const position of positions) head.write(position)
+    for (const position of positions) head.write(position, commandOf(position))
     head.close()
   }
   const position = () => {
@@ -34,13 +36,25 @@ describe("the head file", () => {
     expect(statSync(path).size).toBe(1024)
   })
 
+  it("remembers which command the event there was of", () => {
+    const command = () => {
+      const head = openHead(path, { write: false })
+      head.close()
+      return head.command()
+    }
+    expect(command()).toBe("")
+    write(1, 2)
+    expect(command()).toBe("01a204d2-871d-7fc3-bf36-000000000002")
+  })
+
   it("is two slots of 512 bytes, as drawn", () => {
     write(7)
     const bytes = readFileSync(path)
     // the new file's sequences are 0 and 1; the next write goes to the even slot
     expect(bytes.subarray(0, 24).toString("hex")).toBe("494c48440000000100000000000000020000000000000007")
     expect(bytes.subarray(512, 536).toString("hex")).toBe("494c48440000000100000000000000010000000000000000")
-    expect(bytes.subarray(24, 508).every((b) => b === 0)).toBe(true)
+    expect(bytes.subarray(24, 60).toString("latin1")).toBe("01a204d2-871d-7fc3-bf36-000000000007")
+    expect(bytes.subarray(60, 508).every((b) => b === 0)).toBe(true)
   })
 
   it("says where the log was one append before, wherever the last write was torn", () => {

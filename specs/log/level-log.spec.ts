@@ -247,8 +247,8 @@ describe("opening", () => {
 
 describe("when writing fails", () => {
   /** A database whose batches fail while `broken` says so. */
-  const breakable = (state: { broken: boolean }) => (location: string) => {
-    const db = database(location)
+  const breakable = (state: { broken: boolean }) => async (location: string) => {
+    const db = await database(location)
     const batch = db.batch.bind(db) as (...args: Array<unknown>) => Promise<void>
     const fails = (...args: Array<unknown>) =>
       state.broken ? Promise.reject(new Error("No space left on device")) : batch(...args)

@@ -10,7 +10,7 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { createStore } from "../../../core/log/create-store.ts"
 import type { MakeDatabase } from "../../../core/log/database.ts"
-import type { Appended, AppendRequest, NewEvent } from "../../../core/log/event-log.ts"
+import type { Appended, AppendRequest, EventLog, NewEvent } from "../../../core/log/event-log.ts"
 import { type LevelLog, openLevelLog } from "../../../core/log/level-log.ts"
 import { makeUpcaster } from "../../../core/log/upcast.ts"
 import { random } from "./random.ts"
@@ -63,7 +63,7 @@ export const noted = (text: string): NewEvent => ({ type: "Noted", schemaVersion
 /** The nth command id of the specs. */
 export const commandId = (n: number): string => `0190b3a4-5c6d-7000-8000-${n.toString(16).padStart(12, "0")}`
 
-export const request = (n: number, log: LevelLog, more: Partial<AppendRequest> = {}): AppendRequest => ({
+export const request = (n: number, log: Pick<EventLog, "head">, more: Partial<AppendRequest> = {}): AppendRequest => ({
   command: commandId(n),
   fingerprint: `f${n}`,
   at: 1_795_000_000_000 + n,
