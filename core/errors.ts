@@ -81,7 +81,8 @@ export const errors = {
     exit: 1,
     message: (p) => `image ${p.image}: ${p.path} was changed after it was added (${p.what})`,
     cause: () => "something wrote to the master file, or replaced it; its clients would see a mixture",
-    fix: () => "put the original file back, or add the changed file as a new image and link the clients to that",
+    fix: (p) =>
+      `if its bytes are the same (a copy put back, other permissions): imagelink image check ${p.image}; else put the original back, or add the file as a new image`,
   }),
   IMAGE_NOT_FOUND: entry<{ name: string; near?: string }>({
     exit: 1,

@@ -105,7 +105,8 @@ const imageChecked = (catalogue: Catalogue, data: EventData<"ImageChecked">): vo
   const version = versions?.[data.version - 1]
   assert(versions && version, `ImageChecked names ${data.image.name}@${data.version}, which was never added`)
   const { result, checksums, mismatches } = data
-  versions[data.version - 1] = { ...version, check: { result, checksums, mismatches } }
+  const files = data.files ?? version.files
+  versions[data.version - 1] = { ...version, files, check: { result, checksums, mismatches } }
 }
 
 const clientRegistered = (catalogue: Catalogue, data: EventData<"ClientRegistered">): void => {

@@ -41,6 +41,7 @@ export const RecordCheck = Schema.Struct({
   result: ImageChecked.fields.result,
   checksums: ImageChecked.fields.checksums,
   mismatches: Mismatches,
+  files: ImageChecked.fields.files,
 }).check(
   Schema.makeFilter(
     (c) => (c.result === "verified") === (c.mismatches.count === 0) || "result and mismatches disagree",

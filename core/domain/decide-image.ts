@@ -29,12 +29,15 @@ export const addImage = (catalogue: Catalogue, command: Body<"AddImage">): Decis
 
 /** A check that finds what the last one found changes nothing. */
 export const recordCheck = (catalogue: Catalogue, command: Body<"RecordCheck">): Decision => {
-  const { imageId, version, result, checksums, mismatches } = command
+  const { imageId, version, result, checksums, mismatches, files } = command
   const image = catalogue.images.get(imageId)
   if (!image) return refuse(fail("IMAGE_NOT_FOUND", { name: imageId }))
   const target = findVersion(image, version)
   if (target instanceof ImagelinkError) return refuse(target)
   const check = { result, checksums, mismatches }
-  if (isDeepStrictEqual(image.versions[version - 1]!.check, check)) return accept()
-  return accept(event("ImageChecked", { image: { id: image.id, name: image.name }, version, ...check }))
+  const before = image.versions[version - 1]!
+  const sameFiles = files === undefined || isDeepStrictEqual(before.files, files)
+  if (sameFiles && isDeepStrictEqual(before.check, check)) return accept()
+  const moved = files === undefined ? {} : { files }
+  return accept(event("ImageChecked", { image: { id: image.id, name: image.name }, version, ...check, ...moved }))
 }

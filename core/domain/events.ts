@@ -63,6 +63,8 @@ export const ImageChecked = Schema.Struct({
   }),
   /** The first bad clusters, at most 64, and how many there are. */
   mismatches: Schema.Struct({ count: Natural, clusters: Schema.Array(Natural) }),
+  /** The files as they are now, where something about them changed (owner, times, place) and every byte is what it was. */
+  files: Schema.optionalKey(Schema.Array(FileRecord)),
 })
 
 export const ClientRegistered = Schema.Struct({

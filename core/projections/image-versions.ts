@@ -47,9 +47,9 @@ const added = (state: ImageVersions, data: Added, at: number): void => {
 const checked = (state: ImageVersions, data: Checked): void => {
   const image = state.images.get(data.image.id)
   if (!image) return
-  const { version, result, checksums, mismatches } = data
+  const { version, result, checksums, mismatches, files } = data
   const versions = image.versions.map((v) =>
-    v.number === version ? { ...v, checked: result, checksums, mismatches } : v,
+    v.number === version ? { ...v, checked: result, checksums, mismatches, files: files ?? v.files } : v,
   )
   state.images.set(image.id, { ...image, versions })
 }

@@ -1,21 +1,24 @@
 /**
  * The job that reads a whole version: the first time it makes the checksum sidecar, later it compares with it.
  *
- * **Details** It opens the files itself, past the cache, so that it sees what the storage answers. The file must be the recorded one
- * before and after: a file that changes while it is read gets no sidecar. The sidecar is on disk before ImageChecked names it.
+ * **Details** It opens the files itself, past the cache, so that it sees what the storage answers. A file that changes while it is read is
+ * refused, and so is one that is not the recorded one and has no checksums yet. One that has, and whose every byte is right, is accepted
+ * as it is now. The sidecar is on disk before ImageChecked names it.
  */
 import { createHash } from "node:crypto"
 import { computeChecksums, decodeChecksums, encodeChecksums } from "../block/checksums.ts"
-import type { Check } from "../domain/catalogue.ts"
+import type { Check, VersionEntry } from "../domain/catalogue.ts"
 import { fail } from "../errors.ts"
 import type { JobContext } from "../jobs.ts"
 import { limits } from "../limits.ts"
 import type { ImageOpener } from "../storage/opener.ts"
 import type { VolumeFolder } from "../storage/volume.ts"
-import { refuseIfChanged, type VersionRef } from "./image-stacks.ts"
+import { difference, type VersionRef } from "./image-stacks.ts"
 
 export interface Checked {
   readonly check: Check
+  /** The files as they are now, if they are not as they were recorded and every byte is. */
+  readonly files?: VersionEntry["files"]
   /** CRC-32C of each cluster, as recorded. */
   readonly table: Uint32Array
 }
@@ -27,20 +30,32 @@ export const checkVersion = async (
   ref: VersionRef,
   job: JobContext,
 ): Promise<Checked> => {
-  await refuseIfChanged(opener, ref)
   const known = await loadTable(sidecars, ref)
   const { storage, format } = ref.version
-  const { disk } = await opener.open(storage, format)
+  const { disk, files } = await opener.open(storage, format)
   let read: Uint32Array
   try {
+    if (disk.sizeBytes !== Number(ref.version.sizeBytes)) throw changed(ref, "its size changed")
     const onProgress = (done: number, total: number) => job.progress({ done, total, unit: "bytes" })
     read = await computeChecksums(disk, { signal: job.signal, onProgress })
   } finally {
     await disk.close()
   }
-  await refuseIfChanged(opener, ref)
-  return known === undefined ? first(sidecars, ref, read) : compared(ref, known, read)
+  if (difference(files[0]!.identity, await opener.identify(storage)) !== undefined)
+    throw changed(ref, "it changed while it was read")
+  const since = difference(ref.version.files[0]?.identity ?? {}, files[0]!.identity)
+  if (known === undefined) {
+    if (since !== undefined) throw changed(ref, since)
+    return first(sidecars, ref, read)
+  }
+  const checked = compared(ref, known, read)
+  if (since === undefined || checked.check.result === "mismatch") return checked
+  const now = files.map((f) => ({ path: f.path, sizeBytes: String(f.sizeBytes), identity: f.identity }))
+  return { ...checked, files: now }
 }
+
+const changed = (ref: VersionRef, what: string) =>
+  fail("IMAGE_CHANGED", { image: ref.imageName, path: ref.version.files[0]?.path ?? "its file", what })
 
 const first = async (sidecars: VolumeFolder, ref: VersionRef, table: Uint32Array): Promise<Checked> => {
   const name = `${ref.imageId}-v${ref.version.number}.crc`

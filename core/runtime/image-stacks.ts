@@ -127,7 +127,7 @@ export const refuseIfChanged = async (opener: ImageOpener, ref: VersionRef): Pro
 }
 
 /** What differs, in words; undefined when nothing does. */
-const difference = (recorded: VolumeIdentity, now: VolumeIdentity): string | undefined => {
+export const difference = (recorded: VolumeIdentity, now: VolumeIdentity): string | undefined => {
   const changed = Object.keys(recorded).filter((key) => recorded[key] !== now[key])
   return changed.length === 0 ? undefined : `${changed.join(", ")} changed`
 }

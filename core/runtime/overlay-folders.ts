@@ -1,7 +1,7 @@
 /**
  * Where overlay generations are kept: `overlays/<client id>/<slot>/g<epoch>/`, one folder a generation.
  *
- * **Details** A new generation is made in `new/` and renamed, so a folder named `g…` is always whole. The epoch is the log position that
+ * **Details** A new generation is made in `new-g<epoch>/` and renamed, so a folder named `g…` is always whole. The epoch is the log position that
  * the generation was made for. `sweep` removes what is older than the current epoch; a newer one is left alone, because then the log is the one that is behind.
  */
 import type { BlockDevice } from "../block/device.ts"
@@ -35,7 +35,12 @@ export interface OverlayFolders {
 }
 
 const nameOf = (epoch: number) => `g${epoch}`
-const epochOf = (name: string) => (/^g[1-9]\d*$/.test(name) ? Number(name.slice(1)) : undefined)
+const newNameOf = (epoch: number) => `new-g${epoch}`
+/** Of a generation, or of one that a crash left half made. */
+const epochOf = (name: string) => {
+  const [, epoch] = /^(?:new-)?g([1-9]\d*)$/.exec(name) ?? []
+  return epoch === undefined ? undefined : Number(epoch)
+}
 
 export const makeOverlayFolders = (root: VolumeFolder, host: Host, budget: MapBudget): OverlayFolders => {
   const slotFolder = (clientId: string, slot: number) => root.folder(clientId).folder(String(slot))
@@ -50,9 +55,10 @@ export const makeOverlayFolders = (root: VolumeFolder, host: Host, budget: MapBu
       const binding = { generation: name, clientId: ref.clientId, slot: ref.slot, ...on }
       const options = { base, binding, client: ref.clientName, hostBootId, budget }
       if (!(await parent.list()).includes(name)) {
-        await parent.remove("new")
-        await (await createOverlay({ ...options, folder: parent.folder("new") })).close()
-        await parent.rename("new", name)
+        const fresh = newNameOf(ref.epoch)
+        await parent.remove(fresh)
+        await (await createOverlay({ ...options, folder: parent.folder(fresh) })).close()
+        await parent.rename(fresh, name)
       }
       return openOverlay({ ...options, folder: parent.folder(name) })
     },

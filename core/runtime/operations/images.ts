@@ -59,13 +59,13 @@ export const runCheck = async (
 ): Promise<CheckAnswer> => {
   const ref: VersionRef = versionRef(await parts.views.state(catalogueProjection), imageId, version)
   const title = `check ${ref.imageName}@${version}`
-  const { check, table } = await parts.jobs.run(
+  const { check, table, files } = await parts.jobs.run(
     title,
     (job) => checkVersion(parts.opener, parts.sidecars, ref, job),
     options,
   )
   const { actor } = options
-  await change({ type: "RecordCheck", imageId, version, ...check }, { actor })
+  await change({ type: "RecordCheck", imageId, version, ...check, ...(files && { files }) }, { actor })
   parts.serving?.stacks.checked(ref, table)
   const first = check.mismatches.clusters[0]
   return {
