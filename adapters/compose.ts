@@ -1,5 +1,5 @@
 /**
- * The composition root: the only place that knows every plugin and every adapter, and the only user of the container.
+ * The composition root: the only place that knows every plugin and every adapter, and the only user of the container. compose-server.ts is its other half.
  *
  *     container ─► (once, here) ─► opened site (store, views, jobs, opener) ─► server (disks, listeners)
  *
@@ -19,7 +19,7 @@ import {
   container as rootContainer,
 } from "tsyringe"
 import { schemaVersions } from "../core/domain/event-versions.ts"
-import { fail, type ImagelinkError } from "../core/errors.ts"
+import { fail } from "../core/errors.ts"
 import type { Host } from "../core/host.ts"
 import { createStore } from "../core/log/create-store.ts"
 import { type MakeDatabase, storeError } from "../core/log/database.ts"
@@ -29,9 +29,8 @@ import { openLevelLog } from "../core/log/level-log.ts"
 import { storeExists } from "../core/log/store-files.ts"
 import { makeUpcaster } from "../core/log/upcast.ts"
 import { uuid7, uuid7RandomBytes } from "../core/log/uuid7.ts"
-import type { ServeConfig } from "../core/runtime/config.ts"
 import { makeJobs } from "../core/runtime/job-runner.ts"
-import { makeLocalSite, operationNames } from "../core/runtime/local-site.ts"
+import { makeLocalSite } from "../core/runtime/local-site.ts"
 import type { Parts } from "../core/runtime/parts.ts"
 import type { Site } from "../core/runtime/site.ts"
 import { makeViews } from "../core/runtime/views.ts"
@@ -42,7 +41,6 @@ import type { VolumeFolder } from "../core/storage/volume.ts"
 import file from "../plugins/file/index.ts"
 import { linuxHost } from "./host/linux.ts"
 import { levelDatabase } from "./level/database.ts"
-import type { DiskClient } from "./nbd/disk-client.ts"
 
 export interface Clock {
   /** UTC milliseconds. */
@@ -176,90 +174,3 @@ const checkpointStore = (folder: VolumeFolder) => ({
   load: (name: string) => Effect.promise(() => folder.readFile(`${name}.checkpoint`)),
   save: (name: string, bytes: Uint8Array) => Effect.promise(() => folder.replaceFile(`${name}.checkpoint`, bytes)),
 })
-
-/** A line of the server's own log. */
-export interface ServerEvent {
-  readonly level: "error" | "info" | "debug"
-  readonly text: string
-}
-
-export interface ServerOptions {
-  readonly dataDir: string
-  readonly config: ServeConfig
-  readonly onEvent: (event: ServerEvent) => void
-}
-
-export interface RunningServer {
-  readonly site: Site
-  /** Protocol to `address:port`; the control socket's is its path. */
-  readonly listeners: Readonly<Record<string, string>>
-  /** A client of the block protocol that is served, for the demo. */
-  openDisk(name: string): Promise<DiskClient>
-  close(): Promise<void>
-}
-
-/** Opens the store and serves. What only a server needs is loaded here. @throws what opening throws, PORT_IN_USE LISTEN_FAILED PLUGIN_INVALID */
-export const startServer = async ({ dataDir, config, onEvent }: ServerOptions): Promise<RunningServer> => {
-  const [
-    { makeServing },
-    { checkUnverified },
-    { listenControl },
-    { socketPath },
-    { listenNbd },
-    { openNbdDisk },
-    { describeNbdEvent },
-    { loadPluginModule },
-  ] = await Promise.all([
-    import("../core/runtime/serving.ts"),
-    import("../core/runtime/first-checks.ts"),
-    import("./api/server.ts"),
-    import("./api/socket-path.ts"),
-    import("./nbd/server.ts"),
-    import("./nbd/disk-client.ts"),
-    import("./nbd/describe-event.ts"),
-    import("./host/load-plugin.ts"),
-  ])
-  const loadThirdParty = (module: string) => ({ module, load: () => loadPluginModule(module, dataDir) })
-  const container = compose(config.plugins.map(loadThirdParty))
-  await container.resolve(tokens.registry)()
-  const { parts, data, host, release } = await openParts({ dataDir, create: true, whole: true, container })
-  const onDamage = (e: ImagelinkError) => onEvent({ level: "error", text: `${e.message} [${e.code}]; fix: ${e.fix}` })
-  let serves = false
-  const closers: Array<() => Promise<void>> = [() => release({ unused: !serves })]
-  const close = async () => {
-    for (const stop of closers.splice(0).reverse()) await stop()
-  }
-  try {
-    const serving = await makeServing(parts, {
-      overlays: data.folder("overlays"),
-      host,
-      cacheBytes: config.cacheBytes,
-      onDamage,
-    })
-    const site = makeLocalSite({ ...parts, serving }, async () => {})
-    closers.push(site.close, serving.disks.close)
-    await serving.disks.sweep()
-    const listeners: Record<string, string> = {}
-    if (config.nbdPort !== "off") {
-      const nbd = await listenNbd({
-        address: config.address,
-        port: config.nbdPort,
-        disks: serving.disks,
-        onEvent: (e) => onEvent(describeNbdEvent(e)),
-      })
-      closers.push(nbd.close)
-      listeners.nbd = `${nbd.address}:${nbd.port}`
-    }
-    const control = await listenControl(socketPath(dataDir), site, operationNames)
-    closers.push(control.close)
-    listeners.control = control.path
-    serves = true
-    void checkUnverified({ ...parts, serving }, { kind: "server", name: hostname() }, (level, text) =>
-      onEvent({ level, text }),
-    )
-    return { site, listeners, openDisk: (name) => openNbdDisk(listeners.nbd ?? "", name), close }
-  } catch (e) {
-    await close()
-    throw e
-  }
-}

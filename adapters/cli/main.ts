@@ -9,13 +9,6 @@ import packageJson from "../../package.json" with { type: "json" }
 import { exitWith } from "./exit.ts"
 import { nodeIsTooOld } from "./node-version.ts"
 
-export interface CommonOptions {
-  readonly data?: string
-  readonly json?: boolean
-  readonly dryRun?: boolean
-  readonly commandId?: string
-}
-
 type Kind = "reads" | "changes" | "runs"
 
 const common = (command: Command, kind: Kind): Command => {

@@ -6,7 +6,7 @@ import { fail } from "../../core/errors.ts"
 import type { Actor } from "../../core/log/event-log.ts"
 import type { CallOptions, Site } from "../../core/runtime/site.ts"
 import { socketPath } from "../api/socket-path.ts"
-import type { CommonOptions } from "./main.ts"
+import type { CommonOptions } from "./options.ts"
 
 export const dataDir = (options: CommonOptions): string =>
   resolve(options.data ?? process.env.IMAGELINK_DATA ?? "imagelink-data")

@@ -16,9 +16,10 @@ import type { Catalogue, ClientEntry, LinkEntry } from "../domain/catalogue.ts"
 import { linkVersion } from "../domain/lookup.ts"
 import { fail } from "../errors.ts"
 import { admitClient, admitImage, listDisks } from "./admission.ts"
-import { type ImageStacks, versionRef } from "./image-stacks.ts"
+import type { ImageStacks } from "./image-stacks.ts"
 import type { OverlayFolders } from "./overlay-folders.ts"
 import { makeOwner, type OverlayOwner } from "./overlay-owner.ts"
+import { versionRef } from "./version-ref.ts"
 
 export interface SlotRef {
   readonly clientId: string

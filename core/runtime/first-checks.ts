@@ -12,13 +12,22 @@ export const checkUnverified = async (
   report: (level: "info" | "error", text: string) => void,
 ): Promise<void> => {
   const change = makeChange(parts)
-  for (const { imageId, version } of await unverified(parts)) {
-    try {
-      const { image, result, clusters } = await runCheck(parts, change, imageId, version, { actor })
-      report("info", `checked ${image}@${version}: ${result}, ${clusters} clusters`)
-    } catch (e) {
-      if (isImagelinkError(e) && (e.code === "CANCELLED" || e.code === "CLOSED")) return
-      report("error", isImagelinkError(e) ? `${e.message}; ${e.reason}; fix: ${e.fix}` : String(e))
-    }
+  const said = (e: unknown) =>
+    isImagelinkError(e) ? `${e.message} [${e.code}]; ${e.reason}; fix: ${e.fix}` : String(e)
+  const checkOne = async (imageId: string, version: number): Promise<void> => {
+    const { image, result, clusters } = await runCheck(parts, change, imageId, version, { actor })
+    report("info", `checked ${image}@${version}: ${result}, ${clusters} clusters`)
+  }
+  try {
+    for (const { imageId, version } of await unverified(parts))
+      await checkOne(imageId, version).catch((e: unknown) => {
+        if (isStopping(e)) throw e
+        report("error", said(e))
+      })
+  } catch (e) {
+    if (!isStopping(e)) report("error", said(e))
   }
 }
+
+/** The server is being stopped; nothing went wrong. */
+const isStopping = (e: unknown): boolean => isImagelinkError(e) && (e.code === "CANCELLED" || e.code === "CLOSED")

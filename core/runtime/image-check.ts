@@ -13,7 +13,7 @@ import type { JobContext } from "../jobs.ts"
 import { limits } from "../limits.ts"
 import type { ImageOpener } from "../storage/opener.ts"
 import type { VolumeFolder } from "../storage/volume.ts"
-import { difference, type VersionRef } from "./image-stacks.ts"
+import { changed, difference, identify, openAsItIs, sinceRecorded, type VersionRef } from "./version-ref.ts"
 
 export interface Checked {
   readonly check: Check
@@ -31,8 +31,8 @@ export const checkVersion = async (
   job: JobContext,
 ): Promise<Checked> => {
   const known = await loadTable(sidecars, ref)
-  const { storage, format } = ref.version
-  const { disk, files } = await opener.open(storage, format)
+  const { disk, files } = await openAsItIs(opener, ref)
+  const identity = files[0]!.identity
   let read: Uint32Array
   try {
     if (disk.sizeBytes !== Number(ref.version.sizeBytes)) throw changed(ref, "its size changed")
@@ -41,9 +41,9 @@ export const checkVersion = async (
   } finally {
     await disk.close()
   }
-  if (difference(files[0]!.identity, await opener.identify(storage)) !== undefined)
+  if (difference(identity, await identify(opener, ref)) !== undefined)
     throw changed(ref, "it changed while it was read")
-  const since = difference(ref.version.files[0]?.identity ?? {}, files[0]!.identity)
+  const since = sinceRecorded(ref, identity)
   if (known === undefined) {
     if (since !== undefined) throw changed(ref, since)
     return first(sidecars, ref, read)
@@ -53,9 +53,6 @@ export const checkVersion = async (
   const now = files.map((f) => ({ path: f.path, sizeBytes: String(f.sizeBytes), identity: f.identity }))
   return { ...checked, files: now }
 }
-
-const changed = (ref: VersionRef, what: string) =>
-  fail("IMAGE_CHANGED", { image: ref.imageName, path: ref.version.files[0]?.path ?? "its file", what })
 
 const first = async (sidecars: VolumeFolder, ref: VersionRef, table: Uint32Array): Promise<Checked> => {
   const name = `${ref.imageId}-v${ref.version.number}.crc`

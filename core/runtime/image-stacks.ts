@@ -2,38 +2,18 @@
  * Opened versions of images, each opened once however many disks stand on it.
  *
  * **Details** A stack is `version ─► cache ─► format ─► guard ─► storage plugin`. It stays open until `close`, because a hundred clients come
- * and go over the same file. Each opening of a disk compares what identifies the file (device, inode, size, mtime, ctime) with what the
- * log recorded, so a file that was replaced, written to or taken away refuses new boots, while running clients keep what they opened.
+ * and go over the same file. Each opening of a disk looks at the file again, so one that was replaced, written to or taken away refuses new
+ * boots, while running clients keep what they opened.
  */
 import type { ReadCache } from "../block/cache.ts"
 import { verifierOf } from "../block/checksums.ts"
 import type { BlockDevice } from "../block/device.ts"
 import { openVersion } from "../block/version.ts"
-import type { Catalogue, VersionEntry } from "../domain/catalogue.ts"
-import { fail, type ImagelinkError } from "../errors.ts"
+import type { ImagelinkError } from "../errors.ts"
 import { limits } from "../limits.ts"
 import type { OpenedImage } from "../storage/open-image.ts"
 import type { ImageOpener } from "../storage/opener.ts"
-import type { VolumeIdentity } from "../storage/volume.ts"
-
-/** A version as the log has it, with its image's id and name. */
-export interface VersionRef {
-  readonly imageId: string
-  readonly imageName: string
-  readonly version: VersionEntry
-}
-
-export const versionRef = (catalogue: Catalogue, imageId: string, version: number): VersionRef => {
-  const image = catalogue.images.get(imageId)
-  const entry = image?.versions[version - 1]
-  if (image === undefined || entry === undefined)
-    throw fail("IMAGE_VERSION_NOT_FOUND", {
-      name: image?.name ?? imageId,
-      version,
-      newest: image?.versions.length ?? 0,
-    })
-  return { imageId, imageName: image.name, version: entry }
-}
+import { mismatch, openRecorded, refuseIfChanged, type VersionRef } from "./version-ref.ts"
 
 export interface ImageStacks {
   /** @throws IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED IMAGE_CHANGED */
@@ -64,13 +44,7 @@ export const makeImageStacks = (
 
   const openStack = async (ref: VersionRef): Promise<Stack> => {
     const table = await loadTable(ref)
-    const { storage, format, sizeBytes } = ref.version
-    const image = await opener.open(storage, format)
-    if (image.sizeBytes !== Number(sizeBytes)) {
-      await image.disk.close()
-      const what = `it is ${image.sizeBytes} bytes long and was ${sizeBytes}`
-      throw fail("IMAGE_CHANGED", { image: ref.imageName, path: ref.version.files[0]?.path ?? "its file", what })
-    }
+    const image = await openRecorded(opener, ref)
     const id = keyOf(ref)
     const stack: { verify: Verify | undefined } = { verify: table && verifierOf({ table }) }
     const reported = new Set<number>()
@@ -104,30 +78,11 @@ export const makeImageStacks = (
     async close() {
       const all = [...stacks.values()]
       stacks.clear()
-      for (const opening of all) await (await opening.catch(() => undefined))?.device.close()
+      for (const opening of all) {
+        const stack = await opening.catch(() => undefined)
+        await stack?.device.close()
+        await stack?.image.disk.close()
+      }
     },
   }
-}
-
-export const mismatch = ({ imageName, version }: VersionRef, cluster: number): ImagelinkError => {
-  const offset = cluster * limits.clusterBytes
-  const length = Math.min(limits.clusterBytes, Number(version.sizeBytes) - offset)
-  const path = version.files[0]?.path
-  const where = { image: imageName, version: version.number, offset, length }
-  return fail("CRC_MISMATCH", path === undefined ? where : { ...where, path })
-}
-
-/** @throws IMAGE_CHANGED IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED */
-export const refuseIfChanged = async (opener: ImageOpener, ref: VersionRef): Promise<void> => {
-  const recorded = ref.version.files[0]
-  if (recorded === undefined) return
-  const now = await opener.identify(ref.version.storage)
-  const what = difference(recorded.identity, now)
-  if (what !== undefined) throw fail("IMAGE_CHANGED", { image: ref.imageName, path: recorded.path, what })
-}
-
-/** What differs, in words; undefined when nothing does. */
-export const difference = (recorded: VolumeIdentity, now: VolumeIdentity): string | undefined => {
-  const changed = Object.keys(recorded).filter((key) => recorded[key] !== now[key])
-  return changed.length === 0 ? undefined : `${changed.join(", ")} changed`
 }

@@ -94,7 +94,7 @@ export const folderRules: ReadonlyArray<FolderRule> = [
   },
   {
     name: "the composition root may import everything",
-    folder: /^adapters\/compose\.ts$/,
+    folder: /^adapters\/compose(-server)?\.ts$/,
     allow: ["**"],
   },
   {
@@ -119,8 +119,8 @@ export const folderRules: ReadonlyArray<FolderRule> = [
       "node:**",
       "PACKAGE",
     ],
-    dynamic: ["adapters/compose.ts"],
-    types: ["adapters/compose.ts"],
+    dynamic: ["adapters/compose.ts", "adapters/compose-server.ts"],
+    types: ["adapters/compose-server.ts"],
   },
   {
     name: "an adapter imports core, packages and itself, never another adapter or a plugin",

@@ -2,7 +2,7 @@
 
 import type { Changed } from "../../../core/runtime/site.ts"
 import { eventText } from "../event-text.ts"
-import type { CommonOptions } from "../main.ts"
+import type { CommonOptions } from "../options.ts"
 import { count, print, printJson } from "../output.ts"
 
 const LINES_MAX = 12

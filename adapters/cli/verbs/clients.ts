@@ -2,7 +2,7 @@
 
 import { fail } from "../../../core/errors.ts"
 import type { ClientRow } from "../../../core/runtime/site.ts"
-import type { CommonOptions } from "../main.ts"
+import type { CommonOptions } from "../options.ts"
 import { type Column, print, printJson, table } from "../output.ts"
 import { callOptions, withSite } from "../site.ts"
 import { printChanged } from "./changed.ts"

@@ -7,11 +7,11 @@ import { performance } from "node:perf_hooks"
 import { fail } from "../../../core/errors.ts"
 import { effectiveConfig } from "../../../core/runtime/config.ts"
 import { parseBytes } from "../../../core/runtime/sizes.ts"
-import type { RunningServer } from "../../compose.ts"
+import type { RunningServer } from "../../compose-server.ts"
 import { fillSample, writeSample } from "../demo/sample.ts"
 import { simulate } from "../demo/simulated-client.ts"
 import { makeStages, type Stages } from "../demo/stages.ts"
-import type { CommonOptions } from "../main.ts"
+import type { CommonOptions } from "../options.ts"
 import { bytes, count, print, printJson } from "../output.ts"
 import { type ProgressView, progressView } from "../progress.ts"
 import { actor, interruptible } from "../site.ts"
@@ -43,7 +43,7 @@ export const demo = async (options: DemoOptions): Promise<void> => {
   const before = fingerprint(path)
   say(`sample disk   ${path} (${bytes(sizeBytes)})`)
 
-  const { startServer } = await import("../../compose.ts")
+  const { startServer } = await import("../../compose-server.ts")
   const server = await startServer({
     dataDir,
     config: effectiveConfig([{ from: "the demo", settings: { "nbd-port": 0 } }]),

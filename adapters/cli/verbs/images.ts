@@ -2,7 +2,7 @@
 import { resolve } from "node:path"
 import { fail, ImagelinkError } from "../../../core/errors.ts"
 import type { ImageRow } from "../../../core/projections/image-versions.ts"
-import type { CommonOptions } from "../main.ts"
+import type { CommonOptions } from "../options.ts"
 import { bytes, type Column, count, print, printJson, table } from "../output.ts"
 import { progressView } from "../progress.ts"
 import { callOptions, interruptible, withSite } from "../site.ts"

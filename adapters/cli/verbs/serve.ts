@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs"
 import { dirname, isAbsolute, join, resolve } from "node:path"
 import { fail } from "../../../core/errors.ts"
 import { type ConfigFile, decodeConfig, effectiveConfig } from "../../../core/runtime/config.ts"
-import type { CommonOptions } from "../main.ts"
+import type { CommonOptions } from "../options.ts"
 import { print, printJson } from "../output.ts"
 import { dataDir } from "../site.ts"
 
@@ -66,7 +66,7 @@ export const serve = async (options: ServeOptions): Promise<void> => {
   const onEvent = (event: { readonly level: string; readonly text: string }) => {
     if (shownLevels.includes(event.level)) process.stderr.write(`${new Date().toISOString()} ${event.text}\n`)
   }
-  const { startServer } = await import("../../compose.ts")
+  const { startServer } = await import("../../compose-server.ts")
   const server = await startServer({ dataDir: dir, config, onEvent })
   onEvent({ level: "debug", text: `effective configuration: ${JSON.stringify(config)}` })
   if (options.json) printJson({ ready: true, listeners: server.listeners })

@@ -3,16 +3,19 @@ import { type ChildProcess, spawn } from "node:child_process"
 import { connect, createServer } from "node:net"
 import type { Target } from "./load.ts"
 
+/** CPU_PROF=DIR writes a CPU profile of our side there. */
+const profile = () =>
+  process.env.CPU_PROF === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${process.env.CPU_PROF}`]
+
 /** This server with its whole stack: one image, one client, `serve` as an operator starts it. */
 export const startOurs = async (dataDir: string, image: string, cache: string): Promise<Target> => {
   await cli("image", "add", "bench", image, "--data", dataDir)
   await cli("client", "add", "52:54:00:00:00:01", "--name", "PC-001", "--data", dataDir)
   await cli("client", "link", "PC-001", "bench", "--data", dataDir)
-  const profile = process.env.CPU_PROF === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${process.env.CPU_PROF}`]
   const child = spawn(
     process.execPath,
     [
-      ...profile,
+      ...profile(),
       "dist/imagelink.mjs",
       "serve",
       "--json",
@@ -41,8 +44,19 @@ const cli = async (...args: ReadonlyArray<string>): Promise<void> => {
   if (code !== 0) throw new Error(`imagelink ${args.join(" ")} ended with ${code}`)
 }
 
-export const startNbdkitFile = (file: string): Promise<Target> =>
-  peer("nbdkit", (port) => ["-f", "-i", "127.0.0.1", "-p", String(port), "file", file])
+/** A script of ours that serves one export when it is called with `serve`, and prints its port. */
+export const startScript = async (script: string, name: string): Promise<Target> => {
+  const child = spawn(process.execPath, [...profile(), "--conditions=source", script, "serve"], {
+    stdio: ["ignore", "pipe", "inherit"],
+  })
+  const port = await new Promise<string>((resolve) =>
+    child.stdout.once("data", (b: Buffer) => resolve(String(b).trim())),
+  )
+  return target("imagelink", child, `nbd://127.0.0.1:${port}/${name}`)
+}
+
+export const startNbdkit = (plugin: string, argument: string): Promise<Target> =>
+  peer("nbdkit", (port) => ["-f", "-i", "127.0.0.1", "-p", String(port), plugin, argument])
 
 export const startQemuNbd = (file: string): Promise<Target> =>
   peer("qemu-nbd", (port) => ["-f", "raw", "-b", "127.0.0.1", "-p", String(port), "-e", "64", "-t", "-x", "", file])

@@ -1,0 +1,7 @@
+/** The options that every verb takes. */
+export interface CommonOptions {
+  readonly data?: string
+  readonly json?: boolean
+  readonly dryRun?: boolean
+  readonly commandId?: string
+}

@@ -1,0 +1,96 @@
+/**
+ * The composition root's other half: a running server is the opened site, its disks, and one listener for each protocol.
+ *
+ * It stands apart from compose.ts so that a command which only asks something loads no protocol. What starts last stops first.
+ */
+import { hostname } from "node:os"
+import type { ImagelinkError } from "../core/errors.ts"
+import type { ServeConfig } from "../core/runtime/config.ts"
+import type { DiskService } from "../core/runtime/disks.ts"
+import { checkUnverified } from "../core/runtime/first-checks.ts"
+import { makeLocalSite, operationNames } from "../core/runtime/local-site.ts"
+import { makeServing } from "../core/runtime/serving.ts"
+import type { Site } from "../core/runtime/site.ts"
+import { listenControl } from "./api/server.ts"
+import { socketPath } from "./api/socket-path.ts"
+import { compose, type OpenedSite, openParts, tokens } from "./compose.ts"
+import { loadPluginModule } from "./host/load-plugin.ts"
+import { describeNbdEvent } from "./nbd/describe-event.ts"
+import { type DiskClient, openNbdDisk } from "./nbd/disk-client.ts"
+import { listenNbd } from "./nbd/server.ts"
+
+/** A line of the server's own log. */
+export interface ServerEvent {
+  readonly level: "error" | "info" | "debug"
+  readonly text: string
+}
+
+export interface ServerOptions {
+  readonly dataDir: string
+  readonly config: ServeConfig
+  readonly onEvent: (event: ServerEvent) => void
+}
+
+export interface RunningServer {
+  readonly site: Site
+  /** Protocol to `address:port`; the control socket's is its path. */
+  readonly listeners: Readonly<Record<string, string>>
+  /** A client of the block protocol that is served, for the demo. */
+  openDisk(name: string): Promise<DiskClient>
+  close(): Promise<void>
+}
+
+/** Opens the store and serves. @throws what opening throws, PORT_IN_USE LISTEN_FAILED PLUGIN_INVALID DATA_IN_USE */
+export const startServer = async (options: ServerOptions): Promise<RunningServer> => {
+  const { dataDir, config } = options
+  const loadThirdParty = (module: string) => ({ module, load: () => loadPluginModule(module, dataDir) })
+  const container = compose(config.plugins.map(loadThirdParty))
+  await container.resolve(tokens.registry)()
+  const opened = await openParts({ dataDir, create: true, whole: true, container })
+  let serves = false
+  const closers: Closers = [() => opened.release({ unused: !serves })]
+  try {
+    const { site, disks, firstChecks } = await serveDisks(options, opened, closers)
+    const nbd = await listenForNbd(options, disks, closers)
+    const control = await listenControl(socketPath(dataDir), site, operationNames)
+    closers.push(control.close)
+    serves = true
+    firstChecks()
+    const listeners = { ...nbd, control: control.path }
+    return { site, listeners, openDisk: (name) => openNbdDisk(nbd.nbd ?? "", name), close: () => closeAll(closers) }
+  } catch (e) {
+    await closeAll(closers)
+    throw e
+  }
+}
+
+type Closers = Array<() => Promise<void>>
+
+const closeAll = async (closers: Closers): Promise<void> => {
+  for (const stop of closers.splice(0).reverse()) await stop()
+}
+
+const serveDisks = async ({ config, onEvent }: ServerOptions, { parts, data, host }: OpenedSite, closers: Closers) => {
+  const onDamage = (e: ImagelinkError) => onEvent({ level: "error", text: `${e.message} [${e.code}]; fix: ${e.fix}` })
+  const overlays = data.folder("overlays")
+  const serving = await makeServing(parts, { overlays, host, cacheBytes: config.cacheBytes, onDamage })
+  const site = makeLocalSite({ ...parts, serving }, async () => {})
+  closers.push(site.close, serving.disks.close)
+  await serving.disks.sweep()
+  const actor = { kind: "server", name: hostname() } as const
+  const firstChecks = () =>
+    void checkUnverified({ ...parts, serving }, actor, (level, text) => onEvent({ level, text }))
+  return { site, disks: serving.disks, firstChecks }
+}
+
+const listenForNbd = async (
+  { config, onEvent }: ServerOptions,
+  disks: DiskService,
+  closers: Closers,
+): Promise<Readonly<Record<string, string>>> => {
+  const { address, nbdPort: port } = config
+  if (port === "off") return {}
+  const nbd = await listenNbd({ address, port, disks, onEvent: (e) => onEvent(describeNbdEvent(e)) })
+  closers.push(nbd.close)
+  return { nbd: `${nbd.address}:${nbd.port}` }
+}

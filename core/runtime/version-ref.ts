@@ -1,0 +1,85 @@
+/**
+ * A recorded version and the file it is read from: found, opened, and compared with what the log says of it.
+ *
+ * **Details** What identifies a file (device, inode, size, mtime, ctime) is compared as the plugin reports it. A version is opened only over the
+ * recorded file; its name is looked at again whenever a disk is opened. Errors about the file name the image.
+ */
+import type { Catalogue, VersionEntry } from "../domain/catalogue.ts"
+import { fail, ImagelinkError } from "../errors.ts"
+import { limits } from "../limits.ts"
+import type { OpenedImage } from "../storage/open-image.ts"
+import type { ImageOpener } from "../storage/opener.ts"
+import type { VolumeIdentity } from "../storage/volume.ts"
+
+export interface VersionRef {
+  readonly imageId: string
+  readonly imageName: string
+  readonly version: VersionEntry
+}
+
+/** @throws IMAGE_VERSION_NOT_FOUND */
+export const versionRef = (catalogue: Catalogue, imageId: string, version: number): VersionRef => {
+  const image = catalogue.images.get(imageId)
+  const entry = image?.versions[version - 1]
+  if (image !== undefined && entry !== undefined) return { imageId, imageName: image.name, version: entry }
+  const newest = image?.versions.length ?? 0
+  throw fail("IMAGE_VERSION_NOT_FOUND", { name: image?.name ?? imageId, version, newest })
+}
+
+const pathOf = ({ version }: VersionRef): string => version.files[0]?.path ?? version.storage.kind
+
+export const changed = (ref: VersionRef, what: string): ImagelinkError =>
+  fail("IMAGE_CHANGED", { image: ref.imageName, path: pathOf(ref), what })
+
+/** What differs, in words; undefined when nothing does. */
+export const difference = (recorded: VolumeIdentity, now: VolumeIdentity): string | undefined => {
+  const keys = Object.keys(recorded).filter((key) => recorded[key] !== now[key])
+  return keys.length === 0 ? undefined : `${keys.join(", ")} changed`
+}
+
+/** What differs between the recorded file and this identity. */
+export const sinceRecorded = (ref: VersionRef, now: VolumeIdentity): string | undefined =>
+  difference(ref.version.files[0]?.identity ?? {}, now)
+
+/** Says which image an error about a file is about. */
+const naming = async <A>(ref: VersionRef, work: () => Promise<A>): Promise<A> => {
+  try {
+    return await work()
+  } catch (e) {
+    if (!(e instanceof ImagelinkError)) throw e
+    if (e.code === "IMAGE_FILE_NOT_FOUND")
+      throw fail(e.code, { path: pathOf(ref), image: ref.imageName }, { underlying: e })
+    if (e.code !== "IMAGE_ACCESS_DENIED") throw e
+    throw new ImagelinkError({ ...e.toJSON(), message: `image ${ref.imageName}: ${e.message}` }, { underlying: e })
+  }
+}
+
+/** Opens whatever is at the version's place now. @throws IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED IMAGE_NOT_A_DISK IO_ERROR */
+export const openAsItIs = (opener: ImageOpener, ref: VersionRef): Promise<OpenedImage> =>
+  naming(ref, () => opener.open(ref.version.storage, ref.version.format))
+
+/** Opens the recorded file, and no other. @throws IMAGE_CHANGED and what `openAsItIs` throws */
+export const openRecorded = async (opener: ImageOpener, ref: VersionRef): Promise<OpenedImage> => {
+  const image = await openAsItIs(opener, ref)
+  const what = sinceRecorded(ref, image.files[0]!.identity)
+  if (what === undefined) return image
+  await image.disk.close()
+  throw changed(ref, what)
+}
+
+export const identify = (opener: ImageOpener, ref: VersionRef): Promise<VolumeIdentity> =>
+  naming(ref, () => opener.identify(ref.version.storage))
+
+/** @throws IMAGE_CHANGED IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED */
+export const refuseIfChanged = async (opener: ImageOpener, ref: VersionRef): Promise<void> => {
+  const what = sinceRecorded(ref, await identify(opener, ref))
+  if (what !== undefined) throw changed(ref, what)
+}
+
+/** The error of a cluster that is not what was recorded. */
+export const mismatch = (ref: VersionRef, cluster: number): ImagelinkError => {
+  const { imageName, version } = ref
+  const offset = cluster * limits.clusterBytes
+  const length = Math.min(limits.clusterBytes, Number(version.sizeBytes) - offset)
+  return fail("CRC_MISMATCH", { image: imageName, version: version.number, offset, length, path: pathOf(ref) })
+}
