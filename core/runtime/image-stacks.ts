@@ -64,12 +64,12 @@ export const makeImageStacks = (
 
   const openStack = async (ref: VersionRef): Promise<Stack> => {
     const table = await loadTable(ref)
-    const { storage, format, sizeBytes } = ref.version
+    const { storage, format } = ref.version
     const image = await opener.open(storage, format)
-    if (image.sizeBytes !== Number(sizeBytes)) {
+    const changed = openedOther(ref, image)
+    if (changed !== undefined) {
       await image.disk.close()
-      const what = `it is ${image.sizeBytes} bytes long and was ${sizeBytes}`
-      throw fail("IMAGE_CHANGED", { image: ref.imageName, path: ref.version.files[0]?.path ?? "its file", what })
+      throw changed
     }
     const id = keyOf(ref)
     const stack: { verify: Verify | undefined } = { verify: table && verifierOf({ table }) }
@@ -97,9 +97,12 @@ export const makeImageStacks = (
       return stack.device
     },
     checked(ref, table) {
-      void stacks.get(keyOf(ref))?.then((stack) => {
-        stack.verify = verifierOf({ table })
-      })
+      stacks.get(keyOf(ref))?.then(
+        (stack) => {
+          stack.verify = verifierOf({ table })
+        },
+        () => {},
+      )
     },
     async close() {
       const all = [...stacks.values()]
@@ -124,6 +127,19 @@ export const refuseIfChanged = async (opener: ImageOpener, ref: VersionRef): Pro
   const now = await opener.identify(ref.version.storage)
   const what = difference(recorded.identity, now)
   if (what !== undefined) throw fail("IMAGE_CHANGED", { image: ref.imageName, path: recorded.path, what })
+}
+
+/** What was opened, judged by its handles: a stack stays open, and so must never stand on another file than the recorded one. */
+const openedOther = (ref: VersionRef, { sizeBytes, files }: OpenedImage): ImagelinkError | undefined => {
+  const { version, imageName: image } = ref
+  for (const [i, recorded] of version.files.entries()) {
+    const opened = files[i]
+    const what = opened === undefined ? "it is not needed any more" : difference(recorded.identity, opened.identity)
+    if (what !== undefined) return fail("IMAGE_CHANGED", { image, path: recorded.path, what })
+  }
+  if (sizeBytes === Number(version.sizeBytes)) return undefined
+  const what = `it is ${sizeBytes} bytes long and was ${version.sizeBytes}`
+  return fail("IMAGE_CHANGED", { image, path: version.files[0]?.path ?? "its file", what })
 }
 
 /** What differs, in words; undefined when nothing does. */
