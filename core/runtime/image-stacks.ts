@@ -71,9 +71,12 @@ export const makeImageStacks = (
       return stack.device
     },
     checked(ref, table) {
-      void stacks.get(keyOf(ref))?.then((stack) => {
-        stack.verify = verifierOf({ table })
-      })
+      stacks.get(keyOf(ref))?.then(
+        (stack) => {
+          stack.verify = verifierOf({ table })
+        },
+        () => {},
+      )
     },
     async close() {
       const all = [...stacks.values()]

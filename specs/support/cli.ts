@@ -110,6 +110,8 @@ export interface LoggedEvent {
 }
 
 export interface Served {
+  /** Its first lines on stdout. */
+  readonly said: string
   readonly listeners: Readonly<Record<string, string>>
   readonly nbdPort: number
   readonly pid: number
@@ -123,7 +125,7 @@ export interface Served {
 const readyMillisMax = 20_000
 const stopMillisMax = 15_000
 
-const firstLine = (child: ChildProcess): Promise<string> =>
+const firstLines = (child: ChildProcess, lines: number): Promise<string> =>
   new Promise((resolve, reject) => {
     const stderr = gather(child.stderr!)
     let text = ""
@@ -133,9 +135,9 @@ const firstLine = (child: ChildProcess): Promise<string> =>
     }, readyMillisMax)
     child.stdout!.on("data", (chunk: Buffer) => {
       text += chunk.toString("utf8")
-      if (!text.includes("\n")) return
+      if (text.split("\n").length <= lines) return
       clearTimeout(late)
-      resolve(text.slice(0, text.indexOf("\n")))
+      resolve(text)
     })
     child.once("close", (code) => {
       clearTimeout(late)
@@ -143,26 +145,32 @@ const firstLine = (child: ChildProcess): Promise<string> =>
     })
   })
 
-/** A server on any free port, listening when this settles. */
+interface ServeOptions extends Omit<RunOptions, "data"> {
+  /** Lines of words to wait for, instead of one of JSON. */
+  readonly lines?: number
+}
+
+/** A server on any free port, listening when this settles; `said` is what it printed. */
 export const startServe = async (
   data: string,
   args: ReadonlyArray<string> = [],
-  options: Omit<RunOptions, "data"> = {},
+  { lines, ...options }: ServeOptions = {},
 ): Promise<Served> => {
   const port = args.includes("--nbd-port") ? [] : ["--nbd-port", "0"]
-  const child = start(["serve", "--json", ...port, ...args], { ...options, data })
+  const child = start(["serve", ...(lines === undefined ? ["--json"] : []), ...port, ...args], { ...options, data })
   const stderr = gather(child.stderr!)
   const ended = new Promise<number | NodeJS.Signals>((resolve) =>
     child.once("exit", (code, signal) => resolve(code ?? signal!)),
   )
-  const { listeners } = JSON.parse(await firstLine(child)) as { readonly listeners: Record<string, string> }
+  const said = await firstLines(child, lines ?? 1)
+  const listeners = (lines === undefined ? JSON.parse(said).listeners : {}) as Record<string, string>
   const kill = async (signal: NodeJS.Signals) => {
     child.kill(signal)
     const late = setTimeout(() => child.kill("SIGKILL"), stopMillisMax)
     return ended.finally(() => clearTimeout(late))
   }
   const nbdPort = Number(listeners.nbd?.split(":").at(-1))
-  return { listeners, nbdPort, pid: child.pid!, stderr, kill, stop: () => kill("SIGTERM") }
+  return { said, listeners, nbdPort, pid: child.pid!, stderr, kill, stop: () => kill("SIGTERM") }
 }
 
 /** What a refused command said with `--json`: the one object on stderr. */

@@ -67,15 +67,16 @@ export const serve = async (options: ServeOptions): Promise<void> => {
     if (shownLevels.includes(event.level)) process.stderr.write(`${new Date().toISOString()} ${event.text}\n`)
   }
   const { startServer } = await import("../../compose-server.ts")
+  const stopped = stopSignal()
   const server = await startServer({ dataDir: dir, config, onEvent })
   onEvent({ level: "debug", text: `effective configuration: ${JSON.stringify(config)}` })
   if (options.json) printJson({ ready: true, listeners: server.listeners })
   else for (const [protocol, at] of Object.entries(server.listeners)) print(`${protocol.padEnd(8)} ${at}`)
-  await stopSignal()
+  await stopped
   await server.close()
 }
 
-/** The first SIGINT or SIGTERM asks; a second one ends the process at once. */
+/** The first SIGINT or SIGTERM asks, even while the server is still starting; a second one ends the process at once. */
 const stopSignal = (): Promise<void> =>
   new Promise((resolve) => {
     let asked = false
