@@ -293,8 +293,9 @@ describe("a data folder", () => {
   })
 
   it("that another process has open is named with that process, and a server is not started on it", async () => {
-    await withSite(async () => {
-      for (const args of [["links"], ["client", "add", "52:54:00:00:00:03"], ["serve", "--nbd-port", "0"]]) {
+    await withSite(async (site) => {
+      await site.call("log", {}, { actor })
+      for (const args of [["log"], ["client", "add", "52:54:00:00:00:03"], ["serve", "--nbd-port", "0"]]) {
         const said = await refused(args)
         expect([said.code, said.status, said.cause]).toEqual([
           "DATA_IN_USE",

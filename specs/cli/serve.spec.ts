@@ -77,7 +77,11 @@ describe("a server", () => {
   })
 
   it("carries out the commands of others, who could not open the store themselves", async () => {
-    await expect(openSite({ dataDir: data, create: false })).rejects.toMatchObject({ code: "DATA_IN_USE" })
+    const alone = await openSite({ dataDir: data, create: false })
+    await expect(alone.call("log", {}, { actor: { kind: "cli", name: "spec" } })).rejects.toMatchObject({
+      code: "DATA_IN_USE",
+    })
+    await alone.close()
     expect(await ok(["client", "add", "52-54-00-00-00-41", "--name", "A"])).toBe(
       "A registered: 52:54:00:00:00:41, no address\n",
     )
