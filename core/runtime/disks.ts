@@ -47,9 +47,17 @@ export const makeDisks = (catalogue: () => Catalogue, stacks: ImageStacks, folde
   const arriving = new Map<string, Set<Promise<Lease>>>()
   let closed = false
 
+  /** Epochs that sessions use, or are about to: an opening that began before a new link goes on over the old one. */
+  const liveOf = (slot: SlotRef): Set<number> => {
+    const live = new Set(owners.get(keyOf(slot))?.keys())
+    const prefix = `${keyOf(slot)}/`
+    for (const key of opening.keys()) if (key.startsWith(prefix)) live.add(Number(key.slice(prefix.length)))
+    return live
+  }
+
   const sweepSlot = (slot: SlotRef): Promise<void> => {
     const current = catalogue().clients.get(slot.clientId)?.links.get(slot.slot)?.epoch
-    const live = new Set(owners.get(keyOf(slot))?.keys())
+    const live = liveOf(slot)
     return folders.sweep(slot.clientId, slot.slot, current ?? catalogue().position + 1, live)
   }
 
@@ -85,9 +93,9 @@ export const makeDisks = (catalogue: () => Catalogue, stacks: ImageStacks, folde
   }
 
   const leaseOf = async (client: ClientEntry, slot: number): Promise<Lease> => {
-    const link = client.links.get(slot)
-    if (link === undefined) throw fail("LINK_NOT_FOUND", { client: client.name, slot })
     for (;;) {
+      const link = client.links.get(slot)
+      if (link === undefined) throw fail("LINK_NOT_FOUND", { client: client.name, slot })
       const owner = await ownerOf(client, slot, link)
       if (owner.ending() === undefined) return owner.lease()
     }

@@ -47,7 +47,7 @@ export const makeJobs = (now: () => number, newId: () => string): JobRunner => {
         update(id, { progress: p })
         options.onProgress?.(p)
       }
-      const outcome = work({ signal, progress }).then(
+      const outcome = (async () => work({ signal, progress }))().then(
         (answer) => {
           update(id, { state: "done" })
           return answer

@@ -23,11 +23,9 @@ export const clientOperations = (parts: Parts): Operations<Names> => {
   const catalogue = () => parts.views.state(catalogueProjection)
   /** What a new link retired goes now, or when its last session leaves. */
   const sweep = async (changed: Changed): Promise<Changed> => {
-    const touched = changed.events.map(
-      (e) => e.data as { readonly client: { readonly id: string }; readonly slot: number },
-    )
-    if (!changed.dryRun)
-      await parts.serving?.disks.sweep(touched.map(({ client, slot }) => ({ clientId: client.id, slot })))
+    const touched = changed.events.map((e) => e.data as { readonly client: { readonly id: string }; slot?: number })
+    const slots = touched.flatMap(({ client, slot }) => (slot === undefined ? [] : [{ clientId: client.id, slot }]))
+    if (!changed.dryRun) await parts.serving?.disks.sweep(slots)
     return changed
   }
   return {
@@ -38,14 +36,14 @@ export const clientOperations = (parts: Parts): Operations<Names> => {
       return change(
         { type: "ImportClients", ...input, rows: input.rows.map((row) => ({ clientId: newId(), ...row })) },
         options,
-      )
+      ).then(sweep)
     },
     "client.copy": (input, options) => {
       const newId = idsOf(parts.newId, options.commandId)
       return change(
         { type: "CopyClient", from: input.from, to: input.to.map((to) => ({ clientId: newId(), ...to })) },
         options,
-      )
+      ).then(sweep)
     },
     "client.link": (input, options) => change({ type: "LinkClients", ...input }, options).then(sweep),
     "client.unlink": (input, options) => change({ type: "UnlinkClients", ...input }, options).then(sweep),

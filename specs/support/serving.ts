@@ -1,0 +1,55 @@
+/** A serving site in this process, without listeners: its operations, and the disks themselves. */
+import { join } from "node:path"
+import { type OpenedSite, openParts } from "../../adapters/compose.ts"
+import type { Lease, Peer } from "../../core/block/lease.ts"
+import type { Actor } from "../../core/log/event-log.ts"
+import type { DiskService } from "../../core/runtime/disks.ts"
+import { makeLocalSite } from "../../core/runtime/local-site.ts"
+import { makeServing } from "../../core/runtime/serving.ts"
+import type { Input, OperationName, Result, Site } from "../../core/runtime/site.ts"
+
+export const operator: Actor = { kind: "cli", name: "operator" }
+export const loopback: Peer = { address: "127.0.0.1", loopback: true }
+
+export interface ServingSite {
+  readonly site: Site
+  readonly disks: DiskService
+  readonly parts: OpenedSite["parts"]
+  /** Folder of the overlays. */
+  readonly overlays: string
+  do<N extends OperationName>(name: N, input: Input<N>): Promise<Result<N>>
+  attach(client: string, slot?: number): Promise<Lease>
+  close(): Promise<void>
+}
+
+/** Opens the store in `data`, or makes it, and serves it. */
+export const serveHere = async (data: string): Promise<ServingSite> => {
+  const { parts, data: folder, host, release } = await openParts({ dataDir: data, create: true })
+  const overlays = folder.folder("overlays")
+  const serving = await makeServing(parts, { overlays, host, cacheBytes: 16 * 2 ** 20, onDamage: () => {} })
+  const site = makeLocalSite({ ...parts, serving }, async () => {})
+  await serving.disks.sweep()
+  return {
+    site,
+    disks: serving.disks,
+    parts,
+    overlays: join(data, "overlays"),
+    do: (name, input) => site.call(name, input, { actor: operator }),
+    attach: (client, slot = 0) => serving.disks.attach(client, slot, undefined, loopback),
+    async close() {
+      await serving.disks.close()
+      await site.close()
+      await release()
+    },
+  }
+}
+
+export const readAll = async ({ device }: Lease): Promise<Buffer> => {
+  const bytes = Buffer.alloc(device.sizeBytes)
+  if (!device.readSync(bytes, 0, 0, bytes.length)) await device.read(bytes, 0, 0, bytes.length)
+  return bytes
+}
+
+export const write = async ({ device }: Lease, offset: number, bytes: Buffer): Promise<void> => {
+  if (!device.writeSync(bytes, 0, offset, bytes.length, 0)) await device.write(bytes, 0, offset, bytes.length, 0)
+}
