@@ -10,14 +10,25 @@ import type { Host } from "../host.ts"
 /** An ordered store of bytes under text keys; in production `new Level(location, { keyEncoding: "utf8", valueEncoding: "buffer" })`. */
 export type LogDatabase = AbstractLevel<string | Buffer | Uint8Array, string, Buffer>
 
-/** Makes the database at a folder without opening it. */
-export type MakeDatabase = (location: string) => LogDatabase | Promise<LogDatabase>
+/** What LevelDB is told when it opens. Tables are not compressed. */
+export interface DatabaseOptions {
+  readonly createIfMissing: boolean
+  readonly errorIfExists: boolean
+  readonly compression: false
+}
+
+/**
+ * Makes the database at a folder, with these options from the start.
+ *
+ * **Gotchas** An abstract-level database opens itself a turn after it was made, with what its constructor was given; options that came with
+ * a later `open` would come too late, and its defaults create what is missing.
+ */
+export type MakeDatabase = (location: string, options: DatabaseOptions) => LogDatabase | Promise<LogDatabase>
 
 /** Opens, or with `create` makes, the database in `location`. */
 export const openDatabase = async (make: MakeDatabase, location: string, create: boolean): Promise<LogDatabase> => {
-  const database = await make(location)
-  const options = { createIfMissing: create, errorIfExists: create, compression: false }
-  await database.open(options)
+  const database = await make(location, { createIfMissing: create, errorIfExists: create, compression: false })
+  await database.open()
   return database
 }
 

@@ -14,7 +14,7 @@ const warm = 100
 const dir = await newStore("bench")
 const bareDir = temporary("bench")
 const { log, close } = await open(dir)
-const bare = await database(join(bareDir, "db"))
+const bare = await database(join(bareDir, "db"), { createIfMissing: true, errorIfExists: true, compression: false })
 await bare.open()
 const value = Buffer.alloc(300, "x")
 /** `sync` is LevelDB's own, which the abstract type does not know. */

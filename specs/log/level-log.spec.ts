@@ -1,6 +1,6 @@
 import * as Effect from "effect/Effect"
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
-import type { LogDatabase } from "../../core/log/database.ts"
+import type { DatabaseOptions, LogDatabase } from "../../core/log/database.ts"
 import type { EventLog, Recorded } from "../../core/log/event-log.ts"
 import type { LevelLog } from "../../core/log/level-log.ts"
 import { makeUpcaster } from "../../core/log/upcast.ts"
@@ -247,8 +247,8 @@ describe("opening", () => {
 
 describe("when writing fails", () => {
   /** A database whose batches fail while `broken` says so. */
-  const breakable = (state: { broken: boolean }) => async (location: string) => {
-    const db = await database(location)
+  const breakable = (state: { broken: boolean }) => async (location: string, options: DatabaseOptions) => {
+    const db = await database(location, options)
     const batch = db.batch.bind(db) as (...args: Array<unknown>) => Promise<void>
     const fails = (...args: Array<unknown>) =>
       state.broken ? Promise.reject(new Error("No space left on device")) : batch(...args)

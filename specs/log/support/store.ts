@@ -15,12 +15,17 @@ import { type LevelLog, openLevelLog } from "../../../core/log/level-log.ts"
 import { makeUpcaster } from "../../../core/log/upcast.ts"
 import { random } from "./random.ts"
 
-export const database: MakeDatabase = (location) =>
-  new ClassicLevel<string, Buffer>(location, { keyEncoding: "utf8", valueEncoding: "buffer" })
+export const database: MakeDatabase = (location, options) =>
+  new ClassicLevel<string, Buffer>(location, { ...options, keyEncoding: "utf8", valueEncoding: "buffer" })
 
 /** The same with LevelDB's smallest write buffer, so that logs change and tables are compacted after some hundred events. */
-export const smallDatabase: MakeDatabase = (location) =>
-  new ClassicLevel<string, Buffer>(location, { keyEncoding: "utf8", valueEncoding: "buffer", writeBufferSize: 65_536 })
+export const smallDatabase: MakeDatabase = (location, options) =>
+  new ClassicLevel<string, Buffer>(location, {
+    ...options,
+    keyEncoding: "utf8",
+    valueEncoding: "buffer",
+    writeBufferSize: 65_536,
+  })
 
 export const upcaster = makeUpcaster({ current: { Noted: 1 } })
 
