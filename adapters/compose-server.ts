@@ -13,8 +13,7 @@ import { makeServing } from "../core/runtime/serving.ts"
 import type { Site } from "../core/runtime/site.ts"
 import { listenControl } from "./api/server.ts"
 import { socketPath } from "./api/socket-path.ts"
-import { compose, type OpenedSite, openParts, tokens } from "./compose.ts"
-import { loadPluginModule } from "./host/load-plugin.ts"
+import { composeWith, type OpenedSite, openParts, tokens } from "./compose.ts"
 import { describeNbdEvent } from "./nbd/describe-event.ts"
 import { type DiskClient, openNbdDisk } from "./nbd/disk-client.ts"
 import { listenNbd } from "./nbd/server.ts"
@@ -43,8 +42,7 @@ export interface RunningServer {
 /** Opens the store and serves. @throws what opening throws, PORT_IN_USE LISTEN_FAILED PLUGIN_INVALID DATA_IN_USE */
 export const startServer = async (options: ServerOptions): Promise<RunningServer> => {
   const { dataDir, config } = options
-  const loadThirdParty = (module: string) => ({ module, load: () => loadPluginModule(module, dataDir) })
-  const container = compose(config.plugins.map(loadThirdParty))
+  const container = composeWith(dataDir, async () => config.plugins)
   await container.resolve(tokens.registry)()
   const opened = await openParts({ dataDir, create: true, whole: true, container })
   let serves = false

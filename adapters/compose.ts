@@ -69,18 +69,30 @@ const own: ReadonlyArray<PluginSource> = [
   { module: "plugins/formats/raw", load: async () => (await import("../plugins/formats/raw/index.ts")).default },
 ]
 
-export const compose = (thirdParty: ReadonlyArray<PluginSource> = []): DependencyContainer => {
+/** `thirdParty` answers the modules that the config names. */
+export const compose = (
+  thirdParty: () => Promise<ReadonlyArray<PluginSource>> = async () => [],
+): DependencyContainer => {
   const container = rootContainer.createChildContainer()
-  for (const plugin of [...own, ...thirdParty]) container.register(tokens.plugin, { useValue: plugin })
+  for (const plugin of own) container.register(tokens.plugin, { useValue: plugin })
   return container
     .register(tokens.registry, {
-      useFactory: instanceCachingFactory((c) => lazily(() => loadRegistry(c.resolveAll(tokens.plugin)))),
+      useFactory: instanceCachingFactory((c) =>
+        lazily(async () => loadRegistry([...c.resolveAll(tokens.plugin), ...(await thirdParty())])),
+      ),
     })
     .register(tokens.host, { useFactory: instanceCachingFactory(() => linuxHost()) })
     .register(tokens.database, { useValue: levelDatabase })
     .register(tokens.clock, { useValue: { now: Date.now } })
     .register(tokens.random, { useValue: randomBytes })
 }
+
+/** The container with the plugins that a config names; `modules` is asked for when somebody opens an image. */
+export const composeWith = (dataDir: string, modules: () => Promise<ReadonlyArray<string>>): DependencyContainer =>
+  compose(async () => {
+    const { loadPluginModule } = await import("./host/load-plugin.ts")
+    return (await modules()).map((module) => ({ module, load: () => loadPluginModule(module, dataDir) }))
+  })
 
 const lazily = <A>(make: () => Promise<A>): (() => Promise<A>) => {
   let made: Promise<A> | undefined
@@ -103,6 +115,11 @@ export interface OpenSiteOptions {
   readonly container?: DependencyContainer
 }
 
+export interface ThirdParty {
+  /** Modules of the plugins that the data folder's config names. */
+  readonly plugins?: () => Promise<ReadonlyArray<string>>
+}
+
 export interface OpenedSite {
   readonly parts: Parts
   readonly data: VolumeFolder
@@ -112,8 +129,9 @@ export interface OpenedSite {
 }
 
 /** The site of a data folder, opened by this process. @throws DATA_NOT_FOUND DATA_IN_USE STORE_DAMAGED STORE_NEWER DATA_ACCESS_DENIED */
-export const openSite = async (options: OpenSiteOptions): Promise<Site> => {
-  const opened = await openParts(options)
+export const openSite = async ({ plugins, ...options }: OpenSiteOptions & ThirdParty): Promise<Site> => {
+  const container = options.container ?? composeWith(options.dataDir, plugins ?? (async () => []))
+  const opened = await openParts({ ...options, container })
   return makeLocalSite(opened.parts, () => opened.release({ unused: true }))
 }
 

@@ -57,13 +57,15 @@ export const program = (): Command => {
   const image = root.command("image").description("images and their versions")
   verb(
     image,
-    "add <name> <path>",
+    "add <name> [path]",
     "add a disk image; it is served in place and never written",
     "changes",
     images,
     "add",
   )
     .option("--note <text>", "why, for the history")
+    .option("--storage <kind>", "storage plugin (default file)")
+    .option("--storage-config <json>", "its configuration, in place of the path")
     .option("--no-check", "do not read and checksum the image now (a server does it later)")
   verb(image, "list", "images with size, version and use", "reads", images, "list")
   verb(image, "check <name[@version]>", "read a version and compare it with its checksums", "runs", images, "check")
@@ -121,6 +123,10 @@ export const program = (): Command => {
     "--after <position>",
     "only later ones",
     "0",
+  )
+  verb(root, "jobs", "long work of the running server: checks, with their progress", "runs", views, "jobs").option(
+    "--cancel <id>",
+    "stop one",
   )
   verb(root, "rebuild", "fold every projection again from the log", "reads", views, "rebuild").option(
     "--check",

@@ -6,6 +6,7 @@ import { fail } from "../../core/errors.ts"
 import type { Actor } from "../../core/log/event-log.ts"
 import type { CallOptions, Site } from "../../core/runtime/site.ts"
 import { socketPath } from "../api/socket-path.ts"
+import { pluginsOf } from "./config-file.ts"
 import type { CommonOptions } from "./options.ts"
 
 export const dataDir = (options: CommonOptions): string =>
@@ -41,7 +42,9 @@ export const withSite = async <A>(
   use: (site: Site) => Promise<A>,
 ): Promise<A> => {
   const dir = dataDir(options)
-  const site = (await runningSite(dir)) ?? (await (await import("../compose.ts")).openSite({ dataDir: dir, create }))
+  const site =
+    (await runningSite(dir)) ??
+    (await (await import("../compose.ts")).openSite({ dataDir: dir, create, plugins: () => pluginsOf(dir) }))
   try {
     return await use(site)
   } finally {

@@ -10,6 +10,7 @@ import type { Actor, NewEvent, Recorded } from "../log/event-log.ts"
 import type { HistoryLine } from "../projections/client-history.ts"
 import type { ImageRow } from "../projections/image-versions.ts"
 import type { LinkRow } from "../projections/link-table.ts"
+import type { StorageLocation } from "../storage/plugin.ts"
 
 /** What a changing operation answers. In a dry run `events` are what would be appended, without position and time. */
 export interface Changed {
@@ -66,7 +67,14 @@ interface Op<Input, Result, Item = never> {
 
 export interface OperationMap {
   "image.add": Op<
-    { readonly name: string; readonly path: string; readonly note?: string; readonly check: boolean },
+    {
+      readonly name: string
+      /** A local file; or `storage`, for any other storage plugin. */
+      readonly path?: string
+      readonly storage?: StorageLocation
+      readonly note?: string
+      readonly check: boolean
+    },
     ImageAddedAnswer
   >
   "image.check": Op<{ readonly name: string; readonly version?: number }, CheckAnswer>

@@ -8,16 +8,40 @@ import { progressView } from "../progress.ts"
 import { callOptions, interruptible, withSite } from "../site.ts"
 import { printChanged } from "./changed.ts"
 
-export const add = async (
-  options: CommonOptions & { note?: string; check: boolean },
-  name: string,
-  path: string,
-): Promise<void> => {
+interface AddOptions extends CommonOptions {
+  readonly note?: string
+  readonly check: boolean
+  readonly storage?: string
+  readonly storageConfig?: string
+}
+
+/** Where the image's bytes are: a local file, or whatever a storage plugin's configuration says. */
+const placeOf = ({ storage, storageConfig }: AddOptions, path: string | undefined) => {
+  const usage = (why: string) => fail("USAGE", { why, see: "imagelink image add --help" })
+  if (storageConfig === undefined) {
+    if (path === undefined) throw usage("name the image's file, or give --storage and --storage-config")
+    return storage === undefined
+      ? { path: resolve(path) }
+      : { storage: { kind: storage, config: { path: resolve(path) } } }
+  }
+  if (path !== undefined) throw usage("give a path or --storage-config, not both")
+  try {
+    const config: unknown = JSON.parse(storageConfig)
+    if (typeof config === "object" && config !== null && !Array.isArray(config))
+      return { storage: { kind: storage ?? "file", config: config as Record<string, unknown> } }
+  } catch {
+    // told below, as for any JSON that is no object
+  }
+  throw usage(`--storage-config is a JSON object, not ${storageConfig}`)
+}
+
+export const add = async (options: AddOptions, name: string, path: string | undefined): Promise<void> => {
+  const place = placeOf(options, path)
   const view = await progressView(`checking ${name}`, options.json === true)
   await withSite(options, true, async (site) => {
     const input = {
       name,
-      path: resolve(path),
+      ...place,
       check: options.check,
       ...(options.note === undefined ? {} : { note: options.note }),
     }

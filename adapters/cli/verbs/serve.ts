@@ -1,8 +1,7 @@
 /** `imagelink serve`: opens the store, listens, and serves until it is told to stop. */
-import { existsSync, readFileSync } from "node:fs"
-import { dirname, isAbsolute, join, resolve } from "node:path"
-import { fail } from "../../../core/errors.ts"
+import { existsSync } from "node:fs"
 import { type ConfigFile, decodeConfig, effectiveConfig } from "../../../core/runtime/config.ts"
+import { configFileIn, readConfigFile } from "../config-file.ts"
 import type { CommonOptions } from "../options.ts"
 import { print, printJson } from "../output.ts"
 import { dataDir } from "../site.ts"
@@ -34,30 +33,12 @@ const fromEnvironment = (env: NodeJS.ProcessEnv): ConfigFile =>
     ...(env.IMAGELINK_LOG_LEVEL === undefined ? {} : { "log-level": env.IMAGELINK_LOG_LEVEL }),
   })
 
-const fromFile = async (file: string): Promise<ConfigFile> => {
-  const { parse } = await import("smol-toml")
-  let input: unknown
-  try {
-    input = parse(readFileSync(file, "utf8"))
-  } catch (e) {
-    throw fail("CONFIG_INVALID", { file, why: (e as Error).message.replaceAll(/\s*\n\s*/g, " ") }, { underlying: e })
-  }
-  const config = decodeConfig(file, input)
-  return config.plugin === undefined
-    ? config
-    : { ...config, plugin: config.plugin.map((p) => ({ module: relativeTo(file, p.module) })) }
-}
-
-/** A path is relative to the file that names it; anything else is a package's name. */
-const relativeTo = (file: string, module: string): string =>
-  module.startsWith(".") || isAbsolute(module) ? resolve(dirname(file), module) : module
-
 export const serve = async (options: ServeOptions): Promise<void> => {
   const dir = dataDir(options)
-  const file = options.config ?? join(dir, "imagelink.toml")
+  const file = options.config ?? configFileIn(dir)
   const named = options.config !== undefined
   const settings = [
-    ...(named || existsSync(file) ? [{ from: file, settings: await fromFile(file) }] : []),
+    ...(named || existsSync(file) ? [{ from: file, settings: await readConfigFile(file) }] : []),
     { from: "the environment", settings: fromEnvironment(process.env) },
     { from: "the command line", settings: fromFlags(options) },
   ]

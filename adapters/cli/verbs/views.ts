@@ -1,5 +1,6 @@
 /** The reading verbs: links, history, log, rebuild. */
 import { fail } from "../../../core/errors.ts"
+import type { JobInfo } from "../../../core/jobs.ts"
 import type { HistoryLine } from "../../../core/projections/client-history.ts"
 import type { LinkRow } from "../../../core/projections/link-table.ts"
 import { eventText } from "../event-text.ts"
@@ -89,3 +90,26 @@ export const rebuild = (options: CommonOptions & { check?: boolean }): Promise<v
       })
   })
 }
+
+const jobColumns: ReadonlyArray<Column<JobInfo>> = [
+  { title: "JOB", value: (j) => j.id },
+  { title: "STATE", value: (j) => j.state },
+  { title: "STARTED", value: (j) => time(j.startedAt) },
+  {
+    title: "DONE",
+    align: "right",
+    value: (j) => (j.progress.total === 0 ? "-" : `${Math.floor((100 * j.progress.done) / j.progress.total)} %`),
+  },
+  { title: "WHAT", value: (j) => (j.error === undefined ? j.title : `${j.title}: ${j.error.message}`) },
+]
+
+export const jobs = (options: CommonOptions & { cancel?: string }): Promise<void> =>
+  withSite(options, false, async (site) => {
+    if (options.cancel !== undefined) {
+      const { cancelled } = await site.call("job.cancel", { id: options.cancel }, callOptions(options))
+      if (!cancelled) throw fail("USAGE", { why: `no job ${options.cancel} is running`, see: "imagelink jobs" })
+    }
+    const rows = await site.call("jobs", {}, callOptions(options))
+    if (options.json) printJson(rows)
+    else print(rows.length === 0 ? "no jobs" : table(jobColumns, rows))
+  })

@@ -17,8 +17,8 @@ type Names = "image.add" | "image.check" | "image.list"
 export const imageOperations = (parts: Parts): Operations<Names> => {
   const change = makeChange(parts)
   return {
-    "image.add": async ({ name, path, note, check }, options) => {
-      const location = { kind: "file", config: { path } }
+    "image.add": async ({ name, path, storage, note, check }, options) => {
+      const location = storage ?? { kind: "file", config: { path } }
       const { disk, format, sizeBytes, files } = await parts.opener.open(location)
       const notes = await partitionNote(disk).finally(() => disk.close())
       const body = {
