@@ -45,6 +45,8 @@ export interface RunOptions {
   /** Run as this user; only root may. */
   readonly uid?: number
   readonly cwd?: string
+  /** Nobody reads what it prints on stdout: the pipe is closed at once. */
+  readonly unread?: boolean
 }
 
 export interface Run {
@@ -80,6 +82,7 @@ export const imagelink = async (args: ReadonlyArray<string>, options: RunOptions
   const child = start(args, options)
   const stdout = gather(child.stdout!)
   const stderr = gather(child.stderr!)
+  if (options.unread) child.stdout!.destroy()
   const late = setTimeout(() => child.kill("SIGKILL"), commandMillisMax)
   const [status] = (await once(child, "close")) as [number | null]
   clearTimeout(late)
