@@ -180,6 +180,12 @@ const main = async (argv: ReadonlyArray<string>): Promise<void> => {
   }
 }
 
+/** Whoever reads us may stop early (`imagelink log | head`); that is no error, and what the command does goes on to its end. */
+for (const stream of [process.stdout, process.stderr])
+  stream.on("error", (e: NodeJS.ErrnoException) => {
+    if (e.code !== "EPIPE") throw e
+  })
+
 const refused = nodeIsTooOld(process.version)
 if (refused) {
   process.stderr.write(refused)

@@ -43,8 +43,12 @@ export const makeJobs = (now: () => number, newId: () => string): JobRunner => {
       const signal = options.signal ? AbortSignal.any([options.signal, abort.signal]) : abort.signal
       infos.set(id, { id, title, state: "running", startedAt: now(), progress: { done: 0, total: 0, unit: "items" } })
       thinOut()
+      let reported = Number.NEGATIVE_INFINITY
       const progress = (p: Progress) => {
         update(id, { progress: p })
+        const at = now()
+        if (p.done < p.total && at - reported < 1000 / limits.progressReportsPerSecondMax) return
+        reported = at
         options.onProgress?.(p)
       }
       const outcome = (async () => work({ signal, progress }))().then(

@@ -162,6 +162,11 @@ describe("from nothing to a hundred linked clients", () => {
     expect(after.stdout).toBe(`${lines.at(-1)}\n`)
   })
 
+  it("does not mind when nobody reads to the end", async () => {
+    for (const args of [["log", "--json"], ["links"], ["client", "list"]])
+      expect(await imagelink(args, { data, unread: true })).toEqual({ status: 0, stdout: "", stderr: "" })
+  })
+
   it("rebuilds every projection from the log and finds them equal", async () => {
     expect(await json(["rebuild", "--check"], { data })).toEqual(
       ["catalogue", "link-table", "image-versions"].map((name) => ({

@@ -10,13 +10,14 @@ import { chmodSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
+import { afterAll } from "vitest"
 import type { ErrorJson } from "../../core/errors.ts"
 
 const main = fileURLToPath(new URL("../../adapters/cli/main.ts", import.meta.url))
 const folders: Array<string> = []
 const children = new Set<ChildProcess>()
 
-/** A folder that is removed when this process ends. Others may look into it, because specs run commands as another user. */
+/** A folder that is removed when its spec file is done. Others may look into it, because specs run commands as another user. */
 export const scratch = (name = "cli"): string => {
   const folder = mkdtempSync(join(tmpdir(), `imagelink-${name}-`))
   chmodSync(folder, 0o755)
@@ -24,9 +25,11 @@ export const scratch = (name = "cli"): string => {
   return folder
 }
 
-process.on("exit", () => {
+/** The hooks of a spec run in reverse order, so this one, of the first import, comes last. */
+afterAll(async () => {
   for (const child of children) child.kill("SIGKILL")
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true })
+  await Promise.all(Array.from(children, (child) => once(child, "exit")))
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
 })
 
 const compiled = scratch("compiled")
@@ -42,6 +45,8 @@ export interface RunOptions {
   /** Run as this user; only root may. */
   readonly uid?: number
   readonly cwd?: string
+  /** Nobody reads what it prints on stdout: the pipe is closed at once. */
+  readonly unread?: boolean
 }
 
 export interface Run {
@@ -77,6 +82,7 @@ export const imagelink = async (args: ReadonlyArray<string>, options: RunOptions
   const child = start(args, options)
   const stdout = gather(child.stdout!)
   const stderr = gather(child.stderr!)
+  if (options.unread) child.stdout!.destroy()
   const late = setTimeout(() => child.kill("SIGKILL"), commandMillisMax)
   const [status] = (await once(child, "close")) as [number | null]
   clearTimeout(late)

@@ -1,0 +1,118 @@
+/** What npm would publish, installed elsewhere as a user does: it starts, it keeps a store, and its plugin door opens. */
+import { execFile } from "node:child_process"
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { promisify } from "node:util"
+import { beforeAll, describe, expect, it } from "vitest"
+import { scratch } from "../support/cli.ts"
+import { rawImage } from "../support/images.ts"
+import { skipAloud } from "../support/requires.ts"
+
+const root = join(import.meta.dirname, "../..")
+const folder = scratch("pack")
+const home = join(folder, "home")
+const installMillisMax = 120_000
+
+interface Ended {
+  readonly status: number
+  readonly stdout: string
+  readonly stderr: string
+}
+const kept = Object.entries(process.env).filter(([key]) => !/^(IMAGELINK_|NODE_OPTIONS|VITEST|npm_)/.test(key))
+const run = (file: string, args: ReadonlyArray<string>, cwd: string, timeout = 30_000): Promise<Ended> =>
+  promisify(execFile)(file, [...args], { cwd, timeout, env: Object.fromEntries(kept) }).then(
+    ({ stdout, stderr }) => ({ status: 0, stdout, stderr }),
+    (e) => ({ status: e.code ?? -1, stdout: e.stdout ?? "", stderr: e.stderr || String(e) }),
+  )
+const npm = (args: ReadonlyArray<string>, cwd: string) => run("npm", args, cwd, installMillisMax)
+
+/** Undefined when it is installed, else why it cannot be here. */
+const install = async (): Promise<string | undefined> => {
+  if (!existsSync(join(root, "dist"))) {
+    const built = await run(process.execPath, ["build.ts"], root, installMillisMax)
+    if (built.status !== 0) throw new Error(`build.ts: ${built.stderr}`)
+  }
+  const packed = await npm(["pack", "--ignore-scripts", "--silent", "--pack-destination", folder], root)
+  if (packed.status !== 0) throw new Error(`npm pack: ${packed.stderr}`)
+  mkdirSync(home)
+  writeFileSync(join(home, "package.json"), '{ "private": true, "type": "module" }')
+  const flags = ["--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline"]
+  const installed = await npm(["install", ...flags, join(folder, packed.stdout.trim())], home)
+  if (installed.status === 0) return undefined
+  if (/ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ECONNREFUSED|network|timed out/i.test(installed.stderr))
+    return "needs the package registry"
+  throw new Error(`npm install: ${installed.stderr}`)
+}
+
+const unable = await install()
+const skip = unable === undefined ? { skip: false } : skipAloud("pack.spec.ts", unable)
+
+describe.skipIf(skip.skip)("the installed package", () => {
+  const installed = join(home, "node_modules", "imagelink")
+  const bin = join(home, "node_modules", ".bin", "imagelink")
+  let data: string
+  beforeAll(() => {
+    data = join(folder, "data")
+  })
+
+  it("holds what runs and what says how, and no sources or specs", () => {
+    expect(
+      readdirSync(installed)
+        .filter((name) => !/^(README\.md|LICENSE|CHANGELOG\.md)$/.test(name))
+        .sort(),
+    ).toEqual(["bin", "dist", "package.json"])
+    expect(readdirSync(installed)).toEqual(expect.arrayContaining(["LICENSE"]))
+  })
+
+  it("names nothing of the machine it was built on", () => {
+    const files = (readdirSync(installed, { recursive: true }) as Array<string>).filter((f) =>
+      /\.(m?js|ts|json)$/.test(f),
+    )
+    const telling = files.filter((f) => readFileSync(join(installed, f), "utf8").includes(root))
+    expect(files.length).toBeGreaterThan(10)
+    expect(telling).toEqual([])
+  })
+
+  it("tells its version, from any folder", async () => {
+    const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
+    expect(await run(bin, ["--version"], "/")).toEqual({ status: 0, stdout: `${version}\n`, stderr: "" })
+  })
+
+  it("refuses to list the images of an empty folder, cleanly", async () => {
+    const { status, stdout, stderr } = await run(bin, ["image", "list", "--data", data], home)
+    expect([status, stdout]).toEqual([1, ""])
+    expect(stderr).toMatch(/^error: .* \[DATA_NOT_FOUND\]\n {2}cause: .*\n {2}fix: .*\n$/)
+    expect(existsSync(data)).toBe(false)
+  })
+
+  it("adds an image and links a client, and drives a demo over the wire", async () => {
+    const { path } = rawImage(folder, "disk.raw", 64 * 1024)
+    for (const args of [
+      ["image", "add", "disk", path],
+      ["client", "add", "52:54:00:00:00:01"],
+      ["client", "link", "PC-001", "disk"],
+      ["rebuild", "--check"],
+    ])
+      expect(await run(bin, [...args, "--data", data], home)).toMatchObject({ status: 0 })
+    const links = await run(bin, ["links", "--json", "--data", data], home)
+    expect(JSON.parse(links.stdout)).toMatchObject([{ client: "PC-001", image: "disk" }])
+    const demo = await run(bin, ["demo", "--clients", "2", "--size", "1M", "--json"], home)
+    expect(JSON.parse(demo.stdout)).toMatchObject({ finished: 2, problems: [] })
+  })
+
+  it("opens its plugin door and its conformance suites to other packages, and nothing else", async () => {
+    const script = join(home, "door.js")
+    writeFileSync(
+      script,
+      `import { definePlugin, fail, isImagelinkError } from "imagelink/plugin"
+       import * as suite from "imagelink/conformance/storage-plugin"
+       const inside = await import("imagelink/core/errors.ts").then(() => "open", (e) => e.code)
+       console.log(typeof definePlugin, isImagelinkError(fail("CLOSED", { what: "it" })), Object.keys(suite).length > 0, inside)`,
+    )
+    expect(await run(process.execPath, [script], home)).toEqual({
+      status: 0,
+      stdout: "function true true ERR_PACKAGE_PATH_NOT_EXPORTED\n",
+      stderr: "",
+    })
+  })
+})

@@ -1,0 +1,108 @@
+import { describe, expect, it } from "vitest"
+import { ImagelinkError } from "../../core/errors.ts"
+import { type ConfigFile, decodeConfig, effectiveConfig } from "../../core/runtime/config.ts"
+import { parseBytes } from "../../core/runtime/sizes.ts"
+
+const from = (...settings: ReadonlyArray<ConfigFile>) =>
+  settings.map((s, i) => ({ from: `source ${i + 1}`, settings: s }))
+const why = (work: () => unknown): string => {
+  try {
+    work()
+  } catch (e) {
+    if (e instanceof ImagelinkError && e.code === "CONFIG_INVALID") return `${e.message}: ${e.reason}`
+    throw e
+  }
+  return "accepted"
+}
+const KiB = 1024
+const MiB = KiB * KiB
+
+describe("the settings of a server", () => {
+  it("are loopback, the NBD port and 256 MiB of cache when nobody says otherwise", () => {
+    expect(effectiveConfig([])).toEqual({
+      address: "127.0.0.1",
+      nbdPort: 10809,
+      cacheBytes: 256 * MiB,
+      logLevel: "info",
+      plugins: [],
+    })
+  })
+
+  it("come from the last source that names them, key by key; plugins come from all", () => {
+    const file: ConfigFile = { address: "10.0.0.1", "nbd-port": 1, cache: "16M", plugin: [{ module: "a" }] }
+    const merged = effectiveConfig(from(file, { "nbd-port": "off", cache: 2 ** 30 }, { plugin: [{ module: "b" }] }))
+    expect(merged).toEqual({
+      address: "10.0.0.1",
+      nbdPort: "off",
+      cacheBytes: 2 ** 30,
+      logLevel: "info",
+      plugins: ["a", "b"],
+    })
+  })
+
+  it("are refused with the source that holds the bad size, even if others are good", () => {
+    expect(why(() => effectiveConfig(from({ cache: "1G" }, { cache: "16383K" }, {})))).toBe(
+      'source 2 cannot be used: cache: expected a size of at least 16M, like 256M or 4G, got "16383K"',
+    )
+    expect(effectiveConfig(from({ cache: "much" }, { cache: "16M" })).cacheBytes).toBe(16 * MiB)
+  })
+
+  it.each([
+    [{ adress: "10.0.0.1" }, "adress"],
+    [{ address: 1 }, "address"],
+    [{ "nbd-port": 65536 }, "nbd-port"],
+    [{ "nbd-port": -1 }, "nbd-port"],
+    [{ "nbd-port": 1.5 }, "nbd-port"],
+    [{ "nbd-port": "on" }, "nbd-port"],
+    [{ cache: true }, "cache"],
+    [{ "log-level": "loud" }, "log-level"],
+    [{ plugin: [{ module: "a", kind: "b" }] }, "kind"],
+    [{ plugin: ["a"] }, "plugin"],
+    ["text", ""],
+    [null, ""],
+  ])("are refused by the name of the key: %j", (input, key) => {
+    const said = why(() => decodeConfig("imagelink.toml", input))
+    expect(said).toMatch(/^imagelink\.toml cannot be used: /)
+    expect(said).toContain(key)
+    expect(said).not.toContain("\n")
+  })
+
+  it("take the ports at both ends", () => {
+    for (const port of [0, 65535, "off"] as const)
+      expect(decodeConfig("f", { "nbd-port": port })).toEqual({ "nbd-port": port })
+  })
+})
+
+describe("a size", () => {
+  it.each([
+    ["0", 0],
+    ["512", 512],
+    ["64K", 64 * KiB],
+    ["64k", 64 * KiB],
+    ["64KB", 64 * KiB],
+    ["64 KiB", 64 * KiB],
+    ["1M", MiB],
+    [" 4G ", 4 * 2 ** 30],
+    ["2TiB", 2 * 2 ** 40],
+    ["512b", 512],
+    [4096, 4096],
+    ["8191T", 8191 * 2 ** 40],
+  ])("%j is %d bytes", (text, bytes) => expect(parseBytes(text)).toBe(bytes))
+
+  it.each([
+    "",
+    "K",
+    "1.5G",
+    "-1",
+    "1e3",
+    "0x10",
+    "1P",
+    "64KK",
+    "1 2",
+    "8192T",
+    "9007199254740992",
+    -1,
+    1.5,
+    Number.NaN,
+  ])("%j is none", (text) => expect(parseBytes(text)).toBe(undefined))
+})
