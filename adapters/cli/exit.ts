@@ -15,10 +15,17 @@ const shown = (details: ReadonlyArray<string>): ReadonlyArray<string> => {
   return more <= 0 ? details : [...details.slice(0, limits.csvErrorsShownMax), `… and ${more} more`]
 }
 
+export const ignoreBrokenPipe = (stream: NodeJS.WriteStream): void => {
+  stream.on("error", (e: NodeJS.ErrnoException) => {
+    if (e.code !== "EPIPE") throw e
+  })
+}
+
 /** Prints the error and sets the exit code; the process ends when nothing is left to do. */
 export const exitWith = (e: unknown, argv: ReadonlyArray<string>): void => {
   const error = asImagelinkError(e)
   const text = argv.includes("--json") ? JSON.stringify({ error: error.toJSON() }) : renderError(error)
+  ignoreBrokenPipe(process.stderr)
   process.stderr.write(`${text}\n`)
   process.exitCode = error.exit
 }

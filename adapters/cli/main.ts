@@ -6,7 +6,7 @@
 import { Command, CommanderError } from "commander"
 import { fail } from "../../core/errors.ts"
 import packageJson from "../../package.json" with { type: "json" }
-import { exitWith } from "./exit.ts"
+import { exitWith, ignoreBrokenPipe } from "./exit.ts"
 import { nodeIsTooOld } from "./node-version.ts"
 
 type Kind = "reads" | "changes" | "runs"
@@ -181,10 +181,7 @@ const main = async (argv: ReadonlyArray<string>): Promise<void> => {
 }
 
 /** Whoever reads us may stop early (`imagelink log | head`); that is no error, and what the command does goes on to its end. */
-for (const stream of [process.stdout, process.stderr])
-  stream.on("error", (e: NodeJS.ErrnoException) => {
-    if (e.code !== "EPIPE") throw e
-  })
+ignoreBrokenPipe(process.stdout)
 
 const refused = nodeIsTooOld(process.version)
 if (refused) {
