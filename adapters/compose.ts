@@ -7,7 +7,6 @@
  * register another value in a child container. Lifetimes are not its business: whoever opens something closes it, in reverse order.
  */
 import "reflect-metadata"
-import { randomBytes } from "node:crypto"
 import { hostname } from "node:os"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -21,11 +20,9 @@ import {
 import { schemaVersions } from "../core/domain/event-versions.ts"
 import { fail } from "../core/errors.ts"
 import type { Host } from "../core/host.ts"
-import { createStore } from "../core/log/create-store.ts"
 import { type MakeDatabase, storeError } from "../core/log/database.ts"
-import { setStoreAside } from "../core/log/discard-store.ts"
+import type { EventLog } from "../core/log/event-log.ts"
 import { openLazyLog } from "../core/log/lazy-log.ts"
-import { openLevelLog } from "../core/log/level-log.ts"
 import { storeExists } from "../core/log/store-files.ts"
 import { makeUpcaster } from "../core/log/upcast.ts"
 import { uuid7, uuid7RandomBytes } from "../core/log/uuid7.ts"
@@ -84,7 +81,7 @@ export const compose = (
     .register(tokens.host, { useFactory: instanceCachingFactory(() => linuxHost()) })
     .register(tokens.database, { useValue: levelDatabase })
     .register(tokens.clock, { useValue: { now: Date.now } })
-    .register(tokens.random, { useValue: randomBytes })
+    .register(tokens.random, { useValue: (count) => process.getBuiltinModule("node:crypto").randomBytes(count) })
 }
 
 /** The container with the plugins that a config names; `modules` is asked for when somebody opens an image. */
@@ -149,11 +146,13 @@ export const openParts = async ({
   const made = !isThere(dataDir, host)
   if (made) {
     if (!create) throw fail("DATA_NOT_FOUND", { path: dataDir })
+    const { createStore } = await import("../core/log/create-store.ts")
     await Effect.runPromise(createStore(dataDir, { site: siteName(), now: now(), random, database, host }))
   }
   const scope = Scope.makeUnsafe()
   const upcaster = makeUpcaster({ current: schemaVersions, steps: {} })
-  const open = (whole ? openLevelLog : openLazyLog)({ dir: dataDir, database, host, upcaster, server: hostname() })
+  const openLog = whole ? (await import("../core/log/level-log.ts")).openLevelLog : openLazyLog
+  const open = openLog({ dir: dataDir, database, host, upcaster, server: hostname() })
   const log = await Effect.runPromise(Scope.provide(open, scope))
   const { signal } = new AbortController()
   const data = guardFolder(file.folder!({ path: dataDir }, { host, signal }), { kind: "file", path: dataDir })
@@ -167,12 +166,22 @@ export const openParts = async ({
     sidecars: data.folder("sidecars"),
   }
   const release = async ({ unused } = { unused: false }) => {
-    const remove = unused && made && log.head() === 0 ? setStoreAside(dataDir) : () => {}
+    const remove = unused && made && (await isEmpty(log)) ? await setAside(dataDir) : () => {}
     await Effect.runPromise(Scope.close(scope, Exit.void))
     remove()
   }
   return { parts, data, host, release }
 }
+
+/** Asked of the database itself, so that its lock is held from here on: somebody else may have begun to use the store. */
+const isEmpty = (log: EventLog): Promise<boolean> =>
+  Effect.runPromise(log.page(0, 1)).then(
+    (page) => page.length === 0,
+    () => false,
+  )
+
+const setAside = async (dataDir: string): Promise<() => void> =>
+  (await import("../core/log/discard-store.ts")).setStoreAside(dataDir)
 
 const isThere = (dataDir: string, host: Host): boolean => {
   try {

@@ -6,7 +6,7 @@
  * last acknowledged event; what a crash left beyond it is found when the database opens.
  *
  * **Gotchas** While the database is closed nobody's lock is taken and damage in db/ is not looked for: what is answered comes from
- * checkpoints, which carry their own hash.
+ * checkpoints, which carry their own checksum.
  */
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
@@ -15,7 +15,7 @@ import { fail, type ImagelinkError } from "../errors.ts"
 import { storeError } from "./database.ts"
 import type { EventLog } from "./event-log.ts"
 import { openHead } from "./head.ts"
-import { type LevelLogOptions, openLevelLog } from "./level-log.ts"
+import type { LevelLogOptions } from "./level-log.ts"
 import { fromPromise } from "./promise.ts"
 import { readSite, storeExists, storePaths } from "./store-files.ts"
 
@@ -27,6 +27,7 @@ export const openLazyLog = (options: LevelLogOptions): Effect.Effect<EventLog, I
     let opened: EventLog | undefined
     let opening: Promise<EventLog> | undefined
     const open = async (): Promise<EventLog> => {
+      const { openLevelLog } = await import("./level-log.ts")
       opened = await Effect.runPromise(Scope.provide(openLevelLog(options), scope))
       return opened
     }

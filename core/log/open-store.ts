@@ -21,8 +21,9 @@ import { type Head, openHead } from "./head.ts"
 import { positionOf } from "./keys.ts"
 import { scanDatabase } from "./leveldb/scan.ts"
 import { lockHolder } from "./lock-holder.ts"
+import { readSiteFiles } from "./site-files.ts"
 import type { SiteKey } from "./site-key.ts"
-import { readStoreFiles, type StorePaths, storeExists, storePaths } from "./store-files.ts"
+import { type StorePaths, storeExists, storePaths } from "./store-files.ts"
 
 export interface OpenStore {
   readonly paths: StorePaths
@@ -51,7 +52,7 @@ export const openStore = async (options: OpenStoreOptions): Promise<OpenStore> =
   const paths = storePaths(options.dir)
   try {
     if (!storeExists(options.dir)) throw fail("DATA_NOT_FOUND", { path: options.dir })
-    const { site, key } = readStoreFiles(paths)
+    const { site, key } = readSiteFiles(paths)
     scanUnused(options, paths)
     const database = await lockAndOpen(options, paths)
     return { paths, site, key, database, ...(await withHead(paths, database)) }

@@ -17,7 +17,6 @@ import { limits } from "../limits.ts"
 import { canonicalBytes } from "./canonical.ts"
 import { parse } from "./envelope.ts"
 import type { SiteIdentity } from "./event-log.ts"
-import { type SiteKey, siteKeyFromPem } from "./site-key.ts"
 
 export const storeFormat = 1
 /** Incompatible features that this version understands: none yet. */
@@ -66,22 +65,13 @@ export const encodeStoreJson = (site: SiteIdentity): string => {
 const checksum = (body: object): string => crc32c(canonicalBytes(body)).toString(16).padStart(8, "0")
 
 /** Reads and checks `store.json`. @throws STORE_DAMAGED STORE_NEWER */
-export const readSite = (paths: StorePaths): SiteIdentity => decodeStoreJson(paths.json, read(paths.json))
+export const readSite = (paths: StorePaths): SiteIdentity => decodeStoreJson(paths.json, readStoreFile(paths.json))
 
-/** Reads and checks `store.json` and `site.key`. @throws STORE_DAMAGED STORE_NEWER */
-export const readStoreFiles = (paths: StorePaths): { readonly site: SiteIdentity; readonly key: SiteKey } => {
-  const site = readSite(paths)
-  const key = siteKeyFromPem(read(paths.key).toString("latin1"))
-  if (key === undefined) throw damaged(paths.key, "it does not hold an Ed25519 private key")
-  if (!Buffer.from(key.publicKey).equals(site.publicKey)) {
-    throw damaged(paths.key, `it is not the key of the site ${site.name} that store.json names`)
-  }
-  return { site, key }
-}
+/** STORE_DAMAGED for a file of the store. */
+export const damaged = (file: string, why: string): ImagelinkError => fail("STORE_DAMAGED", { file, why })
 
-const damaged = (file: string, why: string): ImagelinkError => fail("STORE_DAMAGED", { file, why })
-
-const read = (path: string): Buffer => {
+/** A whole file of the store. @throws STORE_DAMAGED when it is missing */
+export const readStoreFile = (path: string): Buffer => {
   try {
     return readFileSync(path)
   } catch (e) {

@@ -61,6 +61,7 @@ export const folderRules: ReadonlyArray<FolderRule> = [
       "core/errors.ts",
       "core/limits.ts",
       "core/log/event-log.ts",
+      "core/bytes.ts",
       "effect/*",
       "node:assert**",
       "node:crypto",

@@ -156,7 +156,7 @@ describe("a start", () => {
     expect(await ignored(log, store)).toEqual([
       3,
       "link-table: it is not a checkpoint",
-      "image-versions: its bytes do not match their hash",
+      "image-versions: its bytes do not match their checksum",
     ])
   })
   it("ignores a checkpoint of another projection, version or store", async () => {
