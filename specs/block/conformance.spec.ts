@@ -1,3 +1,4 @@
+import { blockDeviceConformance } from "imagelink/conformance/block-device"
 import { describe, it } from "vitest"
 import { swappable } from "../../core/block/box.ts"
 import { ReadCache } from "../../core/block/cache.ts"
@@ -6,7 +7,6 @@ import { MapBudget } from "../../core/block/overlay/budget.ts"
 import type { GenerationPolicy } from "../../core/block/overlay/header.ts"
 import { createOverlay } from "../../core/block/overlay/open.ts"
 import { openVersion } from "../../core/block/version.ts"
-import { blockDeviceConformance } from "../conformance/block-device.ts"
 import { type Behaviour, MemoryFolder, MemoryVolume } from "../support/memory-volume.ts"
 import { patterned } from "../support/random.ts"
 

@@ -3,8 +3,9 @@
  *
  * The last test closes the circle: every check of the suite is caught failing by some canary, so none of them is decoration.
  */
+
+import { storagePluginSuite } from "imagelink/conformance/storage-plugin"
 import { describe, expect, it } from "vitest"
-import { storagePluginSuite } from "../conformance/storage-plugin.ts"
 import { collect } from "./collect.ts"
 import { memorySubject, type Twist } from "./memory.ts"
 

@@ -1,6 +1,6 @@
+import { storagePluginSuite } from "imagelink/conformance/storage-plugin"
 import { describe, expect, it } from "vitest"
 import example from "../../plugins/example/index.ts"
-import { storagePluginSuite } from "../conformance/storage-plugin.ts"
 
 /** Written out differently from the plugin: one 64-bit number per eight bytes. */
 const pattern = (sizeBytes: number): Uint8Array => {

@@ -2,10 +2,10 @@ import { execFileSync } from "node:child_process"
 import * as fs from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { sampleBytes, storagePluginSuite } from "imagelink/conformance/storage-plugin"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import type { Host } from "../../core/host.ts"
 import file from "../../plugins/file/index.ts"
-import { sampleBytes, storagePluginSuite } from "../conformance/storage-plugin.ts"
 
 const signal = new AbortController().signal
 const host: Host = { userName: () => "imagelink" }

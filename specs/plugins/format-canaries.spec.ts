@@ -1,9 +1,10 @@
 /**
  * Canaries of the format suite: formats that break one promise each, and the check that must catch it, by name.
  */
+
+import { type FormatSubject, formatPluginSuite, sampleBytes } from "imagelink/conformance/format-plugin"
 import { describe, expect, it } from "vitest"
 import type { DiskFormat, FormatDisk } from "../../core/storage/format.ts"
-import { type FormatSubject, formatPluginSuite, sampleBytes } from "../conformance/format-plugin.ts"
 import { collect } from "./collect.ts"
 import { toyFormat, toySample } from "./toy-format.ts"
 

@@ -1,7 +1,7 @@
+import { formatPluginSuite, sampleBytes } from "imagelink/conformance/format-plugin"
 import { describe, expect, it } from "vitest"
 import raw from "../../plugins/formats/raw/index.ts"
 import { ends } from "../conformance/format/subject.ts"
-import { formatPluginSuite, sampleBytes } from "../conformance/format-plugin.ts"
 
 const sector = (...parts: ReadonlyArray<readonly [offset: number, bytes: string]>): Uint8Array => {
   const bytes = new Uint8Array(8192)

@@ -2,8 +2,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { blockDeviceConformance } from "imagelink/conformance/block-device"
 import { afterAll, beforeAll, describe, it } from "vitest"
-import { blockDeviceConformance } from "../conformance/block-device.ts"
 import { patterned } from "../support/random.ts"
 import { type ServingSite, serveHere } from "../support/serving.ts"
 
