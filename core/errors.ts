@@ -314,6 +314,12 @@ export const errors = {
     cause: (p) => p.why,
     fix: () => "report this to the plugin's author; run its conformance suite",
   }),
+  FILE_UNREADABLE: entry<{ path: string; why: string }>({
+    exit: 1,
+    message: (p) => `cannot read ${p.path}`,
+    cause: (p) => p.why,
+    fix: () => "check the path, and that this user may read it",
+  }),
   CONFIG_INVALID: entry<{ file: string; why: string }>({
     exit: 2,
     message: (p) => `${p.file} cannot be used`,

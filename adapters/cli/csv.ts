@@ -66,11 +66,7 @@ const readBytes = (file: string): Buffer => {
     return readFileSync(file)
   } catch (e) {
     if (isImagelinkError(e)) throw e
-    throw fail(
-      "USAGE",
-      { why: `cannot read ${file}: ${(e as Error).message}`, see: "imagelink client import --help" },
-      { underlying: e },
-    )
+    throw fail("FILE_UNREADABLE", { path: file, why: (e as Error).message }, { underlying: e })
   }
 }
 

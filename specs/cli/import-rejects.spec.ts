@@ -105,7 +105,10 @@ describe("the shape of the file", () => {
       }
     }
     mkdirSync(join(folder, "a-folder"))
-    expect([code(join(folder, "missing.csv")), code(join(folder, "a-folder"))]).toEqual(["USAGE", "USAGE"])
+    expect([code(join(folder, "missing.csv")), code(join(folder, "a-folder"))]).toEqual([
+      "FILE_UNREADABLE",
+      "FILE_UNREADABLE",
+    ])
   })
 })
 

@@ -227,7 +227,7 @@ describe("a command line that is not understood", () => {
       2,
       ["client", "add", "52:54:00:00:00:03", "--command-id", "retry-1"],
     ],
-    ["a client list that is not there", "USAGE", 2, ["client", "import", join(folder, "missing.csv")]],
+    ["a client list that is not there", "FILE_UNREADABLE", 1, ["client", "import", join(folder, "missing.csv")]],
     ["a demo without clients", "USAGE", 2, ["demo", "--clients", "0"]],
     ["a demo in a folder that is not empty", "USAGE", 2, ["demo"]],
   ])
