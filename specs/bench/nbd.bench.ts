@@ -11,11 +11,11 @@
  * event loop also has one core where the others have all; that is in the IOPS. Loopback is no network. All are warm: the peers read the
  * page cache, ours reads its own. Nothing here is cold or written.
  */
-import { randomFillSync } from "node:crypto"
-import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs"
+import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { compare } from "./support/compare.ts"
+import { writeRandomImage } from "./support/image.ts"
 import { type Load, measure, type Target, title } from "./support/load.ts"
 import { startNbdkit, startOurs, startQemuNbd } from "./support/targets.ts"
 
@@ -32,17 +32,10 @@ const aims = ({ bs, depth, connections }: Load): ReadonlyArray<number> => {
   return [deep ? (connections === 8 ? 2 : 1.2) : 0.9, 1.5]
 }
 
-const writeImage = (path: string): void => {
-  const fd = openSync(path, "w")
-  const block = new Uint8Array(4 * MiB)
-  for (let at = 0; at < sizeBytes; at += block.length) writeSync(fd, randomFillSync(block), 0, block.length, at)
-  closeSync(fd)
-}
-
 const main = async (rounds: number, seconds: number, filter: string): Promise<void> => {
   const dir = mkdtempSync(join(tmpdir(), "imagelink-bench-"))
   const image = join(dir, "bench.raw")
-  writeImage(image)
+  writeRandomImage(image, sizeBytes)
   const targets: Array<Target> = []
   try {
     targets.push(await startOurs(join(dir, "data"), image, "1G"))
