@@ -147,7 +147,8 @@ export const errors = {
     exit: 1,
     message: (p) => `the MAC ${p.mac} belongs to ${p.holder}`,
     cause: () => "a MAC address belongs to one client",
-    fix: (p) => `use ${p.holder}, or check the address on the machine's label`,
+    fix: (p) =>
+      `use ${p.holder}, or check the address on the machine's label; 'imagelink client set' renames a client or gives it another MAC`,
   }),
   CLIENT_ADDRESS_INVALID: entry<{ address: string }>({
     exit: 1,
@@ -165,7 +166,7 @@ export const errors = {
     exit: 1,
     message: (p) => `${p.client} is already registered, with ${p.has} and not with ${p.given}`,
     cause: () => "adding a client that is there changes nothing about it",
-    fix: () => "leave the value out, or give the registered one",
+    fix: (p) => `leave the value out; or change the client: imagelink client set ${p.client} --ip ADDRESS`,
   }),
   IMPORT_REJECTED: entry<{ file: string; bad: number; rows: number }>({
     exit: 1,
@@ -191,8 +192,8 @@ export const errors = {
   OVERLAY_KEPT: entry<{ client: string; slot: number; image: string; version: number }>({
     exit: 1,
     message: (p) => `${p.client} slot ${p.slot} keeps its writes over ${p.image}@${p.version}`,
-    cause: () => "an overlay opens over no other version than the one it was made on, so a new link would strand it",
-    fix: () => "to throw the kept writes away, link with --discard-kept; to keep them, leave the link as it is",
+    cause: () => "an overlay opens over no other version than the one it was made on, so without this link it would be stranded",
+    fix: () => "to throw the kept writes away, say --discard-kept; to keep them, leave the link as it is",
   }),
   OVERLAY_IN_USE: entry<{ client: string; slot: number; sessions: number }>({
     exit: 1,

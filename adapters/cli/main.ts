@@ -114,6 +114,19 @@ export const program = (): Command => {
     "reset",
   ).option("--slot <n>", "which of its disks", "0")
 
+  verb(client, "set <client>", "change a client's name, address or MAC", "changes", clients, "set")
+    .option("--name <name>", "its new name")
+    .option("--ip <address>", "its new IPv4 address; none: without one")
+    .option("--mac <mac>", "its new MAC, for another network card")
+  verb(
+    client,
+    "remove <clients...>",
+    "take clients off the register, with their links and overlays",
+    "changes",
+    clients,
+    "remove",
+  ).option("--discard-kept", "throw away what kept overlays hold")
+
   verb(root, "links", "the link table", "reads", views, "links")
   verb(root, "history", "who changed what, from what, to what", "reads", views, "history")
     .option("--client <client>", "only this client")

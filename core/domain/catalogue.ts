@@ -59,6 +59,15 @@ export interface ClientEntry {
   readonly links: Map<number, LinkEntry>
 }
 
+/** What was removed: nothing refers to it any more, but its id stays taken and its history can be asked for. */
+export interface RemovedEntry {
+  readonly kind: "client" | "image"
+  readonly id: string
+  readonly name: string
+  /** Null for an image. */
+  readonly mac: string | null
+}
+
 export interface Catalogue {
   /** Position of the last event folded in. */
   position: number
@@ -68,6 +77,8 @@ export interface Catalogue {
   readonly clientsByMac: Map<string, ClientEntry>
   readonly clientsByName: Map<string, ClientEntry>
   readonly clientsByAddress: Map<string, ClientEntry>
+  /** By id, the newest last. */
+  readonly removed: Map<string, RemovedEntry>
 }
 
 export const initial = (): Catalogue => ({
@@ -78,6 +89,7 @@ export const initial = (): Catalogue => ({
   clientsByMac: new Map(),
   clientsByName: new Map(),
   clientsByAddress: new Map(),
+  removed: new Map(),
 })
 
 /** Enters an image under its id and name. */
@@ -120,6 +132,27 @@ const clientOf = (catalogue: Catalogue, data: { client: { id: string; name: stri
   return client
 }
 
+/** Frees a client's MAC, name and address. */
+const freeClient = (catalogue: Catalogue, client: ClientEntry): void => {
+  catalogue.clientsByMac.delete(client.mac)
+  catalogue.clientsByName.delete(nameKey(client.name))
+  if (client.address !== null) catalogue.clientsByAddress.delete(client.address)
+}
+
+const clientChanged = (catalogue: Catalogue, data: EventData<"ClientChanged">): void => {
+  const client = clientOf(catalogue, data)
+  freeClient(catalogue, client)
+  putClient(catalogue, { ...client, ...data.to })
+}
+
+const clientRemoved = (catalogue: Catalogue, data: EventData<"ClientRemoved">): void => {
+  const client = clientOf(catalogue, data)
+  const { id, name, mac } = client
+  freeClient(catalogue, client)
+  catalogue.clients.delete(id)
+  catalogue.removed.set(id, { kind: "client", id, name, mac })
+}
+
 const clientLinked = (catalogue: Catalogue, position: number, data: EventData<"ClientLinked">): void => {
   const { slot, to, from } = data
   const image = catalogue.images.get(to.image.id)
@@ -143,6 +176,8 @@ const apply = (catalogue: Catalogue, position: number, event: DomainEvent): void
   if (event.type === "ImageAdded") imageAdded(catalogue, event.data)
   else if (event.type === "ImageChecked") imageChecked(catalogue, event.data)
   else if (event.type === "ClientRegistered") clientRegistered(catalogue, event.data)
+  else if (event.type === "ClientChanged") clientChanged(catalogue, event.data)
+  else if (event.type === "ClientRemoved") clientRemoved(catalogue, event.data)
   else if (event.type === "ClientLinked") clientLinked(catalogue, position, event.data)
   else if (event.type === "ClientUnlinked") clientOf(catalogue, event.data).links.delete(event.data.slot)
   else if (event.type === "OverlayReset") overlayReset(catalogue, position, event.data)

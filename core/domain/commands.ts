@@ -57,6 +57,21 @@ export const RegisterClient = Schema.Struct({
   address: Schema.optionalKey(Text),
 })
 
+/** What is left out stays as it is. `address` null: none. */
+export const ChangeClient = Schema.Struct({
+  type: Schema.Literal("ChangeClient"),
+  client: Text,
+  name: Schema.optionalKey(Text),
+  mac: Schema.optionalKey(Text),
+  address: Schema.optionalKey(Schema.NullOr(Text)),
+})
+
+export const RemoveClients = Schema.Struct({
+  type: Schema.Literal("RemoveClients"),
+  clients: Clients,
+  discardKept: Schema.optionalKey(Schema.Boolean),
+})
+
 /** A row as the file has it: raw cells, and the line it begins on. An empty cell is one that is not there. */
 export const ImportRow = Schema.Struct({
   line: Schema.Natural,
@@ -112,6 +127,8 @@ export const commandShapes = {
   AddImage,
   RecordCheck,
   RegisterClient,
+  ChangeClient,
+  RemoveClients,
   ImportClients,
   CopyClient,
   LinkClients,

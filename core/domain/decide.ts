@@ -9,6 +9,7 @@ import { fail } from "../errors.ts"
 import { limits } from "../limits.ts"
 import type { Catalogue } from "./catalogue.ts"
 import type { CommandBody } from "./commands.ts"
+import { changeClient, removeClients } from "./decide-client.ts"
 import { copyClient } from "./decide-copy.ts"
 import { addImage, recordCheck } from "./decide-image.ts"
 import { importClients } from "./decide-import.ts"
@@ -24,6 +25,10 @@ const byType = (catalogue: Catalogue, body: CommandBody): Decision => {
       return recordCheck(catalogue, body)
     case "RegisterClient":
       return registerClient(catalogue, body)
+    case "ChangeClient":
+      return changeClient(catalogue, body)
+    case "RemoveClients":
+      return removeClients(catalogue, body)
     case "ImportClients":
       return importClients(catalogue, body)
     case "CopyClient":

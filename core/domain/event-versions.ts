@@ -10,6 +10,8 @@ export const schemaVersions = {
   ImageAdded: 1,
   ImageChecked: 1,
   ClientRegistered: 1,
+  ClientChanged: 1,
+  ClientRemoved: 1,
   ClientLinked: 1,
   ClientUnlinked: 1,
   OverlayReset: 1,

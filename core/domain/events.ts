@@ -72,6 +72,23 @@ export const ClientRegistered = Schema.Struct({
   address: Schema.NullOr(Schema.String),
 })
 
+/** What can be changed about a client. */
+const ClientState = Schema.Struct({ name: Schema.String, mac: Schema.String, address: Schema.NullOr(Schema.String) })
+
+/** `client` as it was called before. */
+export const ClientChanged = Schema.Struct({
+  client: ClientRef,
+  from: ClientState,
+  to: ClientState,
+})
+
+/** Its links end with it. Name, MAC and address may belong to another from now on; the id never. */
+export const ClientRemoved = Schema.Struct({
+  client: ClientRef,
+  address: Schema.NullOr(Schema.String),
+  links: Schema.Array(Schema.Struct({ slot: Natural, link: LinkState })),
+})
+
 export const ClientLinked = Schema.Struct({
   client: ClientRef,
   slot: Natural,
@@ -96,6 +113,8 @@ export const eventShapes = {
   ImageAdded: [1, ImageAdded],
   ImageChecked: [1, ImageChecked],
   ClientRegistered: [1, ClientRegistered],
+  ClientChanged: [1, ClientChanged],
+  ClientRemoved: [1, ClientRemoved],
   ClientLinked: [1, ClientLinked],
   ClientUnlinked: [1, ClientUnlinked],
   OverlayReset: [1, OverlayReset],

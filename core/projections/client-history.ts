@@ -6,10 +6,11 @@
  * Things are matched by id, because ids outlive names.
  */
 import * as Effect from "effect/Effect"
-import type { Catalogue } from "../domain/catalogue.ts"
+import type { Catalogue, RemovedEntry } from "../domain/catalogue.ts"
 import { isKnownEvent } from "../domain/event-versions.ts"
 import type { ClientRef, DomainEvent, EventData, ImageRef } from "../domain/events.ts"
 import { findClient, findImage } from "../domain/lookup.ts"
+import { nameKey, parseMac } from "../domain/names.ts"
 import { ImagelinkError } from "../errors.ts"
 import { limits } from "../limits.ts"
 import type { Actor, Recorded } from "../log/event-log.ts"
@@ -53,6 +54,13 @@ const whatLinked = ({ from, to }: EventData<"ClientLinked">): string =>
 const checkText = ({ result, mismatches }: EventData<"ImageChecked">): string =>
   result === "verified" ? "verified" : `mismatch in ${mismatches.count} cluster${mismatches.count === 1 ? "" : "s"}`
 
+/** What differs between two states of a client, each in words. */
+const changeText = ({ from, to }: EventData<"ClientChanged">): { readonly from: string; readonly to: string } => {
+  const keys = (["name", "mac", "address"] as const).filter((key) => from[key] !== to[key])
+  const text = (state: typeof from) => keys.map((key) => state[key] ?? "no address").join(", ")
+  return { from: text(from), to: text(to) }
+}
+
 type Said = Pick<HistoryLine, "what" | "from" | "to">
 
 const say = (event: DomainEvent): Said => {
@@ -63,6 +71,10 @@ const say = (event: DomainEvent): Said => {
       return { what: "image checked", from: null, to: checkText(event.data) }
     case "ClientRegistered":
       return { what: "registered", from: null, to: `${event.data.client.mac}, ${event.data.address ?? "no address"}` }
+    case "ClientChanged":
+      return { what: "changed", ...changeText(event.data) }
+    case "ClientRemoved":
+      return { what: "removed", from: `${event.data.client.mac}, ${event.data.address ?? "no address"}`, to: null }
     case "ClientLinked":
       return {
         what: whatLinked(event.data),
@@ -89,9 +101,10 @@ const subjectOf = (event: DomainEvent): Subject => {
   const slot = "slot" in data ? data.slot : undefined
   const images = [
     "image" in data ? data.image : undefined,
-    "to" in data ? data.to.image : undefined,
+    event.type === "ClientLinked" ? event.data.to.image : undefined,
     "link" in data ? data.link.image : undefined,
-    "from" in data ? data.from?.image : undefined,
+    event.type === "ClientLinked" || event.type === "ClientUnlinked" ? event.data.from?.image : undefined,
+    ...(event.type === "ClientRemoved" ? event.data.links.map(({ link }) => link.image) : []),
   ]
   return { client, slot, images: images.filter((image) => image !== undefined) }
 }
@@ -118,6 +131,15 @@ export const describe = (recorded: Recorded): HistoryLine => {
   return { ...envelope, ...names, ...say(recorded) }
 }
 
+/** A client that is there, else the one that last had this name or MAC when it was removed. */
+const clientOnceThere = (catalogue: Catalogue, key: string): { readonly id: string } | ImagelinkError => {
+  const found = findClient(catalogue, key)
+  if (!(found instanceof ImagelinkError)) return found
+  const mac = parseMac(key)
+  const had = (r: RemovedEntry) => (mac === undefined ? nameKey(r.name) === nameKey(key) : r.mac === mac)
+  return [...catalogue.removed.values()].findLast((r) => r.kind === "client" && had(r)) ?? found
+}
+
 /** The filter for a client and an image as people name them. Answers CLIENT_NOT_FOUND or IMAGE_NOT_FOUND. */
 export const historyFilter = (
   catalogue: Catalogue,
@@ -127,7 +149,7 @@ export const historyFilter = (
     readonly since?: number | undefined
   },
 ): HistoryFilter | ImagelinkError => {
-  const client = asked.client === undefined ? undefined : findClient(catalogue, asked.client)
+  const client = asked.client === undefined ? undefined : clientOnceThere(catalogue, asked.client)
   if (client instanceof ImagelinkError) return client
   const image = asked.image === undefined ? undefined : findImage(catalogue, asked.image)
   if (image instanceof ImagelinkError) return image

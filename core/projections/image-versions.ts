@@ -66,6 +66,7 @@ const applyKnown = (state: ImageVersions, event: DomainEvent, at: number): void 
     count(state, event.data.from?.image, -1)
     count(state, event.data.to.image, 1)
   } else if (event.type === "ClientUnlinked") count(state, event.data.from.image, -1)
+  else if (event.type === "ClientRemoved") for (const { link } of event.data.links) count(state, link.image, -1)
 }
 
 /** All images in natural order of their names. */

@@ -112,11 +112,16 @@ export const makeDisks = (catalogue: () => Catalogue, stacks: ImageStacks, folde
     return lease
   }
 
+  const gateOf = (client: ClientEntry, slot: number) => held.get(keyOf({ clientId: client.id, slot }))
+
   return {
     async attach(name, slot, _boot, peer): Promise<Lease> {
-      const client = admitClient(catalogue(), name, slot, peer)
-      const key = keyOf({ clientId: client.id, slot })
-      while (held.has(key)) await held.get(key)
+      let client = admitClient(catalogue(), name, slot, peer)
+      for (let gate = gateOf(client, slot); gate !== undefined; gate = gateOf(client, slot)) {
+        await gate
+        // What was decided meanwhile may have been to remove or to move this very client.
+        client = admitClient(catalogue(), name, slot, peer)
+      }
       if (closed) throw fail("CLOSED", { what: "the server" })
       return arrive(client, slot)
     },

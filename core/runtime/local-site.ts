@@ -26,6 +26,8 @@ const familyOf: Readonly<Record<OperationName, keyof typeof families>> = {
   "client.link": "client",
   "client.unlink": "client",
   "client.reset": "client",
+  "client.set": "client",
+  "client.remove": "client",
   links: "view",
   history: "view",
   log: "view",

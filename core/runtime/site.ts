@@ -104,6 +104,11 @@ export interface OperationMap {
     Changed
   >
   "client.reset": Op<{ readonly clients: ReadonlyArray<string>; readonly slot: number }, Changed>
+  "client.set": Op<
+    { readonly client: string; readonly name?: string; readonly mac?: string; readonly address?: string | null },
+    Changed
+  >
+  "client.remove": Op<{ readonly clients: ReadonlyArray<string>; readonly discardKept?: boolean }, Changed>
   links: Op<Nothing, ReadonlyArray<LinkRow>>
   history: Op<
     { readonly client?: string; readonly image?: string; readonly since?: number },

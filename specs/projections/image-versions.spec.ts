@@ -2,7 +2,18 @@ import { describe, expect, it } from "vitest"
 import { event } from "../../core/domain/decision.ts"
 import type { NewEvent } from "../../core/log/event-log.ts"
 import { imageRows, imageVersions } from "../../core/projections/image-versions.ts"
-import { checksums, imageAdded, imageId, imageRef, linked, registered, reset, to, unlinked } from "../support/domain.ts"
+import {
+  checksums,
+  clientRemoved,
+  imageAdded,
+  imageId,
+  imageRef,
+  linked,
+  registered,
+  reset,
+  to,
+  unlinked,
+} from "../support/domain.ts"
 import { makeMemoryLog } from "../support/memory-log.ts"
 
 const rows = (...events: ReadonlyArray<NewEvent>) => {
@@ -63,6 +74,8 @@ describe("the images", () => {
     expect(links(...both)).toEqual(["debian 0", "win11 3"])
     expect(links(...both, linked(1, 0, to(2, "debian"), to(1)))).toEqual(["debian 1", "win11 2"])
     expect(links(...both, linked(1, 0, to(1, "win11", 1), to(1)))).toEqual(["debian 0", "win11 3"])
+    const ends = [0, 1].map((slot) => ({ slot, link: to(1) }))
+    expect(links(...both, clientRemoved(1, ends))).toEqual(["debian 0", "win11 1"])
     expect(links(...both, reset(1, 0, to(1)), unlinked(2, 0, to(1)))).toEqual(["debian 0", "win11 2"])
   })
   it("are in natural order of names", () => {

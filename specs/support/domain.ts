@@ -62,6 +62,19 @@ export const linked = (
   from: LinkState | null = null,
   name = pc(n),
 ): DomainEvent => event("ClientLinked", { client: clientRef(n, name), slot, to: target, from })
+type ClientState = EventData<"ClientChanged">["to"]
+export const state = (n: number, name = pc(n), address: string | null = null, macOf = n): ClientState => ({
+  name,
+  mac: mac(macOf),
+  address,
+})
+export const clientChanged = (n: number, from: ClientState, to: ClientState): DomainEvent =>
+  event("ClientChanged", { client: { id: clientId(n), name: from.name, mac: from.mac }, from, to })
+export const clientRemoved = (
+  n: number,
+  links: EventData<"ClientRemoved">["links"] = [],
+  address: string | null = null,
+): DomainEvent => event("ClientRemoved", { client: clientRef(n), address, links })
 export const unlinked = (n: number, slot: number, from: LinkState): DomainEvent =>
   event("ClientUnlinked", { client: clientRef(n), slot, from })
 export const reset = (n: number, slot: number, link: LinkState): DomainEvent =>
@@ -103,6 +116,15 @@ export const resetOverlays = (clients: ReadonlyArray<string>, slot = 0): Command
   clients,
   slot,
 })
+export const change = (client: string, more: Partial<Body<"ChangeClient">>): Body<"ChangeClient"> => ({
+  type: "ChangeClient",
+  client,
+  ...more,
+})
+export const removeClients = (
+  clients: ReadonlyArray<string>,
+  more: Partial<Body<"RemoveClients">> = {},
+): Body<"RemoveClients"> => ({ type: "RemoveClients", clients, ...more })
 type Row = Body<"ImportClients">["rows"][number]
 /** Rows from line 2 on, as below a header. */
 export const importRows = (rows: ReadonlyArray<Partial<Row>>, image?: string): Body<"ImportClients"> => ({
