@@ -102,6 +102,12 @@ export const errors = {
     cause: () => "names are compared without regard to upper and lower case, and each belongs to one image",
     fix: () => "choose another name",
   }),
+  IMAGE_IN_USE: entry<{ image: string; links: number; who: string }>({
+    exit: 1,
+    message: (p) => `image ${p.image} is in use by ${p.links} ${p.links === 1 ? "link" : "links"}`,
+    cause: (p) => `linked to it: ${p.who}`,
+    fix: () => "unlink them or link them to another image first: imagelink client unlink CLIENT...",
+  }),
   IMAGE_NAME_INVALID: entry<{ name: string }>({
     exit: 1,
     message: (p) => `${JSON.stringify(p.name)} cannot be an image's name`,
@@ -192,7 +198,8 @@ export const errors = {
   OVERLAY_KEPT: entry<{ client: string; slot: number; image: string; version: number }>({
     exit: 1,
     message: (p) => `${p.client} slot ${p.slot} keeps its writes over ${p.image}@${p.version}`,
-    cause: () => "an overlay opens over no other version than the one it was made on, so without this link it would be stranded",
+    cause: () =>
+      "an overlay opens over no other version than the one it was made on, so without this link it would be stranded",
     fix: () => "to throw the kept writes away, say --discard-kept; to keep them, leave the link as it is",
   }),
   OVERLAY_IN_USE: entry<{ client: string; slot: number; sessions: number }>({

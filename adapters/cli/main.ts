@@ -69,6 +69,14 @@ export const program = (): Command => {
     .option("--no-check", "do not read and checksum the image now (a server does it later)")
   verb(image, "list", "images with size, version and use", "reads", images, "list")
   verb(image, "check <name[@version]>", "read a version and compare it with its checksums", "runs", images, "check")
+  verb(
+    image,
+    "remove <name>",
+    "take an image off the register; its file stays where it is",
+    "changes",
+    images,
+    "remove",
+  )
 
   const client = root.command("client").description("diskless computers and their links")
   verb(client, "add <mac>", "register a client", "changes", clients, "add")

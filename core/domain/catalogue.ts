@@ -121,6 +121,15 @@ const imageChecked = (catalogue: Catalogue, data: EventData<"ImageChecked">): vo
   versions[data.version - 1] = { ...version, files, check: { result, checksums, mismatches } }
 }
 
+const imageRemoved = (catalogue: Catalogue, data: EventData<"ImageRemoved">): void => {
+  const image = catalogue.images.get(data.image.id)
+  assert(image, `ImageRemoved names ${data.image.name}, which was never added`)
+  const { id, name } = image
+  catalogue.images.delete(id)
+  catalogue.imagesByName.delete(nameKey(name))
+  catalogue.removed.set(id, { kind: "image", id, name, mac: null })
+}
+
 const clientRegistered = (catalogue: Catalogue, data: EventData<"ClientRegistered">): void => {
   const { id, name, mac } = data.client
   putClient(catalogue, { id, name, mac, address: data.address, links: new Map() })
@@ -175,6 +184,7 @@ const overlayReset = (catalogue: Catalogue, position: number, data: EventData<"O
 const apply = (catalogue: Catalogue, position: number, event: DomainEvent): void => {
   if (event.type === "ImageAdded") imageAdded(catalogue, event.data)
   else if (event.type === "ImageChecked") imageChecked(catalogue, event.data)
+  else if (event.type === "ImageRemoved") imageRemoved(catalogue, event.data)
   else if (event.type === "ClientRegistered") clientRegistered(catalogue, event.data)
   else if (event.type === "ClientChanged") clientChanged(catalogue, event.data)
   else if (event.type === "ClientRemoved") clientRemoved(catalogue, event.data)

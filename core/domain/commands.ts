@@ -48,6 +48,11 @@ export const RecordCheck = Schema.Struct({
   ),
 )
 
+export const RemoveImage = Schema.Struct({
+  type: Schema.Literal("RemoveImage"),
+  name: Text,
+})
+
 /** `name` left out: the next free numbered name. */
 export const RegisterClient = Schema.Struct({
   type: Schema.Literal("RegisterClient"),
@@ -126,6 +131,7 @@ export const ResetOverlays = Schema.Struct({
 export const commandShapes = {
   AddImage,
   RecordCheck,
+  RemoveImage,
   RegisterClient,
   ChangeClient,
   RemoveClients,

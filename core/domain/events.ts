@@ -67,6 +67,14 @@ export const ImageChecked = Schema.Struct({
   files: Schema.optionalKey(Schema.Array(FileRecord)),
 })
 
+/** No link used it. Its file stays where it is; its name may be another image's from now on, its id never. */
+export const ImageRemoved = Schema.Struct({
+  image: ImageRef,
+  /** How many versions went with it, and their checksum files. */
+  versions: Natural,
+  sidecars: Schema.Array(Schema.String),
+})
+
 export const ClientRegistered = Schema.Struct({
   client: ClientRef,
   address: Schema.NullOr(Schema.String),
@@ -112,6 +120,7 @@ export const OverlayReset = Schema.Struct({
 export const eventShapes = {
   ImageAdded: [1, ImageAdded],
   ImageChecked: [1, ImageChecked],
+  ImageRemoved: [1, ImageRemoved],
   ClientRegistered: [1, ClientRegistered],
   ClientChanged: [1, ClientChanged],
   ClientRemoved: [1, ClientRemoved],

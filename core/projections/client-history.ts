@@ -69,6 +69,10 @@ const say = (event: DomainEvent): Said => {
       return { what: "image added", from: null, to: `${event.data.image.name}@1, ${event.data.format}` }
     case "ImageChecked":
       return { what: "image checked", from: null, to: checkText(event.data) }
+    case "ImageRemoved": {
+      const { image, versions } = event.data
+      return { what: "image removed", from: `${image.name}, ${versions} version${versions === 1 ? "" : "s"}`, to: null }
+    }
     case "ClientRegistered":
       return { what: "registered", from: null, to: `${event.data.client.mac}, ${event.data.address ?? "no address"}` }
     case "ClientChanged":
@@ -131,13 +135,13 @@ export const describe = (recorded: Recorded): HistoryLine => {
   return { ...envelope, ...names, ...say(recorded) }
 }
 
-/** A client that is there, else the one that last had this name or MAC when it was removed. */
-const clientOnceThere = (catalogue: Catalogue, key: string): { readonly id: string } | ImagelinkError => {
-  const found = findClient(catalogue, key)
+/** What is there under a name or MAC, else what had it when it was removed, the last of several. */
+const onceThere = (catalogue: Catalogue, kind: "client" | "image", key: string): { id: string } | ImagelinkError => {
+  const found = kind === "client" ? findClient(catalogue, key) : findImage(catalogue, key)
   if (!(found instanceof ImagelinkError)) return found
   const mac = parseMac(key)
   const had = (r: RemovedEntry) => (mac === undefined ? nameKey(r.name) === nameKey(key) : r.mac === mac)
-  return [...catalogue.removed.values()].findLast((r) => r.kind === "client" && had(r)) ?? found
+  return [...catalogue.removed.values()].findLast((r) => r.kind === kind && had(r)) ?? found
 }
 
 /** The filter for a client and an image as people name them. Answers CLIENT_NOT_FOUND or IMAGE_NOT_FOUND. */
@@ -149,9 +153,9 @@ export const historyFilter = (
     readonly since?: number | undefined
   },
 ): HistoryFilter | ImagelinkError => {
-  const client = asked.client === undefined ? undefined : clientOnceThere(catalogue, asked.client)
+  const client = asked.client === undefined ? undefined : onceThere(catalogue, "client", asked.client)
   if (client instanceof ImagelinkError) return client
-  const image = asked.image === undefined ? undefined : findImage(catalogue, asked.image)
+  const image = asked.image === undefined ? undefined : onceThere(catalogue, "image", asked.image)
   if (image instanceof ImagelinkError) return image
   return { clientId: client?.id, imageId: image?.id, since: asked.since }
 }

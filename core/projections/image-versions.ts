@@ -62,6 +62,7 @@ const count = (state: ImageVersions, ref: ImageRef | undefined, by: 1 | -1): voi
 const applyKnown = (state: ImageVersions, event: DomainEvent, at: number): void => {
   if (event.type === "ImageAdded") added(state, event.data, at)
   else if (event.type === "ImageChecked") checked(state, event.data)
+  else if (event.type === "ImageRemoved") state.images.delete(event.data.image.id)
   else if (event.type === "ClientLinked") {
     count(state, event.data.from?.image, -1)
     count(state, event.data.to.image, 1)

@@ -74,6 +74,7 @@ const change = (table: LinkTable, { client, to }: EventData<"ClientChanged">): v
 
 const applyKnown = (table: LinkTable, event: DomainEvent): void => {
   if (event.type === "ImageAdded") addImage(table, event.data.image, event.data.version)
+  else if (event.type === "ImageRemoved") table.images.delete(event.data.image.id)
   else if (event.type === "ClientRegistered") register(table, event.data)
   else if (event.type === "ClientChanged") change(table, event.data)
   else if (event.type === "ClientRemoved") table.clients.delete(event.data.client.id)

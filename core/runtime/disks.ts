@@ -68,11 +68,15 @@ export const makeDisks = (catalogue: () => Catalogue, stacks: ImageStacks, folde
     const imageId = header?.imageId ?? link.imageId
     const version = header?.version ?? linkVersion(now.images.get(link.imageId)!, link)
     const on = versionRef(now, imageId, version)
-    const overlay = await folders.open(ref, await stacks.open(on), { imageId, version, policy: link.overlay })
+    const base = await stacks.open(on)
+    const overlay = await folders
+      .open(ref, base.device, { imageId, version, policy: link.overlay })
+      .catch((e) => base.release().then(() => Promise.reject(e)))
     const key = keyOf(ref)
     const forget = async () => {
       owners.get(key)?.delete(link.epoch)
       if (owners.get(key)?.size === 0) owners.delete(key)
+      await base.release()
       await sweepSlot(ref)
     }
     const owner = makeOwner(overlay, `${client.name} slot ${slot} over ${on.imageName}@${version}`, forget)
@@ -130,12 +134,12 @@ export const makeDisks = (catalogue: () => Catalogue, stacks: ImageStacks, folde
       const image = admitImage(catalogue(), name, version, peer)
       if (closed) throw fail("CLOSED", { what: "the server" })
       const ref = versionRef(catalogue(), image.id, version ?? image.current)
-      const device = guardDevice(await stacks.open(ref))
+      const { device, release } = await stacks.open(ref)
       return {
-        device,
+        device: guardDevice(device),
         description: `${image.name}@${ref.version.number}, read-only`,
         onRevoked: () => () => {},
-        release: async () => {},
+        release,
       }
     },
 

@@ -79,6 +79,7 @@ export interface OperationMap {
   >
   "image.check": Op<{ readonly name: string; readonly version?: number }, CheckAnswer>
   "image.list": Op<Nothing, ReadonlyArray<ImageRow>>
+  "image.remove": Op<{ readonly name: string }, Changed>
   "client.add": Op<{ readonly mac: string; readonly name?: string; readonly address?: string }, Changed>
   "client.import": Op<
     { readonly rows: ReadonlyArray<ImportedRow>; readonly file: string; readonly image?: string },

@@ -197,6 +197,8 @@ describe("clients, images and slots that are not there", () => {
     ["a kept overlay in the way", "OVERLAY_KEPT", 1, link("PC-001", "linux"), "win11@1"],
     ["removing a client that keeps writes", "OVERLAY_KEPT", 1, ["client", "remove", "PC-001"], "win11@1"],
     ["removing an unknown client", "CLIENT_NOT_FOUND", 1, ["client", "remove", "PC-002", "PC-9"]],
+    ["removing an image in use", "IMAGE_IN_USE", 1, ["image", "remove", "win11"], "1 link"],
+    ["removing an unknown image", "IMAGE_NOT_FOUND", 1, ["image", "remove", "win12"]],
     ["a change to another client's name", "CLIENT_NAME_TAKEN", 1, ["client", "set", "PC-001", "--name", "pc-002"]],
     ["a change to nothing in particular", "USAGE", 2, ["client", "set", "PC-001"], "--name"],
     ["a reset of what is not linked", "LINK_NOT_FOUND", 1, ["client", "reset", "PC-002"]],

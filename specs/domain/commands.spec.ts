@@ -19,6 +19,7 @@ import {
   register,
   registered,
   removeClients,
+  removeImage,
   resetOverlays,
   to,
   unlink,
@@ -44,6 +45,7 @@ const bodies: ReadonlyArray<CommandBody> = [
   unlink(["PC-001"]),
   resetOverlays(["PC-001"]),
   change("PC-001", { name: "PC-002", mac: mac(2), address: null }),
+  removeImage(),
   removeClients(["PC-001"], { discardKept: true }),
 ]
 

@@ -47,6 +47,7 @@ const checkLinks = (c: Catalogue, said: string) => {
 const wasDone = (body: CommandBody, again: ReturnType<typeof decide>): boolean => {
   if (body.type === "ResetOverlays") return true
   if (Result.isSuccess(again)) return again.success.length === 0
+  if (body.type === "RemoveImage") return again.failure.code === "IMAGE_NOT_FOUND"
   return again.failure.code === "CLIENT_NOT_FOUND" && (body.type === "RemoveClients" || body.type === "ChangeClient")
 }
 
@@ -96,6 +97,8 @@ it("names, MACs and addresses stay unique, links point to versions that exist, a
     "ChangeClient events",
     "ChangeClient nothing",
     "RemoveClients events",
+    "RemoveImage events",
+    "IMAGE_IN_USE",
     "IMPORT_REJECTED",
     "OVERLAY_KEPT",
     "LINK_NOT_FOUND",

@@ -21,6 +21,7 @@ import {
   imageAdded,
   imageId,
   imageRef,
+  imageRemoved,
   linked,
   mac,
   registered,
@@ -138,6 +139,16 @@ describe("the filter", () => {
     expect(asked(mac(1)).clientId).toBe(clientId(1))
     expect(asked("PC-001", registered(3, "PC-001")).clientId).toBe(clientId(3))
     expect((asked("PC-002") as unknown as ImagelinkError).code).toBe("CLIENT_NOT_FOUND")
+  })
+  it("finds an image that was removed", () => {
+    const gone = catalogueOf([imageAdded(1), imageRemoved(1), registered(1, "debian")])
+    expect(historyFilter(gone, { image: "WIN11" })).toMatchObject({ imageId: imageId(1) })
+    expect((historyFilter(gone, { client: "win11" }) as ImagelinkError).code).toBe("CLIENT_NOT_FOUND")
+    expect(
+      makeMemoryLog()
+        .push([imageRemoved(1)])
+        .map(tell),
+    ).toMatchObject([{ image: "win11", what: "image removed", from: "win11, 1 version", to: null }])
   })
   it("refuses what is not there", () => {
     expect((historyFilter(catalogue, { client: "PC-002" }) as ImagelinkError).code).toBe("CLIENT_NOT_FOUND")

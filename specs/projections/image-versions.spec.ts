@@ -8,6 +8,7 @@ import {
   imageAdded,
   imageId,
   imageRef,
+  imageRemoved,
   linked,
   registered,
   reset,
@@ -65,6 +66,10 @@ describe("the images", () => {
     expect(rows(imageAdded(1), checked(mismatch), checked(verified))[0]?.versions).toMatchObject([
       { checked: "verified" },
     ])
+  })
+  it("go when they are removed, and a new one may have the name", () => {
+    expect(rows(imageAdded(1), imageRemoved(1))).toEqual([])
+    expect(rows(imageAdded(1), imageRemoved(1), imageAdded(2))).toMatchObject([{ id: imageId(2), name: "win11" }])
   })
   it("count the links that use them", () => {
     const base = [imageAdded(1), imageAdded(2, "debian"), registered(1), registered(2)]

@@ -6,6 +6,7 @@ import {
   clientChanged,
   clientRemoved,
   imageAdded,
+  imageRemoved,
   linked,
   mac,
   registered,
@@ -16,11 +17,12 @@ import {
 } from "../support/domain.ts"
 import { makeMemoryLog } from "../support/memory-log.ts"
 
-const rows = (...events: ReadonlyArray<NewEvent>) => {
+const stateOf = (...events: ReadonlyArray<NewEvent>) => {
   const state = linkTable.initial()
   for (const recorded of makeMemoryLog().push(events)) linkTable.apply(state, recorded)
-  return linkRows(state)
+  return state
 }
+const rows = (...events: ReadonlyArray<NewEvent>) => linkRows(stateOf(...events))
 const win = imageAdded(1)
 
 describe("the link table", () => {
@@ -75,6 +77,11 @@ describe("the link table", () => {
       { client: "teacher", mac: mac(7), address: "10.0.0.9", image: "win11" },
     ])
     expect(rows(...base, clientRemoved(1, [{ slot: 0, link: to(1) }])).map((row) => row.client)).toEqual(["PC-002"])
+  })
+  it("names a new image under the name of a removed one", () => {
+    const events = [win, imageRemoved(1), imageAdded(2, "win11"), registered(1), linked(1, 0, to(2))]
+    expect(rows(...events)).toMatchObject([{ image: "win11", version: 1 }])
+    expect(linkTable.encode(stateOf(win, imageRemoved(1)))).toEqual(linkTable.encode(linkTable.initial()))
   })
   it("has 100 rows after an import of 100 clients", () => {
     const numbers = Array.from({ length: 100 }, (_, i) => i + 1)

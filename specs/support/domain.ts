@@ -40,6 +40,8 @@ export const clientRef = (n: number, name = pc(n)) => ({ id: clientId(n), name, 
 
 export const imageAdded = (n: number, name = "win11"): DomainEvent =>
   event("ImageAdded", { image: imageRef(n, name), version: 1, ...disk(name) })
+export const imageRemoved = (n: number, name = "win11", sidecars: ReadonlyArray<string> = []): DomainEvent =>
+  event("ImageRemoved", { image: imageRef(n, name), versions: 1, sidecars })
 export const registered = (n: number, name = pc(n), address: string | null = null): DomainEvent =>
   event("ClientRegistered", { client: clientRef(n, name), address })
 
@@ -89,6 +91,7 @@ export const addImage = (n: number, name = "win11", more: Partial<Body<"AddImage
   ...disk(name),
   ...more,
 })
+export const removeImage = (name = "win11"): Body<"RemoveImage"> => ({ type: "RemoveImage", name })
 export const register = (n: number, more: Partial<Body<"RegisterClient">> = {}): Body<"RegisterClient"> => ({
   type: "RegisterClient",
   clientId: clientId(n),

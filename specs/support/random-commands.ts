@@ -12,6 +12,7 @@ import {
   mac,
   register,
   removeClients,
+  removeImage,
   resetOverlays,
   unlink,
 } from "./domain.ts"
@@ -53,7 +54,7 @@ export const randomCommand = (r: Random, fresh: number): CommandBody => {
   if (first) return first
   const newId = () => clientId(r.chance(0.05) ? 1 : fresh * 100 + r.below(50))
   const someone = () => ({ clientId: newId(), mac: spell(r, mac(r.below(8))), ...maybe(r, "name", name(r)) })
-  switch (r.below(11)) {
+  switch (r.below(12)) {
     case 0:
       return addImage(r.chance(0.1) ? 1 : fresh, r.pick(images), r.chance(0.2) ? { format: "qcow2" } : {})
     case 1: {
@@ -88,6 +89,8 @@ export const randomCommand = (r: Random, fresh: number): CommandBody => {
       }
       return change(r.pick([name(r), spell(r, mac(r.below(8)))]), to)
     }
+    case 10:
+      return removeImage(r.pick(["win11", "debian", "games", "DEBIAN", "nothing"]))
     case 9:
       return removeClients(clients(r).slice(0, 1), maybe(r, "discardKept", r.chance(0.5)))
     default:

@@ -97,3 +97,8 @@ export const check = async (options: CommonOptions, reference: string): Promise<
     if (result.firstMismatch !== null) throw new ImagelinkError(result.firstMismatch)
   })
 }
+
+export const remove = (options: CommonOptions, name: string): Promise<void> =>
+  withSite(options, false, async (site) => {
+    printChanged(options, await site.call("image.remove", { name }, callOptions(options)))
+  })

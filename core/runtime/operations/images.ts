@@ -2,7 +2,7 @@
 
 import type { EventData } from "../../domain/events.ts"
 import { findImage, findVersion } from "../../domain/lookup.ts"
-import { ImagelinkError } from "../../errors.ts"
+import { fail, ImagelinkError } from "../../errors.ts"
 import { catalogueProjection } from "../../projections/catalogue.ts"
 import { imageRows, imageVersions } from "../../projections/image-versions.ts"
 import { checkVersion } from "../image-check.ts"
@@ -12,7 +12,7 @@ import { mismatch, type VersionRef, versionRef } from "../version-ref.ts"
 import { type Change, makeChange } from "./change.ts"
 import { idsOf } from "./ids.ts"
 
-type Names = "image.add" | "image.check" | "image.list"
+type Names = "image.add" | "image.check" | "image.list" | "image.remove"
 
 export const imageOperations = (parts: Parts): Operations<Names> => {
   const change = makeChange(parts)
@@ -45,8 +45,26 @@ export const imageOperations = (parts: Parts): Operations<Names> => {
       return runCheck(parts, change, image.id, target.version, options)
     },
 
+    "image.remove": async (input, options) => {
+      const changed = await change({ type: "RemoveImage", ...input }, options)
+      if (changed.dryRun) return changed
+      // A repeated command comes here again, so that what a crash left behind goes too.
+      for (const { image, sidecars } of changed.events.map((e) => e.data as EventData<"ImageRemoved">)) {
+        await parts.serving?.stacks.removed(image.id)
+        for (const sidecar of sidecars) await dropSidecar(parts, sidecar)
+      }
+      return changed
+    },
+
     "image.list": async () => imageRows(await parts.views.state(imageVersions)),
   }
+}
+
+/** Removes a checksum file that nothing in the catalogue names any more. */
+const dropSidecar = async (parts: Parts, sidecar: string): Promise<void> => {
+  const { images } = await parts.views.state(catalogueProjection)
+  const isNamed = [...images.values()].some((i) => i.versions.some((v) => v.check?.checksums.sidecar === sidecar))
+  if (!isNamed) await parts.sidecars.remove(sidecar)
 }
 
 /** One reading of a whole version as a job; what it finds is recorded. */
@@ -65,6 +83,11 @@ export const runCheck = async (
     options,
   )
   const { actor } = options
+  const { images } = await parts.views.state(catalogueProjection)
+  if (!images.has(imageId)) {
+    await dropSidecar(parts, check.checksums.sidecar)
+    throw fail("IMAGE_NOT_FOUND", { name: ref.imageName })
+  }
   await change({ type: "RecordCheck", imageId, version, ...check, ...(files && { files }) }, { actor })
   parts.serving?.stacks.checked(ref, table)
   const first = check.mismatches.clusters[0]
