@@ -33,7 +33,10 @@ export const errors = {
     exit: 1,
     message: (p) => `${p.image ? `image ${p.image}: ` : ""}the file ${p.path} is not there`,
     cause: () => "it was moved, renamed or deleted, or its disk is not mounted",
-    fix: (p) => (p.image ? `put the file back at ${p.path}` : "check the path; give it as this server sees it"),
+    fix: (p) =>
+      p.image
+        ? `put the file back at ${p.path}, or say where it is now: imagelink image relocate ${p.image} PATH`
+        : "check the path; give it as this server sees it",
   }),
   IMAGE_ACCESS_DENIED: entry<{ path: string; user: string; image?: string; need?: string }>({
     exit: 1,
@@ -107,6 +110,18 @@ export const errors = {
     message: (p) => `image ${p.image} is in use by ${p.links} ${p.links === 1 ? "link" : "links"}`,
     cause: (p) => `linked to it: ${p.who}`,
     fix: () => "unlink them or link them to another image first: imagelink client unlink CLIENT...",
+  }),
+  IMAGE_UNVERIFIED: entry<{ image: string; version: number }>({
+    exit: 1,
+    message: (p) => `image ${p.image}@${p.version} has not been checked yet`,
+    cause: () => "without recorded checksums nothing can tell whether another file is the same disk",
+    fix: (p) => `check it where it is now, then try again: imagelink image check ${p.image}@${p.version}`,
+  }),
+  IMAGE_DIFFERS: entry<{ image: string; version: number; path: string; why: string }>({
+    exit: 1,
+    message: (p) => `${p.path} is not image ${p.image}@${p.version}`,
+    cause: (p) => p.why,
+    fix: () => "give a copy of the very same disk; another disk is a new image: imagelink image add NAME PATH",
   }),
   IMAGE_NAME_INVALID: entry<{ name: string }>({
     exit: 1,

@@ -71,6 +71,16 @@ export const program = (): Command => {
   verb(image, "check <name[@version]>", "read a version and compare it with its checksums", "runs", images, "check")
   verb(
     image,
+    "relocate <name[@version]> [path]",
+    "read an image from another place, once every byte there has matched its checksums",
+    "changes",
+    images,
+    "relocate",
+  )
+    .option("--storage <kind>", "storage plugin (default file)")
+    .option("--storage-config <json>", "its configuration, in place of the path")
+  verb(
+    image,
     "remove <name>",
     "take an image off the register; its file stays where it is",
     "changes",

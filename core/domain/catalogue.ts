@@ -121,6 +121,15 @@ const imageChecked = (catalogue: Catalogue, data: EventData<"ImageChecked">): vo
   versions[data.version - 1] = { ...version, files, check: { result, checksums, mismatches } }
 }
 
+const imageRelocated = (catalogue: Catalogue, data: EventData<"ImageRelocated">): void => {
+  const versions = catalogue.images.get(data.image.id)?.versions
+  const version = versions?.[data.version - 1]
+  assert(version?.check, `ImageRelocated names ${data.image.name}@${data.version}, which was never checked`)
+  const { checksums } = version.check
+  const check: Check = { result: "verified", checksums, mismatches: { count: 0, clusters: [] } }
+  versions![data.version - 1] = { ...version, ...data.to, check }
+}
+
 const imageRemoved = (catalogue: Catalogue, data: EventData<"ImageRemoved">): void => {
   const image = catalogue.images.get(data.image.id)
   assert(image, `ImageRemoved names ${data.image.name}, which was never added`)
@@ -184,6 +193,7 @@ const overlayReset = (catalogue: Catalogue, position: number, data: EventData<"O
 const apply = (catalogue: Catalogue, position: number, event: DomainEvent): void => {
   if (event.type === "ImageAdded") imageAdded(catalogue, event.data)
   else if (event.type === "ImageChecked") imageChecked(catalogue, event.data)
+  else if (event.type === "ImageRelocated") imageRelocated(catalogue, event.data)
   else if (event.type === "ImageRemoved") imageRemoved(catalogue, event.data)
   else if (event.type === "ClientRegistered") clientRegistered(catalogue, event.data)
   else if (event.type === "ClientChanged") clientChanged(catalogue, event.data)

@@ -48,6 +48,15 @@ export const RecordCheck = Schema.Struct({
   ),
 )
 
+/** Whoever asks has compared every byte of the new place with the recorded checksums. */
+export const RelocateImage = Schema.Struct({
+  type: Schema.Literal("RelocateImage"),
+  imageId: Id,
+  version: ImageChecked.fields.version,
+  storage: ImageAdded.fields.storage,
+  files: ImageAdded.fields.files,
+})
+
 export const RemoveImage = Schema.Struct({
   type: Schema.Literal("RemoveImage"),
   name: Text,
@@ -131,6 +140,7 @@ export const ResetOverlays = Schema.Struct({
 export const commandShapes = {
   AddImage,
   RecordCheck,
+  RelocateImage,
   RemoveImage,
   RegisterClient,
   ChangeClient,

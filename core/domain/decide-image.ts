@@ -1,4 +1,4 @@
-/** Deciders of the commands about images: AddImage, RecordCheck and RemoveImage. */
+/** Deciders of the commands about images: AddImage, RecordCheck, RelocateImage and RemoveImage. */
 import { isDeepStrictEqual } from "node:util"
 import { fail, ImagelinkError } from "../errors.ts"
 import type { Catalogue, ImageEntry } from "./catalogue.ts"
@@ -44,6 +44,21 @@ export const recordCheck = (catalogue: Catalogue, command: Body<"RecordCheck">):
   if (sameFiles && isDeepStrictEqual(before.check, check)) return accept()
   const moved = files === undefined ? {} : { files }
   return accept(event("ImageChecked", { image: { id: image.id, name: image.name }, version, ...check, ...moved }))
+}
+
+/** Only what was checked has checksums that can tell whether another file is the same disk. */
+export const relocateImage = (catalogue: Catalogue, command: Body<"RelocateImage">): Decision => {
+  const { imageId, version, storage, files } = command
+  const image = catalogue.images.get(imageId)
+  if (!image) return refuse(fail("IMAGE_NOT_FOUND", { name: imageId }))
+  const target = findVersion(image, version)
+  if (target instanceof ImagelinkError) return refuse(target)
+  const before = image.versions[version - 1]!
+  if (before.check === null) return refuse(fail("IMAGE_UNVERIFIED", { image: image.name, version }))
+  const from = { storage: before.storage, files: before.files }
+  const to = { storage, files }
+  if (isDeepStrictEqual(from, to)) return accept()
+  return accept(event("ImageRelocated", { image: { id: image.id, name: image.name }, version, from, to }))
 }
 
 const usersNamed = 3

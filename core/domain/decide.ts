@@ -11,7 +11,7 @@ import type { Catalogue } from "./catalogue.ts"
 import type { CommandBody } from "./commands.ts"
 import { changeClient, removeClients } from "./decide-client.ts"
 import { copyClient } from "./decide-copy.ts"
-import { addImage, recordCheck, removeImage } from "./decide-image.ts"
+import { addImage, recordCheck, relocateImage, removeImage } from "./decide-image.ts"
 import { importClients } from "./decide-import.ts"
 import { linkClients, resetOverlays, unlinkClients } from "./decide-link.ts"
 import { registerClient } from "./decide-register.ts"
@@ -23,6 +23,8 @@ const byType = (catalogue: Catalogue, body: CommandBody): Decision => {
       return addImage(catalogue, body)
     case "RecordCheck":
       return recordCheck(catalogue, body)
+    case "RelocateImage":
+      return relocateImage(catalogue, body)
     case "RemoveImage":
       return removeImage(catalogue, body)
     case "RegisterClient":

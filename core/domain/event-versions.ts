@@ -9,6 +9,7 @@ import type { DomainEvent, EventType, eventShapes } from "./events.ts"
 export const schemaVersions = {
   ImageAdded: 1,
   ImageChecked: 1,
+  ImageRelocated: 1,
   ImageRemoved: 1,
   ClientRegistered: 1,
   ClientChanged: 1,

@@ -67,6 +67,16 @@ export const ImageChecked = Schema.Struct({
   files: Schema.optionalKey(Schema.Array(FileRecord)),
 })
 
+const Place = Schema.Struct({ storage: Storage, files: Schema.Array(FileRecord) })
+
+/** A version is read from another place, where every byte was compared with its checksums: so it is verified there. */
+export const ImageRelocated = Schema.Struct({
+  image: ImageRef,
+  version: Natural,
+  from: Place,
+  to: Place,
+})
+
 /** No link used it. Its file stays where it is; its name may be another image's from now on, its id never. */
 export const ImageRemoved = Schema.Struct({
   image: ImageRef,
@@ -120,6 +130,7 @@ export const OverlayReset = Schema.Struct({
 export const eventShapes = {
   ImageAdded: [1, ImageAdded],
   ImageChecked: [1, ImageChecked],
+  ImageRelocated: [1, ImageRelocated],
   ImageRemoved: [1, ImageRemoved],
   ClientRegistered: [1, ClientRegistered],
   ClientChanged: [1, ClientChanged],

@@ -61,6 +61,8 @@ const changeText = ({ from, to }: EventData<"ClientChanged">): { readonly from: 
   return { from: text(from), to: text(to) }
 }
 
+const placeText = ({ storage, files }: EventData<"ImageRelocated">["to"]): string => files[0]?.path ?? storage.kind
+
 type Said = Pick<HistoryLine, "what" | "from" | "to">
 
 const say = (event: DomainEvent): Said => {
@@ -69,6 +71,8 @@ const say = (event: DomainEvent): Said => {
       return { what: "image added", from: null, to: `${event.data.image.name}@1, ${event.data.format}` }
     case "ImageChecked":
       return { what: "image checked", from: null, to: checkText(event.data) }
+    case "ImageRelocated":
+      return { what: "image relocated", from: placeText(event.data.from), to: placeText(event.data.to) }
     case "ImageRemoved": {
       const { image, versions } = event.data
       return { what: "image removed", from: `${image.name}, ${versions} version${versions === 1 ? "" : "s"}`, to: null }

@@ -2,9 +2,10 @@
  * Opened versions of images, each opened once however many disks stand on it.
  *
  * **Details** A stack is `version ─► cache ─► format ─► guard ─► storage plugin`. It stays open until `close`, because a hundred clients come
- * and go over the same file; but once its image was removed, it closes when the last disk on it has gone. Each opening of a disk looks at the
+ * and go over the same file; but once its image was removed or relocated, it closes when the last disk on it has gone. Each opening of a disk looks at the
  * file again, so one that was replaced, written to or taken away refuses new boots, while running clients keep what they opened.
  */
+import { isDeepStrictEqual } from "node:util"
 import type { ReadCache } from "../block/cache.ts"
 import { verifierOf } from "../block/checksums.ts"
 import type { BlockDevice } from "../block/device.ts"
@@ -13,6 +14,7 @@ import type { ImagelinkError } from "../errors.ts"
 import { limits } from "../limits.ts"
 import type { OpenedImage } from "../storage/open-image.ts"
 import type { ImageOpener } from "../storage/opener.ts"
+import type { StorageLocation } from "../storage/plugin.ts"
 import { mismatch, openRecorded, refuseIfChanged, type VersionRef } from "./version-ref.ts"
 
 export interface ImageStacks {
@@ -20,6 +22,8 @@ export interface ImageStacks {
   open(ref: VersionRef): Promise<StackHold>
   /** A check has just recorded this table: what fills the cache is verified from now on. */
   checked(ref: VersionRef, table: Uint32Array): void
+  /** The version is read from another place: new disks stand on that; the file so far closes when its last user has gone. */
+  relocated(before: VersionRef): Promise<void>
   /** The image is in the catalogue no more: what nobody uses closes and leaves the cache, the rest when its last user has gone. */
   removed(imageId: string): Promise<void>
   close(): Promise<void>
@@ -45,8 +49,9 @@ interface Stack {
   readonly imageId: string
   readonly opened: Promise<Opened>
   holds: number
-  /** No new disk stands on it; it closes when the last one has gone. */
-  retired: boolean
+  readonly storage: StorageLocation
+  /** No new disk stands on it; it closes when the last one has gone. A relocated one has the same bytes as its successor in the cache. */
+  retired: undefined | "relocated" | "removed"
   closing: Promise<void> | undefined
 }
 
@@ -80,8 +85,10 @@ export const makeImageStacks = (
 
   const start = (ref: VersionRef): Stack => {
     const key = keyOf(ref)
-    const { imageId } = ref
-    const stack: Stack = { key, imageId, opened: openStack(ref), holds: 0, retired: false, closing: undefined }
+    const { imageId, version } = ref
+    const opened = openStack(ref)
+    const { storage } = version
+    const stack: Stack = { key, imageId, storage, opened, holds: 0, retired: undefined, closing: undefined }
     stacks.set(key, stack)
     stack.opened.catch(() => {
       if (stacks.get(key) === stack) stacks.delete(key)
@@ -93,7 +100,7 @@ export const makeImageStacks = (
     const opened = await stack.opened.catch(() => undefined)
     await opened?.device.close()
     await opened?.image.disk.close()
-    if (stack.retired) cache.forget(stack.key)
+    if (stack.retired === "removed") cache.forget(stack.key)
     retired.delete(stack)
   }
   const closeStack = (stack: Stack): Promise<void> => (stack.closing ??= closeNow(stack))
@@ -101,15 +108,22 @@ export const makeImageStacks = (
     if (stack.retired && stack.holds === 0) await closeStack(stack)
   }
 
-  const retire = (stack: Stack): Promise<void> => {
+  const retire = (stack: Stack, why: "relocated" | "removed"): Promise<void> => {
     stacks.delete(stack.key)
-    stack.retired = true
+    stack.retired = why
     retired.add(stack)
     return closeIfUnused(stack)
   }
 
+  /** A command that moved a version is seen here before it says so. */
+  const retireIfMoved = async (ref: VersionRef): Promise<void> => {
+    const stack = stacks.get(keyOf(ref))
+    if (stack !== undefined && !isDeepStrictEqual(stack.storage, ref.version.storage)) await retire(stack, "relocated")
+  }
+
   return {
     async open(ref) {
+      const moved = retireIfMoved(ref)
       const stack = stacks.get(keyOf(ref)) ?? start(ref)
       stack.holds++
       let released = false
@@ -120,6 +134,7 @@ export const makeImageStacks = (
         await closeIfUnused(stack)
       }
       try {
+        await moved
         const { device } = await stack.opened
         await refuseIfChanged(opener, ref)
         return { device, release }
@@ -136,8 +151,13 @@ export const makeImageStacks = (
         () => {},
       )
     },
+    async relocated(before) {
+      const stack = stacks.get(keyOf(before))
+      if (stack !== undefined && isDeepStrictEqual(stack.storage, before.version.storage))
+        await retire(stack, "relocated")
+    },
     async removed(imageId) {
-      for (const stack of [...stacks.values()]) if (stack.imageId === imageId) await retire(stack)
+      for (const stack of [...stacks.values()]) if (stack.imageId === imageId) await retire(stack, "removed")
     },
     async close() {
       const all = [...stacks.values(), ...retired]

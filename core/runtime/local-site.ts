@@ -19,6 +19,7 @@ const familyOf: Readonly<Record<OperationName, keyof typeof families>> = {
   "image.add": "image",
   "image.check": "image",
   "image.list": "image",
+  "image.relocate": "image",
   "image.remove": "image",
   "client.add": "client",
   "client.import": "client",

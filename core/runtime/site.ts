@@ -79,6 +79,16 @@ export interface OperationMap {
   >
   "image.check": Op<{ readonly name: string; readonly version?: number }, CheckAnswer>
   "image.list": Op<Nothing, ReadonlyArray<ImageRow>>
+  "image.relocate": Op<
+    {
+      readonly name: string
+      readonly version?: number
+      /** A local file; or `storage`, for any other storage plugin. */
+      readonly path?: string
+      readonly storage?: StorageLocation
+    },
+    Changed
+  >
   "image.remove": Op<{ readonly name: string }, Changed>
   "client.add": Op<{ readonly mac: string; readonly name?: string; readonly address?: string }, Changed>
   "client.import": Op<

@@ -18,6 +18,7 @@ import {
   mac,
   register,
   registered,
+  relocate,
   removeClients,
   removeImage,
   resetOverlays,
@@ -45,6 +46,7 @@ const bodies: ReadonlyArray<CommandBody> = [
   unlink(["PC-001"]),
   resetOverlays(["PC-001"]),
   change("PC-001", { name: "PC-002", mac: mac(2), address: null }),
+  relocate(1, "elsewhere"),
   removeImage(),
   removeClients(["PC-001"], { discardKept: true }),
 ]

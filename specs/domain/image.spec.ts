@@ -3,6 +3,7 @@ import type { Body } from "../../core/domain/commands.ts"
 import { event } from "../../core/domain/decision.ts"
 import {
   addImage,
+  catalogueOf,
   checksums,
   clientRemoved,
   given,
@@ -10,10 +11,13 @@ import {
   imageAdded,
   imageId,
   imageRef,
+  imageRelocated,
   imageRemoved,
   link,
   linked,
+  place,
   registered,
+  relocate,
   removeImage,
   to,
   unlinked,
@@ -169,5 +173,39 @@ describe("removing an image", () => {
     expect(gone.when(addImage(1, "other")).refused("ID_TAKEN").message).toContain("the removed image win11")
     gone.when(removeImage()).refused("IMAGE_NOT_FOUND")
     gone.when(link([], "win11")).refused("IMAGE_NOT_FOUND")
+  })
+})
+
+describe("relocating an image", () => {
+  const found = (result: "verified" | "mismatch") =>
+    event("ImageChecked", {
+      image: imageRef(1),
+      version: 1,
+      result,
+      checksums: checksums(7),
+      mismatches: result === "verified" ? { count: 0, clusters: [] } : { count: 1, clusters: [3] },
+    })
+  const moved = imageRelocated(1, "win11", "elsewhere")
+  it("records where it was and is read from", () => {
+    given(imageAdded(1), found("verified")).when(relocate(1, "elsewhere")).then([moved])
+  })
+  it("to where it is changes nothing", () => {
+    given(imageAdded(1), found("verified")).when(relocate(1, "win11")).then([])
+    given(imageAdded(1), found("verified"), moved).when(relocate(1, "elsewhere")).then([])
+  })
+  it("is refused while nothing was recorded that could prove it", () => {
+    given(imageAdded(1)).when(relocate(1, "elsewhere")).refused("IMAGE_UNVERIFIED")
+    given(imageAdded(1)).when(relocate(1, "win11")).refused("IMAGE_UNVERIFIED")
+    given(imageAdded(1))
+      .when(relocate(1, "elsewhere", 2))
+      .refused("IMAGE_VERSION_NOT_FOUND")
+    given().when(relocate(1, "elsewhere")).refused("IMAGE_NOT_FOUND")
+  })
+  it("makes a damaged one verified, because every byte of the new place was compared", () => {
+    const version = catalogueOf([imageAdded(1), found("mismatch"), moved]).images.get(imageId(1))!.versions[0]!
+    expect(version).toMatchObject({
+      ...place("elsewhere"),
+      check: { result: "verified", checksums: checksums(7), mismatches: { count: 0, clusters: [] } },
+    })
   })
 })

@@ -21,6 +21,7 @@ import {
   imageAdded,
   imageId,
   imageRef,
+  imageRelocated,
   imageRemoved,
   linked,
   mac,
@@ -139,6 +140,15 @@ describe("the filter", () => {
     expect(asked(mac(1)).clientId).toBe(clientId(1))
     expect(asked("PC-001", registered(3, "PC-001")).clientId).toBe(clientId(3))
     expect((asked("PC-002") as unknown as ImagelinkError).code).toBe("CLIENT_NOT_FOUND")
+  })
+  it("tells where an image was and is read from", () => {
+    expect(
+      makeMemoryLog()
+        .push([imageRelocated(1, "win11", "elsewhere")])
+        .map(tell),
+    ).toMatchObject([
+      { image: "win11", what: "image relocated", from: "/images/win11.raw", to: "/images/elsewhere.raw" },
+    ])
   })
   it("finds an image that was removed", () => {
     const gone = catalogueOf([imageAdded(1), imageRemoved(1), registered(1, "debian")])

@@ -8,8 +8,10 @@ import {
   imageAdded,
   imageId,
   imageRef,
+  imageRelocated,
   imageRemoved,
   linked,
+  place,
   registered,
   reset,
   to,
@@ -66,6 +68,14 @@ describe("the images", () => {
     expect(rows(imageAdded(1), checked(mismatch), checked(verified))[0]?.versions).toMatchObject([
       { checked: "verified" },
     ])
+  })
+  it("are read from where they were relocated to, and verified there", () => {
+    for (const found of [verified, mismatch]) {
+      const [row] = rows(imageAdded(1), checked(found), imageRelocated(1, "win11", "elsewhere"))
+      expect(row?.versions).toMatchObject([
+        { ...place("elsewhere"), checked: "verified", checksums: checksums(), mismatches: { count: 0, clusters: [] } },
+      ])
+    }
   })
   it("go when they are removed, and a new one may have the name", () => {
     expect(rows(imageAdded(1), imageRemoved(1))).toEqual([])

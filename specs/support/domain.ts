@@ -40,6 +40,12 @@ export const clientRef = (n: number, name = pc(n)) => ({ id: clientId(n), name, 
 
 export const imageAdded = (n: number, name = "win11"): DomainEvent =>
   event("ImageAdded", { image: imageRef(n, name), version: 1, ...disk(name) })
+export const place = (name: string) => {
+  const { storage, files } = disk(name)
+  return { storage, files }
+}
+export const imageRelocated = (n: number, from: string, to: string): DomainEvent =>
+  event("ImageRelocated", { image: imageRef(n), version: 1, from: place(from), to: place(to) })
 export const imageRemoved = (n: number, name = "win11", sidecars: ReadonlyArray<string> = []): DomainEvent =>
   event("ImageRemoved", { image: imageRef(n, name), versions: 1, sidecars })
 export const registered = (n: number, name = pc(n), address: string | null = null): DomainEvent =>
@@ -90,6 +96,12 @@ export const addImage = (n: number, name = "win11", more: Partial<Body<"AddImage
   name,
   ...disk(name),
   ...more,
+})
+export const relocate = (n: number, to: string, version = 1): Body<"RelocateImage"> => ({
+  type: "RelocateImage",
+  imageId: imageId(n),
+  version,
+  ...place(to),
 })
 export const removeImage = (name = "win11"): Body<"RemoveImage"> => ({ type: "RemoveImage", name })
 export const register = (n: number, more: Partial<Body<"RegisterClient">> = {}): Body<"RegisterClient"> => ({

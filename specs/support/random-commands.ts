@@ -11,6 +11,7 @@ import {
   link,
   mac,
   register,
+  relocate,
   removeClients,
   removeImage,
   resetOverlays,
@@ -54,7 +55,7 @@ export const randomCommand = (r: Random, fresh: number): CommandBody => {
   if (first) return first
   const newId = () => clientId(r.chance(0.05) ? 1 : fresh * 100 + r.below(50))
   const someone = () => ({ clientId: newId(), mac: spell(r, mac(r.below(8))), ...maybe(r, "name", name(r)) })
-  switch (r.below(12)) {
+  switch (r.below(13)) {
     case 0:
       return addImage(r.chance(0.1) ? 1 : fresh, r.pick(images), r.chance(0.2) ? { format: "qcow2" } : {})
     case 1: {
@@ -89,6 +90,8 @@ export const randomCommand = (r: Random, fresh: number): CommandBody => {
       }
       return change(r.pick([name(r), spell(r, mac(r.below(8)))]), to)
     }
+    case 11:
+      return relocate(r.below(3) + 1, r.pick(["win11", "elsewhere"]), r.chance(0.1) ? 2 : 1)
     case 10:
       return removeImage(r.pick(["win11", "debian", "games", "DEBIAN", "nothing"]))
     case 9:
