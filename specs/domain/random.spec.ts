@@ -18,7 +18,13 @@ const seeds = Array.from({ length: 40 }, (_, i) => 7001 + i)
 const commandsEach = 120
 
 /** The catalogue, and what shows it, all folded from the same events. */
-const world = () => ({ catalogue: initial(), table: linkTable.initial(), images: imageVersions.initial() })
+const world = () => ({
+  catalogue: initial(),
+  table: linkTable.initial(),
+  images: imageVersions.initial(),
+  /** Ids that were ever given to something. */
+  ids: new Set<string>(),
+})
 type World = ReturnType<typeof world>
 
 const epochs = (c: Catalogue) =>
@@ -35,6 +41,16 @@ const checkEpochs = (before: ReadonlyMap<string, number>, c: Catalogue, { type, 
     if (slot !== renews) expect(epoch, `${slot} after ${type}; ${said}`).toBe(before.get(slot))
     else expect([before.get(slot), c.position], said).toContain(epoch)
   }
+}
+
+/** An id is given once, and what had it is there or known to be gone. */
+const checkIds = ({ ids, catalogue: c }: World, { type, data }: DomainEvent, said: string) => {
+  const made = type === "ImageAdded" ? data.image.id : type === "ClientRegistered" ? data.client.id : undefined
+  if (made !== undefined) {
+    expect(ids.has(made), `${made} was given twice; ${said}`).toBe(false)
+    ids.add(made)
+  }
+  expect([...c.clients.keys(), ...c.images.keys(), ...c.removed.keys()].sort(), said).toEqual([...ids].sort())
 }
 
 const fold = (w: World, event: DomainEvent, said: string) => {
@@ -54,6 +70,7 @@ const fold = (w: World, event: DomainEvent, said: string) => {
   linkTable.apply(table, recorded)
   imageVersions.apply(images, recorded)
   checkInvariants(catalogue, said)
+  checkIds(w, event, said)
   checkEpochs(before, catalogue, event, said)
   checkLinkTable(catalogue, table, said)
   checkImageVersions(catalogue, images, said)
