@@ -55,10 +55,11 @@ export const makeDisks = (catalogue: () => Catalogue, stacks: ImageStacks, folde
     return live
   }
 
-  const sweepSlot = (slot: SlotRef): Promise<void> => {
-    const current = catalogue().clients.get(slot.clientId)?.links.get(slot.slot)?.epoch
-    const live = liveOf(slot)
-    return folders.sweep(slot.clientId, slot.slot, current ?? catalogue().position + 1, live)
+  const sweepSlot = async (slot: SlotRef): Promise<void> => {
+    const client = catalogue().clients.get(slot.clientId)
+    const current = client?.links.get(slot.slot)?.epoch
+    await folders.sweep(slot.clientId, slot.slot, current ?? catalogue().position + 1, liveOf(slot))
+    if (client === undefined) await folders.forget(slot.clientId)
   }
 
   const openOwner = async (client: ClientEntry, slot: number, link: LinkEntry): Promise<OverlayOwner> => {

@@ -248,11 +248,22 @@ describe("a client that is removed", () => {
     const mac = (await here.do("client.list", {})).find((c) => c.name === name)!.mac
     expect(await code(here.do("client.remove", { clients: [name] }))).toBe("OVERLAY_KEPT")
     await here.do("client.remove", { clients: [name], discardKept: true })
-    expect(readdirSync(join(here.overlays, id, "0"))).toEqual([])
+    expect(existsSync(join(here.overlays, id))).toBe(false)
     expect(await code(here.attach(name))).toBe("CLIENT_NOT_FOUND")
     await here.do("client.add", { mac, name })
     expect(await code(here.attach(name))).toBe("LINK_NOT_FOUND")
     expect(await idOf(name)).not.toBe(id)
+  })
+
+  it("leaves what was put beside its overlays by others, and generations newer than the log", async () => {
+    for (const strange of ["0/g999999", "notes"]) {
+      const { name } = await client()
+      const folderOfClient = join(here.overlays, await idOf(name))
+      await (await here.attach(name)).release()
+      mkdirSync(join(folderOfClient, strange), { recursive: true })
+      await here.do("client.remove", { clients: [name] })
+      expect(existsSync(join(folderOfClient, strange))).toBe(true)
+    }
   })
 
   it("is not, while it runs from any slot, linked or not any more", async () => {

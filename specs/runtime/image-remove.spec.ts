@@ -1,6 +1,7 @@
 import { existsSync, readdirSync } from "node:fs"
 import { join } from "node:path"
 import { afterAll, beforeAll, expect, it } from "vitest"
+import { checkUnverified } from "../../core/runtime/first-checks.ts"
 import { scratch } from "../support/cli.ts"
 import { rawImage } from "../support/images.ts"
 import { loopback, operator, readAll, type ServingSite, serveHere, write } from "../support/serving.ts"
@@ -99,4 +100,17 @@ it("a first check that was on its way leaves no checksums behind", async () => {
   const removing = here.do("image.remove", { name })
   const [checked] = await Promise.all([checking, removing])
   expect([["IMAGE_NOT_FOUND", "accepted"].includes(checked), sidecars()]).toEqual([true, before])
+})
+
+it("images that are removed while a server checks them one by one are no fault", async () => {
+  const names = ["turn-1", "turn-2"]
+  for (const [i, name] of names.entries())
+    await here.do("image.add", { name, path: rawImage(folder, `${name}.raw`, 128 * KiB, i).path, check: false })
+  const before = sidecars()
+  const said: Array<string> = []
+  const checking = checkUnverified(here.parts, operator, (level, text) => said.push(`${level}: ${text}`))
+  for (const name of names) await here.do("image.remove", { name })
+  await checking
+  expect(said.filter((line) => line.startsWith("error"))).toEqual([])
+  expect(sidecars()).toEqual(before)
 })
