@@ -33,7 +33,10 @@ export const errors = {
     exit: 1,
     message: (p) => `${p.image ? `image ${p.image}: ` : ""}the file ${p.path} is not there`,
     cause: () => "it was moved, renamed or deleted, or its disk is not mounted",
-    fix: (p) => (p.image ? `put the file back at ${p.path}` : "check the path; give it as this server sees it"),
+    fix: (p) =>
+      p.image
+        ? `put the file back at ${p.path}, or say where it is now: imagelink image relocate ${p.image} PATH`
+        : "check the path; give it as this server sees it",
   }),
   IMAGE_ACCESS_DENIED: entry<{ path: string; user: string; image?: string; need?: string }>({
     exit: 1,
@@ -102,6 +105,24 @@ export const errors = {
     cause: () => "names are compared without regard to upper and lower case, and each belongs to one image",
     fix: () => "choose another name",
   }),
+  IMAGE_IN_USE: entry<{ image: string; links: number; who: string }>({
+    exit: 1,
+    message: (p) => `image ${p.image} is in use by ${p.links} ${p.links === 1 ? "link" : "links"}`,
+    cause: (p) => `linked to it: ${p.who}`,
+    fix: () => "unlink them or link them to another image first: imagelink client unlink CLIENT...",
+  }),
+  IMAGE_UNVERIFIED: entry<{ image: string; version: number }>({
+    exit: 1,
+    message: (p) => `image ${p.image}@${p.version} has not been checked yet`,
+    cause: () => "without recorded checksums nothing can tell whether another file is the same disk",
+    fix: (p) => `check it where it is now, then try again: imagelink image check ${p.image}@${p.version}`,
+  }),
+  IMAGE_DIFFERS: entry<{ image: string; version: number; path: string; why: string }>({
+    exit: 1,
+    message: (p) => `${p.path} is not image ${p.image}@${p.version}`,
+    cause: (p) => p.why,
+    fix: () => "give a copy of the very same disk; another disk is a new image: imagelink image add NAME PATH",
+  }),
   IMAGE_NAME_INVALID: entry<{ name: string }>({
     exit: 1,
     message: (p) => `${JSON.stringify(p.name)} cannot be an image's name`,
@@ -147,7 +168,8 @@ export const errors = {
     exit: 1,
     message: (p) => `the MAC ${p.mac} belongs to ${p.holder}`,
     cause: () => "a MAC address belongs to one client",
-    fix: (p) => `use ${p.holder}, or check the address on the machine's label`,
+    fix: (p) =>
+      `use ${p.holder}, or check the address on the machine's label; 'imagelink client set' renames a client or gives it another MAC`,
   }),
   CLIENT_ADDRESS_INVALID: entry<{ address: string }>({
     exit: 1,
@@ -165,7 +187,7 @@ export const errors = {
     exit: 1,
     message: (p) => `${p.client} is already registered, with ${p.has} and not with ${p.given}`,
     cause: () => "adding a client that is there changes nothing about it",
-    fix: () => "leave the value out, or give the registered one",
+    fix: (p) => `leave the value out; or change the client: imagelink client set ${p.client} --ip ADDRESS`,
   }),
   IMPORT_REJECTED: entry<{ file: string; bad: number; rows: number }>({
     exit: 1,
@@ -191,8 +213,9 @@ export const errors = {
   OVERLAY_KEPT: entry<{ client: string; slot: number; image: string; version: number }>({
     exit: 1,
     message: (p) => `${p.client} slot ${p.slot} keeps its writes over ${p.image}@${p.version}`,
-    cause: () => "an overlay opens over no other version than the one it was made on, so a new link would strand it",
-    fix: () => "to throw the kept writes away, link with --discard-kept; to keep them, leave the link as it is",
+    cause: () =>
+      "an overlay opens over no other version than the one it was made on, so without this link it would be stranded",
+    fix: () => "to throw the kept writes away, say --discard-kept; to keep them, leave the link as it is",
   }),
   OVERLAY_IN_USE: entry<{ client: string; slot: number; sessions: number }>({
     exit: 1,

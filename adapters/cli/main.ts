@@ -69,6 +69,24 @@ export const program = (): Command => {
     .option("--no-check", "do not read and checksum the image now (a server does it later)")
   verb(image, "list", "images with size, version and use", "reads", images, "list")
   verb(image, "check <name[@version]>", "read a version and compare it with its checksums", "runs", images, "check")
+  verb(
+    image,
+    "relocate <name[@version]> [path]",
+    "read an image from another place, once every byte there has matched its checksums",
+    "changes",
+    images,
+    "relocate",
+  )
+    .option("--storage <kind>", "storage plugin (default file)")
+    .option("--storage-config <json>", "its configuration, in place of the path")
+  verb(
+    image,
+    "remove <name>",
+    "take an image off the register; its file stays where it is",
+    "changes",
+    images,
+    "remove",
+  )
 
   const client = root.command("client").description("diskless computers and their links")
   verb(client, "add <mac>", "register a client", "changes", clients, "add")
@@ -113,6 +131,19 @@ export const program = (): Command => {
     clients,
     "reset",
   ).option("--slot <n>", "which of its disks", "0")
+
+  verb(client, "set <client>", "change a client's name, address or MAC", "changes", clients, "set")
+    .option("--name <name>", "its new name")
+    .option("--ip <address>", "its new IPv4 address; none: without one")
+    .option("--mac <mac>", "its new MAC, for another network card")
+  verb(
+    client,
+    "remove <clients...>",
+    "take clients off the register, with their links and overlays",
+    "changes",
+    clients,
+    "remove",
+  ).option("--discard-kept", "throw away what kept overlays hold")
 
   verb(root, "links", "the link table", "reads", views, "links")
   verb(root, "history", "who changed what, from what, to what", "reads", views, "history")

@@ -212,6 +212,17 @@ export class ReadCache {
     for (const [id, c] of this.#contents) if (c === content) this.#forgetIfUnused(id, content)
   }
 
+  /** Gives back at once what a closed content still holds, because it will not be opened again. Nobody waits for a slot while any is held. */
+  forget(contentId: string): void {
+    const content = this.#contents.get(contentId)
+    if (content === undefined || content.openings > 0) return
+    for (let slot = 0; slot < this.#ownerOf.length; slot++) {
+      if (this.#ownerOf[slot] !== content.number) continue
+      this.#drop(slot)
+      this.#release(slot)
+    }
+  }
+
   /** A closed content keeps its clusters until they are evicted, because it is likely to be opened again; then it is forgotten. */
   #forgetIfUnused(id: string, content: Content): void {
     if (content.openings > 0 || content.index.held > 0 || content.loading.size > 0) return

@@ -59,6 +59,15 @@ export interface ClientEntry {
   readonly links: Map<number, LinkEntry>
 }
 
+/** What was removed: nothing refers to it any more, but its id stays taken and its history can be asked for. */
+export interface RemovedEntry {
+  readonly kind: "client" | "image"
+  readonly id: string
+  readonly name: string
+  /** Null for an image. */
+  readonly mac: string | null
+}
+
 export interface Catalogue {
   /** Position of the last event folded in. */
   position: number
@@ -68,6 +77,8 @@ export interface Catalogue {
   readonly clientsByMac: Map<string, ClientEntry>
   readonly clientsByName: Map<string, ClientEntry>
   readonly clientsByAddress: Map<string, ClientEntry>
+  /** By id, the newest last. */
+  readonly removed: Map<string, RemovedEntry>
 }
 
 export const initial = (): Catalogue => ({
@@ -78,6 +89,7 @@ export const initial = (): Catalogue => ({
   clientsByMac: new Map(),
   clientsByName: new Map(),
   clientsByAddress: new Map(),
+  removed: new Map(),
 })
 
 /** Enters an image under its id and name. */
@@ -109,6 +121,24 @@ const imageChecked = (catalogue: Catalogue, data: EventData<"ImageChecked">): vo
   versions[data.version - 1] = { ...version, files, check: { result, checksums, mismatches } }
 }
 
+const imageRelocated = (catalogue: Catalogue, data: EventData<"ImageRelocated">): void => {
+  const versions = catalogue.images.get(data.image.id)?.versions
+  const version = versions?.[data.version - 1]
+  assert(version?.check, `ImageRelocated names ${data.image.name}@${data.version}, which was never checked`)
+  const { checksums } = version.check
+  const check: Check = { result: "verified", checksums, mismatches: { count: 0, clusters: [] } }
+  versions![data.version - 1] = { ...version, ...data.to, check }
+}
+
+const imageRemoved = (catalogue: Catalogue, data: EventData<"ImageRemoved">): void => {
+  const image = catalogue.images.get(data.image.id)
+  assert(image, `ImageRemoved names ${data.image.name}, which was never added`)
+  const { id, name } = image
+  catalogue.images.delete(id)
+  catalogue.imagesByName.delete(nameKey(name))
+  catalogue.removed.set(id, { kind: "image", id, name, mac: null })
+}
+
 const clientRegistered = (catalogue: Catalogue, data: EventData<"ClientRegistered">): void => {
   const { id, name, mac } = data.client
   putClient(catalogue, { id, name, mac, address: data.address, links: new Map() })
@@ -118,6 +148,27 @@ const clientOf = (catalogue: Catalogue, data: { client: { id: string; name: stri
   const client = catalogue.clients.get(data.client.id)
   assert(client, `an event names the client ${data.client.name}, which was never registered`)
   return client
+}
+
+/** Frees a client's MAC, name and address. */
+const freeClient = (catalogue: Catalogue, client: ClientEntry): void => {
+  catalogue.clientsByMac.delete(client.mac)
+  catalogue.clientsByName.delete(nameKey(client.name))
+  if (client.address !== null) catalogue.clientsByAddress.delete(client.address)
+}
+
+const clientChanged = (catalogue: Catalogue, data: EventData<"ClientChanged">): void => {
+  const client = clientOf(catalogue, data)
+  freeClient(catalogue, client)
+  putClient(catalogue, { ...client, ...data.to })
+}
+
+const clientRemoved = (catalogue: Catalogue, data: EventData<"ClientRemoved">): void => {
+  const client = clientOf(catalogue, data)
+  const { id, name, mac } = client
+  freeClient(catalogue, client)
+  catalogue.clients.delete(id)
+  catalogue.removed.set(id, { kind: "client", id, name, mac })
 }
 
 const clientLinked = (catalogue: Catalogue, position: number, data: EventData<"ClientLinked">): void => {
@@ -142,7 +193,11 @@ const overlayReset = (catalogue: Catalogue, position: number, data: EventData<"O
 const apply = (catalogue: Catalogue, position: number, event: DomainEvent): void => {
   if (event.type === "ImageAdded") imageAdded(catalogue, event.data)
   else if (event.type === "ImageChecked") imageChecked(catalogue, event.data)
+  else if (event.type === "ImageRelocated") imageRelocated(catalogue, event.data)
+  else if (event.type === "ImageRemoved") imageRemoved(catalogue, event.data)
   else if (event.type === "ClientRegistered") clientRegistered(catalogue, event.data)
+  else if (event.type === "ClientChanged") clientChanged(catalogue, event.data)
+  else if (event.type === "ClientRemoved") clientRemoved(catalogue, event.data)
   else if (event.type === "ClientLinked") clientLinked(catalogue, position, event.data)
   else if (event.type === "ClientUnlinked") clientOf(catalogue, event.data).links.delete(event.data.slot)
   else if (event.type === "OverlayReset") overlayReset(catalogue, position, event.data)

@@ -48,6 +48,20 @@ export const RecordCheck = Schema.Struct({
   ),
 )
 
+/** Whoever asks has compared every byte of the new place with the recorded checksums. */
+export const RelocateImage = Schema.Struct({
+  type: Schema.Literal("RelocateImage"),
+  imageId: Id,
+  version: ImageChecked.fields.version,
+  storage: ImageAdded.fields.storage,
+  files: ImageAdded.fields.files,
+})
+
+export const RemoveImage = Schema.Struct({
+  type: Schema.Literal("RemoveImage"),
+  name: Text,
+})
+
 /** `name` left out: the next free numbered name. */
 export const RegisterClient = Schema.Struct({
   type: Schema.Literal("RegisterClient"),
@@ -55,6 +69,21 @@ export const RegisterClient = Schema.Struct({
   mac: Text,
   name: Schema.optionalKey(Text),
   address: Schema.optionalKey(Text),
+})
+
+/** What is left out stays as it is. `address` null: none. */
+export const ChangeClient = Schema.Struct({
+  type: Schema.Literal("ChangeClient"),
+  client: Text,
+  name: Schema.optionalKey(Text),
+  mac: Schema.optionalKey(Text),
+  address: Schema.optionalKey(Schema.NullOr(Text)),
+})
+
+export const RemoveClients = Schema.Struct({
+  type: Schema.Literal("RemoveClients"),
+  clients: Clients,
+  discardKept: Schema.optionalKey(Schema.Boolean),
 })
 
 /** A row as the file has it: raw cells, and the line it begins on. An empty cell is one that is not there. */
@@ -111,7 +140,11 @@ export const ResetOverlays = Schema.Struct({
 export const commandShapes = {
   AddImage,
   RecordCheck,
+  RelocateImage,
+  RemoveImage,
   RegisterClient,
+  ChangeClient,
+  RemoveClients,
   ImportClients,
   CopyClient,
   LinkClients,

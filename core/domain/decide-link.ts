@@ -39,13 +39,17 @@ export const linkSlot = (
   return event("ClientLinked", { client: clientRef(client), slot, to, from })
 }
 
-const kept = (client: ClientRef, slot: number, { image, version }: ReturnType<typeof linkState>): ImagelinkError =>
-  fail("OVERLAY_KEPT", { client: client.name, slot, image: image.name, version })
+/** The refusal to strand what a slot keeps. */
+export const kept = (
+  client: ClientRef,
+  slot: number,
+  { image, version }: ReturnType<typeof linkState>,
+): ImagelinkError => fail("OVERLAY_KEPT", { client: client.name, slot, image: image.name, version })
 
 const slotInvalid = (slot: number) => refuse(fail("SLOT_INVALID", { slot: String(slot) }))
 
 /** Decides client by client; all of them, or the refusals of those that cannot. */
-const forEach = (
+export const forEach = (
   clients: ReadonlyArray<ClientEntry>,
   one: (client: ClientEntry) => DomainEvent | undefined | ImagelinkError,
 ): Decision => {

@@ -9,8 +9,9 @@ import { fail } from "../errors.ts"
 import { limits } from "../limits.ts"
 import type { Catalogue } from "./catalogue.ts"
 import type { CommandBody } from "./commands.ts"
+import { changeClient, removeClients } from "./decide-client.ts"
 import { copyClient } from "./decide-copy.ts"
-import { addImage, recordCheck } from "./decide-image.ts"
+import { addImage, recordCheck, relocateImage, removeImage } from "./decide-image.ts"
 import { importClients } from "./decide-import.ts"
 import { linkClients, resetOverlays, unlinkClients } from "./decide-link.ts"
 import { registerClient } from "./decide-register.ts"
@@ -22,8 +23,16 @@ const byType = (catalogue: Catalogue, body: CommandBody): Decision => {
       return addImage(catalogue, body)
     case "RecordCheck":
       return recordCheck(catalogue, body)
+    case "RelocateImage":
+      return relocateImage(catalogue, body)
+    case "RemoveImage":
+      return removeImage(catalogue, body)
     case "RegisterClient":
       return registerClient(catalogue, body)
+    case "ChangeClient":
+      return changeClient(catalogue, body)
+    case "RemoveClients":
+      return removeClients(catalogue, body)
     case "ImportClients":
       return importClients(catalogue, body)
     case "CopyClient":

@@ -9,7 +9,11 @@ import type { DomainEvent, EventType, eventShapes } from "./events.ts"
 export const schemaVersions = {
   ImageAdded: 1,
   ImageChecked: 1,
+  ImageRelocated: 1,
+  ImageRemoved: 1,
   ClientRegistered: 1,
+  ClientChanged: 1,
+  ClientRemoved: 1,
   ClientLinked: 1,
   ClientUnlinked: 1,
   OverlayReset: 1,

@@ -67,9 +67,44 @@ export const ImageChecked = Schema.Struct({
   files: Schema.optionalKey(Schema.Array(FileRecord)),
 })
 
+const Place = Schema.Struct({ storage: Storage, files: Schema.Array(FileRecord) })
+
+/** A version is read from another place, where every byte was compared with its checksums: so it is verified there. */
+export const ImageRelocated = Schema.Struct({
+  image: ImageRef,
+  version: Natural,
+  from: Place,
+  to: Place,
+})
+
+/** No link used it. Its file stays where it is; its name may be another image's from now on, its id never. */
+export const ImageRemoved = Schema.Struct({
+  image: ImageRef,
+  /** How many versions went with it, and their checksum files. */
+  versions: Natural,
+  sidecars: Schema.Array(Schema.String),
+})
+
 export const ClientRegistered = Schema.Struct({
   client: ClientRef,
   address: Schema.NullOr(Schema.String),
+})
+
+/** What can be changed about a client. */
+const ClientState = Schema.Struct({ name: Schema.String, mac: Schema.String, address: Schema.NullOr(Schema.String) })
+
+/** `client` as it was called before. */
+export const ClientChanged = Schema.Struct({
+  client: ClientRef,
+  from: ClientState,
+  to: ClientState,
+})
+
+/** Its links end with it. Name, MAC and address may belong to another from now on; the id never. */
+export const ClientRemoved = Schema.Struct({
+  client: ClientRef,
+  address: Schema.NullOr(Schema.String),
+  links: Schema.Array(Schema.Struct({ slot: Natural, link: LinkState })),
 })
 
 export const ClientLinked = Schema.Struct({
@@ -95,7 +130,11 @@ export const OverlayReset = Schema.Struct({
 export const eventShapes = {
   ImageAdded: [1, ImageAdded],
   ImageChecked: [1, ImageChecked],
+  ImageRelocated: [1, ImageRelocated],
+  ImageRemoved: [1, ImageRemoved],
   ClientRegistered: [1, ClientRegistered],
+  ClientChanged: [1, ClientChanged],
+  ClientRemoved: [1, ClientRemoved],
   ClientLinked: [1, ClientLinked],
   ClientUnlinked: [1, ClientUnlinked],
   OverlayReset: [1, OverlayReset],

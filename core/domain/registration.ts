@@ -55,9 +55,15 @@ const addressProblem = (
   return undefined
 }
 
+/** Ids are never used again, because the history of what was removed is under its own. */
+export const removedIdProblem = (catalogue: Catalogue, id: string): ImagelinkError | undefined => {
+  const removed = catalogue.removed.get(id)
+  return removed && fail("ID_TAKEN", { id, holder: `the removed ${removed.kind} ${removed.name}` })
+}
+
 const idProblem = (catalogue: Catalogue, id: string): ImagelinkError | undefined => {
   const holder = catalogue.clients.get(id)
-  return holder && fail("ID_TAKEN", { id, holder: `the client ${holder.name}` })
+  return holder ? fail("ID_TAKEN", { id, holder: `the client ${holder.name}` }) : removedIdProblem(catalogue, id)
 }
 
 /** Everything that is wrong with a wanted client, as far as the catalogue knows. */

@@ -1,5 +1,5 @@
 /** The catalogue as a projection, so that it is checkpointed and rebuilt like every other. An unknown event stops it. */
-import type { Catalogue, ClientEntry, ImageEntry, LinkEntry, VersionEntry } from "../domain/catalogue.ts"
+import type { Catalogue, ClientEntry, ImageEntry, LinkEntry, RemovedEntry, VersionEntry } from "../domain/catalogue.ts"
 import { evolve, initial, putClient, putImage } from "../domain/catalogue.ts"
 import { type Projection, sortKeys } from "./projection.ts"
 
@@ -7,26 +7,29 @@ interface CatalogueJson {
   readonly position: number
   readonly images: ReadonlyArray<ImageEntry>
   readonly clients: ReadonlyArray<Omit<ClientEntry, "links"> & { readonly links: ReadonlyArray<[number, LinkEntry]> }>
+  readonly removed: ReadonlyArray<RemovedEntry>
 }
 
 const encode = (catalogue: Catalogue): unknown => {
   const images = [...catalogue.images.values()]
   const clients = Array.from(catalogue.clients.values(), (client) => ({ ...client, links: [...client.links] }))
-  return sortKeys({ position: catalogue.position, images, clients } satisfies CatalogueJson)
+  const removed = [...catalogue.removed.values()]
+  return sortKeys({ position: catalogue.position, images, clients, removed } satisfies CatalogueJson)
 }
 
 const decode = (json: unknown): Catalogue => {
-  const { position, images, clients } = json as CatalogueJson
+  const { position, images, clients, removed } = json as CatalogueJson
   const catalogue = initial()
   for (const image of images) putImage(catalogue, { ...image, versions: [...image.versions] as Array<VersionEntry> })
   for (const client of clients) putClient(catalogue, { ...client, links: new Map(client.links) })
+  for (const entry of removed) catalogue.removed.set(entry.id, entry)
   catalogue.position = position
   return catalogue
 }
 
 export const catalogueProjection: Projection<Catalogue> = {
   name: "catalogue",
-  version: 1,
+  version: 2,
   initial,
   apply: (catalogue, recorded) => {
     evolve(catalogue, recorded)

@@ -6,10 +6,11 @@
  * Things are matched by id, because ids outlive names.
  */
 import * as Effect from "effect/Effect"
-import type { Catalogue } from "../domain/catalogue.ts"
+import type { Catalogue, RemovedEntry } from "../domain/catalogue.ts"
 import { isKnownEvent } from "../domain/event-versions.ts"
 import type { ClientRef, DomainEvent, EventData, ImageRef } from "../domain/events.ts"
 import { findClient, findImage } from "../domain/lookup.ts"
+import { nameKey, parseMac } from "../domain/names.ts"
 import { ImagelinkError } from "../errors.ts"
 import { limits } from "../limits.ts"
 import type { Actor, Recorded } from "../log/event-log.ts"
@@ -53,6 +54,15 @@ const whatLinked = ({ from, to }: EventData<"ClientLinked">): string =>
 const checkText = ({ result, mismatches }: EventData<"ImageChecked">): string =>
   result === "verified" ? "verified" : `mismatch in ${mismatches.count} cluster${mismatches.count === 1 ? "" : "s"}`
 
+/** What differs between two states of a client, each in words. */
+const changeText = ({ from, to }: EventData<"ClientChanged">): { readonly from: string; readonly to: string } => {
+  const keys = (["name", "mac", "address"] as const).filter((key) => from[key] !== to[key])
+  const text = (state: typeof from) => keys.map((key) => state[key] ?? "no address").join(", ")
+  return { from: text(from), to: text(to) }
+}
+
+const placeText = ({ storage, files }: EventData<"ImageRelocated">["to"]): string => files[0]?.path ?? storage.kind
+
 type Said = Pick<HistoryLine, "what" | "from" | "to">
 
 const say = (event: DomainEvent): Said => {
@@ -61,8 +71,18 @@ const say = (event: DomainEvent): Said => {
       return { what: "image added", from: null, to: `${event.data.image.name}@1, ${event.data.format}` }
     case "ImageChecked":
       return { what: "image checked", from: null, to: checkText(event.data) }
+    case "ImageRelocated":
+      return { what: "image relocated", from: placeText(event.data.from), to: placeText(event.data.to) }
+    case "ImageRemoved": {
+      const { image, versions } = event.data
+      return { what: "image removed", from: `${image.name}, ${versions} version${versions === 1 ? "" : "s"}`, to: null }
+    }
     case "ClientRegistered":
       return { what: "registered", from: null, to: `${event.data.client.mac}, ${event.data.address ?? "no address"}` }
+    case "ClientChanged":
+      return { what: "changed", ...changeText(event.data) }
+    case "ClientRemoved":
+      return { what: "removed", from: `${event.data.client.mac}, ${event.data.address ?? "no address"}`, to: null }
     case "ClientLinked":
       return {
         what: whatLinked(event.data),
@@ -89,9 +109,10 @@ const subjectOf = (event: DomainEvent): Subject => {
   const slot = "slot" in data ? data.slot : undefined
   const images = [
     "image" in data ? data.image : undefined,
-    "to" in data ? data.to.image : undefined,
+    event.type === "ClientLinked" ? event.data.to.image : undefined,
     "link" in data ? data.link.image : undefined,
-    "from" in data ? data.from?.image : undefined,
+    event.type === "ClientLinked" || event.type === "ClientUnlinked" ? event.data.from?.image : undefined,
+    ...(event.type === "ClientRemoved" ? event.data.links.map(({ link }) => link.image) : []),
   ]
   return { client, slot, images: images.filter((image) => image !== undefined) }
 }
@@ -118,6 +139,15 @@ export const describe = (recorded: Recorded): HistoryLine => {
   return { ...envelope, ...names, ...say(recorded) }
 }
 
+/** What is there under a name or MAC, else what had it when it was removed, the last of several. */
+const onceThere = (catalogue: Catalogue, kind: "client" | "image", key: string): { id: string } | ImagelinkError => {
+  const found = kind === "client" ? findClient(catalogue, key) : findImage(catalogue, key)
+  if (!(found instanceof ImagelinkError)) return found
+  const mac = parseMac(key)
+  const had = (r: RemovedEntry) => (mac === undefined ? nameKey(r.name) === nameKey(key) : r.mac === mac)
+  return [...catalogue.removed.values()].findLast((r) => r.kind === kind && had(r)) ?? found
+}
+
 /** The filter for a client and an image as people name them. Answers CLIENT_NOT_FOUND or IMAGE_NOT_FOUND. */
 export const historyFilter = (
   catalogue: Catalogue,
@@ -127,9 +157,9 @@ export const historyFilter = (
     readonly since?: number | undefined
   },
 ): HistoryFilter | ImagelinkError => {
-  const client = asked.client === undefined ? undefined : findClient(catalogue, asked.client)
+  const client = asked.client === undefined ? undefined : onceThere(catalogue, "client", asked.client)
   if (client instanceof ImagelinkError) return client
-  const image = asked.image === undefined ? undefined : findImage(catalogue, asked.image)
+  const image = asked.image === undefined ? undefined : onceThere(catalogue, "image", asked.image)
   if (image instanceof ImagelinkError) return image
   return { clientId: client?.id, imageId: image?.id, since: asked.since }
 }

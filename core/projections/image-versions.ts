@@ -54,6 +54,14 @@ const checked = (state: ImageVersions, data: Checked): void => {
   state.images.set(image.id, { ...image, versions })
 }
 
+const relocated = (state: ImageVersions, data: EventData<"ImageRelocated">): void => {
+  const image = state.images.get(data.image.id)
+  if (!image) return
+  const found = { checked: "verified", mismatches: { count: 0, clusters: [] } } as const
+  const versions = image.versions.map((v) => (v.number === data.version ? { ...v, ...data.to, ...found } : v))
+  state.images.set(image.id, { ...image, versions })
+}
+
 const count = (state: ImageVersions, ref: ImageRef | undefined, by: 1 | -1): void => {
   const image = ref && state.images.get(ref.id)
   if (image) state.images.set(image.id, { ...image, links: image.links + by })
@@ -62,10 +70,13 @@ const count = (state: ImageVersions, ref: ImageRef | undefined, by: 1 | -1): voi
 const applyKnown = (state: ImageVersions, event: DomainEvent, at: number): void => {
   if (event.type === "ImageAdded") added(state, event.data, at)
   else if (event.type === "ImageChecked") checked(state, event.data)
+  else if (event.type === "ImageRelocated") relocated(state, event.data)
+  else if (event.type === "ImageRemoved") state.images.delete(event.data.image.id)
   else if (event.type === "ClientLinked") {
     count(state, event.data.from?.image, -1)
     count(state, event.data.to.image, 1)
   } else if (event.type === "ClientUnlinked") count(state, event.data.from.image, -1)
+  else if (event.type === "ClientRemoved") for (const { link } of event.data.links) count(state, link.image, -1)
 }
 
 /** All images in natural order of their names. */

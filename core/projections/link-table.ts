@@ -68,9 +68,16 @@ const register = (table: LinkTable, { client, address }: EventData<"ClientRegist
   table.clients.set(client.id, { name: client.name, mac: client.mac, address, links: new Map() })
 }
 
+const change = (table: LinkTable, { client, to }: EventData<"ClientChanged">): void => {
+  table.clients.set(client.id, { ...to, links: clientOf(table, client).links })
+}
+
 const applyKnown = (table: LinkTable, event: DomainEvent): void => {
   if (event.type === "ImageAdded") addImage(table, event.data.image, event.data.version)
+  else if (event.type === "ImageRemoved") table.images.delete(event.data.image.id)
   else if (event.type === "ClientRegistered") register(table, event.data)
+  else if (event.type === "ClientChanged") change(table, event.data)
+  else if (event.type === "ClientRemoved") table.clients.delete(event.data.client.id)
   else if (event.type === "ClientLinked") setLink(table, event.data.client, event.data.slot, event.data.to)
   else if (event.type === "ClientUnlinked") clientOf(table, event.data.client).links.delete(event.data.slot)
   else if (event.type === "OverlayReset") setLink(table, event.data.client, event.data.slot, event.data.link)

@@ -55,10 +55,11 @@ export const makeDisks = (catalogue: () => Catalogue, stacks: ImageStacks, folde
     return live
   }
 
-  const sweepSlot = (slot: SlotRef): Promise<void> => {
-    const current = catalogue().clients.get(slot.clientId)?.links.get(slot.slot)?.epoch
-    const live = liveOf(slot)
-    return folders.sweep(slot.clientId, slot.slot, current ?? catalogue().position + 1, live)
+  const sweepSlot = async (slot: SlotRef): Promise<void> => {
+    const client = catalogue().clients.get(slot.clientId)
+    const current = client?.links.get(slot.slot)?.epoch
+    await folders.sweep(slot.clientId, slot.slot, current ?? catalogue().position + 1, liveOf(slot))
+    if (client === undefined) await folders.forget(slot.clientId)
   }
 
   const openOwner = async (client: ClientEntry, slot: number, link: LinkEntry): Promise<OverlayOwner> => {
@@ -68,11 +69,15 @@ export const makeDisks = (catalogue: () => Catalogue, stacks: ImageStacks, folde
     const imageId = header?.imageId ?? link.imageId
     const version = header?.version ?? linkVersion(now.images.get(link.imageId)!, link)
     const on = versionRef(now, imageId, version)
-    const overlay = await folders.open(ref, await stacks.open(on), { imageId, version, policy: link.overlay })
+    const base = await stacks.open(on)
+    const overlay = await folders
+      .open(ref, base.device, { imageId, version, policy: link.overlay })
+      .catch((e) => base.release().then(() => Promise.reject(e)))
     const key = keyOf(ref)
     const forget = async () => {
       owners.get(key)?.delete(link.epoch)
       if (owners.get(key)?.size === 0) owners.delete(key)
+      await base.release()
       await sweepSlot(ref)
     }
     const owner = makeOwner(overlay, `${client.name} slot ${slot} over ${on.imageName}@${version}`, forget)
@@ -112,11 +117,16 @@ export const makeDisks = (catalogue: () => Catalogue, stacks: ImageStacks, folde
     return lease
   }
 
+  const gateOf = (client: ClientEntry, slot: number) => held.get(keyOf({ clientId: client.id, slot }))
+
   return {
     async attach(name, slot, _boot, peer): Promise<Lease> {
-      const client = admitClient(catalogue(), name, slot, peer)
-      const key = keyOf({ clientId: client.id, slot })
-      while (held.has(key)) await held.get(key)
+      let client = admitClient(catalogue(), name, slot, peer)
+      for (let gate = gateOf(client, slot); gate !== undefined; gate = gateOf(client, slot)) {
+        await gate
+        // What was decided meanwhile may have been to remove or to move this very client.
+        client = admitClient(catalogue(), name, slot, peer)
+      }
       if (closed) throw fail("CLOSED", { what: "the server" })
       return arrive(client, slot)
     },
@@ -125,12 +135,12 @@ export const makeDisks = (catalogue: () => Catalogue, stacks: ImageStacks, folde
       const image = admitImage(catalogue(), name, version, peer)
       if (closed) throw fail("CLOSED", { what: "the server" })
       const ref = versionRef(catalogue(), image.id, version ?? image.current)
-      const device = guardDevice(await stacks.open(ref))
+      const { device, release } = await stacks.open(ref)
       return {
-        device,
+        device: guardDevice(device),
         description: `${image.name}@${ref.version.number}, read-only`,
         onRevoked: () => () => {},
-        release: async () => {},
+        release,
       }
     },
 

@@ -22,6 +22,8 @@ export const checkUnverified = async (
     for (const { imageId, version } of await unverified(parts))
       await checkOne(imageId, version).catch((e: unknown) => {
         if (isStopping(e)) throw e
+        // It was removed while it waited for its turn, or while it was read.
+        if (isImagelinkError(e) && e.code === "IMAGE_NOT_FOUND") return
         report("error", said(e))
       })
   } catch (e) {

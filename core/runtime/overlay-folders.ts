@@ -30,6 +30,8 @@ export interface OverlayFolders {
   ): Promise<Overlay>
   /** Removes generations older than `current` except those in `live`. */
   sweep(clientId: string, slot: number, current: number, live: ReadonlySet<number>): Promise<void>
+  /** Takes away the folder of a client that is not there any more, once nothing is left in it. */
+  forget(clientId: string): Promise<void>
   /** Every slot that has a folder. */
   slots(): Promise<ReadonlyArray<{ readonly clientId: string; readonly slot: number }>>
 }
@@ -41,6 +43,8 @@ const epochOf = (name: string) => {
   const [, epoch] = /^(?:new-)?g([1-9]\d*)$/.exec(name) ?? []
   return epoch === undefined ? undefined : Number(epoch)
 }
+
+const isSlotName = (name: string) => /^\d{1,2}$/.test(name)
 
 export const makeOverlayFolders = (root: VolumeFolder, host: Host, budget: MapBudget): OverlayFolders => {
   const slotFolder = (clientId: string, slot: number) => root.folder(clientId).folder(String(slot))
@@ -71,11 +75,18 @@ export const makeOverlayFolders = (root: VolumeFolder, host: Host, budget: MapBu
       }
     },
 
+    async forget(clientId) {
+      const client = root.folder(clientId)
+      for (const slot of await client.list())
+        if (!isSlotName(slot) || (await client.folder(slot).list()).length > 0) return
+      await root.remove(clientId)
+    },
+
     async slots() {
       const found: Array<{ clientId: string; slot: number }> = []
       for (const clientId of await root.list())
         for (const slot of await root.folder(clientId).list())
-          if (/^\d{1,2}$/.test(slot)) found.push({ clientId, slot: Number(slot) })
+          if (isSlotName(slot)) found.push({ clientId, slot: Number(slot) })
       return found
     },
   }

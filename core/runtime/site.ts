@@ -79,6 +79,17 @@ export interface OperationMap {
   >
   "image.check": Op<{ readonly name: string; readonly version?: number }, CheckAnswer>
   "image.list": Op<Nothing, ReadonlyArray<ImageRow>>
+  "image.relocate": Op<
+    {
+      readonly name: string
+      readonly version?: number
+      /** A local file; or `storage`, for any other storage plugin. */
+      readonly path?: string
+      readonly storage?: StorageLocation
+    },
+    Changed
+  >
+  "image.remove": Op<{ readonly name: string }, Changed>
   "client.add": Op<{ readonly mac: string; readonly name?: string; readonly address?: string }, Changed>
   "client.import": Op<
     { readonly rows: ReadonlyArray<ImportedRow>; readonly file: string; readonly image?: string },
@@ -104,6 +115,11 @@ export interface OperationMap {
     Changed
   >
   "client.reset": Op<{ readonly clients: ReadonlyArray<string>; readonly slot: number }, Changed>
+  "client.set": Op<
+    { readonly client: string; readonly name?: string; readonly mac?: string; readonly address?: string | null },
+    Changed
+  >
+  "client.remove": Op<{ readonly clients: ReadonlyArray<string>; readonly discardKept?: boolean }, Changed>
   links: Op<Nothing, ReadonlyArray<LinkRow>>
   history: Op<
     { readonly client?: string; readonly image?: string; readonly since?: number },

@@ -17,13 +17,13 @@ export interface VersionRef {
   readonly version: VersionEntry
 }
 
-/** @throws IMAGE_VERSION_NOT_FOUND */
+/** @throws IMAGE_NOT_FOUND IMAGE_VERSION_NOT_FOUND */
 export const versionRef = (catalogue: Catalogue, imageId: string, version: number): VersionRef => {
   const image = catalogue.images.get(imageId)
-  const entry = image?.versions[version - 1]
-  if (image !== undefined && entry !== undefined) return { imageId, imageName: image.name, version: entry }
-  const newest = image?.versions.length ?? 0
-  throw fail("IMAGE_VERSION_NOT_FOUND", { name: image?.name ?? imageId, version, newest })
+  if (image === undefined) throw fail("IMAGE_NOT_FOUND", { name: catalogue.removed.get(imageId)?.name ?? imageId })
+  const entry = image.versions[version - 1]
+  if (entry !== undefined) return { imageId, imageName: image.name, version: entry }
+  throw fail("IMAGE_VERSION_NOT_FOUND", { name: image.name, version, newest: image.versions.length })
 }
 
 const pathOf = ({ version }: VersionRef): string => version.files[0]?.path ?? version.storage.kind

@@ -176,6 +176,26 @@ it("holds what two openings share once, and keeps it while closed", async () => 
   expect(volume.counts.read).toBe(1)
 })
 
+it("forgets a content on request: only when it is closed, its clusters and no others, and gives the room back", async () => {
+  const cache = new ReadCache({ bytes: 4 * C })
+  const volume = MemoryVolume.of(patterned(2 * C, 1))
+  const open = (contentId: string) =>
+    cache.open({ contentId, sizeBytes: 2 * C, read: (into, at, offset, n) => volume.read(into, at, offset, n) })
+  const [going, staying] = [open("going"), open("staying")]
+  for (const content of [going, staying]) await content.read(Buffer.alloc(2 * C), 0, 0, 2 * C)
+  cache.forget("going")
+  cache.forget("unknown")
+  expect([going.readSync(Buffer.alloc(1), 0, 0, 1), cache.stats.bytes]).toEqual([true, 4 * C])
+  await going.close()
+  cache.forget("going")
+  cache.forget("going")
+  expect([staying.readSync(Buffer.alloc(2 * C), 0, 0, 2 * C), cache.stats.bytes]).toEqual([true, 2 * C])
+  const again = open("going")
+  expect(again.readSync(Buffer.alloc(1), 0, 0, 1)).toBe(false)
+  await again.read(Buffer.alloc(2 * C), 0, 0, 2 * C)
+  expect([staying.readSync(Buffer.alloc(1), 0, 0, 1), cache.stats.evictions]).toEqual([true, 0])
+})
+
 it("waits for its loads when it closes, also for one that nobody waits for any more", async () => {
   const { content, holdReads, gates } = setup(4, C)
   holdReads()

@@ -4,6 +4,7 @@ import type { CommandBody } from "../../core/domain/commands.ts"
 import { decodeBody, decodeCommand } from "../../core/domain/commands.ts"
 import {
   addImage,
+  change,
   checksums,
   clientId,
   copy,
@@ -17,6 +18,9 @@ import {
   mac,
   register,
   registered,
+  relocate,
+  removeClients,
+  removeImage,
   resetOverlays,
   to,
   unlink,
@@ -41,6 +45,10 @@ const bodies: ReadonlyArray<CommandBody> = [
   link(["PC-001"], "win11@1", { overlay: "keep", discardKept: true }),
   unlink(["PC-001"]),
   resetOverlays(["PC-001"]),
+  change("PC-001", { name: "PC-002", mac: mac(2), address: null }),
+  relocate(1, "elsewhere"),
+  removeImage(),
+  removeClients(["PC-001"], { discardKept: true }),
 ]
 
 describe("a body from outside", () => {

@@ -1,7 +1,27 @@
-import { describe, it } from "vitest"
+import { describe, expect, it } from "vitest"
 import type { Body } from "../../core/domain/commands.ts"
 import { event } from "../../core/domain/decision.ts"
-import { addImage, checksums, given, givenVersions, imageAdded, imageId, imageRef } from "../support/domain.ts"
+import {
+  addImage,
+  catalogueOf,
+  checksums,
+  clientRemoved,
+  given,
+  givenVersions,
+  imageAdded,
+  imageId,
+  imageRef,
+  imageRelocated,
+  imageRemoved,
+  link,
+  linked,
+  place,
+  registered,
+  relocate,
+  removeImage,
+  to,
+  unlinked,
+} from "../support/domain.ts"
 
 describe("adding an image", () => {
   it("makes its version 1", () => {
@@ -96,5 +116,96 @@ describe("recording a check", () => {
     givenVersions("win11", 2, imageAdded(1))
       .when(check({ version: 2 }))
       .then([checked({ version: 2 })])
+  })
+})
+
+describe("removing an image", () => {
+  const unused = [imageAdded(1), imageAdded(2, "debian"), registered(1)]
+  it("records how many versions and which checksums went with it", () => {
+    given(imageAdded(1))
+      .when(removeImage("WIN11"))
+      .then([imageRemoved(1)])
+    const found = event("ImageChecked", {
+      image: imageRef(1),
+      version: 1,
+      result: "verified",
+      checksums: checksums(7),
+      mismatches: { count: 0, clusters: [] },
+    })
+    given(imageAdded(1), found)
+      .when(removeImage())
+      .then([imageRemoved(1, "win11", ["7.crc"])])
+  })
+  it("that is linked is refused, and names who links it", () => {
+    const links = [linked(1, 15, to(1)), linked(1, 2, to(1)), linked(1, 3, to(2, "debian"))]
+    const refused = given(...unused, ...links)
+      .when(removeImage())
+      .refused("IMAGE_IN_USE")
+    expect([refused.message, refused.reason, refused.details]).toEqual([
+      "image win11 is in use by 2 links",
+      "linked to it: PC-001 slot 2, PC-001 slot 15",
+      ["PC-001 slot 2", "PC-001 slot 15"],
+    ])
+  })
+  it("names the first three in words, in natural order, and all in the details", () => {
+    const numbers = [10, 2, 1, 3]
+    const clients = numbers.flatMap((n) => [registered(n, `PC-${n}`), linked(n, 0, to(1), null, `PC-${n}`)])
+    const refused = given(imageAdded(1), ...clients)
+      .when(removeImage())
+      .refused("IMAGE_IN_USE")
+    expect(refused.reason).toBe("linked to it: PC-1 slot 0, PC-2 slot 0, PC-3 slot 0 and 1 more")
+    expect(refused.details).toEqual(["PC-1 slot 0", "PC-2 slot 0", "PC-3 slot 0", "PC-10 slot 0"])
+  })
+  it("is possible once the last link has gone, by unlinking, relinking or with its client", () => {
+    const used = [...unused, linked(1, 0, to(1))]
+    for (const end of [
+      unlinked(1, 0, to(1)),
+      linked(1, 0, to(2, "debian"), to(1)),
+      clientRemoved(1, [{ slot: 0, link: to(1) }]),
+    ])
+      given(...used, end)
+        .when(removeImage())
+        .then([imageRemoved(1)])
+  })
+  it("frees its name, and never its id", () => {
+    const gone = given(imageAdded(1), imageRemoved(1))
+    gone.when(addImage(2)).then([imageAdded(2)])
+    expect(gone.when(addImage(1, "other")).refused("ID_TAKEN").message).toContain("the removed image win11")
+    gone.when(removeImage()).refused("IMAGE_NOT_FOUND")
+    gone.when(link([], "win11")).refused("IMAGE_NOT_FOUND")
+  })
+})
+
+describe("relocating an image", () => {
+  const found = (result: "verified" | "mismatch") =>
+    event("ImageChecked", {
+      image: imageRef(1),
+      version: 1,
+      result,
+      checksums: checksums(7),
+      mismatches: result === "verified" ? { count: 0, clusters: [] } : { count: 1, clusters: [3] },
+    })
+  const moved = imageRelocated(1, "win11", "elsewhere")
+  it("records where it was and is read from", () => {
+    given(imageAdded(1), found("verified")).when(relocate(1, "elsewhere")).then([moved])
+  })
+  it("to where it is changes nothing", () => {
+    given(imageAdded(1), found("verified")).when(relocate(1, "win11")).then([])
+    given(imageAdded(1), found("verified"), moved).when(relocate(1, "elsewhere")).then([])
+  })
+  it("is refused while nothing was recorded that could prove it", () => {
+    given(imageAdded(1)).when(relocate(1, "elsewhere")).refused("IMAGE_UNVERIFIED")
+    given(imageAdded(1)).when(relocate(1, "win11")).refused("IMAGE_UNVERIFIED")
+    given(imageAdded(1))
+      .when(relocate(1, "elsewhere", 2))
+      .refused("IMAGE_VERSION_NOT_FOUND")
+    given().when(relocate(1, "elsewhere")).refused("IMAGE_NOT_FOUND")
+  })
+  it("makes a damaged one verified, because every byte of the new place was compared", () => {
+    const version = catalogueOf([imageAdded(1), found("mismatch"), moved]).images.get(imageId(1))!.versions[0]!
+    expect(version).toMatchObject({
+      ...place("elsewhere"),
+      check: { result: "verified", checksums: checksums(7), mismatches: { count: 0, clusters: [] } },
+    })
   })
 })

@@ -1,6 +1,7 @@
 import * as Effect from "effect/Effect"
 import { describe, expect, it } from "vitest"
 import { event } from "../../core/domain/decision.ts"
+import type { DomainEvent } from "../../core/domain/events.ts"
 import { ImagelinkError } from "../../core/errors.ts"
 import {
   type HistoryFilter,
@@ -12,15 +13,21 @@ import {
 import {
   catalogueOf,
   checksums,
+  clientChanged,
   clientId,
+  clientRef,
+  clientRemoved,
   id,
   imageAdded,
   imageId,
   imageRef,
+  imageRelocated,
+  imageRemoved,
   linked,
   mac,
   registered,
   reset,
+  state,
   to,
   unlinked,
 } from "../support/domain.ts"
@@ -45,6 +52,8 @@ const story = [
   }),
   { type: "LabMoved", schemaVersion: 1, data: {} },
 ]
+const clientRemovedAs = (n: number, name: string): DomainEvent =>
+  event("ClientRemoved", { client: clientRef(n, name), address: null, links: [] })
 const recorded = () => makeMemoryLog().push(story, { command: id(9, 1), at: 50 })
 const positions = (filter: HistoryFilter) =>
   recorded()
@@ -68,6 +77,21 @@ describe("history", () => {
       [null, null, "win11", "image checked", null, "mismatch in 1 cluster"],
       [null, null, null, "LabMoved", null, null],
     ])
+  })
+  it("tells what of a client changed, and with which address it went", () => {
+    const log = makeMemoryLog().push([
+      imageAdded(1),
+      registered(1),
+      linked(1, 0, to(1)),
+      clientChanged(1, state(1), state(1, "PC-009", "10.0.0.9")),
+      clientRemoved(1, [{ slot: 0, link: to(1) }], "10.0.0.9"),
+    ])
+    expect(log.slice(3).map((r) => [tell(r).client, tell(r).what, tell(r).from, tell(r).to])).toEqual([
+      ["PC-001", "changed", "PC-001, no address", "PC-009, 10.0.0.9"],
+      ["PC-001", "removed", `${mac(1)}, 10.0.0.9`, null],
+    ])
+    expect(log.filter((r) => matches(r, { imageId: imageId(1) })).map((r) => r.position)).toEqual([1, 3, 5])
+    expect(log.filter((r) => matches(r, { clientId: clientId(1) })).map((r) => r.position)).toEqual([2, 3, 4, 5])
   })
   it("tells who, when and by which command", () => {
     expect(tell(recorded()[4]!)).toMatchObject({
@@ -107,6 +131,34 @@ describe("the filter", () => {
       since: 1,
     })
     expect(historyFilter(catalogue, {})).toEqual({ clientId: undefined, imageId: undefined, since: undefined })
+  })
+  it("finds a client that was removed, the last of its name, unless one that is there has it", () => {
+    const gone = [registered(1), clientRemoved(1), registered(2, "pc-001"), clientRemovedAs(2, "pc-001")]
+    const asked = (client: string, ...more: ReadonlyArray<DomainEvent>) =>
+      historyFilter(catalogueOf([...gone, ...more]), { client }) as HistoryFilter
+    expect(asked("PC-001").clientId).toBe(clientId(2))
+    expect(asked(mac(1)).clientId).toBe(clientId(1))
+    expect(asked("PC-001", registered(3, "PC-001")).clientId).toBe(clientId(3))
+    expect((asked("PC-002") as unknown as ImagelinkError).code).toBe("CLIENT_NOT_FOUND")
+  })
+  it("tells where an image was and is read from", () => {
+    expect(
+      makeMemoryLog()
+        .push([imageRelocated(1, "win11", "elsewhere")])
+        .map(tell),
+    ).toMatchObject([
+      { image: "win11", what: "image relocated", from: "/images/win11.raw", to: "/images/elsewhere.raw" },
+    ])
+  })
+  it("finds an image that was removed", () => {
+    const gone = catalogueOf([imageAdded(1), imageRemoved(1), registered(1, "debian")])
+    expect(historyFilter(gone, { image: "WIN11" })).toMatchObject({ imageId: imageId(1) })
+    expect((historyFilter(gone, { client: "win11" }) as ImagelinkError).code).toBe("CLIENT_NOT_FOUND")
+    expect(
+      makeMemoryLog()
+        .push([imageRemoved(1)])
+        .map(tell),
+    ).toMatchObject([{ image: "win11", what: "image removed", from: "win11, 1 version", to: null }])
   })
   it("refuses what is not there", () => {
     expect((historyFilter(catalogue, { client: "PC-002" }) as ImagelinkError).code).toBe("CLIENT_NOT_FOUND")

@@ -2,7 +2,21 @@ import { describe, expect, it } from "vitest"
 import { event } from "../../core/domain/decision.ts"
 import type { NewEvent } from "../../core/log/event-log.ts"
 import { imageRows, imageVersions } from "../../core/projections/image-versions.ts"
-import { checksums, imageAdded, imageId, imageRef, linked, registered, reset, to, unlinked } from "../support/domain.ts"
+import {
+  checksums,
+  clientRemoved,
+  imageAdded,
+  imageId,
+  imageRef,
+  imageRelocated,
+  imageRemoved,
+  linked,
+  place,
+  registered,
+  reset,
+  to,
+  unlinked,
+} from "../support/domain.ts"
 import { makeMemoryLog } from "../support/memory-log.ts"
 
 const rows = (...events: ReadonlyArray<NewEvent>) => {
@@ -55,6 +69,18 @@ describe("the images", () => {
       { checked: "verified" },
     ])
   })
+  it("are read from where they were relocated to, and verified there", () => {
+    for (const found of [verified, mismatch]) {
+      const [row] = rows(imageAdded(1), checked(found), imageRelocated(1, "win11", "elsewhere"))
+      expect(row?.versions).toMatchObject([
+        { ...place("elsewhere"), checked: "verified", checksums: checksums(), mismatches: { count: 0, clusters: [] } },
+      ])
+    }
+  })
+  it("go when they are removed, and a new one may have the name", () => {
+    expect(rows(imageAdded(1), imageRemoved(1))).toEqual([])
+    expect(rows(imageAdded(1), imageRemoved(1), imageAdded(2))).toMatchObject([{ id: imageId(2), name: "win11" }])
+  })
   it("count the links that use them", () => {
     const base = [imageAdded(1), imageAdded(2, "debian"), registered(1), registered(2)]
     const links = (...events: ReadonlyArray<NewEvent>) =>
@@ -63,6 +89,8 @@ describe("the images", () => {
     expect(links(...both)).toEqual(["debian 0", "win11 3"])
     expect(links(...both, linked(1, 0, to(2, "debian"), to(1)))).toEqual(["debian 1", "win11 2"])
     expect(links(...both, linked(1, 0, to(1, "win11", 1), to(1)))).toEqual(["debian 0", "win11 3"])
+    const ends = [0, 1].map((slot) => ({ slot, link: to(1) }))
+    expect(links(...both, clientRemoved(1, ends))).toEqual(["debian 0", "win11 1"])
     expect(links(...both, reset(1, 0, to(1)), unlinked(2, 0, to(1)))).toEqual(["debian 0", "win11 2"])
   })
   it("are in natural order of names", () => {

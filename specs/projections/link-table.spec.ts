@@ -2,14 +2,27 @@ import { describe, expect, it } from "vitest"
 import type { DomainEvent } from "../../core/domain/events.ts"
 import type { NewEvent } from "../../core/log/event-log.ts"
 import { linkRows, linkTable } from "../../core/projections/link-table.ts"
-import { imageAdded, linked, mac, registered, reset, to, unlinked } from "../support/domain.ts"
+import {
+  clientChanged,
+  clientRemoved,
+  imageAdded,
+  imageRemoved,
+  linked,
+  mac,
+  registered,
+  reset,
+  state,
+  to,
+  unlinked,
+} from "../support/domain.ts"
 import { makeMemoryLog } from "../support/memory-log.ts"
 
-const rows = (...events: ReadonlyArray<NewEvent>) => {
+const stateOf = (...events: ReadonlyArray<NewEvent>) => {
   const state = linkTable.initial()
   for (const recorded of makeMemoryLog().push(events)) linkTable.apply(state, recorded)
-  return linkRows(state)
+  return state
 }
+const rows = (...events: ReadonlyArray<NewEvent>) => linkRows(stateOf(...events))
 const win = imageAdded(1)
 
 describe("the link table", () => {
@@ -55,6 +68,20 @@ describe("the link table", () => {
     expect(rows(...base, linked(1, 0, to(2, "debian"), to(1)))).toMatchObject([{ image: "debian" }])
     expect(rows(...base, unlinked(1, 0, to(1)))).toEqual([])
     expect(rows(...base, unlinked(1, 0, to(1)), linked(1, 0, to(1)))).toHaveLength(1)
+  })
+  it("has a changed client's links under its new name, and none of a removed one", () => {
+    const base = [win, registered(1), registered(2), linked(1, 0, to(1)), linked(2, 0, to(1))]
+    const changed = rows(...base, clientChanged(1, state(1), state(1, "teacher", "10.0.0.9", 7)))
+    expect(changed).toMatchObject([
+      { client: "PC-002" },
+      { client: "teacher", mac: mac(7), address: "10.0.0.9", image: "win11" },
+    ])
+    expect(rows(...base, clientRemoved(1, [{ slot: 0, link: to(1) }])).map((row) => row.client)).toEqual(["PC-002"])
+  })
+  it("names a new image under the name of a removed one", () => {
+    const events = [win, imageRemoved(1), imageAdded(2, "win11"), registered(1), linked(1, 0, to(2))]
+    expect(rows(...events)).toMatchObject([{ image: "win11", version: 1 }])
+    expect(linkTable.encode(stateOf(win, imageRemoved(1)))).toEqual(linkTable.encode(linkTable.initial()))
   })
   it("has 100 rows after an import of 100 clients", () => {
     const numbers = Array.from({ length: 100 }, (_, i) => i + 1)

@@ -239,6 +239,83 @@ describe("a session that begins while its slot is being changed", () => {
   })
 })
 
+describe("a client that is removed", () => {
+  it("goes with its overlays, and its name and MAC may be another's", async () => {
+    const { name } = await client("keep")
+    const id = await idOf(name)
+    await (await here.attach(name)).release()
+    expect(await generations(name)).toHaveLength(1)
+    const mac = (await here.do("client.list", {})).find((c) => c.name === name)!.mac
+    expect(await code(here.do("client.remove", { clients: [name] }))).toBe("OVERLAY_KEPT")
+    await here.do("client.remove", { clients: [name], discardKept: true })
+    expect(existsSync(join(here.overlays, id))).toBe(false)
+    expect(await code(here.attach(name))).toBe("CLIENT_NOT_FOUND")
+    await here.do("client.add", { mac, name })
+    expect(await code(here.attach(name))).toBe("LINK_NOT_FOUND")
+    expect(await idOf(name)).not.toBe(id)
+  })
+
+  it("leaves what was put beside its overlays by others, and generations newer than the log", async () => {
+    for (const strange of ["0/g999999", "notes"]) {
+      const { name } = await client()
+      const folderOfClient = join(here.overlays, await idOf(name))
+      await (await here.attach(name)).release()
+      mkdirSync(join(folderOfClient, strange), { recursive: true })
+      await here.do("client.remove", { clients: [name] })
+      expect(existsSync(join(folderOfClient, strange))).toBe(true)
+    }
+  })
+
+  it("is not, while it runs from any slot, linked or not any more", async () => {
+    const { name } = await client()
+    await here.do("client.link", { clients: [name], image: "linux", slot: 15 })
+    for (const slot of [0, 15]) {
+      const lease = await here.attach(name, slot)
+      expect(await code(here.do("client.remove", { clients: [name] }))).toBe("OVERLAY_IN_USE")
+      await here.do("client.unlink", { clients: [name], slot })
+      expect(await code(here.do("client.remove", { clients: [name] }))).toBe("OVERLAY_IN_USE")
+      await lease.release()
+    }
+    await here.do("client.remove", { clients: [name] })
+  })
+
+  it("gives a session that waited meanwhile nothing of its own", async () => {
+    const { name } = await client()
+    const clientId = await idOf(name)
+    const release = await here.disks.hold([{ clientId, slot: 0 }])
+    const attaching = code(here.attach(name))
+    await here.do("client.unlink", { clients: [name], slot: 0 })
+    const head = here.parts.log.head()
+    release()
+    expect(await attaching).toBe("LINK_NOT_FOUND")
+    const again = await here.disks.hold([{ clientId, slot: 0 }])
+    const waiting = code(here.attach(name))
+    const removing = here.do("client.remove", { clients: [name] })
+    await removing
+    again()
+    expect([await waiting, here.parts.log.head()]).toEqual(["CLIENT_NOT_FOUND", head + 1])
+  })
+})
+
+describe("a client that is changed", () => {
+  it("keeps its disk under its new name, and is admitted from its new address alone", async () => {
+    const { name, address } = await client("keep")
+    const lease = await here.attach(name)
+    await write(lease, 0, written)
+    const before = await generations(name)
+    await here.do("client.set", { client: name, name: `${name}-b`, address: "10.1.0.1" })
+    expect((await readAll(lease)).subarray(0, 4096)).toEqual(written)
+    await lease.release()
+    const at = (from: string): Peer => ({ address: from, loopback: false })
+    expect(await code(here.disks.attach(`${name}-b`, 0, undefined, at(address)))).toBe("EXPORT_DENIED")
+    const moved = await here.disks.attach(`${name}-b`, 0, undefined, at("10.1.0.1"))
+    expect((await readAll(moved)).subarray(0, 4096)).toEqual(written)
+    await moved.release()
+    expect(await generations(`${name}-b`)).toEqual(before)
+    expect(await code(here.attach(name))).toBe("CLIENT_NOT_FOUND")
+  })
+})
+
 describe("a peer", () => {
   const at = (address: string): Peer => ({ address, loopback: false })
 

@@ -40,6 +40,14 @@ export const clientRef = (n: number, name = pc(n)) => ({ id: clientId(n), name, 
 
 export const imageAdded = (n: number, name = "win11"): DomainEvent =>
   event("ImageAdded", { image: imageRef(n, name), version: 1, ...disk(name) })
+export const place = (name: string) => {
+  const { storage, files } = disk(name)
+  return { storage, files }
+}
+export const imageRelocated = (n: number, from: string, to: string): DomainEvent =>
+  event("ImageRelocated", { image: imageRef(n), version: 1, from: place(from), to: place(to) })
+export const imageRemoved = (n: number, name = "win11", sidecars: ReadonlyArray<string> = []): DomainEvent =>
+  event("ImageRemoved", { image: imageRef(n, name), versions: 1, sidecars })
 export const registered = (n: number, name = pc(n), address: string | null = null): DomainEvent =>
   event("ClientRegistered", { client: clientRef(n, name), address })
 
@@ -62,6 +70,19 @@ export const linked = (
   from: LinkState | null = null,
   name = pc(n),
 ): DomainEvent => event("ClientLinked", { client: clientRef(n, name), slot, to: target, from })
+type ClientState = EventData<"ClientChanged">["to"]
+export const state = (n: number, name = pc(n), address: string | null = null, macOf = n): ClientState => ({
+  name,
+  mac: mac(macOf),
+  address,
+})
+export const clientChanged = (n: number, from: ClientState, to: ClientState): DomainEvent =>
+  event("ClientChanged", { client: { id: clientId(n), name: from.name, mac: from.mac }, from, to })
+export const clientRemoved = (
+  n: number,
+  links: EventData<"ClientRemoved">["links"] = [],
+  address: string | null = null,
+): DomainEvent => event("ClientRemoved", { client: clientRef(n), address, links })
 export const unlinked = (n: number, slot: number, from: LinkState): DomainEvent =>
   event("ClientUnlinked", { client: clientRef(n), slot, from })
 export const reset = (n: number, slot: number, link: LinkState): DomainEvent =>
@@ -76,6 +97,13 @@ export const addImage = (n: number, name = "win11", more: Partial<Body<"AddImage
   ...disk(name),
   ...more,
 })
+export const relocate = (n: number, to: string, version = 1): Body<"RelocateImage"> => ({
+  type: "RelocateImage",
+  imageId: imageId(n),
+  version,
+  ...place(to),
+})
+export const removeImage = (name = "win11"): Body<"RemoveImage"> => ({ type: "RemoveImage", name })
 export const register = (n: number, more: Partial<Body<"RegisterClient">> = {}): Body<"RegisterClient"> => ({
   type: "RegisterClient",
   clientId: clientId(n),
@@ -103,6 +131,15 @@ export const resetOverlays = (clients: ReadonlyArray<string>, slot = 0): Command
   clients,
   slot,
 })
+export const change = (client: string, more: Partial<Body<"ChangeClient">>): Body<"ChangeClient"> => ({
+  type: "ChangeClient",
+  client,
+  ...more,
+})
+export const removeClients = (
+  clients: ReadonlyArray<string>,
+  more: Partial<Body<"RemoveClients">> = {},
+): Body<"RemoveClients"> => ({ type: "RemoveClients", clients, ...more })
 type Row = Body<"ImportClients">["rows"][number]
 /** Rows from line 2 on, as below a header. */
 export const importRows = (rows: ReadonlyArray<Partial<Row>>, image?: string): Body<"ImportClients"> => ({

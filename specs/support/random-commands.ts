@@ -2,6 +2,7 @@
 import type { CommandBody } from "../../core/domain/commands.ts"
 import {
   addImage,
+  change,
   checksums,
   clientId,
   copy,
@@ -10,6 +11,9 @@ import {
   link,
   mac,
   register,
+  relocate,
+  removeClients,
+  removeImage,
   resetOverlays,
   unlink,
 } from "./domain.ts"
@@ -51,7 +55,7 @@ export const randomCommand = (r: Random, fresh: number): CommandBody => {
   if (first) return first
   const newId = () => clientId(r.chance(0.05) ? 1 : fresh * 100 + r.below(50))
   const someone = () => ({ clientId: newId(), mac: spell(r, mac(r.below(8))), ...maybe(r, "name", name(r)) })
-  switch (r.below(9)) {
+  switch (r.below(13)) {
     case 0:
       return addImage(r.chance(0.1) ? 1 : fresh, r.pick(images), r.chance(0.2) ? { format: "qcow2" } : {})
     case 1: {
@@ -78,6 +82,20 @@ export const randomCommand = (r: Random, fresh: number): CommandBody => {
     }
     case 7:
       return unlink(clients(r), slot(r))
+    case 8: {
+      const to = {
+        ...maybe(r, "name", name(r)),
+        ...maybe(r, "mac", spell(r, mac(r.below(8)))),
+        ...maybe(r, "address", r.chance(0.3) ? null : address(r)),
+      }
+      return change(r.pick([name(r), spell(r, mac(r.below(8)))]), to)
+    }
+    case 11:
+      return relocate(r.below(3) + 1, r.pick(["win11", "elsewhere"]), r.chance(0.1) ? 2 : 1)
+    case 10:
+      return removeImage(r.pick(["win11", "debian", "games", "DEBIAN", "nothing"]))
+    case 9:
+      return removeClients(clients(r).slice(0, 1), maybe(r, "discardKept", r.chance(0.5)))
     default:
       return resetOverlays(clients(r), slot(r))
   }

@@ -103,3 +103,33 @@ export const reset = (options: CommonOptions & { slot: string }, clients: Readon
       await site.call("client.reset", { clients, slot: slotOf(options.slot) }, callOptions(options)),
     )
   })
+
+interface SetOptions extends CommonOptions {
+  readonly name?: string
+  readonly ip?: string
+  readonly mac?: string
+}
+
+export const set = (options: SetOptions, client: string): Promise<void> => {
+  const { name, ip, mac } = options
+  if (name === undefined && ip === undefined && mac === undefined)
+    throw fail("USAGE", { why: "say what to change: --name, --ip or --mac", see: "imagelink client set --help" })
+  return withSite(options, false, async (site) => {
+    const input = {
+      client,
+      ...(name === undefined ? {} : { name }),
+      ...(mac === undefined ? {} : { mac }),
+      ...(ip === undefined ? {} : { address: ip === "none" ? null : ip }),
+    }
+    printChanged(options, await site.call("client.set", input, callOptions(options)))
+  })
+}
+
+export const remove = (
+  options: CommonOptions & { discardKept?: boolean },
+  clients: ReadonlyArray<string>,
+): Promise<void> =>
+  withSite(options, false, async (site) => {
+    const input = { clients, ...(options.discardKept ? { discardKept: true } : {}) }
+    printChanged(options, await site.call("client.remove", input, callOptions(options)))
+  })

@@ -8,16 +8,19 @@ import { progressView } from "../progress.ts"
 import { callOptions, interruptible, withSite } from "../site.ts"
 import { printChanged } from "./changed.ts"
 
-interface AddOptions extends CommonOptions {
-  readonly note?: string
-  readonly check: boolean
+interface PlaceOptions extends CommonOptions {
   readonly storage?: string
   readonly storageConfig?: string
 }
 
+interface AddOptions extends PlaceOptions {
+  readonly note?: string
+  readonly check: boolean
+}
+
 /** Where the image's bytes are: a local file, or whatever a storage plugin's configuration says. */
-const placeOf = ({ storage, storageConfig }: AddOptions, path: string | undefined) => {
-  const usage = (why: string) => fail("USAGE", { why, see: "imagelink image add --help" })
+const placeOf = ({ storage, storageConfig }: PlaceOptions, path: string | undefined, verb: "add" | "relocate") => {
+  const usage = (why: string) => fail("USAGE", { why, see: `imagelink image ${verb} --help` })
   if (storageConfig === undefined) {
     if (path === undefined) throw usage("name the image's file, or give --storage and --storage-config")
     return storage === undefined
@@ -36,7 +39,7 @@ const placeOf = ({ storage, storageConfig }: AddOptions, path: string | undefine
 }
 
 export const add = async (options: AddOptions, name: string, path: string | undefined): Promise<void> => {
-  const place = placeOf(options, path)
+  const place = placeOf(options, path, "add")
   const view = await progressView(`checking ${name}`, options.json === true)
   await withSite(options, true, async (site) => {
     const input = {
@@ -78,12 +81,17 @@ export const list = (options: CommonOptions): Promise<void> =>
     else print(rows.length === 0 ? "no images; add one: imagelink image add NAME PATH" : table(columns, rows))
   })
 
-export const check = async (options: CommonOptions, reference: string): Promise<void> => {
+/** `NAME` or `NAME@VERSION`. */
+const versionOf = (reference: string): { readonly name: string; readonly version?: number } => {
   const [, name = "", version] = /^([^@]*)(?:@(\d+))?$/.exec(reference) ?? []
   if (name === "") throw fail("IMAGE_NAME_INVALID", { name: reference })
+  return { name, ...(version === undefined ? {} : { version: Number(version) }) }
+}
+
+export const check = async (options: CommonOptions, reference: string): Promise<void> => {
+  const input = versionOf(reference)
   const view = await progressView(`checking ${reference}`, options.json === true)
   await withSite(options, false, async (site) => {
-    const input = { name, ...(version === undefined ? {} : { version: Number(version) }) }
     const result = await site
       .call("image.check", input, { ...callOptions(options), signal: interruptible(), onProgress: view.report })
       .finally(view.end)
@@ -97,3 +105,19 @@ export const check = async (options: CommonOptions, reference: string): Promise<
     if (result.firstMismatch !== null) throw new ImagelinkError(result.firstMismatch)
   })
 }
+
+export const relocate = async (options: PlaceOptions, reference: string, path: string | undefined): Promise<void> => {
+  const input = { ...versionOf(reference), ...placeOf(options, path, "relocate") }
+  const view = await progressView(`comparing ${reference}`, options.json === true)
+  await withSite(options, false, async (site) => {
+    const result = await site
+      .call("image.relocate", input, { ...callOptions(options), signal: interruptible(), onProgress: view.report })
+      .finally(view.end)
+    printChanged(options, result)
+  })
+}
+
+export const remove = (options: CommonOptions, name: string): Promise<void> =>
+  withSite(options, false, async (site) => {
+    printChanged(options, await site.call("image.remove", { name }, callOptions(options)))
+  })

@@ -3,6 +3,7 @@ import type { Catalogue, ClientEntry } from "../../domain/catalogue.ts"
 import { findClients, linkVersion } from "../../domain/lookup.ts"
 import { compareNatural } from "../../domain/natural.ts"
 import { fail, ImagelinkError } from "../../errors.ts"
+import { limits } from "../../limits.ts"
 import { catalogueProjection } from "../../projections/catalogue.ts"
 import type { Parts } from "../parts.ts"
 import type { Changed, ClientRow, Operations } from "../site.ts"
@@ -17,6 +18,8 @@ type Names =
   | "client.link"
   | "client.unlink"
   | "client.reset"
+  | "client.set"
+  | "client.remove"
 
 export const clientOperations = (parts: Parts): Operations<Names> => {
   const change = makeChange(parts)
@@ -50,26 +53,37 @@ export const clientOperations = (parts: Parts): Operations<Names> => {
     "client.reset": async (input, options) => {
       const reset = () => change({ type: "ResetOverlays", ...input }, options)
       if (parts.serving === undefined) return reset()
-      return whileUnused(parts.serving.disks, await catalogue(), input, reset)
+      return whileUnused(parts.serving.disks, await catalogue(), input.clients, [input.slot], reset)
+    },
+    "client.set": (input, options) => change({ type: "ChangeClient", ...input }, options),
+    "client.remove": async (input, options) => {
+      const remove = () => change({ type: "RemoveClients", ...input }, options)
+      if (parts.serving === undefined) return remove()
+      return whileUnused(parts.serving.disks, await catalogue(), input.clients, everySlot, remove)
     },
     "client.list": async () => clientRows(await catalogue()),
   }
 }
 
-/** Carries out a reset with the slots held, so that no session begins on an overlay that is going away. @throws OVERLAY_IN_USE */
+/** Also those that are linked no more: a session may go on over what was unlinked. */
+const everySlot = Array.from({ length: limits.slotMax + 1 }, (_, slot) => slot)
+
+/** Carries out a change with the slots held, so that no session begins on an overlay that is going away. @throws OVERLAY_IN_USE */
 const whileUnused = async <A>(
   disks: NonNullable<Parts["serving"]>["disks"],
   catalogue: Catalogue,
-  input: { readonly clients: ReadonlyArray<string>; readonly slot: number },
-  reset: () => Promise<A>,
+  names: ReadonlyArray<string>,
+  slotsOfEach: ReadonlyArray<number>,
+  change: () => Promise<A>,
 ): Promise<A> => {
-  const clients = findClients(catalogue, input.clients)
+  const clients = findClients(catalogue, names)
   if (clients instanceof ImagelinkError) throw clients
-  const slots = clients.map((c) => ({ clientId: c.id, slot: input.slot }))
+  const slots = clients.flatMap((c) => slotsOfEach.map((slot) => ({ client: c.name, clientId: c.id, slot })))
+  const linked = slots.filter(({ clientId, slot }) => catalogue.clients.get(clientId)!.links.has(slot))
   const release = await disks.hold(slots)
   try {
-    const used = clients
-      .map((c, i) => ({ client: c.name, slot: input.slot, sessions: disks.sessions(slots[i]!) }))
+    const used = slots
+      .map((s) => ({ client: s.client, slot: s.slot, sessions: disks.sessions(s) }))
       .filter((u) => u.sessions > 0)
     if (used[0] !== undefined)
       throw fail(
@@ -77,8 +91,8 @@ const whileUnused = async <A>(
         used[0],
         used.length > 1 ? { details: used.map((u) => `${u.client} is running`) } : {},
       )
-    const answer = await reset()
-    await disks.sweep(slots)
+    const answer = await change()
+    await disks.sweep(linked)
     return answer
   } finally {
     release()

@@ -1,18 +1,20 @@
 /** Operations on images. */
-
+import { isDeepStrictEqual } from "node:util"
 import type { EventData } from "../../domain/events.ts"
-import { findImage, findVersion } from "../../domain/lookup.ts"
-import { ImagelinkError } from "../../errors.ts"
+import { findImage } from "../../domain/lookup.ts"
+import { fail, ImagelinkError } from "../../errors.ts"
+import type { JobContext } from "../../jobs.ts"
 import { catalogueProjection } from "../../projections/catalogue.ts"
 import { imageRows, imageVersions } from "../../projections/image-versions.ts"
 import { checkVersion } from "../image-check.ts"
+import { provenFiles } from "../image-relocate.ts"
 import type { Parts } from "../parts.ts"
 import type { CallOptions, CheckAnswer, Operations } from "../site.ts"
-import { mismatch, type VersionRef, versionRef } from "../version-ref.ts"
+import { changed as changedError, mismatch, type VersionRef, versionRef } from "../version-ref.ts"
 import { type Change, makeChange } from "./change.ts"
 import { idsOf } from "./ids.ts"
 
-type Names = "image.add" | "image.check" | "image.list"
+type Names = "image.add" | "image.check" | "image.list" | "image.relocate" | "image.remove"
 
 export const imageOperations = (parts: Parts): Operations<Names> => {
   const change = makeChange(parts)
@@ -38,15 +40,51 @@ export const imageOperations = (parts: Parts): Operations<Names> => {
     },
 
     "image.check": async ({ name, version }, options) => {
-      const image = findImage(await parts.views.state(catalogueProjection), name)
-      if (image instanceof ImagelinkError) throw image
-      const target = findVersion(image, version ?? image.current)
-      if (target instanceof ImagelinkError) throw target
-      return runCheck(parts, change, image.id, target.version, options)
+      const ref = await refOf(parts, name, version)
+      return runCheck(parts, change, ref.imageId, ref.version.number, options)
+    },
+
+    "image.relocate": async ({ name, version, path, storage }, options) => {
+      const ref = await refOf(parts, name, version)
+      const location = storage ?? { kind: "file", config: { path } }
+      const title = `relocate ${ref.imageName}@${ref.version.number}`
+      const prove = (job: JobContext) => provenFiles(parts.opener, parts.sidecars, ref, location, job)
+      const files = await parts.jobs.run(title, prove, options)
+      const { imageId } = ref
+      const body = { type: "RelocateImage" as const, imageId, version: ref.version.number, storage: location, files }
+      const changed = await change(body, options)
+      if (!changed.dryRun && changed.events.length > 0) await parts.serving?.stacks.relocated(ref)
+      return changed
+    },
+
+    "image.remove": async (input, options) => {
+      const changed = await change({ type: "RemoveImage", ...input }, options)
+      if (changed.dryRun) return changed
+      // A repeated command comes here again, so that what a crash left behind goes too.
+      for (const { image, sidecars } of changed.events.map((e) => e.data as EventData<"ImageRemoved">)) {
+        await parts.serving?.stacks.removed(image.id)
+        for (const sidecar of sidecars) await dropSidecar(parts, sidecar)
+      }
+      return changed
     },
 
     "image.list": async () => imageRows(await parts.views.state(imageVersions)),
   }
+}
+
+/** Removes a checksum file that nothing in the catalogue names any more. */
+const dropSidecar = async (parts: Parts, sidecar: string): Promise<void> => {
+  const { images } = await parts.views.state(catalogueProjection)
+  const isNamed = [...images.values()].some((i) => i.versions.some((v) => v.check?.checksums.sidecar === sidecar))
+  if (!isNamed) await parts.sidecars.remove(sidecar)
+}
+
+/** A version as people name it; without a number the current one. @throws IMAGE_NOT_FOUND IMAGE_VERSION_NOT_FOUND */
+const refOf = async (parts: Parts, name: string, version: number | undefined): Promise<VersionRef> => {
+  const catalogue = await parts.views.state(catalogueProjection)
+  const image = findImage(catalogue, name)
+  if (image instanceof ImagelinkError) throw image
+  return versionRef(catalogue, image.id, version ?? image.current)
 }
 
 /** One reading of a whole version as a job; what it finds is recorded. */
@@ -65,6 +103,13 @@ export const runCheck = async (
     options,
   )
   const { actor } = options
+  const now = (await parts.views.state(catalogueProjection)).images.get(imageId)?.versions[version - 1]
+  if (now === undefined) {
+    await dropSidecar(parts, check.checksums.sidecar)
+    throw fail("IMAGE_NOT_FOUND", { name: ref.imageName })
+  }
+  if (!isDeepStrictEqual(now.storage, ref.version.storage))
+    throw changedError(ref, "it was relocated while it was read")
   await change({ type: "RecordCheck", imageId, version, ...check, ...(files && { files }) }, { actor })
   parts.serving?.stacks.checked(ref, table)
   const first = check.mismatches.clusters[0]
