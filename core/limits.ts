@@ -74,6 +74,12 @@ export const limits = {
   pageEventsMax: 1000,
   /** A projection's checkpoint is saved when this many events were folded since the last one. */
   checkpointEventsMin: 200,
+  /** Least distance of the state checkpoints along the log, which bounds what a look back folds. */
+  markEventsMin: 50_000,
+  /** State checkpoints along the log, for one projection; with more, their distance doubles. */
+  marksMax: 32,
+  /** A packed checkpoint that would unpack to more is damaged. */
+  checkpointBytesMax: 512 * MiB,
   siteNameBytesMax: 64,
 
   // Names and lists
@@ -123,3 +129,4 @@ must(limits.nbdOutputPauseBytes + limits.ioBytesMax <= limits.nbdOutputBytesMax,
 must(Number.isSafeInteger(limits.imageBytesMax), "offsets are exact numbers")
 must(limits.csvRowsMax * 2 <= limits.commandEventsMax, "an import registers and links every row in one command")
 must(limits.commandClientsMax <= limits.commandEventsMax, "a command may link every client it may name")
+must(limits.markEventsMin % limits.pageEventsMax === 0, "a fold reaches a mark at the end of a page")
