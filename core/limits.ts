@@ -81,6 +81,8 @@ export const limits = {
   /** A packed checkpoint that would unpack to more is damaged. */
   checkpointBytesMax: 512 * MiB,
   siteNameBytesMax: 64,
+  /** Changes that `client show` lists. */
+  lastChangesMax: 5,
 
   // Names and lists
   clientNameCharsMax: 63,
@@ -93,6 +95,8 @@ export const limits = {
   controlRequestBytesMax: 32 * MiB,
   /** A server that does not say within this time that it is there counts as not reachable. */
   controlAnswerSecondsMax: 5,
+  /** How often a follower of the log looks for new events while no server runs. */
+  followPollMillis: 500,
   /** A path in sockaddr_un.sun_path, with its closing NUL (unix(7)). */
   unixSocketPathBytesMax: 107,
 
