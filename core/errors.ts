@@ -415,7 +415,7 @@ export const errors = {
     fix: () => "shorten it",
   }),
   POSITION_NOT_FOUND: entry<{ position: number; head: number }>({
-    exit: 3,
+    exit: 1,
     message: (p) => `the log has no position ${p.position}`,
     cause: (p) => `its newest event is ${p.head}`,
     fix: () => "give a position from 0 on; 'imagelink log' lists them",

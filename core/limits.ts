@@ -75,9 +75,9 @@ export const limits = {
   /** A projection's checkpoint is saved when this many events were folded since the last one. */
   checkpointEventsMin: 200,
   /** Least distance of the state checkpoints along the log, which bounds what a look back folds. */
-  markEventsMin: 50_000,
+  markEventsMin: 25_000,
   /** State checkpoints along the log, for one projection; with more, their distance doubles. */
-  marksMax: 32,
+  marksMax: 64,
   /** A packed checkpoint that would unpack to more is damaged. */
   checkpointBytesMax: 512 * MiB,
   siteNameBytesMax: 64,

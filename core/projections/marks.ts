@@ -1,7 +1,7 @@
 /**
  * Marks: checkpoints along the log, so that any past state is near one.
  *
- *     position  0 ── 50,000 ── 100,000 ── 150,000 ── … ── head
+ *     position  0 ── 25,000 ── 50,000 ── 75,000 ── … ── head
  *                 each a file `<projection>-at-<position>`, made when a fold passes it
  *
  * **Details** They stand at whole multiples of one distance: `markEventsMin` events, doubled until at most `marksMax` fit in the log. When

@@ -161,7 +161,7 @@ describe("beside a running server", () => {
     expect(await json(["links", "--position", "3"], { data })).toMatchObject([{ client: "PC-001", image: "win11" }])
     expect(await json(["links", "--diff", "0", "3"], { data })).toMatchObject({ added: [{ image: "win11" }] })
     const run = await imagelink(["links", "--position", "99999", "--json"], { data })
-    expect(run.status).toBe(3)
+    expect(run.status).toBe(1)
   })
 
   it("a follower gets each new event at once, of its client only, and Ctrl-C ends it well", async () => {

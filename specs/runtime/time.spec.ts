@@ -41,7 +41,7 @@ describe("links at a moment", () => {
   })
 
   it("past the head are refused: nobody knows them yet", async () => {
-    await expect(table({ position: 8 })).rejects.toMatchObject({ code: "POSITION_NOT_FOUND", exit: 3 })
+    await expect(table({ position: 8 })).rejects.toMatchObject({ code: "POSITION_NOT_FOUND", exit: 1 })
     await expect(table({ position: -1 })).rejects.toMatchObject({ code: "POSITION_NOT_FOUND" })
     await expect(table({ position: 1.5 })).rejects.toMatchObject({ code: "POSITION_NOT_FOUND" })
     await expect(table({ position: 1, at: 1000 })).rejects.toMatchObject({ code: "USAGE" })
