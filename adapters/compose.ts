@@ -26,6 +26,7 @@ import { openLazyLog } from "../core/log/lazy-log.ts"
 import { storeExists } from "../core/log/store-files.ts"
 import { makeUpcaster } from "../core/log/upcast.ts"
 import { uuid7, uuid7RandomBytes } from "../core/log/uuid7.ts"
+import { checkpointFolder } from "../core/runtime/checkpoint-folder.ts"
 import { makeJobs } from "../core/runtime/job-runner.ts"
 import { makeLocalSite } from "../core/runtime/local-site.ts"
 import type { Parts } from "../core/runtime/parts.ts"
@@ -160,7 +161,7 @@ export const openParts = async ({
     log,
     now,
     newId,
-    views: makeViews(log, checkpointStore(data.folder("projections"))),
+    views: makeViews(log, checkpointFolder(data.folder("projections"))),
     jobs: makeJobs(now, newId),
     opener: makeOpener(container.resolve(tokens.registry), host),
     sidecars: data.folder("sidecars"),
@@ -196,8 +197,3 @@ const siteName = (): string =>
   hostname()
     .replaceAll(/[^\x21-\x2a\x2c-\x7e]/g, "-")
     .slice(0, 64) || "imagelink"
-
-const checkpointStore = (folder: VolumeFolder) => ({
-  load: (name: string) => Effect.promise(() => folder.readFile(`${name}.checkpoint`)),
-  save: (name: string, bytes: Uint8Array) => Effect.promise(() => folder.replaceFile(`${name}.checkpoint`, bytes)),
-})

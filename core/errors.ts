@@ -443,6 +443,12 @@ export const errors = {
     cause: () => "a name, note or list in the command is too long",
     fix: () => "shorten it",
   }),
+  POSITION_NOT_FOUND: entry<{ position: number; head: number }>({
+    exit: 1,
+    message: (p) => `the log has no position ${p.position}`,
+    cause: (p) => `its newest event is ${p.head}`,
+    fix: () => "give a position from 0 on; 'imagelink log' lists them",
+  }),
   EVENT_UNKNOWN: entry<{ type: string; position: number }>({
     exit: 3,
     message: (p) => `event ${p.position} is of a type this version does not know: ${p.type}`,

@@ -74,7 +74,15 @@ export const limits = {
   pageEventsMax: 1000,
   /** A projection's checkpoint is saved when this many events were folded since the last one. */
   checkpointEventsMin: 200,
+  /** Least distance of the state checkpoints along the log, which bounds what a look back folds. */
+  markEventsMin: 25_000,
+  /** State checkpoints along the log, for one projection; with more, their distance doubles. */
+  marksMax: 64,
+  /** A packed checkpoint that would unpack to more is damaged. */
+  checkpointBytesMax: 512 * MiB,
   siteNameBytesMax: 64,
+  /** Changes that `client show` lists. */
+  lastChangesMax: 5,
 
   // Names and lists
   clientNameCharsMax: 63,
@@ -87,6 +95,8 @@ export const limits = {
   controlRequestBytesMax: 32 * MiB,
   /** A server that does not say within this time that it is there counts as not reachable. */
   controlAnswerSecondsMax: 5,
+  /** How often a follower of the log looks for new events while no server runs. */
+  followPollMillis: 500,
   /** A path in sockaddr_un.sun_path, with its closing NUL (unix(7)). */
   unixSocketPathBytesMax: 107,
 
@@ -123,3 +133,4 @@ must(limits.nbdOutputPauseBytes + limits.ioBytesMax <= limits.nbdOutputBytesMax,
 must(Number.isSafeInteger(limits.imageBytesMax), "offsets are exact numbers")
 must(limits.csvRowsMax * 2 <= limits.commandEventsMax, "an import registers and links every row in one command")
 must(limits.commandClientsMax <= limits.commandEventsMax, "a command may link every client it may name")
+must(limits.markEventsMin % limits.pageEventsMax === 0, "a fold reaches a mark at the end of a page")

@@ -1,5 +1,5 @@
 /** The site behind a running server's control socket. */
-import { request } from "node:http"
+import { type IncomingMessage, request } from "node:http"
 import { fail, ImagelinkError } from "../../core/errors.ts"
 import { limits } from "../../core/limits.ts"
 import type { CallOptions, Input, Item, OperationName, Result, Site } from "../../core/runtime/site.ts"
@@ -34,10 +34,10 @@ const call = async <N extends OperationName>(
 ): Promise<Result<N>> => {
   let reply: { result: unknown } | { error: ConstructorParameters<typeof ImagelinkError>[0] } | undefined
   const body: CallRequest = { operation, input, ...rest }
-  const onLine = (line: string) => {
+  const onLine = (line: string): void | Promise<void> => {
     const message = JSON.parse(line) as CallReply
+    if ("item" in message) return onItem?.(message.item as Item<N>)
     if ("progress" in message) onProgress?.(message.progress)
-    else if ("item" in message) onItem?.(message.item as Item<N>)
     else reply = message
   }
   try {
@@ -56,25 +56,28 @@ const exchange = (
   method: string,
   path: string,
   body: CallRequest | undefined,
-  onLine: (line: string) => void,
+  onLine: (line: string) => void | Promise<void>,
   signal?: AbortSignal,
 ): Promise<void> =>
   new Promise((resolve, reject) => {
     const req = request({ socketPath, method, path, ...(signal ? { signal } : {}) }, (res) => {
-      let rest = ""
-      res.setEncoding("utf8")
-      res.on("data", (chunk: string) => {
-        const lines = (rest + chunk).split("\n")
-        rest = lines.pop() ?? ""
-        try {
-          for (const line of lines) if (line !== "") onLine(line)
-        } catch (e) {
-          res.destroy(e as Error)
-        }
-      })
-      res.on("end", () => (res.statusCode === 200 ? resolve() : reject(new Error(`HTTP ${res.statusCode}`))))
-      res.on("error", reject)
+      const ok = res.statusCode === 200
+      readLines(res, onLine).then(() => (ok ? resolve() : reject(new Error(`HTTP ${res.statusCode}`))), reject)
     })
     req.on("error", reject)
     req.end(body === undefined ? undefined : JSON.stringify(body))
   })
+
+/** Calls `onLine` with each line; what it answers is awaited, and meanwhile nothing more is read. */
+const readLines = async (res: IncomingMessage, onLine: (line: string) => void | Promise<void>): Promise<void> => {
+  let rest = ""
+  res.setEncoding("utf8")
+  for await (const chunk of res as AsyncIterable<string>) {
+    const lines = (rest + chunk).split("\n")
+    rest = lines.pop() ?? ""
+    for (const line of lines) {
+      const taken = line === "" ? undefined : onLine(line)
+      if (taken) await taken
+    }
+  }
+}

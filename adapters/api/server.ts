@@ -61,7 +61,7 @@ const handle = async (req: IncomingMessage, res: ServerResponse, site: Site, ope
       actor: call.actor,
       signal: cancel.signal,
       onProgress: (progress) => send({ progress }),
-      onItem: (item) => send({ item }),
+      onItem: (item) => (send({ item }) ? undefined : drained(res)),
     } as CallOptions
     send({ result: await site.call(call.operation as OperationName, call.input as never, options as never) })
   } catch (e) {
@@ -69,6 +69,19 @@ const handle = async (req: IncomingMessage, res: ServerResponse, site: Site, ope
   }
   res.end()
 }
+
+/** The peer has taken what it was sent, or is gone. */
+const drained = (res: ServerResponse): Promise<void> =>
+  new Promise((resolve) => {
+    const done = () => {
+      res.off("drain", done)
+      res.off("close", done)
+      resolve()
+    }
+    if (res.destroyed) return resolve()
+    res.on("drain", done)
+    res.on("close", done)
+  })
 
 const pick = (call: CallRequest) => ({
   ...(call.dryRun === undefined ? {} : { dryRun: call.dryRun }),

@@ -40,9 +40,17 @@ const verb = (
   })
 }
 
+/** `--at` and `--position`, for the verbs that look back. */
+const moment = (command: Command): Command =>
+  command
+    .option("--at <time>", "as it was then (2026-11-22, 2026-11-22T14:05Z, or 2h, 3d)")
+    .option("--position <n>", "as it was after this event; 0 = before the first")
+
 const images = () => import("./verbs/images.ts")
 const clients = () => import("./verbs/clients.ts")
 const views = () => import("./verbs/views.ts")
+const time = () => import("./verbs/time.ts")
+const log = () => import("./verbs/log.ts")
 
 export const program = (): Command => {
   const root = new Command("imagelink")
@@ -68,6 +76,7 @@ export const program = (): Command => {
     .option("--storage-config <json>", "its configuration, in place of the path")
     .option("--no-check", "do not read and checksum the image now (a server does it later)")
   verb(image, "list", "images with size, version and use", "reads", images, "list")
+  moment(verb(image, "show <name>", "an image's versions and who uses them, now or then", "reads", time, "showImage"))
   verb(image, "check <name[@version]>", "read a version and compare it with its checksums", "runs", images, "check")
   verb(
     image,
@@ -109,6 +118,7 @@ export const program = (): Command => {
     "copy",
   )
   verb(client, "list", "clients and what each is linked to", "reads", clients, "list")
+  moment(verb(client, "show <client>", "a client's links and last changes, now or then", "reads", time, "showClient"))
   verb(
     client,
     "link <clients...>",
@@ -145,24 +155,33 @@ export const program = (): Command => {
     "remove",
   ).option("--discard-kept", "throw away what kept overlays hold")
 
-  verb(root, "links", "the link table", "reads", views, "links")
+  moment(verb(root, "links", "the link table, now or then", "reads", time, "links")).option(
+    "--diff <moments...>",
+    "A B: what changed between two positions or times",
+  )
   verb(root, "history", "who changed what, from what, to what", "reads", views, "history")
     .option("--client <client>", "only this client")
     .option("--image <image>", "only this image")
     .option("--since <time>", "only from this time on (2026-11-22T14:05Z, or 2h, 3d)")
-  verb(root, "log", "the events themselves; with --json, exactly the stored bytes", "reads", views, "log").option(
-    "--after <position>",
-    "only later ones",
-    "0",
-  )
+    .option("--until <time>", "only up to this time")
+  verb(root, "log", "the events themselves; with --json, exactly the stored bytes", "reads", log, "log")
+    .option("--after <position>", "only later ones", "0")
+    .option("--type <type>", "only of this type (ClientLinked)")
+    .option("--client <client>", "only of this client")
+    .option("--image <image>", "only of this image")
+    .option("--follow", "go on with new ones until stopped")
   verb(root, "jobs", "long work of the running server: checks, with their progress", "runs", views, "jobs").option(
     "--cancel <id>",
     "stop one",
   )
-  verb(root, "rebuild", "fold every projection again from the log", "reads", views, "rebuild").option(
-    "--check",
-    "compare with the running ones, change nothing",
-  )
+  verb(
+    root,
+    "rebuild",
+    "fold every projection again from the log and replace its checkpoints",
+    "reads",
+    views,
+    "rebuild",
+  ).option("--check", "compare with the running ones, change nothing")
 
   verb(root, "serve", "serve disks until stopped", "runs", () => import("./verbs/serve.ts"), "serve")
     .option("--config <file>", "imagelink.toml (default: in the data folder, if there)")

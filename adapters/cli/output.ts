@@ -23,6 +23,18 @@ export const table = <Row>(columns: ReadonlyArray<Column<Row>>, rows: ReadonlyAr
 export const print = (text: string): void => {
   process.stdout.write(`${text}\n`)
 }
+
+/** The same for long output: answers a promise while whoever reads it is behind. */
+export const printFlowing = (text: string): void | Promise<void> => {
+  if (process.stdout.write(`${text}\n`) || process.stdout.destroyed) return
+  return new Promise((resolve) => {
+    const done = () => {
+      for (const event of ["drain", "close", "error"]) process.stdout.off(event, done)
+      resolve()
+    }
+    for (const event of ["drain", "close", "error"]) process.stdout.on(event, done)
+  })
+}
 export const printJson = (value: unknown): void => print(JSON.stringify(value))
 
 const units = ["B", "KiB", "MiB", "GiB", "TiB"]

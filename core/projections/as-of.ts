@@ -1,8 +1,9 @@
 /** Looking back: where the log stood at a time, and a projection folded up to a position. */
 import * as Effect from "effect/Effect"
 import type { ImagelinkError } from "../errors.ts"
-import { limits } from "../limits.ts"
-import { feed, freshCell } from "./cell.ts"
+import { type AnyProjection, type Cell, freshCell } from "./cell.ts"
+import { fold } from "./fold.ts"
+import type { Marks } from "./marks.ts"
 import type { Projection } from "./projection.ts"
 import { type ReadableLog, readPage } from "./read.ts"
 
@@ -20,20 +21,28 @@ export const positionAt = (log: ReadableLog, time: number): Effect.Effect<number
     return low
   })
 
+/** The states of several projections after the event at `position` (or at the head, if that comes first), read in one go. */
+export const cellsAsOf = (
+  log: ReadableLog,
+  projections: ReadonlyArray<AnyProjection>,
+  position: number,
+  marks?: Marks,
+): Effect.Effect<ReadonlyArray<Cell>, ImagelinkError> =>
+  Effect.gen(function* () {
+    const end = Math.min(position, log.head())
+    const cells = yield* Effect.forEach(projections, (p) =>
+      marks === undefined ? Effect.succeed(freshCell(p)) : marks.nearest(p, end),
+    )
+    yield* fold(log, cells, () => end, marks)
+    for (const cell of cells) if (cell.stopped) return yield* Effect.fail(cell.stopped)
+    return cells
+  })
+
 /** A projection's state after the event at `position` (or at the head, if that comes first). */
 export const foldAsOf = <S>(
   log: ReadableLog,
   projection: Projection<S>,
   position: number,
+  marks?: Marks,
 ): Effect.Effect<S, ImagelinkError> =>
-  Effect.gen(function* () {
-    const cell = freshCell(projection)
-    const end = Math.min(position, log.head())
-    while (cell.position < end) {
-      const page = yield* readPage(log, cell.position, Math.min(limits.pageEventsMax, end - cell.position))
-      for (const recorded of page) feed(cell, recorded)
-      if (cell.stopped) return yield* Effect.fail(cell.stopped)
-      if (page.length === 0) break
-    }
-    return cell.state as S
-  })
+  Effect.map(cellsAsOf(log, [projection], position, marks), ([cell]) => cell!.state as S)

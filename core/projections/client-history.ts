@@ -21,6 +21,9 @@ export interface HistoryFilter {
   readonly imageId?: string | undefined
   /** UTC milliseconds, inclusive. */
   readonly since?: number | undefined
+  readonly until?: number | undefined
+  /** An event's type. */
+  readonly type?: string | undefined
 }
 
 /** A line of `history --json`. `from` and `to` are words; what an event has no place for is null. */
@@ -96,14 +99,14 @@ const say = (event: DomainEvent): Said => {
   }
 }
 
-interface Subject {
+export interface Subject {
   readonly client: ClientRef | undefined
   readonly slot: number | undefined
   /** The image it concerns now, first; and the one it concerned before. */
   readonly images: ReadonlyArray<ImageRef>
 }
 
-const subjectOf = (event: DomainEvent): Subject => {
+export const subjectOf = (event: DomainEvent): Subject => {
   const data = event.data
   const client = "client" in data ? data.client : undefined
   const slot = "slot" in data ? data.slot : undefined
@@ -117,10 +120,12 @@ const subjectOf = (event: DomainEvent): Subject => {
   return { client, slot, images: images.filter((image) => image !== undefined) }
 }
 
-/** Whether an event concerns the client and the image (before or after), and is not too old. An unknown event concerns nobody in particular. */
+/** Whether an event is of the type, concerns the client and the image (before or after), and is within the times. An unknown event concerns nobody in particular. */
 export const matches = (recorded: Recorded, filter: HistoryFilter): boolean => {
-  const { clientId, imageId, since } = filter
+  const { clientId, imageId, since, until, type } = filter
   if (since !== undefined && recorded.at < since) return false
+  if (until !== undefined && recorded.at > until) return false
+  if (type !== undefined && recorded.type !== type) return false
   if (!isKnownEvent(recorded)) return clientId === undefined && imageId === undefined
   const subject = subjectOf(recorded)
   if (clientId !== undefined && subject.client?.id !== clientId) return false
@@ -155,13 +160,16 @@ export const historyFilter = (
     readonly client?: string | undefined
     readonly image?: string | undefined
     readonly since?: number | undefined
+    readonly until?: number | undefined
+    readonly type?: string | undefined
   },
 ): HistoryFilter | ImagelinkError => {
   const client = asked.client === undefined ? undefined : onceThere(catalogue, "client", asked.client)
   if (client instanceof ImagelinkError) return client
   const image = asked.image === undefined ? undefined : onceThere(catalogue, "image", asked.image)
   if (image instanceof ImagelinkError) return image
-  return { clientId: client?.id, imageId: image?.id, since: asked.since }
+  const { since, until, type } = asked
+  return { clientId: client?.id, imageId: image?.id, since, until, type }
 }
 
 /** Reads the log after `after` up to its head, and hands over every line that matches, in order. Answers the position it read to. */

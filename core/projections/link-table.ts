@@ -89,15 +89,21 @@ const apply = (table: LinkTable, recorded: Recorded): boolean => {
   return true
 }
 
+/** A row under the id of its client and its slot. */
+export interface KeyedLinkRow {
+  readonly key: string
+  readonly row: LinkRow
+}
+
 /** All rows, by client in natural order, then by slot. A client without a link has none. */
-export const linkRows = (table: LinkTable): Array<LinkRow> => {
-  const clients = [...table.clients.values()].sort((a, b) => compareNatural(a.name, b.name))
-  return clients.flatMap(({ name, mac, address, links }) =>
+export const keyedLinkRows = (table: LinkTable): Array<KeyedLinkRow> => {
+  const clients = [...table.clients].sort(([, a], [, b]) => compareNatural(a.name, b.name))
+  return clients.flatMap(([id, { name, mac, address, links }]) =>
     [...links]
       .sort(([a], [b]) => a - b)
       .map(([slot, link]) => {
         const image = table.images.get(link.imageId)!
-        return {
+        const row = {
           client: name,
           mac,
           address,
@@ -108,9 +114,12 @@ export const linkRows = (table: LinkTable): Array<LinkRow> => {
           overlay: link.overlay,
           superClient: false,
         }
+        return { key: `${id}/${slot}`, row }
       }),
   )
 }
+
+export const linkRows = (table: LinkTable): Array<LinkRow> => keyedLinkRows(table).map(({ row }) => row)
 
 interface Json {
   readonly images: ReadonlyArray<[string, Image]>

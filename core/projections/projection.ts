@@ -25,7 +25,13 @@ export interface Projection<State> {
 export const sortKeys = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(sortKeys)
   if (typeof value !== "object" || value === null) return value
-  const entries = Object.entries(value).filter(([, v]) => v !== undefined)
-  entries.sort(([a], [b]) => (a < b ? -1 : 1))
-  return Object.fromEntries(entries.map(([k, v]) => [k, sortKeys(v)]))
+  const members = value as Record<string, unknown>
+  const sorted: Record<string, unknown> = {}
+  for (const key of Object.keys(members).sort()) {
+    if (members[key] === undefined) continue
+    // an assignment to this one would set the prototype
+    if (key === "__proto__") Object.defineProperty(sorted, key, { value: sortKeys(members[key]), enumerable: true })
+    else sorted[key] = sortKeys(members[key])
+  }
+  return sorted
 }

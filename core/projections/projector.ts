@@ -7,18 +7,12 @@
  */
 import * as Effect from "effect/Effect"
 import type { ImagelinkError } from "../errors.ts"
-import { limits } from "../limits.ts"
-import type { EventLog, Recorded } from "../log/event-log.ts"
-import { type AnyProjection, type Cell, feed, freshCell, restoreCell, saveCell } from "./cell.ts"
-import { decodeCheckpoint } from "./checkpoint-file.ts"
+import type { Recorded } from "../log/event-log.ts"
+import { type AnyProjection, type Cell, feed, freshCell, saveCell } from "./cell.ts"
+import { fold, lowest } from "./fold.ts"
+import type { Marks } from "./marks.ts"
 import type { Projection } from "./projection.ts"
-import { type ReadableLog, readPage } from "./read.ts"
-
-/** Where checkpoints are kept, by projection name. A `save` replaces the whole file or leaves the old one. */
-export interface CheckpointStore {
-  load(name: string): Effect.Effect<Uint8Array | undefined, ImagelinkError>
-  save(name: string, bytes: Uint8Array): Effect.Effect<void, ImagelinkError>
-}
+import { type CheckpointStore, type ProjectedLog, restore } from "./restore.ts"
 
 export interface ProjectionReport {
   readonly name: string
@@ -44,55 +38,25 @@ export interface Projector {
   applyNew(events: ReadonlyArray<Recorded>): void
   /** Saves every projection where it is. */
   checkpoint(): Effect.Effect<void, ImagelinkError>
-  /** Folds everything from zero. @throws STORE_DAMAGED */
+  /** Folds everything from zero, and makes all marks anew. @throws STORE_DAMAGED */
   rebuild(): Effect.Effect<void, ImagelinkError>
   state<S>(projection: Projection<S>): S
   report(): ReadonlyArray<ProjectionReport>
 }
 
 export interface ProjectorOptions {
-  readonly log: ReadableLog & Pick<EventLog, "site" | "headCommand">
+  readonly log: ProjectedLog
   readonly projections: ReadonlyArray<AnyProjection>
   readonly checkpoints?: CheckpointStore | undefined
+  /** Made along the log while folding. */
+  readonly marks?: Marks | undefined
 }
 
-type Log = ProjectorOptions["log"]
-
-/** Position that all cells have reached; those that stopped for good do not hold the others up. */
-const lowest = (cells: ReadonlyArray<Cell>): number =>
-  cells.reduce((least, cell) => (cell.stopped ? least : Math.min(least, cell.position)), Number.POSITIVE_INFINITY)
-
-const fold = (log: Log, cells: ReadonlyArray<Cell>): Effect.Effect<void, ImagelinkError> =>
-  Effect.gen(function* () {
-    while (lowest(cells) < log.head()) {
-      const page = yield* readPage(log, lowest(cells), limits.pageEventsMax)
-      if (page.length === 0) return
-      for (const cell of cells) for (const recorded of page) feed(cell, recorded)
-    }
-  })
-
-/** Whether the log holds, at a cell's position, the event that the cell last folded. */
-const onHistory = (log: Log, cell: Cell): Effect.Effect<boolean, ImagelinkError> => {
-  if (cell.position === 0) return Effect.succeed(true)
-  if (cell.position > log.head()) return Effect.succeed(false)
-  if (cell.position === log.head()) return Effect.succeed(cell.command === log.headCommand())
-  return Effect.map(readPage(log, cell.position - 1, 1), (page) => page[0]?.command === cell.command)
-}
-
-/** The cell that a projection's checkpoint gives, or why it gives none. */
-const restore = (log: Log, store: CheckpointStore, projection: AnyProjection) =>
-  Effect.gen(function* () {
-    const bytes = yield* store.load(projection.name)
-    if (bytes === undefined) return undefined
-    const checkpoint = decodeCheckpoint(bytes)
-    if (typeof checkpoint === "string") return checkpoint
-    const cell = restoreCell(projection, checkpoint, log.site.storeId)
-    if (typeof cell === "string") return cell
-    return (yield* onHistory(log, cell)) ? cell : "the log has another history"
-  }).pipe(Effect.catch((error) => Effect.succeed(error.message)))
-
-export const makeProjector = ({ log, projections, checkpoints }: ProjectorOptions): Projector => {
+export const makeProjector = ({ log, projections, checkpoints, marks }: ProjectorOptions): Projector => {
   let cells = projections.map(freshCell)
+  const head = () => log.head()
+  /** Marks that were passed by `applyNew`, which cannot wait for them. */
+  const due: Array<Effect.Effect<void>> = []
 
   const start = Effect.fnUntraced(function* () {
     const ignored: Array<{ name: string; why: string }> = []
@@ -102,26 +66,35 @@ export const makeProjector = ({ log, projections, checkpoints }: ProjectorOption
       else if (restored) cells[i] = restored
     }
     const before = lowest(cells)
-    yield* fold(log, cells)
+    yield* fold(log, cells, head, marks)
     return { folded: cells.length === 0 ? 0 : log.head() - before, ignored }
   })
 
   const rebuild = Effect.fnUntraced(function* () {
     const anew = projections.map(freshCell)
-    yield* fold(log, anew)
+    if (marks) for (const projection of projections) yield* marks.clear(projection)
+    // what is appended while the fold ends is fed to the old cells, so the new ones must have it before they take over
+    do yield* fold(log, anew, head, marks)
+    while (lowest(anew) < log.head())
     cells = anew
   })
+
+  const feedNew = (cell: Cell, recorded: Recorded): void => {
+    feed(cell, recorded)
+    if (marks && cell.position === recorded.position && cell.position % marks.every() === 0) due.push(marks.take(cell))
+  }
+  const saveDue = Effect.suspend(() => Effect.all(due.splice(0), { discard: true }))
 
   const save = (cell: Cell) => checkpoints?.save(cell.projection.name, saveCell(cell, log.site.storeId)) ?? Effect.void
 
   return {
     start,
     rebuild,
-    catchUp: () => fold(log, cells),
+    catchUp: () => Effect.andThen(fold(log, cells, head, marks), saveDue),
     applyNew: (events) => {
-      for (const cell of cells) for (const recorded of events) feed(cell, recorded)
+      for (const cell of cells) for (const recorded of events) feedNew(cell, recorded)
     },
-    checkpoint: () => Effect.suspend(() => Effect.forEach(cells, save, { discard: true })),
+    checkpoint: () => Effect.andThen(saveDue, () => Effect.forEach(cells, save, { discard: true })),
     state: <S>(projection: Projection<S>) => cells.find((cell) => cell.projection === projection)!.state as S,
     report: () =>
       cells.map(({ projection, position, unknown, stopped }) => ({

@@ -13,6 +13,8 @@ const families = {
   image: async (): Promise<Family> => (await import("./operations/images.ts")).imageOperations,
   client: async (): Promise<Family> => (await import("./operations/clients.ts")).clientOperations,
   view: async (): Promise<Family> => (await import("./operations/views.ts")).viewOperations,
+  time: async (): Promise<Family> => (await import("./operations/time.ts")).timeOperations,
+  log: async (): Promise<Family> => (await import("./operations/log.ts")).logOperations,
 }
 
 const familyOf: Readonly<Record<OperationName, keyof typeof families>> = {
@@ -32,7 +34,12 @@ const familyOf: Readonly<Record<OperationName, keyof typeof families>> = {
   "client.remove": "client",
   links: "view",
   history: "view",
-  log: "view",
+  log: "log",
+  "links.at": "time",
+  "links.diff": "time",
+  "image.show": "time",
+  "client.show": "time",
+  rebuild: "view",
   "rebuild.check": "view",
   jobs: "view",
   "job.cancel": "view",

@@ -9,6 +9,7 @@ import type { JobInfo, Progress } from "../jobs.ts"
 import type { Actor, NewEvent, Recorded } from "../log/event-log.ts"
 import type { HistoryLine } from "../projections/client-history.ts"
 import type { ImageRow } from "../projections/image-versions.ts"
+import type { LinkDiff } from "../projections/link-diff.ts"
 import type { LinkRow } from "../projections/link-table.ts"
 import type { StorageLocation } from "../storage/plugin.ts"
 
@@ -56,6 +57,58 @@ export interface ImportedRow {
   readonly name?: string
   readonly address?: string
   readonly image?: string
+}
+
+/** A moment in the log: a position, or a time (the last position that is not after it); neither is the head. */
+export interface Moment {
+  readonly at?: number
+  readonly position?: number
+}
+
+/** The moment that was used. */
+export interface AsOf {
+  readonly position: number
+  /** When the event at `position` was recorded; null before the first. */
+  readonly at: number | null
+}
+
+export interface LinksThen extends AsOf {
+  readonly rows: ReadonlyArray<LinkRow>
+}
+
+export interface LinkDiffAnswer extends LinkDiff {
+  readonly from: AsOf
+  readonly to: AsOf
+}
+
+export interface ImageShown extends AsOf {
+  readonly image: ImageRow
+  /** The links that use each version, by its number. */
+  readonly users: ReadonlyArray<{ readonly version: number; readonly links: ReadonlyArray<LinkRow> }>
+}
+
+/** A link as it takes effect, and where it comes from. */
+export interface EffectiveLink {
+  readonly slot: number
+  readonly image: string
+  readonly version: number
+  readonly follows: boolean
+  readonly overlay: string
+  /** The overlay's: position of the event that last renewed it. */
+  readonly epoch: number
+  readonly source: "client"
+}
+
+export interface ClientShown extends AsOf {
+  readonly client: {
+    readonly id: string
+    readonly name: string
+    readonly mac: string
+    readonly address: string | null
+    readonly links: ReadonlyArray<EffectiveLink>
+  }
+  /** Oldest first. */
+  readonly lastChanges: ReadonlyArray<HistoryLine>
 }
 
 type Nothing = Readonly<Record<string, never>>
@@ -122,12 +175,28 @@ export interface OperationMap {
   "client.remove": Op<{ readonly clients: ReadonlyArray<string>; readonly discardKept?: boolean }, Changed>
   links: Op<Nothing, ReadonlyArray<LinkRow>>
   history: Op<
-    { readonly client?: string; readonly image?: string; readonly since?: number },
+    { readonly client?: string; readonly image?: string; readonly since?: number; readonly until?: number },
     { readonly position: number },
     HistoryLine
   >
-  /** Items are the canonical bytes of the events, as text. */
-  log: Op<{ readonly after?: number }, { readonly position: number }, string>
+  /** Items are the canonical bytes of the events, as text. With `follow` it ends when it is cancelled or the site closes. */
+  log: Op<
+    {
+      readonly after?: number
+      readonly type?: string
+      readonly client?: string
+      readonly image?: string
+      readonly follow?: boolean
+    },
+    { readonly position: number },
+    string
+  >
+  "links.at": Op<Moment, LinksThen>
+  "links.diff": Op<{ readonly from: Moment; readonly to: Moment }, LinkDiffAnswer>
+  "image.show": Op<Moment & { readonly name: string }, ImageShown>
+  "client.show": Op<Moment & { readonly client: string }, ClientShown>
+  /** Folds everything again from zero and replaces all checkpoints. */
+  rebuild: Op<Nothing, ReadonlyArray<{ readonly name: string; readonly position: number }>>
   "rebuild.check": Op<
     Nothing,
     ReadonlyArray<{ readonly name: string; readonly position: number; readonly equal: boolean }>
@@ -148,7 +217,8 @@ export interface CallOptions<Item = never> {
   readonly expectedPosition?: number
   readonly signal?: AbortSignal
   readonly onProgress?: (p: Progress) => void
-  readonly onItem?: (item: Item) => void
+  /** What it answers is awaited before much more is sent: a slow reader holds the sender back. */
+  readonly onItem?: (item: Item) => void | Promise<void>
 }
 
 /** What implements some of the operations. */

@@ -8,14 +8,17 @@ import * as Effect from "effect/Effect"
 import { limits } from "../limits.ts"
 import type { EventLog } from "../log/event-log.ts"
 import type { AnyProjection } from "../projections/cell.ts"
+import { type MarkStore, type Marks, makeMarks } from "../projections/marks.ts"
 import type { Projection } from "../projections/projection.ts"
-import { type CheckpointStore, makeProjector, type Projector } from "../projections/projector.ts"
+import { makeProjector, type Projector } from "../projections/projector.ts"
 
 export interface Views {
   /** The state at the head of the log. It belongs to the view: take what you need before you await anything. */
   state<S>(projection: Projection<S>): Promise<S>
   /** The projector of one projection, started. */
   projector(projection: AnyProjection): Promise<Projector>
+  /** State checkpoints along the log, for looking back. */
+  readonly marks: Marks
   close(): Promise<void>
 }
 
@@ -28,12 +31,13 @@ interface View {
 
 export const makeViews = (
   log: Pick<EventLog, "site" | "head" | "headCommand" | "page" | "pageBytes">,
-  checkpoints: CheckpointStore,
+  checkpoints: MarkStore,
 ): Views => {
   const views = new Map<string, View>()
+  const marks = makeMarks(log, checkpoints)
 
   const start = (projection: AnyProjection): View => {
-    const projector = makeProjector({ log, projections: [projection], checkpoints })
+    const projector = makeProjector({ log, projections: [projection], checkpoints, marks })
     const view: View = { projector, started: Promise.resolve(), saved: 0 }
     const started = Effect.runPromise(projector.start()).then(({ folded }) => {
       view.saved = log.head() - folded
@@ -49,6 +53,7 @@ export const makeViews = (
   }
 
   return {
+    marks,
     projector: projectorOf,
     async state(projection) {
       const projector = await projectorOf(projection)

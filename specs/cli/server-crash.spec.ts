@@ -64,7 +64,7 @@ describe("a server killed while it appends", () => {
     const after = await openSite({ dataDir: data, create: false })
     try {
       const lines: Array<string> = []
-      await after.call("log", {}, { actor, onItem: (line) => lines.push(line) })
+      await after.call("log", {}, { actor, onItem: (line) => void lines.push(line) })
       const log = lines.map((line) => JSON.parse(line) as Recorded)
       expect(
         log.map((e) => e.position),

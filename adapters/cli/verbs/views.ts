@@ -1,30 +1,11 @@
-/** The reading verbs: links, history, log, rebuild. */
+/** The reading verbs: history, rebuild, jobs. */
 import { fail } from "../../../core/errors.ts"
 import type { JobInfo } from "../../../core/jobs.ts"
 import type { HistoryLine } from "../../../core/projections/client-history.ts"
-import type { LinkRow } from "../../../core/projections/link-table.ts"
-import { eventText } from "../event-text.ts"
 import type { CommonOptions } from "../options.ts"
 import { type Column, print, printJson, table, time } from "../output.ts"
 import { callOptions, withSite } from "../site.ts"
 import { parseSince } from "../time.ts"
-
-const linkColumns: ReadonlyArray<Column<LinkRow>> = [
-  { title: "CLIENT", value: (r) => r.client },
-  { title: "MAC", value: (r) => r.mac },
-  { title: "ADDRESS", value: (r) => r.address ?? "-" },
-  { title: "SLOT", align: "right", value: (r) => String(r.slot) },
-  { title: "IMAGE", value: (r) => `${r.image}@${r.version}` },
-  { title: "LINK", value: (r) => (r.follows ? "follows" : "pinned") },
-  { title: "OVERLAY", value: (r) => r.overlay },
-]
-
-export const links = (options: CommonOptions): Promise<void> =>
-  withSite(options, false, async (site) => {
-    const rows = await site.call("links", {}, callOptions(options))
-    if (options.json) printJson(rows)
-    else print(rows.length === 0 ? "no links; make one: imagelink client link CLIENT IMAGE" : table(linkColumns, rows))
-  })
 
 const historyColumns: ReadonlyArray<Column<HistoryLine>> = [
   { title: "POSITION", align: "right", value: (r) => String(r.position) },
@@ -41,6 +22,7 @@ interface HistoryOptions extends CommonOptions {
   readonly client?: string
   readonly image?: string
   readonly since?: string
+  readonly until?: string
 }
 
 export const history = (options: HistoryOptions): Promise<void> =>
@@ -49,6 +31,7 @@ export const history = (options: HistoryOptions): Promise<void> =>
       ...(options.client === undefined ? {} : { client: options.client }),
       ...(options.image === undefined ? {} : { image: options.image }),
       ...(options.since === undefined ? {} : { since: parseSince(options.since, Date.now()) }),
+      ...(options.until === undefined ? {} : { until: parseSince(options.until, Date.now()) }),
     }
     const rows: Array<HistoryLine> = []
     const onItem = (row: HistoryLine) => (options.json ? printJson(row) : void rows.push(row))
@@ -56,28 +39,14 @@ export const history = (options: HistoryOptions): Promise<void> =>
     if (!options.json) print(rows.length === 0 ? "nothing recorded" : table(historyColumns, rows))
   })
 
-export const log = (options: CommonOptions & { after: string }): Promise<void> => {
-  if (!/^\d+$/.test(options.after))
-    throw fail("USAGE", { why: `--after is a position, not ${options.after}`, see: "imagelink log --help" })
-  return withSite(options, false, async (site) => {
-    const onItem = (line: string) => {
-      if (options.json) return print(line)
-      const e = JSON.parse(line)
-      print(
-        `${String(e.position).padStart(8)}  ${new Date(e.at).toISOString()}  ${e.actor.kind}:${e.actor.name}  ${eventText(e)}`,
-      )
-    }
-    await site.call("log", { after: Number(options.after) }, { ...callOptions(options), onItem })
-  })
-}
-
 export const rebuild = (options: CommonOptions & { check?: boolean }): Promise<void> => {
-  if (!options.check)
-    throw fail("USAGE", {
-      why: "projections rebuild themselves when they must; say --check to compare",
-      see: "imagelink rebuild --help",
-    })
   return withSite(options, false, async (site) => {
+    if (!options.check) {
+      const rebuilt = await site.call("rebuild", {}, callOptions(options))
+      if (options.json) printJson(rebuilt)
+      else for (const p of rebuilt) print(`${p.name.padEnd(16)} rebuilt at position ${p.position}`)
+      return
+    }
     const result = await site.call("rebuild.check", {}, callOptions(options))
     const bad = result.filter((p) => !p.equal).map((p) => p.name)
     if (options.json) printJson(result)

@@ -1,19 +1,19 @@
 /** Reading operations: they fold what they show and change nothing. */
 import * as Effect from "effect/Effect"
 import { ImagelinkError } from "../../errors.ts"
-import { limits } from "../../limits.ts"
 import { catalogueProjection } from "../../projections/catalogue.ts"
 import type { AnyProjection } from "../../projections/cell.ts"
 import { historyFilter, readHistory } from "../../projections/client-history.ts"
 import { imageVersions } from "../../projections/image-versions.ts"
+import { lastChanges } from "../../projections/last-changes.ts"
 import { linkRows, linkTable } from "../../projections/link-table.ts"
 import { makeProjector } from "../../projections/projector.ts"
 import type { Parts } from "../parts.ts"
 import type { Operations } from "../site.ts"
 
-type Names = "links" | "history" | "log" | "rebuild.check" | "jobs" | "job.cancel"
+type Names = "links" | "history" | "rebuild" | "rebuild.check" | "jobs" | "job.cancel"
 
-const projections = [catalogueProjection, linkTable, imageVersions]
+const projections = [catalogueProjection, linkTable, imageVersions, lastChanges]
 
 export const viewOperations = (parts: Parts): Operations<Names> => {
   const { log, views, jobs } = parts
@@ -22,27 +22,33 @@ export const viewOperations = (parts: Parts): Operations<Names> => {
 
     history: async (input, { onItem }) => {
       const named = input.client !== undefined || input.image !== undefined
-      const filter = named ? historyFilter(await views.state(catalogueProjection), input) : { since: input.since }
+      const filter = named
+        ? historyFilter(await views.state(catalogueProjection), input)
+        : { since: input.since, until: input.until }
       if (filter instanceof ImagelinkError) throw filter
-      return { position: await Effect.runPromise(readHistory(log, filter, (line) => onItem?.(line))) }
+      return { position: await Effect.runPromise(readHistory(log, filter, (line) => void onItem?.(line))) }
     },
 
-    log: async ({ after = 0 }, { onItem, signal }) => {
-      let position = after
-      while (position < log.head() && !signal?.aborted) {
-        const page = await Effect.runPromise(log.pageBytes(position, limits.pageEventsMax))
-        if (page.length === 0) break
-        for (const { bytes } of page) onItem?.(Buffer.from(bytes).toString("utf8"))
-        position = page.at(-1)!.position
-      }
-      return { position }
+    rebuild: async () => {
+      const rebuilt: Array<{ name: string; position: number }> = []
+      for (const projection of projections) rebuilt.push(await rebuild(parts, projection))
+      return rebuilt
     },
-
     "rebuild.check": () => Promise.all(projections.map((p) => compareWithRebuild(parts, p))),
 
     jobs: async () => jobs.list(),
     "job.cancel": async ({ id }) => ({ cancelled: jobs.cancel(id) }),
   }
+}
+
+/** Folds a projection again from zero, makes its marks anew and saves where it is. @throws why it could not go to the head */
+const rebuild = async ({ views }: Parts, projection: AnyProjection) => {
+  const projector = await views.projector(projection)
+  await Effect.runPromise(projector.rebuild())
+  const { name, position, stopped } = projector.report()[0]!
+  if (stopped !== undefined) throw stopped
+  await Effect.runPromise(projector.checkpoint())
+  return { name, position }
 }
 
 /** Folds a projection again from zero and compares, byte for byte, with the one at work. */

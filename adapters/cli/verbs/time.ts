@@ -1,0 +1,160 @@
+/** The verbs that look back: `links`, `image show`, `client show`, now or at a moment. */
+import { fail } from "../../../core/errors.ts"
+import type { VersionRow } from "../../../core/projections/image-versions.ts"
+import type { LinkRow } from "../../../core/projections/link-table.ts"
+import type { AsOf, EffectiveLink, LinkDiffAnswer, Moment } from "../../../core/runtime/site.ts"
+import { eventLine } from "../event-text.ts"
+import type { CommonOptions } from "../options.ts"
+import { bytes, type Column, count, print, printJson, table, time } from "../output.ts"
+import { callOptions, withSite } from "../site.ts"
+import { parseMoment, parsePosition, parseSince } from "../time.ts"
+
+interface MomentOptions extends CommonOptions {
+  readonly at?: string
+  readonly position?: string
+}
+
+const momentOf = ({ at, position }: MomentOptions): Moment => ({
+  ...(at === undefined ? {} : { at: parseSince(at, Date.now()) }),
+  ...(position === undefined ? {} : { position: parsePosition(position) }),
+})
+
+const asked = (options: MomentOptions): boolean => options.at !== undefined || options.position !== undefined
+
+const asOfText = ({ position, at }: AsOf): string =>
+  `position ${position}, ${at === null ? "before the first event" : time(at)}`
+
+/** Says which position was used; on stderr, so that stdout is the answer alone. */
+const sayAsOf = (asOf: AsOf): void => void process.stderr.write(`as of ${asOfText(asOf)}\n`)
+
+const linkColumns: ReadonlyArray<Column<LinkRow>> = [
+  { title: "CLIENT", value: (r) => r.client },
+  { title: "MAC", value: (r) => r.mac },
+  { title: "ADDRESS", value: (r) => r.address ?? "-" },
+  { title: "SLOT", align: "right", value: (r) => String(r.slot) },
+  { title: "IMAGE", value: (r) => `${r.image}@${r.version}` },
+  { title: "LINK", value: (r) => (r.follows ? "follows" : "pinned") },
+  { title: "OVERLAY", value: (r) => r.overlay },
+]
+
+interface LinksOptions extends MomentOptions {
+  readonly diff?: ReadonlyArray<string>
+}
+
+export const links = (options: LinksOptions): Promise<void> => {
+  if (options.diff !== undefined) return diff(options, options.diff)
+  const moment = momentOf(options)
+  return withSite(options, false, async (site) => {
+    if (asked(options)) {
+      const { rows, ...asOf } = await site.call("links.at", moment, callOptions(options))
+      sayAsOf(asOf)
+      if (options.json) printJson(rows)
+      else print(rows.length === 0 ? "no links then" : table(linkColumns, rows))
+      return
+    }
+    const rows = await site.call("links", {}, callOptions(options))
+    if (options.json) printJson(rows)
+    else print(rows.length === 0 ? "no links; make one: imagelink client link CLIENT IMAGE" : table(linkColumns, rows))
+  })
+}
+
+const diff = (options: LinksOptions, moments: ReadonlyArray<string>): Promise<void> => {
+  const [from, to] = moments
+  if (from === undefined || to === undefined || moments.length > 2 || asked(options))
+    throw fail("USAGE", { why: "--diff takes two positions or times, and nothing else", see: "imagelink links --help" })
+  const now = Date.now()
+  const input = { from: parseMoment(from, now), to: parseMoment(to, now) }
+  return withSite(options, false, async (site) => {
+    const answer = await site.call("links.diff", input, callOptions(options))
+    if (options.json) printJson(answer)
+    else printDiff(answer)
+  })
+}
+
+interface DiffRow {
+  readonly mark: "+" | "-" | "~"
+  readonly row: LinkRow
+  readonly change: string
+}
+
+const diffColumns: ReadonlyArray<Column<DiffRow>> = [
+  { title: "", value: (r) => r.mark },
+  ...linkColumns.map(({ value, ...column }) => ({ ...column, value: (r: DiffRow) => value(r.row) })),
+  { title: "WAS", value: (r) => r.change },
+]
+
+const printDiff = ({ from, to, added, removed, changed }: LinkDiffAnswer): void => {
+  print(`from ${asOfText(from)}`)
+  print(`to   ${asOfText(to)}`)
+  const rows: ReadonlyArray<DiffRow> = [
+    ...removed.map((row) => ({ mark: "-", row, change: "" }) as const),
+    ...added.map((row) => ({ mark: "+", row, change: "" }) as const),
+    ...changed.map(({ from: was, to: row, fields }) => {
+      const change = fields.map((field) => `${field} ${was[field] ?? "none"}`).join(", ")
+      return { mark: "~", row, change } as const
+    }),
+  ]
+  if (rows.length > 0) print(table(diffColumns, rows))
+  print(`${added.length} added, ${removed.length} removed, ${changed.length} changed`)
+}
+
+interface ShownVersion extends VersionRow {
+  readonly current: boolean
+  readonly users: ReadonlyArray<LinkRow>
+}
+
+const USERS_SHOWN = 4
+
+const usersText = (users: ReadonlyArray<LinkRow>): string => {
+  const shown = users.slice(0, USERS_SHOWN).map((u) => (u.slot === 0 ? u.client : `${u.client}/${u.slot}`))
+  const more = users.length - shown.length
+  return shown.length === 0 ? "-" : shown.join(", ") + (more > 0 ? ` and ${more} more` : "")
+}
+
+const versionColumns: ReadonlyArray<Column<ShownVersion>> = [
+  { title: "VERSION", align: "right", value: (v) => `${v.current ? "* " : ""}@${v.number}` },
+  { title: "PARENT", align: "right", value: (v) => (v.parent === null ? "-" : `@${v.parent}`) },
+  { title: "MADE", value: (v) => time(v.at) },
+  { title: "SIZE", align: "right", value: (v) => bytes(Number(v.sizeBytes)) },
+  { title: "FORMAT", value: (v) => v.format },
+  { title: "CHECKED", value: (v) => v.checked },
+  { title: "USED BY", value: (v) => usersText(v.users) },
+  { title: "NOTE", value: (v) => v.note ?? "-" },
+]
+
+export const showImage = (options: MomentOptions, name: string): Promise<void> => {
+  const moment = momentOf(options)
+  return withSite(options, false, async (site) => {
+    const answer = await site.call("image.show", { name, ...moment }, callOptions(options))
+    if (asked(options)) sayAsOf(answer)
+    if (options.json) return printJson(answer)
+    const { image, users } = answer
+    print(`${image.name}  current @${image.current}, ${count(image.links, "link")}, id ${image.id}`)
+    const of = (version: number) => users.find((u) => u.version === version)?.links ?? []
+    const rows = image.versions.map((v) => ({ ...v, current: v.number === image.current, users: of(v.number) }))
+    print(table(versionColumns, rows))
+  })
+}
+
+const effectiveColumns: ReadonlyArray<Column<EffectiveLink>> = [
+  { title: "SLOT", align: "right", value: (l) => String(l.slot) },
+  { title: "IMAGE", value: (l) => `${l.image}@${l.version}` },
+  { title: "LINK", value: (l) => (l.follows ? "follows" : "pinned") },
+  { title: "OVERLAY", value: (l) => l.overlay },
+  { title: "EPOCH", align: "right", value: (l) => String(l.epoch) },
+  { title: "FROM", value: () => "its own link" },
+]
+
+export const showClient = (options: MomentOptions, client: string): Promise<void> => {
+  const moment = momentOf(options)
+  return withSite(options, false, async (site) => {
+    const answer = await site.call("client.show", { client, ...moment }, callOptions(options))
+    if (asked(options)) sayAsOf(answer)
+    if (options.json) return printJson(answer)
+    const { name, mac, address, id, links: effective } = answer.client
+    print(`${name}  ${mac}, ${address ?? "no address"}, id ${id}`)
+    print(effective.length === 0 ? "not linked" : table(effectiveColumns, effective))
+    print("last changes:")
+    for (const line of answer.lastChanges) print(eventLine(line))
+  })
+}
