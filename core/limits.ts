@@ -75,6 +75,8 @@ export const limits = {
   /** A projection's checkpoint is saved when this many events were folded since the last one. */
   checkpointEventsMin: 200,
   siteNameBytesMax: 64,
+  /** How often a server looks whether there is something to publish: a checkpoint follows an append within a second. */
+  checkpointLookMillis: 400,
 
   // Names and lists
   clientNameCharsMax: 63,

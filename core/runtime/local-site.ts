@@ -13,6 +13,7 @@ const families = {
   image: async (): Promise<Family> => (await import("./operations/images.ts")).imageOperations,
   client: async (): Promise<Family> => (await import("./operations/clients.ts")).clientOperations,
   view: async (): Promise<Family> => (await import("./operations/views.ts")).viewOperations,
+  audit: async (): Promise<Family> => (await import("./operations/audit.ts")).auditOperations,
 }
 
 const familyOf: Readonly<Record<OperationName, keyof typeof families>> = {
@@ -32,6 +33,11 @@ const familyOf: Readonly<Record<OperationName, keyof typeof families>> = {
   "rebuild.check": "view",
   jobs: "view",
   "job.cancel": "view",
+  "audit.key": "audit",
+  "audit.checkpoint": "audit",
+  "audit.verify": "audit",
+  "audit.prove": "audit",
+  "audit.consistency": "audit",
 }
 
 export const operationNames: ReadonlySet<string> = new Set(Object.keys(familyOf))
