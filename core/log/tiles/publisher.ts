@@ -91,7 +91,8 @@ export class Publisher {
   }
 
   async publishNow(): Promise<Published> {
-    const state = this.state ?? (await this.load())
+    const head = this.options.log.head()
+    const state = this.state !== undefined && this.state.tree.size <= head ? this.state : await this.load()
     // whatever goes wrong from here on, the next time begins with what is on disk
     this.state = undefined
     try {
