@@ -1,4 +1,5 @@
 /** Reads the log's exact bytes page by page, for whoever hashes them. */
+import assert from "node:assert"
 import * as Effect from "effect/Effect"
 import { limits } from "../../limits.ts"
 import type { EventLog, RecordedBytes } from "../event-log.ts"
@@ -15,6 +16,7 @@ export const eachEvent = async (
 ): Promise<void> => {
   for (let at = after; at < last; ) {
     const page = await Effect.runPromise(log.pageBytes(at, Math.min(limits.pageEventsMax, last - at)))
+    assert(page.length > 0, "a log has the events up to its head")
     await onPage(page)
     at += page.length
   }
