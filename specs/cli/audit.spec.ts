@@ -101,6 +101,20 @@ describe("without a server", () => {
     expect((await imagelink(["serve", "--nbd-port", "off", "--json"], { data: copy })).status).toBe(3)
   }, 60_000)
 
+  it("tells two histories of one site apart by their checkpoints, at the same size and later", async () => {
+    const [left, right] = [join(folder, "left"), join(folder, "right")]
+    for (const at of [left, right]) cpSync(data, at, { recursive: true })
+    await add(20, left)
+    await add(21, right)
+    const note = join(folder, "left.note")
+    writeFileSync(note, await ok(["checkpoint"], left))
+    for (const n of [22, 23]) {
+      expect(await refused(["consistency", note], right)).toMatchObject({ exit: 3, code: "AUDIT_FAILED" })
+      await add(n, right)
+    }
+    expect(await ok(["consistency", old], right)).toContain("extends: the 3 events")
+  }, 60_000)
+
   it("says that there is no data where there is none, and makes none", async () => {
     for (const args of [["key"], ["checkpoint"], ["verify"], ["prove", "1"], ["consistency", old]])
       expect(await refused(args, join(folder, "nothing"))).toMatchObject({ exit: 1, code: "DATA_NOT_FOUND" })
