@@ -5,6 +5,7 @@
  */
 import { hostname } from "node:os"
 import type { ImagelinkError } from "../core/errors.ts"
+import { followLog } from "../core/log/tiles/follower.ts"
 import type { ServeConfig } from "../core/runtime/config.ts"
 import type { DiskService } from "../core/runtime/disks.ts"
 import { checkUnverified } from "../core/runtime/first-checks.ts"
@@ -48,6 +49,7 @@ export const startServer = async (options: ServerOptions): Promise<RunningServer
   let serves = false
   const closers: Closers = [() => opened.release({ unused: !serves })]
   try {
+    await followEvents(options, opened, closers)
     const { site, disks, firstChecks } = await serveDisks(options, opened, closers)
     const nbd = await listenForNbd(options, disks, closers)
     const control = await listenControl(socketPath(dataDir), site, operationNames)
@@ -66,6 +68,15 @@ type Closers = Array<() => Promise<void>>
 
 const closeAll = async (closers: Closers): Promise<void> => {
   for (const stop of closers.splice(0).reverse()) await stop()
+}
+
+/** A log that is behind its own checkpoint, or another one, is not served. What goes wrong later is reported, and the log goes on. */
+const followEvents = async ({ onEvent }: ServerOptions, { parts }: OpenedSite, closers: Closers): Promise<void> => {
+  const publisher = await parts.publisher()
+  await publisher.check()
+  const onError = (e: ImagelinkError) =>
+    onEvent({ level: "error", text: `${e.message} [${e.code}]; ${e.reason}; fix: ${e.fix}` })
+  closers.push(followLog(publisher, onError).close)
 }
 
 const serveDisks = async ({ config, onEvent }: ServerOptions, { parts, data, host }: OpenedSite, closers: Closers) => {

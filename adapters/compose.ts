@@ -23,7 +23,7 @@ import type { Host } from "../core/host.ts"
 import { type MakeDatabase, storeError } from "../core/log/database.ts"
 import type { EventLog } from "../core/log/event-log.ts"
 import { openLazyLog } from "../core/log/lazy-log.ts"
-import { storeExists } from "../core/log/store-files.ts"
+import { storeExists, storePaths } from "../core/log/store-files.ts"
 import { makeUpcaster } from "../core/log/upcast.ts"
 import { uuid7, uuid7RandomBytes } from "../core/log/uuid7.ts"
 import { checkpointFolder } from "../core/runtime/checkpoint-folder.ts"
@@ -165,6 +165,7 @@ export const openParts = async ({
     jobs: makeJobs(now, newId),
     opener: makeOpener(container.resolve(tokens.registry), host),
     sidecars: data.folder("sidecars"),
+    publisher: lazily(() => makePublisher(dataDir, log, host)),
   }
   const release = async ({ unused } = { unused: false }) => {
     const remove = unused && made && (await isEmpty(log)) ? await setAside(dataDir) : () => {}
@@ -172,6 +173,12 @@ export const openParts = async ({
     remove()
   }
   return { parts, data, host, release }
+}
+
+const makePublisher = async (dir: string, log: EventLog, host: Host) => {
+  const { Publisher } = await import("../core/log/tiles/publisher.ts")
+  const { readSiteFiles } = await import("../core/log/site-files.ts")
+  return new Publisher({ dir, log, host, key: () => readSiteFiles(storePaths(dir)).key })
 }
 
 /** Asked of the database itself, so that its lock is held from here on: somebody else may have begun to use the store. */

@@ -479,6 +479,38 @@ export const errors = {
     cause: (p) => p.why,
     fix: () => "keep the data folder as it is and report this with the output above",
   }),
+
+  // --- Audit ------------------------------------------------------------------------------------------------------
+  LOG_FORKED: entry<{ head: number; why: string }>({
+    exit: 3,
+    message: (p) => `the log of ${p.head} events is not the one that was published; nothing was signed`,
+    cause: (p) => p.why,
+    fix: () =>
+      "keep the data folder as it is, see what 'imagelink audit verify' says, and restore the store from a backup that has the published events",
+  }),
+  AUDIT_FAILED: entry<{ position?: number; why: string; tiles?: boolean }>({
+    exit: 3,
+    message: (p) =>
+      p.position === undefined ? "the log does not hold" : `the log does not hold at position ${p.position}`,
+    cause: (p) => p.why,
+    fix: (p) =>
+      p.tiles
+        ? "the events are whole: move the folder tlog/tile of the data folder aside, and 'imagelink audit checkpoint' makes it again from them"
+        : "keep the data folder as it is, and compare it with a backup and with the checkpoints and proofs that others kept",
+  }),
+  NOTE_REFUSED: entry<{ file: string; why: string }>({
+    exit: 1,
+    message: (p) => `${p.file} is not a checkpoint of this log`,
+    cause: (p) => p.why,
+    fix: () =>
+      "give a note that 'imagelink audit checkpoint' of this site printed; 'imagelink audit key' shows its key",
+  }),
+  POSITION_NOT_FOUND: entry<{ position: string; head: number }>({
+    exit: 1,
+    message: (p) => `there is no event at position ${p.position}`,
+    cause: (p) => (p.head === 0 ? "the log is empty" : `the log has positions 1 to ${p.head}`),
+    fix: () => "see 'imagelink log' for the positions",
+  }),
 } as const
 
 export type ErrorCode = keyof typeof errors

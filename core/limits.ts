@@ -83,6 +83,8 @@ export const limits = {
   siteNameBytesMax: 64,
   /** Changes that `client show` lists. */
   lastChangesMax: 5,
+  /** How often a server looks whether there is something to publish: a checkpoint follows an append within a second. */
+  checkpointLookMillis: 400,
 
   // Names and lists
   clientNameCharsMax: 63,

@@ -51,6 +51,7 @@ const clients = () => import("./verbs/clients.ts")
 const views = () => import("./verbs/views.ts")
 const time = () => import("./verbs/time.ts")
 const log = () => import("./verbs/log.ts")
+const audits = () => import("./verbs/audit.ts")
 
 export const program = (): Command => {
   const root = new Command("imagelink")
@@ -182,6 +183,20 @@ export const program = (): Command => {
     views,
     "rebuild",
   ).option("--check", "compare with the running ones, change nothing")
+
+  const audit = root.command("audit").description("signed checkpoints and proofs that the log was not edited")
+  verb(audit, "key", "the key that verifies this log's checkpoints", "runs", audits, "key")
+  verb(audit, "checkpoint", "publish what is recorded and print the signed note", "runs", audits, "checkpoint")
+  verb(audit, "verify", "recompute everything from the events", "runs", audits, "verify")
+  verb(
+    audit,
+    "prove <position>",
+    "print a proof, checked offline, that an event is in the log",
+    "runs",
+    audits,
+    "prove",
+  ).option("--out <file>", "write it there")
+  verb(audit, "consistency <note>", "prove that the log extends an older checkpoint", "runs", audits, "consistency")
 
   verb(root, "serve", "serve disks until stopped", "runs", () => import("./verbs/serve.ts"), "serve")
     .option("--config <file>", "imagelink.toml (default: in the data folder, if there)")

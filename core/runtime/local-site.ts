@@ -15,6 +15,7 @@ const families = {
   view: async (): Promise<Family> => (await import("./operations/views.ts")).viewOperations,
   time: async (): Promise<Family> => (await import("./operations/time.ts")).timeOperations,
   log: async (): Promise<Family> => (await import("./operations/log.ts")).logOperations,
+  audit: async (): Promise<Family> => (await import("./operations/audit.ts")).auditOperations,
 }
 
 const familyOf: Readonly<Record<OperationName, keyof typeof families>> = {
@@ -43,6 +44,11 @@ const familyOf: Readonly<Record<OperationName, keyof typeof families>> = {
   "rebuild.check": "view",
   jobs: "view",
   "job.cancel": "view",
+  "audit.key": "audit",
+  "audit.checkpoint": "audit",
+  "audit.verify": "audit",
+  "audit.prove": "audit",
+  "audit.consistency": "audit",
 }
 
 export const operationNames: ReadonlySet<string> = new Set(Object.keys(familyOf))

@@ -1,5 +1,6 @@
 /** What the operations work with: the opened store, and what stands around it. */
 import type { EventLog } from "../log/event-log.ts"
+import type { Publisher } from "../log/tiles/publisher.ts"
 import type { ImageOpener } from "../storage/opener.ts"
 import type { VolumeFolder } from "../storage/volume.ts"
 import type { DiskService } from "./disks.ts"
@@ -18,6 +19,8 @@ export interface Parts {
   readonly opener: ImageOpener
   /** Checksum files. */
   readonly sidecars: VolumeFolder
+  /** What publishes the log: tiles and signed checkpoints. Loaded when it is first asked for. */
+  readonly publisher: () => Promise<Publisher>
   /** Present while this process serves disks. */
   readonly serving?: { readonly disks: DiskService; readonly stacks: ImageStacks }
 }

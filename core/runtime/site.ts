@@ -203,6 +203,20 @@ export interface OperationMap {
   >
   jobs: Op<Nothing, ReadonlyArray<JobInfo>>
   "job.cancel": Op<{ readonly id: string }, { readonly cancelled: boolean }>
+  /** The verifier key line (C2SP signed-note). Hashes, here and below, are base64. */
+  "audit.key": Op<Nothing, { readonly key: string }>
+  /** Publishes what is there and answers the signed note. */
+  "audit.checkpoint": Op<Nothing, { readonly note: string; readonly size: number; readonly root: string }>
+  "audit.verify": Op<
+    Nothing,
+    { readonly key: string; readonly size: number; readonly published: number; readonly root: string }
+  >
+  /** The proof is the text of a C2SP tlog-proof. */
+  "audit.prove": Op<{ readonly position: number }, { readonly proof: string; readonly size: number }>
+  "audit.consistency": Op<
+    { readonly note: string; readonly file: string },
+    { readonly from: number; readonly to: number; readonly root: string; readonly proof: ReadonlyArray<string> }
+  >
 }
 
 export type OperationName = keyof OperationMap
