@@ -505,12 +505,6 @@ export const errors = {
     fix: () =>
       "give a note that 'imagelink audit checkpoint' of this site printed; 'imagelink audit key' shows its key",
   }),
-  POSITION_NOT_FOUND: entry<{ position: string; head: number }>({
-    exit: 1,
-    message: (p) => `there is no event at position ${p.position}`,
-    cause: (p) => (p.head === 0 ? "the log is empty" : `the log has positions 1 to ${p.head}`),
-    fix: () => "see 'imagelink log' for the positions",
-  }),
 } as const
 
 export type ErrorCode = keyof typeof errors

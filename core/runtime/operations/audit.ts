@@ -49,7 +49,7 @@ export const auditOperations = ({ log, publisher }: Parts): Operations<Names> =>
   "audit.prove": async ({ position }) => {
     const tlog = await publisher()
     const { note, size, root } = await tlog.publish()
-    if (position < 1 || position > size) throw fail("POSITION_NOT_FOUND", { position: String(position), head: size })
+    if (position < 1 || position > size) throw fail("POSITION_NOT_FOUND", { position, head: size })
     const [event] = await Effect.runPromise(log.pageBytes(position - 1, 1))
     const { bytes } = event!
     const path = proveInclusion(tileHashes(tlog.files, size), position - 1, size)
