@@ -31,9 +31,29 @@ const run = (what: string, module: string, ...rest: ReadonlyArray<string>): bool
 
 interface Report {
   readonly numPassedTests: number
-  readonly numFailedTests: number
-  readonly numTotalTestSuites: number
-  readonly testResults: ReadonlyArray<{ readonly status: string; readonly assertionResults: ReadonlyArray<unknown> }>
+  readonly testResults: ReadonlyArray<{
+    readonly name: string
+    readonly status: string
+    readonly message: string
+    readonly assertionResults: ReadonlyArray<{
+      readonly status: string
+      readonly fullName: string
+      readonly failureMessages: ReadonlyArray<string>
+    }>
+  }>
+}
+
+/** Every failure with the first lines of its reason; a file that did not load is one. */
+const failuresOf = ({ testResults }: Report): ReadonlyArray<string> =>
+  testResults.flatMap(({ name, status, message, assertionResults }) => {
+    if (status === "failed" && assertionResults.length === 0) return [`${name}\n${reason(message)}`]
+    const red = assertionResults.filter((a) => a.status === "failed")
+    return red.map(({ fullName, failureMessages }) => `${name}: ${fullName}\n${reason(failureMessages.join("\n"))}`)
+  })
+
+const reason = (text: string): string => {
+  const lines = text.split("\n").slice(0, 12)
+  return lines.map((line) => `    ${line}`).join("\n")
 }
 
 const checks: Array<readonly [string, boolean]> = []
@@ -54,11 +74,12 @@ const specs = run(
 
 let passed = checks.filter(([, ok]) => ok).length
 let failed = checks.length - passed
+const failures: Array<string> = checks.flatMap(([what, ok]) => (ok ? [] : [what]))
 if (existsSync(report)) {
   const r = JSON.parse(readFileSync(report, "utf8")) as Report
   passed += r.numPassedTests
-  failed +=
-    r.numFailedTests + r.testResults.filter((f) => f.status === "failed" && f.assertionResults.length === 0).length
+  failures.push(...failuresOf(r))
+  failed = failures.length
 }
 if (!specs && failed === 0) failed = 1
 
@@ -72,7 +93,7 @@ if (existsSync(skips)) {
   ]
   if (lines.length > 0) console.log(`\n${lines.length} skipped:\n${lines.map((l) => `  ${l}`).join("\n")}`)
 }
-for (const [what, ok] of checks) if (!ok) console.log(`FAILED: ${what}`)
+for (const failure of failures) console.log(`FAILED: ${failure}`)
 console.log(`\n${passed} passed, ${failed} failed`)
 rmSync(scratch, { recursive: true, force: true })
 process.exitCode = failed === 0 ? 0 : 1
