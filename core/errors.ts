@@ -111,6 +111,79 @@ export const errors = {
     cause: (p) => `linked to it: ${p.who}`,
     fix: () => "unlink them or link them to another image first: imagelink client unlink CLIENT...",
   }),
+  IMAGE_NOT_SEALED: entry<{ image: string }>({
+    exit: 1,
+    message: (p) => `image ${p.image} has no version yet`,
+    cause: () => "it was created empty and may still be written to",
+    fix: (p) => `write the disk to the export image/${p.image}, then seal it: imagelink image seal ${p.image}`,
+  }),
+  IMAGE_VERSION_RETIRED: entry<{ image: string; version: number }>({
+    exit: 1,
+    message: (p) => `image ${p.image}@${p.version} is retired`,
+    cause: () => "someone gave this version up for good, and its layer may be gone",
+    fix: (p) => `name another version; see 'imagelink image show ${p.image}'`,
+  }),
+  IMAGE_NOTHING_BEFORE: entry<{ image: string; version: number }>({
+    exit: 1,
+    message: (p) => `image ${p.image}@${p.version} has no version before it`,
+    cause: () => "it is the image as it was added",
+    fix: (p) => `name the version to go to: imagelink image rollback ${p.image} --to V`,
+  }),
+  VERSION_IN_USE: entry<{ image: string; version: number; who: string }>({
+    exit: 1,
+    message: (p) => `image ${p.image}@${p.version} cannot be retired`,
+    cause: (p) => `needed by: ${p.who}`,
+    fix: () => "link those clients to another version, roll back, or retire the versions made on it first",
+  }),
+  NO_SUPER_CLIENT: entry<{ image: string }>({
+    exit: 1,
+    message: (p) => `image ${p.image} has no super client`,
+    cause: () => "a commit seals what the super client wrote, and no client is one; a commit also ends it",
+    fix: (p) =>
+      `set one, start it again, and make the changes on it: imagelink client set-super CLIENT ${p.image}; then commit`,
+  }),
+  COMMIT_STALE: entry<{ image: string; version: number }>({
+    exit: 1,
+    message: (p) => `image ${p.image}@${p.version} was not committed`,
+    cause: () => "the super client or the image's versions changed while its layer was being sealed",
+    fix: (p) => `look at 'imagelink image show ${p.image}', then commit again`,
+  }),
+  SUPER_CLIENT_TAKEN: entry<{ image: string; holder: string }>({
+    exit: 1,
+    message: (p) => `image ${p.image} already has a super client: ${p.holder}`,
+    cause: () => "the changes of two clients cannot become one version",
+    fix: (p) =>
+      `commit its changes (imagelink image commit ${p.image}), or clear it: imagelink client clear-super CLIENT`,
+  }),
+  SUPER_CLIENT_UNLINKED: entry<{ client: string; image: string; slots: string }>({
+    exit: 1,
+    message: (p) =>
+      p.slots === ""
+        ? `${p.client} is not linked to ${p.image}`
+        : `${p.client} is linked to ${p.image} in several slots: ${p.slots}`,
+    cause: () => "a super client updates the image that one of its slots is linked to",
+    fix: (p) =>
+      p.slots === "" ? `link it first: imagelink client link ${p.client} ${p.image}` : "say which one with --slot N",
+  }),
+  SUPER_CLIENT_NOT: entry<{ client: string; image?: string }>({
+    exit: 1,
+    message: (p) => `${p.client} is not the super client of ${p.image ?? "any image"}`,
+    cause: () => "it was never set, it was cleared, or its changes were committed, which ends it",
+    fix: () => "see who is: imagelink links (column SUPER), imagelink image list",
+  }),
+  SUPER_CLIENT_ACTIVE: entry<{ client: string; slot: number; image: string }>({
+    exit: 1,
+    message: (p) => `${p.client} slot ${p.slot} is the super client of ${p.image}`,
+    cause: () => "what it wrote since is to become the image's next version, and would be lost",
+    fix: (p) =>
+      `commit it (imagelink image commit ${p.image}) or give it up (imagelink client clear-super ${p.client}) first`,
+  }),
+  SUPER_OVERLAY_NOT_FOUND: entry<{ client: string; image: string }>({
+    exit: 1,
+    message: (p) => `${p.client} has no super overlay of ${p.image} to resume`,
+    cause: () => "none was kept aside with 'clear-super --keep', or it was resumed already",
+    fix: () => "leave out --resume to begin with a fresh one",
+  }),
   IMAGE_UNVERIFIED: entry<{ image: string; version: number }>({
     exit: 1,
     message: (p) => `image ${p.image}@${p.version} has not been checked yet`,

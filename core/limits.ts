@@ -72,6 +72,8 @@ export const limits = {
   /** Bad clusters that one ImageChecked lists. */
   checkClustersListedMax: 64,
   pageEventsMax: 1000,
+  /** Boots that one command records. */
+  bootsRecordedMax: 1000,
   /** A projection's checkpoint is saved when this many events were folded since the last one. */
   checkpointEventsMin: 200,
   /** Least distance of the state checkpoints along the log, which bounds what a look back folds. */
@@ -134,5 +136,6 @@ must(limits.syncIoBytesMax + 64 <= limits.nbdSlabBytes, "a synchronous read and 
 must(limits.nbdOutputPauseBytes + limits.ioBytesMax <= limits.nbdOutputBytesMax, "a pause leaves room for one reply")
 must(Number.isSafeInteger(limits.imageBytesMax), "offsets are exact numbers")
 must(limits.csvRowsMax * 2 <= limits.commandEventsMax, "an import registers and links every row in one command")
+must(limits.bootsRecordedMax <= limits.commandEventsMax, "every boot recorded is an event")
 must(limits.commandClientsMax <= limits.commandEventsMax, "a command may link every client it may name")
 must(limits.markEventsMin % limits.pageEventsMax === 0, "a fold reaches a mark at the end of a page")

@@ -6,7 +6,8 @@
  *
  * **Epochs.** A link's `epoch` is the position of the event that last renewed its overlay, so an overlay on disk is current exactly if
  * it was made for this epoch. ClientLinked renews it, unless image, version and policy stay what they were (a changed pin leaves the
- * overlay alone; a changed policy does not, because a generation is made for the promises of one); OverlayReset always does.
+ * overlay alone; a changed policy does not, because a generation is made for the promises of one); OverlayReset always does. A super
+ * client's overlay is a generation of its own: SuperClientSet, SuperClientCleared and ImageCommitted renew the epoch too.
  *
  * **Gotchas** An event of an unknown type stops the fold with EVENT_UNKNOWN: a command decided without knowing what it changed could
  * contradict it. Projections are more lenient.
@@ -14,7 +15,17 @@
 import assert from "node:assert"
 import { fail } from "../errors.ts"
 import { isKnownEvent, type Positioned } from "./event-versions.ts"
-import type { DomainEvent, EventData, OverlayPolicy } from "./events.ts"
+import type { DomainEvent, EventData, NextBoot, OverlayPolicy } from "./events.ts"
+import {
+  emptyImage,
+  firstVersion,
+  imageCommitted,
+  imageOf,
+  imageSealed,
+  superClientCleared,
+  superClientSet,
+  versionRetired,
+} from "./evolve-version.ts"
 import { nameKey } from "./names.ts"
 
 export type Check = Pick<EventData<"ImageChecked">, "result" | "checksums" | "mismatches">
@@ -30,14 +41,31 @@ export interface VersionEntry {
   readonly files: Added["files"]
   /** The newest check, or null while unverified. */
   readonly check: Check | null
+  /** It is there by number only: nothing links to it, nothing serves it. */
+  readonly retired: boolean
+}
+
+/** A super overlay that was kept when its client was cleared. */
+export interface AsideEntry {
+  readonly clientId: string
+  readonly slot: number
+  readonly epoch: number
+  readonly version: number
 }
 
 export interface ImageEntry {
   readonly id: string
   readonly name: string
-  /** Version N is at index N - 1. */
+  /** Version N is at index N - 1. None while the image is a draft. */
   readonly versions: Array<VersionEntry>
+  /** 0 while it is a draft. */
   current: number
+  /** What ImageCreated made, until it is sealed. */
+  draft: { readonly sizeBytes: string; readonly storage: Added["storage"] } | null
+  /** The one client whose link has `superVersion`. */
+  superClient: { readonly clientId: string; readonly slot: number } | null
+  aside: ReadonlyArray<AsideEntry>
+  tier: EventData<"ImagePlaced">["to"]
 }
 
 export interface LinkEntry {
@@ -48,6 +76,8 @@ export interface LinkEntry {
   readonly version: number
   readonly overlay: OverlayPolicy
   readonly epoch: number
+  /** The version that this client, as the image's super client, writes on; null for everyone else. */
+  readonly superVersion: number | null
 }
 
 export interface ClientEntry {
@@ -57,6 +87,8 @@ export interface ClientEntry {
   readonly address: string | null
   /** By slot. */
   readonly links: Map<number, LinkEntry>
+  /** For one boot. */
+  readonly nextBoot: NextBoot | null
 }
 
 /** What was removed: nothing refers to it any more, but its id stays taken and its history can be asked for. */
@@ -108,9 +140,12 @@ export const putClient = (catalogue: Catalogue, client: ClientEntry): void => {
 
 const imageAdded = (catalogue: Catalogue, data: EventData<"ImageAdded">): void => {
   const { format, sizeBytes, storage, files } = data
-  const version: VersionEntry = { number: data.version, parent: null, format, sizeBytes, storage, files, check: null }
-  putImage(catalogue, { id: data.image.id, name: data.image.name, versions: [version], current: data.version })
+  const version = firstVersion({ format, sizeBytes, storage, files })
+  putImage(catalogue, { ...emptyImage(data.image), versions: [version], current: data.version })
 }
+
+const imageCreated = (catalogue: Catalogue, { image, sizeBytes, storage }: EventData<"ImageCreated">): void =>
+  putImage(catalogue, { ...emptyImage(image), draft: { sizeBytes, storage } })
 
 const imageChecked = (catalogue: Catalogue, data: EventData<"ImageChecked">): void => {
   const versions = catalogue.images.get(data.image.id)?.versions
@@ -141,7 +176,7 @@ const imageRemoved = (catalogue: Catalogue, data: EventData<"ImageRemoved">): vo
 
 const clientRegistered = (catalogue: Catalogue, data: EventData<"ClientRegistered">): void => {
   const { id, name, mac } = data.client
-  putClient(catalogue, { id, name, mac, address: data.address, links: new Map() })
+  putClient(catalogue, { id, name, mac, address: data.address, links: new Map(), nextBoot: null })
 }
 
 const clientOf = (catalogue: Catalogue, data: { client: { id: string; name: string } }): ClientEntry => {
@@ -168,6 +203,7 @@ const clientRemoved = (catalogue: Catalogue, data: EventData<"ClientRemoved">): 
   const { id, name, mac } = client
   freeClient(catalogue, client)
   catalogue.clients.delete(id)
+  for (const image of catalogue.images.values()) image.aside = image.aside.filter((a) => a.clientId !== id)
   catalogue.removed.set(id, { kind: "client", id, name, mac })
 }
 
@@ -180,7 +216,8 @@ const clientLinked = (catalogue: Catalogue, position: number, data: EventData<"C
   const same =
     from !== null && from.image.id === to.image.id && from.version === to.version && from.overlay === to.overlay
   const epoch = before && same ? before.epoch : position
-  links.set(slot, { imageId: image.id, pinned: to.pinned, version: to.version, overlay: to.overlay, epoch })
+  const { pinned, version, overlay } = to
+  links.set(slot, { imageId: image.id, pinned, version, overlay, epoch, superVersion: null })
 }
 
 const overlayReset = (catalogue: Catalogue, position: number, data: EventData<"OverlayReset">): void => {
@@ -190,17 +227,33 @@ const overlayReset = (catalogue: Catalogue, position: number, data: EventData<"O
   links.set(data.slot, { ...before, version: data.link.version, epoch: position })
 }
 
+const clientBooted = (catalogue: Catalogue, data: EventData<"ClientBooted">): void => {
+  const client = catalogue.clients.get(data.client.id)
+  if (client && data.nextBoot) putClient(catalogue, { ...client, nextBoot: null })
+}
+
 const apply = (catalogue: Catalogue, position: number, event: DomainEvent): void => {
   if (event.type === "ImageAdded") imageAdded(catalogue, event.data)
   else if (event.type === "ImageChecked") imageChecked(catalogue, event.data)
   else if (event.type === "ImageRelocated") imageRelocated(catalogue, event.data)
   else if (event.type === "ImageRemoved") imageRemoved(catalogue, event.data)
+  else if (event.type === "ImageCreated") imageCreated(catalogue, event.data)
+  else if (event.type === "ImageSealed") imageSealed(catalogue, event.data)
+  else if (event.type === "ImageCommitted") imageCommitted(catalogue, position, event.data)
+  else if (event.type === "ImageRolledBack") imageOf(catalogue, event.data).current = event.data.to
+  else if (event.type === "ImageVersionRetired") versionRetired(catalogue, event.data)
+  else if (event.type === "ImagePlaced") imageOf(catalogue, event.data).tier = event.data.to
   else if (event.type === "ClientRegistered") clientRegistered(catalogue, event.data)
   else if (event.type === "ClientChanged") clientChanged(catalogue, event.data)
   else if (event.type === "ClientRemoved") clientRemoved(catalogue, event.data)
   else if (event.type === "ClientLinked") clientLinked(catalogue, position, event.data)
   else if (event.type === "ClientUnlinked") clientOf(catalogue, event.data).links.delete(event.data.slot)
   else if (event.type === "OverlayReset") overlayReset(catalogue, position, event.data)
+  else if (event.type === "SuperClientSet") superClientSet(catalogue, position, event.data)
+  else if (event.type === "SuperClientCleared") superClientCleared(catalogue, position, event.data)
+  else if (event.type === "ClientNextBootSet")
+    putClient(catalogue, { ...clientOf(catalogue, event.data), nextBoot: event.data.to })
+  else if (event.type === "ClientBooted") clientBooted(catalogue, event.data)
   else event satisfies never
 }
 

@@ -9,7 +9,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { fail, type ImagelinkError } from "../errors.ts"
 import { limits } from "../limits.ts"
-import { ImageAdded, ImageChecked, OverlayPolicy } from "./events.ts"
+import { ClientBooted, ImageAdded, ImageChecked, ImageCommitted, OverlayPolicy } from "./events.ts"
 import { whyNotPlain } from "./plain.ts"
 
 const Id = ImageAdded.fields.image.fields.id
@@ -55,6 +55,60 @@ export const RelocateImage = Schema.Struct({
   version: ImageChecked.fields.version,
   storage: ImageAdded.fields.storage,
   files: ImageAdded.fields.files,
+})
+
+/** The empty disk is made; whoever asks put it where `storage` says. */
+export const CreateImage = Schema.Struct({
+  type: Schema.Literal("CreateImage"),
+  imageId: Id,
+  name: Text,
+  sizeBytes: ImageAdded.fields.sizeBytes,
+  storage: ImageAdded.fields.storage,
+  note: ImageAdded.fields.note,
+})
+
+export const SealImage = Schema.Struct({
+  type: Schema.Literal("SealImage"),
+  imageId: Id,
+  storage: ImageAdded.fields.storage,
+  format: Text,
+  sizeBytes: ImageAdded.fields.sizeBytes,
+  files: ImageAdded.fields.files,
+})
+
+/** The layer is sealed and on the disk; `version` and `sealedOverlay` are what it was sealed as. */
+export const CommitImage = Schema.Struct({
+  type: Schema.Literal("CommitImage"),
+  imageId: Id,
+  version: ImageCommitted.fields.version,
+  sealedOverlay: ImageCommitted.fields.sealedOverlay,
+  storage: ImageAdded.fields.storage,
+  format: Text,
+  sizeBytes: ImageAdded.fields.sizeBytes,
+  files: ImageAdded.fields.files,
+  layer: ImageCommitted.fields.layer,
+  note: ImageAdded.fields.note,
+})
+
+/** `to` left out: the version that the current one was made on. */
+export const RollBackImage = Schema.Struct({
+  type: Schema.Literal("RollBackImage"),
+  name: Text,
+  to: Schema.optionalKey(Schema.Natural),
+  note: ImageAdded.fields.note,
+})
+
+export const RetireVersion = Schema.Struct({
+  type: Schema.Literal("RetireVersion"),
+  name: Text,
+  version: Schema.Natural,
+})
+
+export const PlaceImage = Schema.Struct({
+  type: Schema.Literal("PlaceImage"),
+  name: Text,
+  tier: Text,
+  hot: Schema.optionalKey(Schema.Boolean),
 })
 
 export const RemoveImage = Schema.Struct({
@@ -135,10 +189,57 @@ export const ResetOverlays = Schema.Struct({
   type: Schema.Literal("ResetOverlays"),
   clients: Clients,
   slot: Schema.Finite,
+  /** Also of a super client, whose writes were to become a version. */
+  discardSuper: Schema.optionalKey(Schema.Boolean),
+})
+
+/** `slot` left out: the one that is linked to the image. */
+export const SetSuperClient = Schema.Struct({
+  type: Schema.Literal("SetSuperClient"),
+  client: Text,
+  image: Text,
+  slot: Schema.optionalKey(Schema.Finite),
+  resume: Schema.optionalKey(Schema.Boolean),
+  discardKept: Schema.optionalKey(Schema.Boolean),
+})
+
+/** `image` is needed only where the client is super client of several. */
+export const ClearSuperClient = Schema.Struct({
+  type: Schema.Literal("ClearSuperClient"),
+  client: Text,
+  image: Schema.optionalKey(Text),
+  keep: Schema.optionalKey(Schema.Boolean),
+})
+
+/** `to` null: what the links say. */
+export const SetNextBoot = Schema.Struct({
+  type: Schema.Literal("SetNextBoot"),
+  clients: Clients,
+  to: Schema.NullOr(
+    Schema.Union([
+      Schema.Struct({ kind: Schema.Literal("image"), image: Text }),
+      Schema.Struct({ kind: Schema.Literals(["local", "menu"]) }),
+    ]),
+  ),
+})
+
+export const RecordBoots = Schema.Struct({
+  type: Schema.Literal("RecordBoots"),
+  boots: Schema.Array(ClientBooted).check(Schema.isMaxLength(limits.bootsRecordedMax)),
 })
 
 export const commandShapes = {
   AddImage,
+  CreateImage,
+  SealImage,
+  CommitImage,
+  RollBackImage,
+  RetireVersion,
+  PlaceImage,
+  SetSuperClient,
+  ClearSuperClient,
+  SetNextBoot,
+  RecordBoots,
   RecordCheck,
   RelocateImage,
   RemoveImage,

@@ -2,7 +2,7 @@
 import { fail, ImagelinkError } from "../errors.ts"
 import type { Catalogue, ClientEntry } from "./catalogue.ts"
 import type { Body } from "./commands.ts"
-import { forEach, kept } from "./decide-link.ts"
+import { forEach, kept, superActive } from "./decide-link.ts"
 import { accept, type Decision, event, refuse } from "./decision.ts"
 import type { DomainEvent } from "./events.ts"
 import { clientRef, findClient, findClients, linkState } from "./lookup.ts"
@@ -59,6 +59,12 @@ export const removeClients = (catalogue: Catalogue, command: Body<"RemoveClients
 const removeOne = (catalogue: Catalogue, client: ClientEntry, discardKept: boolean): DomainEvent | ImagelinkError => {
   const slots = [...client.links].sort(([a], [b]) => a - b)
   const links = slots.map(([slot, link]) => ({ slot, link: linkState(catalogue, link) }))
+  for (const [slot, link] of slots) if (link.superVersion !== null) return superActive(catalogue, client, slot, link)
+  const aside = [...catalogue.images.values()].find((i) => i.aside.some((a) => a.clientId === client.id))
+  if (aside && !discardKept) {
+    const { slot, version } = aside.aside.find((a) => a.clientId === client.id)!
+    return fail("OVERLAY_KEPT", { client: client.name, slot, image: aside.name, version })
+  }
   const keeps = links.find(({ link }) => link.overlay === "keep")
   if (keeps && !discardKept) return kept(client, keeps.slot, keeps.link)
   return event("ClientRemoved", { client: clientRef(client), address: client.address, links })

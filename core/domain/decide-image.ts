@@ -6,11 +6,12 @@ import type { Body } from "./commands.ts"
 import { accept, type Decision, event, refuse } from "./decision.ts"
 import { findImage, findVersion } from "./lookup.ts"
 import { isImageName, nameKey } from "./names.ts"
-import { compareNatural } from "./natural.ts"
+import { imageNeeds, whoNeeds } from "./needs.ts"
 import { removedIdProblem } from "./registration.ts"
 
 /** The image's first version reads the very same files: adding it again changes nothing. */
 const isSame = (image: ImageEntry, command: Body<"AddImage">): boolean => {
+  if (image.draft) return false
   const { format, sizeBytes, storage, files } = image.versions[0]!
   const { format: f, sizeBytes: s, storage: st, files: fs } = command
   return isDeepStrictEqual({ format, sizeBytes, storage, files }, { format: f, sizeBytes: s, storage: st, files: fs })
@@ -61,26 +62,15 @@ export const relocateImage = (catalogue: Catalogue, command: Body<"RelocateImage
   return accept(event("ImageRelocated", { image: { id: image.id, name: image.name }, version, from, to }))
 }
 
-const usersNamed = 3
-
-/** Every slot that is linked to an image, as `PC-001 slot 0`, in natural order. */
-const usersOf = (catalogue: Catalogue, imageId: string): ReadonlyArray<string> => {
-  const clients = [...catalogue.clients.values()].sort((a, b) => compareNatural(a.name, b.name))
-  return clients.flatMap(({ name, links }) => {
-    const slots = [...links].filter(([, link]) => link.imageId === imageId).map(([slot]) => slot)
-    return slots.sort((a, b) => a - b).map((slot) => `${name} slot ${slot}`)
-  })
-}
-
 /** An image that is linked stays, whoever links it. */
 export const removeImage = (catalogue: Catalogue, command: Body<"RemoveImage">): Decision => {
   const image = findImage(catalogue, command.name)
   if (image instanceof ImagelinkError) return refuse(image)
-  const users = usersOf(catalogue, image.id)
-  if (users.length > 0) {
-    const more = users.length > usersNamed ? ` and ${users.length - usersNamed} more` : ""
-    const who = `${users.slice(0, usersNamed).join(", ")}${more}`
-    return refuse(fail("IMAGE_IN_USE", { image: image.name, links: users.length, who }, { details: users }))
+  const needs = imageNeeds(catalogue, image)
+  if (needs.length > 0) {
+    const details = needs.map(({ who }) => who)
+    const used = { image: image.name, links: needs.length, who: whoNeeds(needs) }
+    return refuse(fail("IMAGE_IN_USE", used, { details }))
   }
   const sidecars = image.versions.flatMap(({ check }) => (check ? [check.checksums.sidecar] : []))
   const { id, name, versions } = image

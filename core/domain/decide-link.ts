@@ -31,12 +31,19 @@ export const linkSlot = (
   const overlay = options.overlay ?? current?.overlay ?? "discard"
   const from = current ? linkState(catalogue, current) : null
   if (from && from.image.id === image.id && from.pinned === pinned && from.overlay === overlay) return undefined
+  if (current?.superVersion != null) return superActive(catalogue, client, slot, current)
   const renewed = from !== null && (from.image.id !== image.id || from.version !== version || from.overlay !== overlay)
   if (renewed && from.overlay === "keep" && options.discardKept !== true) {
     return kept(client, slot, from)
   }
   const to = { image: { id: image.id, name: image.name }, pinned, version, overlay }
   return event("ClientLinked", { client: clientRef(client), slot, to, from })
+}
+
+/** The refusal to take a super client's disk away. */
+export const superActive = (catalogue: Catalogue, client: ClientRef, slot: number, link: LinkEntry): ImagelinkError => {
+  const image = catalogue.images.get(link.imageId)!.name
+  return fail("SUPER_CLIENT_ACTIVE", { client: client.name, slot, image })
 }
 
 /** The refusal to strand what a slot keeps. */
@@ -83,6 +90,7 @@ export const unlinkClients = (catalogue: Catalogue, command: Body<"UnlinkClients
     const link = client.links.get(slot)
     if (link === undefined) return undefined
     const from = linkState(catalogue, link)
+    if (link.superVersion !== null) return superActive(catalogue, client, slot, link)
     if (link.overlay === "keep" && command.discardKept !== true) return kept(client, slot, from)
     return event("ClientUnlinked", { client: clientRef(client), slot, from })
   })
@@ -94,14 +102,20 @@ export const resetOverlays = (catalogue: Catalogue, command: Body<"ResetOverlays
   if (!isSlot(slot)) return slotInvalid(slot)
   const clients = findClients(catalogue, command.clients)
   if (clients instanceof ImagelinkError) return refuse(clients)
-  return forEach(clients, (client) => resetSlot(catalogue, client, slot))
+  return forEach(clients, (client) => resetSlot(catalogue, client, slot, command.discardSuper === true))
 }
 
-const resetSlot = (catalogue: Catalogue, client: ClientEntry, slot: number): DomainEvent | ImagelinkError => {
+const resetSlot = (
+  catalogue: Catalogue,
+  client: ClientEntry,
+  slot: number,
+  discardSuper: boolean,
+): DomainEvent | ImagelinkError => {
   const link = client.links.get(slot)
   const image = link && catalogue.images.get(link.imageId)
   if (!link || !image) return fail("LINK_NOT_FOUND", { client: client.name, slot })
+  if (link.superVersion !== null && !discardSuper) return superActive(catalogue, client, slot, link)
   // A kept overlay that follows stays behind until now; the fresh one begins on the current version.
-  const version = link.pinned ?? image.current
+  const version = link.superVersion ?? link.pinned ?? image.current
   return event("OverlayReset", { client: clientRef(client), slot, link: { ...linkState(catalogue, link), version } })
 }

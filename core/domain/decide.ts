@@ -9,12 +9,16 @@ import { fail } from "../errors.ts"
 import { limits } from "../limits.ts"
 import type { Catalogue } from "./catalogue.ts"
 import type { CommandBody } from "./commands.ts"
+import { recordBoots, setNextBoot } from "./decide-boot.ts"
 import { changeClient, removeClients } from "./decide-client.ts"
 import { copyClient } from "./decide-copy.ts"
+import { createImage, sealImage } from "./decide-draft.ts"
 import { addImage, recordCheck, relocateImage, removeImage } from "./decide-image.ts"
 import { importClients } from "./decide-import.ts"
 import { linkClients, resetOverlays, unlinkClients } from "./decide-link.ts"
 import { registerClient } from "./decide-register.ts"
+import { clearSuperClient, setSuperClient } from "./decide-super.ts"
+import { commitImage, placeImage, retireVersion, rollBackImage } from "./decide-version.ts"
 import { type Decision, refuse } from "./decision.ts"
 
 const byType = (catalogue: Catalogue, body: CommandBody): Decision => {
@@ -43,6 +47,26 @@ const byType = (catalogue: Catalogue, body: CommandBody): Decision => {
       return unlinkClients(catalogue, body)
     case "ResetOverlays":
       return resetOverlays(catalogue, body)
+    case "CreateImage":
+      return createImage(catalogue, body)
+    case "SealImage":
+      return sealImage(catalogue, body)
+    case "CommitImage":
+      return commitImage(catalogue, body)
+    case "RollBackImage":
+      return rollBackImage(catalogue, body)
+    case "RetireVersion":
+      return retireVersion(catalogue, body)
+    case "PlaceImage":
+      return placeImage(catalogue, body)
+    case "SetSuperClient":
+      return setSuperClient(catalogue, body)
+    case "ClearSuperClient":
+      return clearSuperClient(catalogue, body)
+    case "SetNextBoot":
+      return setNextBoot(catalogue, body)
+    case "RecordBoots":
+      return recordBoots(catalogue, body)
   }
 }
 

@@ -17,6 +17,16 @@ export const schemaVersions = {
   ClientLinked: 1,
   ClientUnlinked: 1,
   OverlayReset: 1,
+  ImageCreated: 1,
+  ImageSealed: 1,
+  ImageCommitted: 1,
+  ImageRolledBack: 1,
+  ImageVersionRetired: 1,
+  ImagePlaced: 1,
+  SuperClientSet: 1,
+  SuperClientCleared: 1,
+  ClientNextBootSet: 1,
+  ClientBooted: 1,
 } as const satisfies { [T in EventType]: (typeof eventShapes)[T][0] }
 
 /** What a fold needs of a recorded event. The log's `Recorded` is one. */

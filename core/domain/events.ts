@@ -77,6 +77,120 @@ export const ImageRelocated = Schema.Struct({
   to: Place,
 })
 
+/** An empty disk was made to be written to, by an upload; it has no version, and nothing links to it, until it is sealed. */
+export const ImageCreated = Schema.Struct({
+  image: ImageRef,
+  sizeBytes: Bytes,
+  storage: Storage,
+  note: Schema.optionalKey(Schema.String),
+})
+
+/** What was written to a created image is its version 1 from now on, and never changes again. */
+export const ImageSealed = Schema.Struct({
+  image: ImageRef,
+  version: Schema.Literal(1),
+  storage: Storage,
+  format: Schema.String,
+  sizeBytes: Bytes,
+  files: Schema.Array(FileRecord),
+})
+
+/** What the super client wrote is the image's next version, which is current now; the client is its super client no more. */
+export const ImageCommitted = Schema.Struct({
+  image: ImageRef,
+  version: Natural,
+  /** The version that the client wrote on. */
+  parent: Natural,
+  /** The version that was current. */
+  from: Natural,
+  storage: Storage,
+  format: Schema.String,
+  sizeBytes: Bytes,
+  /** The sealed layer's files. */
+  files: Schema.Array(FileRecord),
+  /** Guest bytes that the layer holds, and those that it makes zero. */
+  layer: Schema.Struct({ dataBytes: Bytes, zeroBytes: Bytes }),
+  client: ClientRef,
+  slot: Natural,
+  /** The overlay that was sealed (LinkEntry.epoch); it never opens again. */
+  sealedOverlay: Natural,
+  note: Schema.optionalKey(Schema.String),
+})
+
+/** Another version is current. Links that follow get it at their next boot; nothing was copied or deleted. */
+export const ImageRolledBack = Schema.Struct({
+  image: ImageRef,
+  from: Natural,
+  to: Natural,
+  note: Schema.optionalKey(Schema.String),
+})
+
+/** Nothing needed this version; it can never be linked again, and its number is never given again. */
+export const ImageVersionRetired = Schema.Struct({
+  image: ImageRef,
+  version: Natural,
+  /** Its checksum file, which goes with it. */
+  sidecar: Schema.NullOr(Schema.String),
+})
+
+/** Where a version's bytes are served from: `kind` is a storage tier, `hot` only what real boots read. */
+const Tier = Schema.Struct({ kind: Schema.String, hot: Schema.Boolean })
+export const ImagePlaced = Schema.Struct({ image: ImageRef, from: Tier, to: Tier })
+
+/** What this client writes on the version, from its next boot on, is kept and may become the next version. */
+export const SuperClientSet = Schema.Struct({
+  client: ClientRef,
+  slot: Natural,
+  image: ImageRef,
+  version: Natural,
+  /** The overlay that was kept aside and is taken up again; null: a fresh one. */
+  resumes: Schema.NullOr(Natural),
+})
+
+export const SuperClientCleared = Schema.Struct({
+  client: ClientRef,
+  slot: Natural,
+  image: ImageRef,
+  version: Natural,
+  overlay: Natural,
+  /** Kept aside, to be resumed; else thrown away. */
+  kept: Schema.Boolean,
+})
+
+/** What one boot, the next, is given in place of the client's link. */
+export const NextBoot = Schema.Union([
+  Schema.Struct({ kind: Schema.Literal("image"), image: ImageRef, pinned: Schema.NullOr(Natural) }),
+  Schema.Struct({ kind: Schema.Literal("local") }),
+  Schema.Struct({ kind: Schema.Literal("menu") }),
+])
+export type NextBoot = typeof NextBoot.Type
+
+export const ClientNextBootSet = Schema.Struct({
+  client: ClientRef,
+  from: Schema.NullOr(NextBoot),
+  to: Schema.NullOr(NextBoot),
+})
+
+/** What a client really got when it began to use a fresh disk, or the same one after its overlay was kept. */
+export const ClientBooted = Schema.Struct({
+  client: ClientRef,
+  slot: Natural,
+  /** Of the boot script that it fetched; null where it came without one. */
+  boot: Schema.NullOr(Schema.String),
+  image: ImageRef,
+  version: Natural,
+  overlay: Schema.Literals(["discard", "keep", "super"]),
+  /** LinkEntry.epoch. */
+  generation: Natural,
+  protocol: Schema.Literals(["nbd", "iscsi"]),
+  address: Schema.String,
+  firmware: Schema.NullOr(Schema.String),
+  /** Milliseconds since the boot's first sign of life, in order. */
+  stages: Schema.Array(Schema.Struct({ name: Schema.String, millis: Natural })),
+  /** It was the boot that ClientNextBootSet was about. */
+  nextBoot: Schema.Boolean,
+})
+
 /** No link used it. Its file stays where it is; its name may be another image's from now on, its id never. */
 export const ImageRemoved = Schema.Struct({
   image: ImageRef,
@@ -131,6 +245,12 @@ export const eventShapes = {
   ImageAdded: [1, ImageAdded],
   ImageChecked: [1, ImageChecked],
   ImageRelocated: [1, ImageRelocated],
+  ImageCreated: [1, ImageCreated],
+  ImageSealed: [1, ImageSealed],
+  ImageCommitted: [1, ImageCommitted],
+  ImageRolledBack: [1, ImageRolledBack],
+  ImageVersionRetired: [1, ImageVersionRetired],
+  ImagePlaced: [1, ImagePlaced],
   ImageRemoved: [1, ImageRemoved],
   ClientRegistered: [1, ClientRegistered],
   ClientChanged: [1, ClientChanged],
@@ -138,6 +258,10 @@ export const eventShapes = {
   ClientLinked: [1, ClientLinked],
   ClientUnlinked: [1, ClientUnlinked],
   OverlayReset: [1, OverlayReset],
+  SuperClientSet: [1, SuperClientSet],
+  SuperClientCleared: [1, SuperClientCleared],
+  ClientNextBootSet: [1, ClientNextBootSet],
+  ClientBooted: [1, ClientBooted],
 } as const
 
 export type EventType = keyof typeof eventShapes

@@ -16,11 +16,14 @@ export interface Target {
 
 export const clientRef = (client: ClientRef): ClientRef => ({ id: client.id, name: client.name, mac: client.mac })
 
-/** The version a link stands for now. A kept overlay stays on the version it was made on, whatever became current since. */
+/**
+ * The version a link stands for now. A super client is on the one that it was set on; a kept overlay stays on the version it was made on,
+ * whatever became current since.
+ */
 export const linkVersion = (
   image: Pick<ImageEntry, "current">,
-  link: Pick<LinkEntry, "pinned" | "version" | "overlay">,
-): number => link.pinned ?? (link.overlay === "keep" ? link.version : image.current)
+  link: Pick<LinkEntry, "pinned" | "version" | "overlay" | "superVersion">,
+): number => link.superVersion ?? link.pinned ?? (link.overlay === "keep" ? link.version : image.current)
 
 /** A link as events record it. */
 export const linkState = (catalogue: Catalogue, link: LinkEntry): EventData<"ClientLinked">["to"] => {
@@ -45,8 +48,10 @@ export const findImage = (catalogue: Catalogue, name: string): ImageEntry | Imag
 
 /** An image's version, as a pin. */
 export const findVersion = (image: ImageEntry, version: number): Target | ImagelinkError => {
+  if (image.draft) return fail("IMAGE_NOT_SEALED", { image: image.name })
   const newest = image.versions.length
   if (version < 1 || version > newest) return fail("IMAGE_VERSION_NOT_FOUND", { name: image.name, version, newest })
+  if (image.versions[version - 1]!.retired) return fail("IMAGE_VERSION_RETIRED", { image: image.name, version })
   return { image, pinned: version, version }
 }
 
@@ -56,6 +61,7 @@ export const findTarget = (catalogue: Catalogue, reference: string): Target | Im
   const image = findImage(catalogue, parsed?.name ?? reference)
   if (image instanceof ImagelinkError) return image
   if (parsed?.version !== undefined) return findVersion(image, parsed.version)
+  if (image.draft) return fail("IMAGE_NOT_SEALED", { image: image.name })
   return { image, pinned: null, version: image.current }
 }
 

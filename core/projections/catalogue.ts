@@ -29,7 +29,7 @@ const decode = (json: unknown): Catalogue => {
 
 export const catalogueProjection: Projection<Catalogue> = {
   name: "catalogue",
-  version: 2,
+  version: 3,
   initial,
   apply: (catalogue, recorded) => {
     evolve(catalogue, recorded)

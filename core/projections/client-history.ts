@@ -8,7 +8,7 @@
 import * as Effect from "effect/Effect"
 import type { Catalogue, RemovedEntry } from "../domain/catalogue.ts"
 import { isKnownEvent } from "../domain/event-versions.ts"
-import type { ClientRef, DomainEvent, EventData, ImageRef } from "../domain/events.ts"
+import type { ClientRef, DomainEvent, EventData, ImageRef, NextBoot } from "../domain/events.ts"
 import { findClient, findImage } from "../domain/lookup.ts"
 import { nameKey, parseMac } from "../domain/names.ts"
 import { ImagelinkError } from "../errors.ts"
@@ -66,6 +66,24 @@ const changeText = ({ from, to }: EventData<"ClientChanged">): { readonly from: 
 
 const placeText = ({ storage, files }: EventData<"ImageRelocated">["to"]): string => files[0]?.path ?? storage.kind
 
+const moved = ({ name }: ImageRef, from: number, to: number) => ({ from: `${name}@${from}`, to: `${name}@${to}` })
+
+const tierText = ({ kind, hot }: EventData<"ImagePlaced">["to"]): string => `${kind}${hot ? ", hot zone" : ""}`
+
+const superText = ({ image, version }: Pick<EventData<"SuperClientSet">, "image" | "version">) => ({
+  from: null,
+  to: `${image.name}@${version}, super`,
+})
+
+const nextBootText = (next: NextBoot | null): string | null => {
+  if (next === null) return null
+  if (next.kind !== "image") return next.kind
+  return `${next.image.name}${next.pinned === null ? "" : `@${next.pinned}`}`
+}
+
+const bootText = ({ image, version, overlay, protocol, address }: EventData<"ClientBooted">): string =>
+  `${image.name}@${version}, ${overlay}, ${protocol} from ${address}`
+
 type Said = Pick<HistoryLine, "what" | "from" | "to">
 
 const say = (event: DomainEvent): Said => {
@@ -96,6 +114,31 @@ const say = (event: DomainEvent): Said => {
       return { what: "unlinked", from: linkText(event.data.from), to: null }
     case "OverlayReset":
       return { what: "overlay reset", from: null, to: linkText(event.data.link) }
+    case "ImageCreated":
+      return { what: "image created", from: null, to: `${event.data.image.name}, ${event.data.sizeBytes} bytes` }
+    case "ImageSealed":
+      return { what: "image sealed", from: null, to: `${event.data.image.name}@1, ${event.data.format}` }
+    case "ImageCommitted":
+      return { what: "image committed", ...moved(event.data.image, event.data.from, event.data.version) }
+    case "ImageRolledBack":
+      return { what: "image rolled back", ...moved(event.data.image, event.data.from, event.data.to) }
+    case "ImageVersionRetired":
+      return { what: "version retired", from: `${event.data.image.name}@${event.data.version}`, to: null }
+    case "ImagePlaced":
+      return { what: "image placed", from: tierText(event.data.from), to: tierText(event.data.to) }
+    case "SuperClientSet":
+      return {
+        what: event.data.resumes === null ? "super client set" : "super client resumed",
+        ...superText(event.data),
+      }
+    case "SuperClientCleared": {
+      const what = event.data.kept ? "super client cleared, overlay kept" : "super client cleared"
+      return { what, from: superText(event.data).to, to: null }
+    }
+    case "ClientNextBootSet":
+      return { what: "next boot set", from: nextBootText(event.data.from), to: nextBootText(event.data.to) }
+    case "ClientBooted":
+      return { what: "booted", from: null, to: bootText(event.data) }
   }
 }
 

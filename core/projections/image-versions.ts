@@ -19,6 +19,9 @@ export interface VersionRow {
   readonly checksums: Checked["checksums"] | null
   readonly mismatches: Checked["mismatches"] | null
   readonly note: string | null
+  readonly retired: boolean
+  /** Guest bytes that its layer holds and makes zero; null where it is read as it was added. */
+  readonly layer: EventData<"ImageCommitted">["layer"] | null
   /** When it came to be, UTC milliseconds. */
   readonly at: number
 }
@@ -26,7 +29,12 @@ export interface VersionRow {
 export interface ImageRow {
   readonly id: string
   readonly name: string
+  /** 0 while it is a draft. */
   readonly current: number
+  /** Bytes of the draft that it is until it is sealed; null afterwards. */
+  readonly draftBytes: string | null
+  readonly superClient: { readonly id: string; readonly name: string; readonly slot: number } | null
+  readonly tier: EventData<"ImagePlaced">["to"]
   /** Links, of any client and slot, that point to it. */
   readonly links: number
   /** Version N is at index N - 1. */
@@ -37,11 +45,59 @@ export interface ImageVersions {
   readonly images: Map<string, ImageRow>
 }
 
+const unchecked = { checked: "unverified", checksums: null, mismatches: null } as const
+
+type Read = Pick<VersionRow, "format" | "sizeBytes" | "storage" | "files">
+
+const firstRow = ({ format, sizeBytes, storage, files }: Read, note: string | null, at: number): VersionRow => {
+  const read = { format, sizeBytes, storage, files, ...unchecked }
+  return { number: 1, parent: null, ...read, note, at, retired: false, layer: null }
+}
+
+const emptyRow = ({ id, name }: ImageRef): ImageRow => {
+  const nobody = { draftBytes: null, superClient: null, tier: { kind: "file", hot: false }, links: 0 }
+  return { id, name, current: 0, ...nobody, versions: [] }
+}
+
 const added = (state: ImageVersions, data: Added, at: number): void => {
-  const { image, version, format, sizeBytes, storage, files, note = null } = data
-  const unchecked = { checked: "unverified", checksums: null, mismatches: null } as const
-  const row: VersionRow = { number: version, parent: null, format, sizeBytes, storage, files, note, at, ...unchecked }
-  state.images.set(image.id, { id: image.id, name: image.name, current: version, links: 0, versions: [row] })
+  const versions = [firstRow(data, data.note ?? null, at)]
+  state.images.set(data.image.id, { ...emptyRow(data.image), current: 1, versions })
+}
+
+const created = (state: ImageVersions, { image, sizeBytes }: EventData<"ImageCreated">): void => {
+  state.images.set(image.id, { ...emptyRow(image), draftBytes: sizeBytes })
+}
+
+const sealed = (state: ImageVersions, data: EventData<"ImageSealed">, at: number): void =>
+  edit(state, data.image, () => ({ current: 1, draftBytes: null, versions: [firstRow(data, null, at)] }))
+
+const committed = (state: ImageVersions, data: EventData<"ImageCommitted">, at: number): void =>
+  edit(state, data.image, ({ versions }) => {
+    const { version: number, parent, format, sizeBytes, storage, files, layer, note = null } = data
+    const read = { format, sizeBytes, storage, files, ...unchecked }
+    const row: VersionRow = { number, parent, ...read, note, at, retired: false, layer }
+    return { current: number, superClient: null, versions: [...versions, row] }
+  })
+
+const retired = (state: ImageVersions, data: EventData<"ImageVersionRetired">): void =>
+  edit(state, data.image, ({ versions }) => ({
+    versions: versions.map((v) => (v.number === data.version ? { ...v, retired: true } : v)),
+  }))
+
+const superOf = ({ client: { id, name }, slot }: EventData<"SuperClientSet">) => ({ id, name, slot })
+
+const renamed = (state: ImageVersions, { client, to: { name } }: EventData<"ClientChanged">): void => {
+  for (const { id, superClient } of state.images.values())
+    if (superClient?.id === client.id) edit(state, { id }, () => ({ superClient: { ...superClient, name } }))
+}
+
+const edit = (
+  state: ImageVersions,
+  { id }: Pick<ImageRef, "id">,
+  change: (row: ImageRow) => Partial<ImageRow>,
+): void => {
+  const row = state.images.get(id)
+  if (row) state.images.set(id, { ...row, ...change(row) })
 }
 
 const checked = (state: ImageVersions, data: Checked): void => {
@@ -71,6 +127,15 @@ const applyKnown = (state: ImageVersions, event: DomainEvent, at: number): void 
   if (event.type === "ImageAdded") added(state, event.data, at)
   else if (event.type === "ImageChecked") checked(state, event.data)
   else if (event.type === "ImageRelocated") relocated(state, event.data)
+  else if (event.type === "ImageCreated") created(state, event.data)
+  else if (event.type === "ImageSealed") sealed(state, event.data, at)
+  else if (event.type === "ImageCommitted") committed(state, event.data, at)
+  else if (event.type === "ImageRolledBack") edit(state, event.data.image, () => ({ current: event.data.to }))
+  else if (event.type === "ImageVersionRetired") retired(state, event.data)
+  else if (event.type === "ImagePlaced") edit(state, event.data.image, () => ({ tier: event.data.to }))
+  else if (event.type === "SuperClientSet") edit(state, event.data.image, () => ({ superClient: superOf(event.data) }))
+  else if (event.type === "ClientChanged") renamed(state, event.data)
+  else if (event.type === "SuperClientCleared") edit(state, event.data.image, () => ({ superClient: null }))
   else if (event.type === "ImageRemoved") state.images.delete(event.data.image.id)
   else if (event.type === "ClientLinked") {
     count(state, event.data.from?.image, -1)
@@ -85,7 +150,7 @@ export const imageRows = (state: ImageVersions): Array<ImageRow> =>
 
 export const imageVersions: Projection<ImageVersions> = {
   name: "image-versions",
-  version: 1,
+  version: 2,
   initial: () => ({ images: new Map() }),
   apply: (state, recorded) => {
     if (!isKnownEvent(recorded)) return false

@@ -30,6 +30,8 @@ interface Link {
   readonly pinned: number | null
   readonly version: number
   readonly overlay: OverlayPolicy
+  /** As in the catalogue. */
+  readonly superVersion: number | null
 }
 interface Client {
   readonly name: string
@@ -57,7 +59,37 @@ const clientOf = (table: LinkTable, { id, name, mac }: ClientRef): Client => {
 const setLink = (table: LinkTable, ref: ClientRef, slot: number, to: EventData<"ClientLinked">["to"]): void => {
   const { image, pinned, version, overlay } = to
   if (!table.images.has(image.id)) addImage(table, image, version)
-  clientOf(table, ref).links.set(slot, { imageId: image.id, pinned, version, overlay })
+  clientOf(table, ref).links.set(slot, { imageId: image.id, pinned, version, overlay, superVersion: null })
+}
+
+/** A reset changes the overlay alone, whoever uses it. */
+const resetLink = (table: LinkTable, { client, slot, link }: EventData<"OverlayReset">): void => {
+  const before = clientOf(table, client).links.get(slot)
+  setLink(table, client, slot, link)
+  const { links } = clientOf(table, client)
+  links.set(slot, { ...links.get(slot)!, superVersion: before?.superVersion ?? null })
+}
+
+const beginSuper = (table: LinkTable, { client, slot, version }: EventData<"SuperClientSet">): void => {
+  const { links } = clientOf(table, client)
+  const link = links.get(slot)
+  if (link) links.set(slot, { ...link, superVersion: version })
+}
+
+const endSuper = (table: LinkTable, client: ClientRef, slot: number, imageId: string): void => {
+  const { links } = clientOf(table, client)
+  const link = links.get(slot)
+  const current = table.images.get(imageId)?.current
+  if (link) links.set(slot, { ...link, version: link.pinned ?? current ?? link.version, superVersion: null })
+}
+
+const setCurrent = (table: LinkTable, { id, name }: ImageRef, current: number): void => {
+  table.images.set(id, { name, current })
+}
+
+const committed = (table: LinkTable, { image, version, client, slot }: EventData<"ImageCommitted">): void => {
+  setCurrent(table, image, version)
+  endSuper(table, client, slot, image.id)
 }
 
 const addImage = (table: LinkTable, image: ImageRef, current: number): void => {
@@ -80,7 +112,12 @@ const applyKnown = (table: LinkTable, event: DomainEvent): void => {
   else if (event.type === "ClientRemoved") table.clients.delete(event.data.client.id)
   else if (event.type === "ClientLinked") setLink(table, event.data.client, event.data.slot, event.data.to)
   else if (event.type === "ClientUnlinked") clientOf(table, event.data.client).links.delete(event.data.slot)
-  else if (event.type === "OverlayReset") setLink(table, event.data.client, event.data.slot, event.data.link)
+  else if (event.type === "OverlayReset") resetLink(table, event.data)
+  else if (event.type === "ImageSealed") addImage(table, event.data.image, event.data.version)
+  else if (event.type === "ImageCommitted") committed(table, event.data)
+  else if (event.type === "ImageRolledBack") setCurrent(table, event.data.image, event.data.to)
+  else if (event.type === "SuperClientSet") beginSuper(table, event.data)
+  else if (event.type === "SuperClientCleared") endSuper(table, event.data.client, event.data.slot, event.data.image.id)
 }
 
 const apply = (table: LinkTable, recorded: Recorded): boolean => {
@@ -112,7 +149,7 @@ export const keyedLinkRows = (table: LinkTable): Array<KeyedLinkRow> => {
           version: linkVersion(image, link),
           follows: link.pinned === null,
           overlay: link.overlay,
-          superClient: false,
+          superClient: link.superVersion !== null,
         }
         return { key: `${id}/${slot}`, row }
       }),
@@ -141,7 +178,7 @@ const decode = (json: unknown): LinkTable => {
 
 export const linkTable: Projection<LinkTable> = {
   name: "link-table",
-  version: 1,
+  version: 2,
   initial: () => ({ images: new Map(), clients: new Map() }),
   apply,
   encode,

@@ -15,7 +15,7 @@ import { random } from "../support/random.ts"
 import { randomCommand } from "../support/random-commands.ts"
 
 const seeds = Array.from({ length: 40 }, (_, i) => 7001 + i)
-const commandsEach = 120
+const commandsEach = 200
 
 /** The catalogue, and what shows it, all folded from the same events. */
 const world = () => ({
@@ -34,18 +34,28 @@ const epochs = (c: Catalogue) =>
     ),
   )
 
-/** Only a link's own event may renew its overlay; any other would throw away what a client wrote. */
+const renewers: ReadonlySet<string> = new Set([
+  "ClientLinked",
+  "OverlayReset",
+  "SuperClientSet",
+  "SuperClientCleared",
+  "ImageCommitted",
+])
+
+/** Only an event about this very slot may renew its overlay; any other would throw away what a client wrote. */
 const checkEpochs = (before: ReadonlyMap<string, number>, c: Catalogue, { type, data }: DomainEvent, said: string) => {
-  const renews = type === "ClientLinked" || type === "OverlayReset" ? `${data.client.id}/${data.slot}` : undefined
+  const renews = renewers.has(type) && "client" in data && "slot" in data ? `${data.client.id}/${data.slot}` : undefined
+  const resumed = type === "SuperClientSet" ? data.resumes : null
   for (const [slot, epoch] of epochs(c)) {
     if (slot !== renews) expect(epoch, `${slot} after ${type}; ${said}`).toBe(before.get(slot))
-    else expect([before.get(slot), c.position], said).toContain(epoch)
+    else expect([before.get(slot), c.position, resumed], said).toContain(epoch)
   }
 }
 
 /** An id is given once, and what had it is there or known to be gone. */
 const checkIds = ({ ids, catalogue: c }: World, { type, data }: DomainEvent, said: string) => {
-  const made = type === "ImageAdded" ? data.image.id : type === "ClientRegistered" ? data.client.id : undefined
+  const isNewImage = type === "ImageAdded" || type === "ImageCreated"
+  const made = isNewImage ? data.image.id : type === "ClientRegistered" ? data.client.id : undefined
   if (made !== undefined) {
     expect(ids.has(made), `${made} was given twice; ${said}`).toBe(false)
     ids.add(made)
@@ -79,11 +89,15 @@ const fold = (w: World, event: DomainEvent, said: string) => {
 /** The catalogue as a checkpoint gives it back. */
 const restored = (c: Catalogue): Catalogue => catalogueProjection.decode(JSON.parse(bytes(c)))
 
-/** What asking again may come to: nothing; a thing that went, or is called otherwise now, is not found; a reset renews every time. */
+/** What asking again may come to: nothing; a thing that went, or is called otherwise now, is not found; a reset renews every time, a rollback without a goal goes on. */
 const wasDone = (body: CommandBody, again: ReturnType<typeof decide>): boolean => {
-  if (body.type === "ResetOverlays") return true
+  if (body.type === "ResetOverlays" || body.type === "RecordBoots") return true
+  if (body.type === "RollBackImage" && body.to === undefined) return true
   if (Result.isSuccess(again)) return again.success.length === 0
   if (body.type === "RemoveImage") return again.failure.code === "IMAGE_NOT_FOUND"
+  if (body.type === "CommitImage") return again.failure.code === "NO_SUPER_CLIENT"
+  if (body.type === "ClearSuperClient") return again.failure.code === "SUPER_CLIENT_NOT"
+  if (body.type === "CreateImage") return again.failure.code === "IMAGE_EXISTS"
   return again.failure.code === "CLIENT_NOT_FOUND" && (body.type === "RemoveClients" || body.type === "ChangeClient")
 }
 
@@ -112,7 +126,7 @@ it("names, MACs and addresses stay unique, links point to what is there, and wha
     const r = random(seed)
     const w = world()
     for (let i = 1; i <= commandsEach; i++) {
-      const body = randomCommand(r, i)
+      const body = randomCommand(r, i, w.catalogue)
       const outcome = step(w, body, `seed ${seed}, command ${i}: ${JSON.stringify(body)}`)
       const kind = typeof outcome === "string" ? outcome : `${body.type} ${outcome === 0 ? "nothing" : "events"}`
       outcomes.set(kind, (outcomes.get(kind) ?? 0) + 1)
@@ -152,6 +166,34 @@ it("names, MACs and addresses stay unique, links point to what is there, and wha
     "CLIENT_DIFFERS",
     "SLOT_INVALID",
     "ID_TAKEN",
+    "CreateImage events",
+    "SealImage events",
+    "SealImage nothing",
+    "CommitImage events",
+    "RollBackImage events",
+    "RollBackImage nothing",
+    "RetireVersion events",
+    "RetireVersion nothing",
+    "PlaceImage events",
+    "PlaceImage nothing",
+    "SetSuperClient events",
+    "SetSuperClient nothing",
+    "ClearSuperClient events",
+    "SetNextBoot events",
+    "SetNextBoot nothing",
+    "RecordBoots events",
+    "IMAGE_NOT_SEALED",
+    "IMAGE_VERSION_RETIRED",
+    "IMAGE_NOTHING_BEFORE",
+    "IMAGE_SIZE_ODD",
+    "VERSION_IN_USE",
+    "NO_SUPER_CLIENT",
+    "COMMIT_STALE",
+    "SUPER_CLIENT_TAKEN",
+    "SUPER_CLIENT_UNLINKED",
+    "SUPER_CLIENT_NOT",
+    "SUPER_CLIENT_ACTIVE",
+    "SUPER_OVERLAY_NOT_FOUND",
   ]) {
     expect(outcomes.get(reached) ?? 0, `${reached} was reached`).toBeGreaterThan(0)
   }

@@ -39,6 +39,9 @@ describe("the images", () => {
         id: imageId(1),
         name: "win11",
         current: 1,
+        draftBytes: null,
+        superClient: null,
+        tier: { kind: "file", hot: false },
         links: 0,
         versions: [
           {
@@ -53,6 +56,8 @@ describe("the images", () => {
             mismatches: null,
             note: null,
             at: 5,
+            retired: false,
+            layer: null,
           },
         ],
       },

@@ -18,7 +18,7 @@ export const mac = (n: number): string =>
 export const pc = (n: number): string => `PC-${String(n).padStart(3, "0")}`
 
 const file = (path: string) => ({ path, sizeBytes: "1048576", identity: { mtime: "1", inode: "7" } })
-const disk = (name: string) => ({
+export const disk = (name: string) => ({
   storage: { kind: "file", config: { path: `/images/${name}.raw` } },
   format: "raw",
   sizeBytes: "1048576",
@@ -126,10 +126,11 @@ export const unlink = (clients: ReadonlyArray<string>, slot = 0): CommandBody =>
   clients,
   slot,
 })
-export const resetOverlays = (clients: ReadonlyArray<string>, slot = 0): CommandBody => ({
+export const resetOverlays = (clients: ReadonlyArray<string>, slot = 0, discardSuper = false): CommandBody => ({
   type: "ResetOverlays",
   clients,
   slot,
+  ...(discardSuper ? { discardSuper } : {}),
 })
 export const change = (client: string, more: Partial<Body<"ChangeClient">>): Body<"ChangeClient"> => ({
   type: "ChangeClient",

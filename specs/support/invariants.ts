@@ -31,25 +31,48 @@ const clients = (c: Catalogue, said: string) => {
   }
 }
 
-/** Versions are numbered from 1 without a gap, each after its parent, and the current one is among them. */
+/** Versions are a tree, numbered from 1 without a gap, each after its parent; the current one is among them and not retired. A draft has none. */
 const images = (c: Catalogue, said: string) => {
   const all = [...c.images.values()]
   expect(c.imagesByName, said).toEqual(new Map(all.map((image) => [nameKey(image.name), image])))
   expect(c.imagesByName.size, said).toBe(all.length)
-  for (const { name, versions, current } of all) {
-    expect([isImageName(name), versions[current - 1]?.number], said).toEqual([true, current])
+  for (const { name, versions, current, draft } of all) {
+    expect(isImageName(name), said).toBe(true)
+    expect([draft === null, current > 0], said).toEqual([versions.length > 0, versions.length > 0])
+    if (draft === null)
+      expect([versions[current - 1]?.number, versions[current - 1]?.retired], said).toEqual([current, false])
+    for (const { parent, retired } of versions)
+      if (!retired && parent !== null) expect(versions[parent - 1]?.retired, said).toBe(false)
     versions.forEach(({ number, parent }, i) => {
       expect([number, parent === null ? number === 1 : parent >= 1 && parent < number], said).toEqual([i + 1, true])
     })
   }
 }
 
-/** A link names a version that is there. */
+/** An image has at most one super client, and exactly that one's link says so; an overlay kept aside is some client's, over a version that is there. */
+const superClients = (c: Catalogue, said: string) => {
+  const marked = [...c.clients.values()].flatMap((client) =>
+    [...client.links]
+      .filter(([, l]) => l.superVersion !== null)
+      .map(([slot, l]) => `${l.imageId} ${client.id} ${slot}`),
+  )
+  const known = [...c.images.values()].flatMap((image) =>
+    image.superClient ? [`${image.id} ${image.superClient.clientId} ${image.superClient.slot}`] : [],
+  )
+  expect(marked.sort(), said).toEqual(known.sort())
+  for (const image of c.images.values())
+    for (const { clientId, version } of image.aside)
+      expect([c.clients.has(clientId), image.versions[version - 1]?.retired], said).toEqual([true, false])
+}
+
+/** A link names a version that is there and not retired. */
 const links = (c: Catalogue, said: string) => {
   for (const client of c.clients.values()) {
     for (const [slot, link] of client.links) {
       const image = c.images.get(link.imageId)
       expect(image?.versions[link.version - 1]?.number, said).toBe(link.version)
+      const effective = image?.versions[linkVersion(image, link) - 1]
+      expect(effective?.retired, said).toBe(false)
       if (link.pinned !== null) expect(link.pinned, said).toBe(link.version)
       expect(slot >= 0 && slot <= 15 && link.epoch >= 1 && link.epoch <= c.position, said).toBe(true)
     }
@@ -78,6 +101,7 @@ export const checkInvariants = (catalogue: Catalogue, said: string): void => {
   clients(catalogue, said)
   images(catalogue, said)
   links(catalogue, said)
+  superClients(catalogue, said)
   removed(catalogue, said)
 }
 
@@ -88,7 +112,17 @@ export const checkLinkTable = (c: Catalogue, table: LinkTable, said: string): vo
       const image = c.images.get(link.imageId)!
       const { pinned, overlay } = link
       const [version, follows] = [linkVersion(image, link), pinned === null]
-      return { client, mac, address, slot, image: image.name, version, follows, overlay, superClient: false }
+      return {
+        client,
+        mac,
+        address,
+        slot,
+        image: image.name,
+        version,
+        follows,
+        overlay,
+        superClient: link.superVersion !== null,
+      }
     }),
   )
   const order = (row: { client: string; slot: number }) => `${row.client}/${row.slot}`
@@ -106,12 +140,23 @@ export const checkImageVersions = (c: Catalogue, state: ImageVersions, said: str
     const image = c.images.get(row.id)!
     const uses = all.filter((link) => link.imageId === row.id).length
     expect([row.name, row.current, row.links], said).toEqual([image.name, image.current, uses])
+    const holder = image.superClient && c.clients.get(image.superClient.clientId)!
+    expect(row.superClient, said).toEqual(holder && { id: holder.id, name: holder.name, slot: image.superClient!.slot })
+    expect([row.draftBytes, row.tier], said).toEqual([image.draft?.sizeBytes ?? null, image.tier])
     expect(
-      row.versions.map((v) => [v.number, v.storage, v.files, v.checked, v.mismatches]),
+      row.versions.map((v) => [v.number, v.parent, v.retired, v.storage, v.files, v.checked, v.mismatches]),
       said,
     ).toEqual(
       image.versions.map((v) => {
-        return [v.number, v.storage, v.files, v.check?.result ?? "unverified", v.check?.mismatches ?? null]
+        return [
+          v.number,
+          v.parent,
+          v.retired,
+          v.storage,
+          v.files,
+          v.check?.result ?? "unverified",
+          v.check?.mismatches ?? null,
+        ]
       }),
     )
   }

@@ -1,4 +1,5 @@
 /** Random commands over a small world, valid and not, so that names, MACs and addresses collide all the time. */
+import type { Catalogue } from "../../core/domain/catalogue.ts"
 import type { CommandBody } from "../../core/domain/commands.ts"
 import {
   addImage,
@@ -18,6 +19,7 @@ import {
   unlink,
 } from "./domain.ts"
 import type { Random } from "./random.ts"
+import { boot, commit, createImage, sealImage } from "./versions.ts"
 
 const images = ["win11", "debian", "games", "win11", "debian", "bad name"]
 const references = ["win11", "WIN11@1", "debian", "debian", "games", "win11", "win11@2", "nothing"]
@@ -49,13 +51,67 @@ const clients = (r: Random) =>
 /** What every walk begins with, so that the rest finds something to do. */
 const prelude = [addImage(1), addImage(2, "debian"), register(1), register(2), register(3, { address: "10.0.0.3" })]
 
-/** The `fresh`th command of a walk, from 1; it also numbers the ids of new things, mostly. */
-export const randomCommand = (r: Random, fresh: number): CommandBody => {
+/** What the runtime would ask after it sealed the super client's overlay; now and then it comes too late. */
+const commitNow = (r: Random, catalogue: Catalogue): CommandBody => {
+  const n = r.pick([1, 1, 1, 2, 3])
+  const image = catalogue.images.get(imageId(n))
+  const { clientId: holder, slot: at } = image?.superClient ?? { clientId: "", slot: 0 }
+  const epoch = catalogue.clients.get(holder)?.links.get(at)?.epoch ?? 1
+  const late = r.chance(0.1) ? 1 : 0
+  return commit(n, (image?.versions.length ?? 1) + 1 + late, epoch)
+}
+
+const version = (r: Random, catalogue: Catalogue): CommandBody => {
+  const image = r.pick(["win11", "win11", "win11", "debian", "games", "nothing"])
+  switch (r.below(7)) {
+    case 0:
+    case 1:
+      return commitNow(r, catalogue)
+    case 2:
+      return { type: "RollBackImage", name: image, ...maybe(r, "to", 1 + r.below(4)) }
+    case 3:
+    case 4:
+      return { type: "RetireVersion", name: image, version: 1 + r.below(3) }
+    case 5:
+      return { type: "PlaceImage", name: image, tier: r.pick(["file", "ramdisk"]), ...maybe(r, "hot", r.chance(0.5)) }
+    default:
+      return r.chance(0.5)
+        ? createImage(3, r.pick(["games", "games", "win11"]), r.pick(["1048576", "1048576", "1000", "0"]))
+        : sealImage(r.pick([1, 3, 3, 9]))
+  }
+}
+
+const superClient = (r: Random): CommandBody => {
+  const client = r.pick(["PC-001", "PC-002", "PC-003", name(r)])
+  const image = r.pick(["win11", "win11", "win11", "debian", "games", "nothing"])
+  switch (r.below(4)) {
+    case 0:
+      return { type: "ClearSuperClient", client, ...maybe(r, "image", image), ...maybe(r, "keep", r.chance(0.7)) }
+    case 1: {
+      const to = r.pick([
+        { kind: "image", image: r.pick(references) } as const,
+        { kind: "local" } as const,
+        { kind: "menu" } as const,
+        null,
+      ])
+      return { type: "SetNextBoot", clients: clients(r), to }
+    }
+    default: {
+      const more = { ...maybe(r, "resume", true), ...maybe(r, "discardKept", true) }
+      return { type: "SetSuperClient", client, image, ...(r.chance(0.2) ? { slot: slot(r) } : {}), ...more }
+    }
+  }
+}
+
+/** The `fresh`th command of a walk, from 1; it also numbers the ids of new things, mostly. The catalogue is where the walk has come to. */
+export const randomCommand = (r: Random, fresh: number, catalogue: Catalogue): CommandBody => {
   const first = prelude[fresh - 1]
   if (first) return first
+  // Versions take several steps to come about, so every walk has a stretch that is mostly about them.
+  if (fresh > 60 && fresh <= 140 && r.chance(0.8)) return r.chance(0.6) ? version(r, catalogue) : superClient(r)
   const newId = () => clientId(r.chance(0.05) ? 1 : fresh * 100 + r.below(50))
   const someone = () => ({ clientId: newId(), mac: spell(r, mac(r.below(8))), ...maybe(r, "name", name(r)) })
-  switch (r.below(13)) {
+  switch (r.below(23)) {
     case 0:
       return addImage(r.chance(0.1) ? 1 : fresh, r.pick(images), r.chance(0.2) ? { format: "qcow2" } : {})
     case 1: {
@@ -93,10 +149,18 @@ export const randomCommand = (r: Random, fresh: number): CommandBody => {
     case 11:
       return relocate(r.below(3) + 1, r.pick(["win11", "elsewhere"]), r.chance(0.1) ? 2 : 1)
     case 10:
-      return removeImage(r.pick(["win11", "debian", "games", "DEBIAN", "nothing"]))
+      return removeImage(r.pick(["win11", "debian", "games", "games", "DEBIAN", "nothing"]))
     case 9:
       return removeClients(clients(r).slice(0, 1), maybe(r, "discardKept", r.chance(0.5)))
+    case 12:
+      return resetOverlays(clients(r), slot(r), r.chance(0.3))
+    case 13:
+      return { type: "RecordBoots", boots: Array.from({ length: r.below(3) }, () => boot(r.below(4) + 1)) }
+    case 14:
+    case 15:
+    case 16:
+      return superClient(r)
     default:
-      return resetOverlays(clients(r), slot(r))
+      return version(r, catalogue)
   }
 }

@@ -12,7 +12,7 @@ export const randomLog = (seed: number, commands: number): MemoryLog => {
   const log = makeMemoryLog()
   const catalogue = initial()
   for (let i = 1; i <= commands; i++) {
-    const decision = decide(catalogue, randomCommand(r, i))
+    const decision = decide(catalogue, randomCommand(r, i, catalogue))
     if (Result.isFailure(decision)) continue
     for (const recorded of log.push(decision.success, { command: id(9, i), at: i * 1000 })) evolve(catalogue, recorded)
   }

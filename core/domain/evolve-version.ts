@@ -1,0 +1,89 @@
+/** How events about versions and super clients change the catalogue. */
+import assert from "node:assert"
+import type { Catalogue, ImageEntry, LinkEntry, VersionEntry } from "./catalogue.ts"
+import type { EventData, ImageRef } from "./events.ts"
+
+export const emptyImage = ({ id, name }: ImageRef): ImageEntry => ({
+  id,
+  name,
+  versions: [],
+  current: 0,
+  draft: null,
+  superClient: null,
+  aside: [],
+  tier: { kind: "file", hot: false },
+})
+
+export const firstVersion = (read: Pick<VersionEntry, "format" | "sizeBytes" | "storage" | "files">): VersionEntry => ({
+  number: 1,
+  parent: null,
+  ...read,
+  check: null,
+  retired: false,
+})
+
+export const imageOf = (catalogue: Catalogue, { image: { id, name } }: { readonly image: ImageRef }): ImageEntry => {
+  const image = catalogue.images.get(id)
+  assert(image, `an event names the image ${name}, which is not there`)
+  return image
+}
+
+const linkOf = (
+  catalogue: Catalogue,
+  { client, slot }: Pick<EventData<"SuperClientSet">, "client" | "slot">,
+): { readonly links: Map<number, LinkEntry>; readonly link: LinkEntry } => {
+  const links = catalogue.clients.get(client.id)?.links
+  const link = links?.get(slot)
+  assert(links && link, `an event names ${client.name} slot ${slot}, which has no link`)
+  return { links, link }
+}
+
+export const imageSealed = (catalogue: Catalogue, data: EventData<"ImageSealed">): void => {
+  const image = imageOf(catalogue, data)
+  const { format, sizeBytes, storage, files } = data
+  image.versions.push(firstVersion({ format, sizeBytes, storage, files }))
+  image.current = 1
+  image.draft = null
+}
+
+/** The slot of a client that is not super any more begins afresh, on what its link stands for. */
+const endSuper = (catalogue: Catalogue, position: number, image: ImageEntry, data: EventData<"SuperClientSet">) => {
+  const { links, link } = linkOf(catalogue, data)
+  links.set(data.slot, { ...link, version: link.pinned ?? image.current, epoch: position, superVersion: null })
+  image.superClient = null
+}
+
+export const imageCommitted = (catalogue: Catalogue, position: number, data: EventData<"ImageCommitted">): void => {
+  const image = imageOf(catalogue, data)
+  const { version: number, parent, format, sizeBytes, storage, files } = data
+  assert(number === image.versions.length + 1, `ImageCommitted makes ${image.name}@${number} out of turn`)
+  image.versions.push({ number, parent, format, sizeBytes, storage, files, check: null, retired: false })
+  image.current = number
+  endSuper(catalogue, position, image, { ...data, version: parent, resumes: null })
+}
+
+export const versionRetired = (catalogue: Catalogue, data: EventData<"ImageVersionRetired">): void => {
+  const { versions } = imageOf(catalogue, data)
+  versions[data.version - 1] = { ...versions[data.version - 1]!, retired: true }
+}
+
+/** A resumed overlay keeps its own epoch, by which its folder is found. */
+export const superClientSet = (catalogue: Catalogue, position: number, data: EventData<"SuperClientSet">): void => {
+  const image = imageOf(catalogue, data)
+  const { links, link } = linkOf(catalogue, data)
+  const { version, resumes, slot } = data
+  links.set(slot, { ...link, epoch: resumes ?? position, superVersion: version })
+  image.superClient = { clientId: data.client.id, slot }
+  image.aside = image.aside.filter((a) => a.epoch !== resumes)
+}
+
+export const superClientCleared = (
+  catalogue: Catalogue,
+  position: number,
+  data: EventData<"SuperClientCleared">,
+): void => {
+  const image = imageOf(catalogue, data)
+  const { client, slot, version, overlay, kept } = data
+  endSuper(catalogue, position, image, { ...data, resumes: null })
+  if (kept) image.aside = [...image.aside, { clientId: client.id, slot, epoch: overlay, version }]
+}
