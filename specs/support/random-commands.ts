@@ -49,7 +49,14 @@ const clients = (r: Random) =>
   Array.from({ length: r.below(3) }, () => r.pick([name(r), name(r), spell(r, mac(r.below(8)))]))
 
 /** What every walk begins with, so that the rest finds something to do. */
-const prelude = [addImage(1), addImage(2, "debian"), register(1), register(2), register(3, { address: "10.0.0.3" })]
+const prelude = [
+  addImage(1),
+  addImage(2, "debian"),
+  register(1),
+  register(2),
+  register(3, { address: "10.0.0.3" }),
+  link(["PC-001", "PC-002", "PC-003"], "win11"),
+]
 
 /** What the runtime would ask after it sealed the super client's overlay; now and then it comes too late. */
 const commitNow = (r: Random, catalogue: Catalogue): CommandBody => {
@@ -108,6 +115,7 @@ export const randomCommand = (r: Random, fresh: number, catalogue: Catalogue): C
   const first = prelude[fresh - 1]
   if (first) return first
   // Versions take several steps to come about, so every walk has a stretch that is mostly about them.
+  if (fresh === 61) return link(["PC-001", "PC-002", "PC-003"], "win11", { discardKept: true })
   if (fresh > 60 && fresh <= 140 && r.chance(0.8)) return r.chance(0.6) ? version(r, catalogue) : superClient(r)
   const newId = () => clientId(r.chance(0.05) ? 1 : fresh * 100 + r.below(50))
   const someone = () => ({ clientId: newId(), mac: spell(r, mac(r.below(8))), ...maybe(r, "name", name(r)) })
