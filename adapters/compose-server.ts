@@ -6,10 +6,12 @@
 import { hostname } from "node:os"
 import type { ImagelinkError } from "../core/errors.ts"
 import { followLog } from "../core/log/tiles/follower.ts"
+import { makeBootRecorder } from "../core/runtime/boot-recorder.ts"
 import type { ServeConfig } from "../core/runtime/config.ts"
 import type { DiskService } from "../core/runtime/disks.ts"
 import { checkUnverified } from "../core/runtime/first-checks.ts"
 import { makeLocalSite, operationNames } from "../core/runtime/local-site.ts"
+import { makeChange } from "../core/runtime/operations/change.ts"
 import { makeServing } from "../core/runtime/serving.ts"
 import type { Site } from "../core/runtime/site.ts"
 import { listenControl } from "./api/server.ts"
@@ -79,16 +81,29 @@ const followEvents = async ({ onEvent }: ServerOptions, { parts }: OpenedSite, c
   closers.push(followLog(publisher, onError).close)
 }
 
+const serverActor = { kind: "server", name: hostname() } as const
+
+const later = (run: () => void, millis: number) => {
+  const timer = setTimeout(run, millis)
+  return () => clearTimeout(timer)
+}
+
 const serveDisks = async ({ config, onEvent }: ServerOptions, { parts, data, host }: OpenedSite, closers: Closers) => {
   const onDamage = (e: ImagelinkError) => onEvent({ level: "error", text: `${e.message} [${e.code}]; fix: ${e.fix}` })
   const overlays = data.folder("overlays")
-  const serving = await makeServing(parts, { overlays, host, cacheBytes: config.cacheBytes, onDamage })
+  const change = makeChange(parts)
+  const boots = makeBootRecorder({
+    append: (group) => change({ type: "RecordBoots", boots: group }, { actor: serverActor }),
+    later,
+    onProblem: (text) => onEvent({ level: "error", text }),
+  })
+  const { cacheBytes } = config
+  const serving = await makeServing(parts, { overlays, host, cacheBytes, onDamage, onBoot: boots.record })
   const site = makeLocalSite({ ...parts, serving }, async () => {})
-  closers.push(site.close, serving.disks.close)
+  closers.push(site.close, boots.close, serving.disks.close)
   await serving.disks.sweep()
-  const actor = { kind: "server", name: hostname() } as const
   const firstChecks = () =>
-    void checkUnverified({ ...parts, serving }, actor, (level, text) => onEvent({ level, text }))
+    void checkUnverified({ ...parts, serving }, serverActor, (level, text) => onEvent({ level, text }))
   return { site, disks: serving.disks, firstChecks }
 }
 

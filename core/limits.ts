@@ -74,6 +74,12 @@ export const limits = {
   pageEventsMax: 1000,
   /** Boots that one command records. */
   bootsRecordedMax: 1000,
+  /** Boots wait this long, so that others share their command. */
+  bootsRecordMillis: 200,
+  /** Boots that wait while the log takes none. */
+  bootsWaitingMax: 20_000,
+  /** Boots of one client that are shown without reading the log. */
+  bootsShownMax: 10,
   /** A projection's checkpoint is saved when this many events were folded since the last one. */
   checkpointEventsMin: 200,
   /** Least distance of the state checkpoints along the log, which bounds what a look back folds. */

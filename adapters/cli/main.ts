@@ -50,6 +50,8 @@ const images = () => import("./verbs/images.ts")
 const clients = () => import("./verbs/clients.ts")
 const views = () => import("./verbs/views.ts")
 const time = () => import("./verbs/time.ts")
+const versions = () => import("./verbs/versions.ts")
+const boots = () => import("./verbs/boots.ts")
 const log = () => import("./verbs/log.ts")
 const audits = () => import("./verbs/audit.ts")
 
@@ -98,6 +100,17 @@ export const program = (): Command => {
     "remove",
   )
 
+  verb(
+    image,
+    "rollback <name>",
+    "make an earlier version current again; links that follow get it at their next boot",
+    "changes",
+    versions,
+    "rollback",
+  )
+    .option("--to <version>", "which one (default: the one that the current version was made on)")
+    .option("--note <text>", "why, for the history")
+
   const client = root.command("client").description("diskless computers and their links")
   verb(client, "add <mac>", "register a client", "changes", clients, "add")
     .option("--name <name>", "its name (default: the next free number, PC-001)")
@@ -141,8 +154,39 @@ export const program = (): Command => {
     "changes",
     clients,
     "reset",
-  ).option("--slot <n>", "which of its disks", "0")
+  )
+    .option("--slot <n>", "which of its disks", "0")
+    .option("--discard-super", "also what a super client wrote")
 
+  verb(
+    client,
+    "set-super <client> <image>",
+    "keep what this client writes, from its next boot on, to become the image's next version",
+    "changes",
+    versions,
+    "setSuper",
+  )
+    .option("--slot <n>", "which of its disks, where several are linked to the image")
+    .option("--resume", "go on with what was kept by clear-super --keep")
+    .option("--discard-kept", "throw away what a kept overlay holds")
+  verb(
+    client,
+    "clear-super <client>",
+    "give up being super client, and what was written",
+    "changes",
+    versions,
+    "clearSuper",
+  )
+    .option("--image <name>", "of which image, where it is of several")
+    .option("--keep", "keep what was written aside, for set-super --resume")
+  verb(
+    client,
+    "next-boot <clients...>",
+    "next-boot CLIENT... IMAGE[@VERSION]|local|menu|none: what their next boot over the network gets, once",
+    "changes",
+    versions,
+    "nextBoot",
+  )
   verb(client, "set <client>", "change a client's name, address or MAC", "changes", clients, "set")
     .option("--name <name>", "its new name")
     .option("--ip <address>", "its new IPv4 address; none: without one")
@@ -170,6 +214,9 @@ export const program = (): Command => {
     .option("--type <type>", "only of this type (ClientLinked)")
     .option("--client <client>", "only of this client")
     .option("--image <image>", "only of this image")
+    .option("--follow", "go on with new ones until stopped")
+  verb(root, "boots", "what clients booted, and when", "reads", boots, "boots")
+    .option("--client <client>", "only this client")
     .option("--follow", "go on with new ones until stopped")
   verb(root, "jobs", "long work of the running server: checks, with their progress", "runs", views, "jobs").option(
     "--cancel <id>",

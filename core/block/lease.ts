@@ -11,6 +11,8 @@ export interface Peer {
   /** Textual IP address, without port; "unix" for a local socket. */
   readonly address: string
   readonly loopback: boolean
+  /** How it came; for the record of its boot. */
+  readonly protocol: "nbd" | "iscsi"
 }
 
 /** A disk somebody may open, as the block protocols list it. */

@@ -11,15 +11,16 @@
  * cannot cross.
  */
 import { guardDevice } from "../block/guard.ts"
-import type { Disks, Lease } from "../block/lease.ts"
+import type { Disks, Lease, Peer } from "../block/lease.ts"
 import type { Catalogue, ClientEntry, LinkEntry } from "../domain/catalogue.ts"
 import { linkVersion } from "../domain/lookup.ts"
 import { fail } from "../errors.ts"
 import { admitClient, admitImage, listDisks } from "./admission.ts"
+import type { Boot } from "./boot-recorder.ts"
 import type { ImageStacks } from "./image-stacks.ts"
 import type { OverlayFolders } from "./overlay-folders.ts"
 import { makeOwner, type OverlayOwner } from "./overlay-owner.ts"
-import { versionRef } from "./version-ref.ts"
+import { type VersionRef, versionRef } from "./version-ref.ts"
 
 export interface SlotRef {
   readonly clientId: string
@@ -39,7 +40,37 @@ export interface DiskService extends Disks {
 
 const keyOf = (s: SlotRef) => `${s.clientId}/${s.slot}`
 
-export const makeDisks = (catalogue: () => Catalogue, stacks: ImageStacks, folders: OverlayFolders): DiskService => {
+/** What the first session of a fresh generation tells of a boot; a protocol that carries a boot id can tell more. */
+const bootOf = (
+  { id, name, mac }: ClientEntry,
+  { epoch }: LinkEntry,
+  on: VersionRef,
+  overlay: Boot["overlay"],
+  { address, protocol }: Peer,
+): Boot => ({
+  client: { id, name, mac },
+  slot: 0,
+  boot: null,
+  image: { id: on.imageId, name: on.imageName },
+  version: on.version.number,
+  overlay,
+  generation: epoch,
+  protocol,
+  address,
+  firmware: null,
+  stages: [],
+  nextBoot: false,
+})
+
+export interface DisksOptions {
+  readonly catalogue: () => Catalogue
+  readonly stacks: ImageStacks
+  readonly folders: OverlayFolders
+  /** A client got a fresh disk to boot from. */
+  readonly onBoot: (boot: Boot) => void
+}
+
+export const makeDisks = ({ catalogue, stacks, folders, onBoot }: DisksOptions): DiskService => {
   /** Slot, then epoch: a slot has one current generation, and for a while an older one that sessions still hold. */
   const owners = new Map<string, Map<number, OverlayOwner>>()
   const opening = new Map<string, Promise<OverlayOwner>>()
@@ -56,13 +87,17 @@ export const makeDisks = (catalogue: () => Catalogue, stacks: ImageStacks, folde
   }
 
   const sweepSlot = async (slot: SlotRef): Promise<void> => {
-    const client = catalogue().clients.get(slot.clientId)
+    const { clients, images, position } = catalogue()
+    const client = clients.get(slot.clientId)
     const current = client?.links.get(slot.slot)?.epoch
-    await folders.sweep(slot.clientId, slot.slot, current ?? catalogue().position + 1, liveOf(slot))
+    const live = liveOf(slot)
+    for (const { aside } of images.values())
+      for (const a of aside) if (a.clientId === slot.clientId && a.slot === slot.slot) live.add(a.epoch)
+    await folders.sweep(slot.clientId, slot.slot, current ?? position + 1, live)
     if (client === undefined) await folders.forget(slot.clientId)
   }
 
-  const openOwner = async (client: ClientEntry, slot: number, link: LinkEntry): Promise<OverlayOwner> => {
+  const openOwner = async (client: ClientEntry, slot: number, link: LinkEntry, peer: Peer): Promise<OverlayOwner> => {
     const ref = { clientId: client.id, clientName: client.name, slot, epoch: link.epoch }
     const header = await folders.header(ref)
     const now = catalogue()
@@ -70,8 +105,9 @@ export const makeDisks = (catalogue: () => Catalogue, stacks: ImageStacks, folde
     const version = header?.version ?? linkVersion(now.images.get(link.imageId)!, link)
     const on = versionRef(now, imageId, version)
     const base = await stacks.open(on)
+    const policy = link.superVersion === null ? link.overlay : "super"
     const overlay = await folders
-      .open(ref, base.device, { imageId, version, policy: link.overlay })
+      .open(ref, base.device, { imageId, version, policy })
       .catch((e) => base.release().then(() => Promise.reject(e)))
     const key = keyOf(ref)
     const forget = async () => {
@@ -81,35 +117,36 @@ export const makeDisks = (catalogue: () => Catalogue, stacks: ImageStacks, folde
       await sweepSlot(ref)
     }
     const owner = makeOwner(overlay, `${client.name} slot ${slot} over ${on.imageName}@${version}`, forget)
+    if (header === undefined && slot === 0) onBoot(bootOf(client, link, on, policy, peer))
     owners.set(key, (owners.get(key) ?? new Map<number, OverlayOwner>()).set(link.epoch, owner))
     return owner
   }
 
   /** One opening at a time for a slot; an owner that is going away is waited for. */
-  const ownerOf = async (client: ClientEntry, slot: number, link: LinkEntry): Promise<OverlayOwner> => {
+  const ownerOf = async (client: ClientEntry, slot: number, link: LinkEntry, peer: Peer): Promise<OverlayOwner> => {
     const key = `${client.id}/${slot}/${link.epoch}`
     const present = owners.get(keyOf({ clientId: client.id, slot }))?.get(link.epoch)
     if (present !== undefined && present.ending() === undefined) return present
     const started = opening.get(key)
     if (started !== undefined) return started
-    const next = (present?.ending() ?? Promise.resolve()).then(() => openOwner(client, slot, link))
+    const next = (present?.ending() ?? Promise.resolve()).then(() => openOwner(client, slot, link, peer))
     opening.set(key, next)
     return next.finally(() => opening.delete(key))
   }
 
-  const leaseOf = async (client: ClientEntry, slot: number): Promise<Lease> => {
+  const leaseOf = async (client: ClientEntry, slot: number, peer: Peer): Promise<Lease> => {
     for (;;) {
       const link = client.links.get(slot)
       if (link === undefined) throw fail("LINK_NOT_FOUND", { client: client.name, slot })
-      const owner = await ownerOf(client, slot, link)
+      const owner = await ownerOf(client, slot, link, peer)
       if (owner.ending() === undefined) return owner.lease()
     }
   }
 
-  const arrive = (client: ClientEntry, slot: number): Promise<Lease> => {
+  const arrive = (client: ClientEntry, slot: number, peer: Peer): Promise<Lease> => {
     const key = keyOf({ clientId: client.id, slot })
     const others = arriving.get(key) ?? new Set<Promise<Lease>>()
-    const lease = leaseOf(client, slot).finally(() => {
+    const lease = leaseOf(client, slot, peer).finally(() => {
       others.delete(lease)
       if (others.size === 0) arriving.delete(key)
     })
@@ -128,7 +165,7 @@ export const makeDisks = (catalogue: () => Catalogue, stacks: ImageStacks, folde
         client = admitClient(catalogue(), name, slot, peer)
       }
       if (closed) throw fail("CLOSED", { what: "the server" })
-      return arrive(client, slot)
+      return arrive(client, slot, peer)
     },
 
     async attachImage(name, version, peer): Promise<Lease> {

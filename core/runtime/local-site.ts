@@ -15,6 +15,8 @@ const families = {
   view: async (): Promise<Family> => (await import("./operations/views.ts")).viewOperations,
   time: async (): Promise<Family> => (await import("./operations/time.ts")).timeOperations,
   log: async (): Promise<Family> => (await import("./operations/log.ts")).logOperations,
+  version: async (): Promise<Family> => (await import("./operations/versions.ts")).versionOperations,
+  boot: async (): Promise<Family> => (await import("./operations/boots.ts")).bootOperations,
   audit: async (): Promise<Family> => (await import("./operations/audit.ts")).auditOperations,
 }
 
@@ -33,6 +35,11 @@ const familyOf: Readonly<Record<OperationName, keyof typeof families>> = {
   "client.reset": "client",
   "client.set": "client",
   "client.remove": "client",
+  "image.rollback": "version",
+  "client.set-super": "version",
+  "client.clear-super": "version",
+  "client.next-boot": "version",
+  boots: "boot",
   links: "view",
   history: "view",
   log: "log",

@@ -6,7 +6,7 @@
  */
 import type { BlockDevice } from "../block/device.ts"
 import type { MapBudget } from "../block/overlay/budget.ts"
-import { type OverlayHeader, readHeader } from "../block/overlay/header.ts"
+import { type GenerationPolicy, type OverlayHeader, readHeader } from "../block/overlay/header.ts"
 import { createOverlay, openOverlay } from "../block/overlay/open.ts"
 import type { Overlay } from "../block/overlay/overlay.ts"
 import type { Host } from "../host.ts"
@@ -26,7 +26,7 @@ export interface OverlayFolders {
   open(
     ref: GenerationRef,
     base: BlockDevice,
-    on: { imageId: string; version: number; policy: "discard" | "keep" },
+    on: { imageId: string; version: number; policy: GenerationPolicy },
   ): Promise<Overlay>
   /** Removes generations older than `current` except those in `live`. */
   sweep(clientId: string, slot: number, current: number, live: ReadonlySet<number>): Promise<void>

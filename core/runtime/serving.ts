@@ -6,6 +6,7 @@ import type { ImagelinkError } from "../errors.ts"
 import type { Host } from "../host.ts"
 import { catalogueProjection } from "../projections/catalogue.ts"
 import type { VolumeFolder } from "../storage/volume.ts"
+import type { Boot } from "./boot-recorder.ts"
 import { type DiskService, makeDisks } from "./disks.ts"
 import { loadTable } from "./image-check.ts"
 import { type ImageStacks, makeImageStacks } from "./image-stacks.ts"
@@ -22,6 +23,7 @@ export interface ServingOptions {
   readonly host: Host
   readonly cacheBytes: number
   readonly onDamage: (error: ImagelinkError) => void
+  readonly onBoot: (boot: Boot) => void
 }
 
 /**
@@ -29,7 +31,7 @@ export interface ServingOptions {
  */
 export const makeServing = async (
   parts: Parts,
-  { overlays, host, cacheBytes, onDamage }: ServingOptions,
+  { overlays, host, cacheBytes, onDamage, onBoot }: ServingOptions,
 ): Promise<Serving> => {
   await parts.views.state(catalogueProjection)
   const projector = await parts.views.projector(catalogueProjection)
@@ -40,5 +42,8 @@ export const makeServing = async (
     onDamage,
   )
   const folders = makeOverlayFolders(overlays, host, new MapBudget())
-  return { stacks, disks: makeDisks(() => projector.state(catalogueProjection), stacks, folders) }
+  return {
+    stacks,
+    disks: makeDisks({ catalogue: () => projector.state(catalogueProjection), stacks, folders, onBoot }),
+  }
 }

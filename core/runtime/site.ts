@@ -7,6 +7,7 @@
 import type { ErrorJson } from "../errors.ts"
 import type { JobInfo, Progress } from "../jobs.ts"
 import type { Actor, NewEvent, Recorded } from "../log/event-log.ts"
+import type { BootRow } from "../projections/boot-history.ts"
 import type { HistoryLine } from "../projections/client-history.ts"
 import type { ImageRow } from "../projections/image-versions.ts"
 import type { LinkDiff } from "../projections/link-diff.ts"
@@ -143,6 +144,8 @@ export interface OperationMap {
     Changed
   >
   "image.remove": Op<{ readonly name: string }, Changed>
+  /** Without `to`, the version that the current one was made on. */
+  "image.rollback": Op<{ readonly name: string; readonly to?: number; readonly note?: string }, Changed>
   "client.add": Op<{ readonly mac: string; readonly name?: string; readonly address?: string }, Changed>
   "client.import": Op<
     { readonly rows: ReadonlyArray<ImportedRow>; readonly file: string; readonly image?: string },
@@ -167,12 +170,35 @@ export interface OperationMap {
     { readonly clients: ReadonlyArray<string>; readonly slot: number; readonly discardKept?: boolean },
     Changed
   >
-  "client.reset": Op<{ readonly clients: ReadonlyArray<string>; readonly slot: number }, Changed>
+  "client.reset": Op<
+    { readonly clients: ReadonlyArray<string>; readonly slot: number; readonly discardSuper?: boolean },
+    Changed
+  >
   "client.set": Op<
     { readonly client: string; readonly name?: string; readonly mac?: string; readonly address?: string | null },
     Changed
   >
   "client.remove": Op<{ readonly clients: ReadonlyArray<string>; readonly discardKept?: boolean }, Changed>
+  "client.set-super": Op<
+    {
+      readonly client: string
+      readonly image: string
+      readonly slot?: number
+      readonly resume?: boolean
+      readonly discardKept?: boolean
+    },
+    Changed
+  >
+  "client.clear-super": Op<{ readonly client: string; readonly image?: string; readonly keep?: boolean }, Changed>
+  "client.next-boot": Op<
+    {
+      readonly clients: ReadonlyArray<string>
+      readonly to: { readonly kind: "image"; readonly image: string } | { readonly kind: "local" | "menu" } | null
+    },
+    Changed
+  >
+  /** The last boots of each client, or of one; the log has them all. */
+  boots: Op<{ readonly client?: string }, ReadonlyArray<BootRow>>
   links: Op<Nothing, ReadonlyArray<LinkRow>>
   history: Op<
     { readonly client?: string; readonly image?: string; readonly since?: number; readonly until?: number },

@@ -22,6 +22,7 @@ export const versionRef = (catalogue: Catalogue, imageId: string, version: numbe
   const image = catalogue.images.get(imageId)
   if (image === undefined) throw fail("IMAGE_NOT_FOUND", { name: catalogue.removed.get(imageId)?.name ?? imageId })
   const entry = image.versions[version - 1]
+  if (entry?.retired) throw fail("IMAGE_VERSION_RETIRED", { image: image.name, version })
   if (entry !== undefined) return { imageId, imageName: image.name, version: entry }
   throw fail("IMAGE_VERSION_NOT_FOUND", { name: image.name, version, newest: image.versions.length })
 }

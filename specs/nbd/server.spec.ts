@@ -85,7 +85,7 @@ describe("a connection", () => {
   it("hands peer, client and slot to whoever leases disks", async () => {
     const s = await serve()
     await dial(s)
-    expect(s.disks.attached).toEqual([{ name, peer: { address: "127.0.0.1", loopback: true } }])
+    expect(s.disks.attached).toEqual([{ name, peer: { address: "127.0.0.1", loopback: true, protocol: "nbd" } }])
   })
   it("to an image is read-only", async () => {
     const client = await dial(await serve(), "image/win11@1")

@@ -306,7 +306,7 @@ describe("a client that is changed", () => {
     await here.do("client.set", { client: name, name: `${name}-b`, address: "10.1.0.1" })
     expect((await readAll(lease)).subarray(0, 4096)).toEqual(written)
     await lease.release()
-    const at = (from: string): Peer => ({ address: from, loopback: false })
+    const at = (from: string): Peer => ({ address: from, loopback: false, protocol: "nbd" })
     expect(await code(here.disks.attach(`${name}-b`, 0, undefined, at(address)))).toBe("EXPORT_DENIED")
     const moved = await here.disks.attach(`${name}-b`, 0, undefined, at("10.1.0.1"))
     expect((await readAll(moved)).subarray(0, 4096)).toEqual(written)
@@ -317,7 +317,7 @@ describe("a client that is changed", () => {
 })
 
 describe("a peer", () => {
-  const at = (address: string): Peer => ({ address, loopback: false })
+  const at = (address: string): Peer => ({ address, loopback: false, protocol: "nbd" })
 
   it("opens its own disks from the address in the link table, and no one else's", async () => {
     const mine = await client()
@@ -330,7 +330,7 @@ describe("a peer", () => {
     expect(await denied(mine.name, at("192.0.2.1"))).toBe("EXPORT_DENIED")
     expect(await denied(mine.name, at("unix"))).toBe("EXPORT_DENIED")
     expect(await denied("PC-999", at(mine.address))).toBe("CLIENT_NOT_FOUND")
-    expect(await denied(mine.name, { address: "192.0.2.1", loopback: true })).toBe("accepted")
+    expect(await denied(mine.name, { address: "192.0.2.1", loopback: true, protocol: "nbd" })).toBe("accepted")
   })
 
   it("opens the images it is linked to, read-only, and sees in a list what it may open", async () => {
@@ -343,7 +343,7 @@ describe("a peer", () => {
     expect(await code(image("win11", at("192.0.2.1")))).toBe("EXPORT_DENIED")
     expect(here.disks.list(at(address)).map((d) => d.name)).toEqual([`client/${name}/0`, "image/win11@1"])
     expect(here.disks.list(at("192.0.2.1"))).toEqual([])
-    expect(here.disks.list({ address: "127.0.0.1", loopback: true }).length).toBeGreaterThan(10)
+    expect(here.disks.list({ address: "127.0.0.1", loopback: true, protocol: "nbd" }).length).toBeGreaterThan(10)
   })
 
   it("without an address in the link table is not matched by an empty one", async () => {

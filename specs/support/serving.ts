@@ -3,13 +3,14 @@ import { join } from "node:path"
 import { type OpenedSite, openParts } from "../../adapters/compose.ts"
 import type { Lease, Peer } from "../../core/block/lease.ts"
 import type { Actor } from "../../core/log/event-log.ts"
+import type { Boot } from "../../core/runtime/boot-recorder.ts"
 import type { DiskService } from "../../core/runtime/disks.ts"
 import { makeLocalSite } from "../../core/runtime/local-site.ts"
 import { makeServing } from "../../core/runtime/serving.ts"
 import type { Input, OperationName, Result, Site } from "../../core/runtime/site.ts"
 
 export const operator: Actor = { kind: "cli", name: "operator" }
-export const loopback: Peer = { address: "127.0.0.1", loopback: true }
+export const loopback: Peer = { address: "127.0.0.1", loopback: true, protocol: "nbd" }
 
 export interface ServingSite {
   readonly site: Site
@@ -17,6 +18,8 @@ export interface ServingSite {
   readonly parts: OpenedSite["parts"]
   /** Folder of the overlays. */
   readonly overlays: string
+  /** What would be recorded. */
+  readonly boots: ReadonlyArray<Boot>
   do<N extends OperationName>(name: N, input: Input<N>): Promise<Result<N>>
   attach(client: string, slot?: number): Promise<Lease>
   close(): Promise<void>
@@ -26,13 +29,16 @@ export interface ServingSite {
 export const serveHere = async (data: string): Promise<ServingSite> => {
   const { parts, data: folder, host, release } = await openParts({ dataDir: data, create: true })
   const overlays = folder.folder("overlays")
-  const serving = await makeServing(parts, { overlays, host, cacheBytes: 16 * 2 ** 20, onDamage: () => {} })
+  const boots: Array<Boot> = []
+  const onBoot = (boot: Boot) => void boots.push(boot)
+  const serving = await makeServing(parts, { overlays, host, cacheBytes: 16 * 2 ** 20, onDamage: () => {}, onBoot })
   const site = makeLocalSite({ ...parts, serving }, async () => {})
   await serving.disks.sweep()
   return {
     site,
     disks: serving.disks,
     parts,
+    boots,
     overlays: join(data, "overlays"),
     do: (name, input) => site.call(name, input, { actor: operator }),
     attach: (client, slot = 0) => serving.disks.attach(client, slot, undefined, loopback),

@@ -7,7 +7,7 @@ import { type Column, print, printJson, table } from "../output.ts"
 import { callOptions, withSite } from "../site.ts"
 import { printChanged } from "./changed.ts"
 
-const slotOf = (text: string): number => {
+export const slotOf = (text: string): number => {
   if (!/^\d{1,2}$/.test(text) || Number(text) > 15) throw fail("SLOT_INVALID", { slot: text })
   return Number(text)
 }
@@ -96,11 +96,18 @@ export const unlink = (options: UnlinkOptions, clients: ReadonlyArray<string>): 
     printChanged(options, await site.call("client.unlink", input, callOptions(options)))
   })
 
-export const reset = (options: CommonOptions & { slot: string }, clients: ReadonlyArray<string>): Promise<void> =>
+export const reset = (
+  options: CommonOptions & { slot: string; discardSuper?: boolean },
+  clients: ReadonlyArray<string>,
+): Promise<void> =>
   withSite(options, false, async (site) => {
     printChanged(
       options,
-      await site.call("client.reset", { clients, slot: slotOf(options.slot) }, callOptions(options)),
+      await site.call(
+        "client.reset",
+        { clients, slot: slotOf(options.slot), ...(options.discardSuper ? { discardSuper: true } : {}) },
+        callOptions(options),
+      ),
     )
   })
 

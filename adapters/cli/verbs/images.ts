@@ -62,16 +62,20 @@ export const add = async (options: AddOptions, name: string, path: string | unde
   })
 }
 
-const currentOf = (r: ImageRow) => r.versions[r.current - 1]!
+/** None while it is a draft. */
+const currentOf = (r: ImageRow) => r.versions[r.current - 1]
+
+const sizeOf = (r: ImageRow) => currentOf(r)?.sizeBytes ?? r.draftBytes ?? "0"
 
 const columns: ReadonlyArray<Column<ImageRow>> = [
   { title: "IMAGE", value: (r) => r.name },
-  { title: "CURRENT", align: "right", value: (r) => `@${r.current}` },
-  { title: "SIZE", align: "right", value: (r) => bytes(Number(currentOf(r).sizeBytes)) },
-  { title: "FORMAT", value: (r) => currentOf(r).format },
-  { title: "CHECKED", value: (r) => currentOf(r).checked },
+  { title: "CURRENT", align: "right", value: (r) => (r.current === 0 ? "draft" : `@${r.current}`) },
+  { title: "SIZE", align: "right", value: (r) => bytes(Number(sizeOf(r))) },
+  { title: "FORMAT", value: (r) => currentOf(r)?.format ?? "raw" },
+  { title: "CHECKED", value: (r) => currentOf(r)?.checked ?? "-" },
   { title: "LINKS", align: "right", value: (r) => String(r.links) },
-  { title: "FILE", value: (r) => currentOf(r).files[0]?.path ?? "-" },
+  { title: "SUPER CLIENT", value: (r) => (r.superClient === null ? "-" : r.superClient.name) },
+  { title: "FILE", value: (r) => currentOf(r)?.files[0]?.path ?? "-" },
 ]
 
 export const list = (options: CommonOptions): Promise<void> =>

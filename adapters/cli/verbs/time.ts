@@ -1,6 +1,6 @@
 /** The verbs that look back: `links`, `image show`, `client show`, now or at a moment. */
 import { fail } from "../../../core/errors.ts"
-import type { VersionRow } from "../../../core/projections/image-versions.ts"
+import type { ImageRow, VersionRow } from "../../../core/projections/image-versions.ts"
 import type { LinkRow } from "../../../core/projections/link-table.ts"
 import type { AsOf, EffectiveLink, LinkDiffAnswer, Moment } from "../../../core/runtime/site.ts"
 import { eventLine } from "../event-text.ts"
@@ -34,7 +34,7 @@ const linkColumns: ReadonlyArray<Column<LinkRow>> = [
   { title: "SLOT", align: "right", value: (r) => String(r.slot) },
   { title: "IMAGE", value: (r) => `${r.image}@${r.version}` },
   { title: "LINK", value: (r) => (r.follows ? "follows" : "pinned") },
-  { title: "OVERLAY", value: (r) => r.overlay },
+  { title: "OVERLAY", value: (r) => (r.superClient ? "super" : r.overlay) },
 ]
 
 interface LinksOptions extends MomentOptions {
@@ -117,10 +117,17 @@ const versionColumns: ReadonlyArray<Column<ShownVersion>> = [
   { title: "MADE", value: (v) => time(v.at) },
   { title: "SIZE", align: "right", value: (v) => bytes(Number(v.sizeBytes)) },
   { title: "FORMAT", value: (v) => v.format },
-  { title: "CHECKED", value: (v) => v.checked },
+  { title: "ADDS", align: "right", value: (v) => (v.layer === null ? "-" : bytes(Number(v.layer.dataBytes))) },
+  { title: "CHECKED", value: (v) => (v.retired ? "retired" : v.checked) },
   { title: "USED BY", value: (v) => usersText(v.users) },
   { title: "NOTE", value: (v) => v.note ?? "-" },
 ]
+
+const stateText = ({ current, draftBytes, tier }: ImageRow): string => {
+  if (draftBytes !== null) return `${bytes(Number(draftBytes))}, not sealed yet`
+  const where = tier.kind === "file" ? "" : `, in ${tier.kind}${tier.hot ? " (hot zone)" : ""}`
+  return `current @${current}${where}`
+}
 
 export const showImage = (options: MomentOptions, name: string): Promise<void> => {
   const moment = momentOf(options)
@@ -129,7 +136,8 @@ export const showImage = (options: MomentOptions, name: string): Promise<void> =
     if (asked(options)) sayAsOf(answer)
     if (options.json) return printJson(answer)
     const { image, users } = answer
-    print(`${image.name}  current @${image.current}, ${count(image.links, "link")}, id ${image.id}`)
+    print(`${image.name}  ${stateText(image)}, ${count(image.links, "link")}, id ${image.id}`)
+    if (image.superClient) print(`super client: ${image.superClient.name} slot ${image.superClient.slot}`)
     const of = (version: number) => users.find((u) => u.version === version)?.links ?? []
     const rows = image.versions.map((v) => ({ ...v, current: v.number === image.current, users: of(v.number) }))
     print(table(versionColumns, rows))

@@ -1,6 +1,7 @@
 /** Reading operations: they fold what they show and change nothing. */
 import * as Effect from "effect/Effect"
 import { ImagelinkError } from "../../errors.ts"
+import { bootHistory } from "../../projections/boot-history.ts"
 import { catalogueProjection } from "../../projections/catalogue.ts"
 import type { AnyProjection } from "../../projections/cell.ts"
 import { historyFilter, readHistory } from "../../projections/client-history.ts"
@@ -13,7 +14,7 @@ import type { Operations } from "../site.ts"
 
 type Names = "links" | "history" | "rebuild" | "rebuild.check" | "jobs" | "job.cancel"
 
-const projections = [catalogueProjection, linkTable, imageVersions, lastChanges]
+const projections = [catalogueProjection, linkTable, imageVersions, lastChanges, bootHistory]
 
 export const viewOperations = (parts: Parts): Operations<Names> => {
   const { log, views, jobs } = parts
