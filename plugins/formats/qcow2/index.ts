@@ -9,6 +9,7 @@ import { defineFormat } from "imagelink/plugin"
 import { u32 } from "./bytes.ts"
 import { MAGIC } from "./header.ts"
 import { openQcow2 } from "./open.ts"
+import { sealLayer } from "./seal.ts"
 
 export default defineFormat({
   apiVersion: 1,
@@ -16,4 +17,5 @@ export default defineFormat({
   // Of any version: opening names the ones that are not read.
   probe: ({ head }) => ({ match: head.length >= 4 && u32(head, 0) === MAGIC ? "magic" : "no" }),
   open: openQcow2,
+  seal: sealLayer,
 })
