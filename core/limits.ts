@@ -126,6 +126,28 @@ export const limits = {
   pluginKindCharsMax: 32,
   identityKeysMax: 16,
   identityCharsMax: 256,
+
+  // The qcow2 format
+  /** Clusters of 512 bytes to 2 MiB, as qemu has them. */
+  qcow2ClusterBitsMin: 9,
+  qcow2ClusterBitsMax: 21,
+  /** The header with all its extensions. */
+  qcow2HeaderBytesMax: 64 * KiB,
+  qcow2BackingNameBytesMax: 1023,
+  /** As qemu limits it; held in memory, but only as far as the disk's size needs it. */
+  qcow2L1BytesMax: 32 * MiB,
+  /** L2 tables are read and kept in parts of at most this size. */
+  qcow2SliceBytesMax: 64 * KiB,
+  /** Parts of L2 tables kept for one file. */
+  qcow2SlicesBytesMax: 8 * MiB,
+  /** Decompressed clusters kept for one file. */
+  qcow2UnpackedBytesMax: 8 * MiB,
+  /** Window of a zstd frame, as a power of two: its memory while one cluster is unpacked. */
+  qcow2ZstdWindowLogMax: 23,
+  /** Frames that one cluster may be compressed as; qemu writes one. */
+  qcow2ZstdFramesMax: 16,
+  /** Runs that one question for extents looks at; the answer then ends early. */
+  qcow2ExtentRunsMax: 65_536,
 } as const
 
 const must = (holds: boolean, why: string) => {
@@ -145,3 +167,5 @@ must(limits.csvRowsMax * 2 <= limits.commandEventsMax, "an import registers and 
 must(limits.bootsRecordedMax <= limits.commandEventsMax, "every boot recorded is an event")
 must(limits.commandClientsMax <= limits.commandEventsMax, "a command may link every client it may name")
 must(limits.markEventsMin % limits.pageEventsMax === 0, "a fold reaches a mark at the end of a page")
+must(2 ** limits.qcow2ClusterBitsMax <= limits.qcow2UnpackedBytesMax, "a cluster of the largest size can be kept")
+must(limits.qcow2SliceBytesMax <= limits.qcow2SlicesBytesMax, "a part of an L2 table can be kept")

@@ -1,0 +1,75 @@
+/**
+ * The L1 table of a layer, and its L2 tables one after another in the same buffer (qcow2 specification, "Extended L2 Entries").
+ *
+ *     an entry:  bit 63 "ours", the cluster's offset = the guest's    │ 32 bits: grain is zero │ 32 bits: grain is here
+ *
+ * **Details** Grains are marked in order. A table is written when the next one is turned to, so that only those of which the layer has something
+ * come to be. A cluster of which only zeros are known has no offset.
+ */
+import { putU32, putU64, u32 } from "./bytes.ts"
+import type { SealTarget } from "./seal.ts"
+
+const ENTRY_BYTES = 16
+const SUBCLUSTERS = 32
+/** Bit 63, in the first byte. */
+const OURS = 0x80
+
+export class LayerTables {
+  readonly l1: Uint8Array
+  readonly l1Entries: number
+  readonly l1Offset: number
+  /** First byte behind the tables that were written. */
+  end: number
+  readonly #clusterBytes: number
+  readonly #grainBytes: number
+  readonly #spanBytes: number
+  readonly #table: Uint8Array
+  #index = -1
+
+  constructor(clusterBytes: number, sizeBytes: number) {
+    this.#clusterBytes = clusterBytes
+    this.#grainBytes = clusterBytes / SUBCLUSTERS
+    this.#spanBytes = (clusterBytes / ENTRY_BYTES) * clusterBytes
+    this.#table = new Uint8Array(clusterBytes)
+    this.l1Entries = Math.ceil(sizeBytes / this.#spanBytes)
+    this.l1 = new Uint8Array(Math.ceil((this.l1Entries * 8) / clusterBytes) * clusterBytes)
+    this.l1Offset = clusterBytes
+    this.end = this.l1Offset + this.l1.length
+  }
+
+  covers(offset: number): boolean {
+    return Math.floor(offset / this.#spanBytes) === this.#index
+  }
+
+  async turnTo(offset: number, into: SealTarget): Promise<void> {
+    await this.writeLast(into)
+    this.#index = Math.floor(offset / this.#spanBytes)
+  }
+
+  async writeLast(into: SealTarget): Promise<void> {
+    if (this.#index < 0) return
+    putU64(this.l1, this.#index * 8, this.end)
+    this.l1[this.#index * 8]! |= OURS
+    await into.write(this.#table, this.end)
+    this.#table.fill(0)
+    this.end += this.#clusterBytes
+    this.#index = -1
+  }
+
+  /** Marks grains from `from` on, at most to the end of their cluster, which must be in the table at hand. Answers how far it came. */
+  mark(from: number, end: number, kind: "data" | "zero"): number {
+    const start = from - (from % this.#clusterBytes)
+    const until = Math.min(end, start + this.#clusterBytes)
+    const first = (from - start) / this.#grainBytes
+    const count = Math.ceil((until - from) / this.#grainBytes)
+    const bits = count === SUBCLUSTERS ? 0xffff_ffff : ((1 << count) - 1) << first
+    const entry = ((start % this.#spanBytes) / this.#clusterBytes) * ENTRY_BYTES
+    if (kind === "data") {
+      putU64(this.#table, entry, start)
+      this.#table[entry]! |= OURS
+    }
+    const word = entry + (kind === "data" ? 12 : 8)
+    putU32(this.#table, word, u32(this.#table, word) | bits)
+    return until
+  }
+}

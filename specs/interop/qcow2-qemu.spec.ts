@@ -1,0 +1,296 @@
+/** qcow2 files that qemu made, read by us: byte for byte what qemu itself reads, whatever the options. */
+import { mkdtempSync } from "node:fs"
+import { readFile, rm, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterAll, describe, expect, it } from "vitest"
+import type { OpenedImage } from "../../core/storage/open-image.ts"
+import { openFile, readDisk } from "../support/image-files.ts"
+import { noise, run } from "../support/nbd-server.ts"
+import { type Random, random } from "../support/random.ts"
+import { requires } from "../support/requires.ts"
+
+const qemu = requires("qemu-img", "qemu-utils")
+const folder = mkdtempSync(join(tmpdir(), "imagelink-qcow2-"))
+afterAll(() => rm(folder, { recursive: true, force: true }))
+const at = (name: string) => join(folder, name)
+const KiB = 1024
+const MiB = 1024 * KiB
+
+/** qemu looks for an external data file in the folder it runs in, not beside the image, so everything runs there. */
+const inFolder = (tool: string, ...args: ReadonlyArray<string>) => run("env", "-C", folder, tool, ...args)
+const qemuIo = (path: string, commands: ReadonlyArray<string>) =>
+  inFolder("qemu-io", "-f", "qcow2", ...commands.flatMap((command) => ["-c", command]), path)
+const create = (path: string, sizeBytes: number, options: string, ...more: ReadonlyArray<string>) =>
+  inFolder(
+    ...(["qemu-img", "create", "-q", "-f", "qcow2"] as const),
+    ...(options === "" ? [] : ["-o", options]),
+    ...more,
+    path,
+    `${sizeBytes}`,
+  )
+
+/** What qemu reads. */
+const byQemu = async (path: string, format = "qcow2"): Promise<Buffer> => {
+  await inFolder("qemu-img", "convert", "-f", format, "-O", "raw", path, `${path}.raw`)
+  const bytes = await readFile(`${path}.raw`)
+  await rm(`${path}.raw`)
+  return bytes
+}
+
+/** Writes, zeroes and discards all over a disk, on odd places. */
+const scribbles = (r: Random, sizeBytes: number, count: number): ReadonlyArray<string> =>
+  Array.from({ length: count }, () => {
+    const offset = r.int(sizeBytes / 512) * 512
+    const length = Math.min(sizeBytes - offset, (1 + r.int(r.chance(0.5) ? 16 : 600)) * 512)
+    const what = r.pick(["write", "write", "write", "write -z", "write -z -u", "discard"])
+    return what === "write" ? `write -P ${1 + r.int(255)} ${offset} ${length}` : `${what} ${offset} ${length}`
+  })
+
+/** Everything that a reader can be asked: the whole, 200 random ranges through both doors, and the extents. */
+const expectReads = async (image: OpenedImage, expected: Buffer, seed: number): Promise<void> => {
+  expect(image.sizeBytes, `seed ${seed}`).toBe(expected.length)
+  expect((await readDisk(image)).equals(expected), `seed ${seed}: the whole disk`).toBe(true)
+  const r = random(seed)
+  for (let i = 0; i < 200; i++) {
+    const offset = r.int(expected.length)
+    const length = Math.min(expected.length - offset, 1 + r.int(r.chance(0.5) ? 5000 : 300_000))
+    const part = Buffer.alloc(length + 2, 0xa5)
+    if (!image.disk.readSync(part, 1, offset, length)) await image.disk.read(part, 1, offset, length)
+    const same = part.subarray(1, length + 1).equals(expected.subarray(offset, offset + length))
+    expect([same, part[0], part[length + 1]], `seed ${seed}: ${length} bytes at ${offset}`).toEqual([true, 0xa5, 0xa5])
+  }
+  for (let from = 0; from < expected.length; ) {
+    for (const e of await image.disk.extents(from, expected.length - from, 7)) {
+      if (e.kind !== "data")
+        expect(
+          expected.subarray(e.offset, e.offset + e.length).every((byte) => byte === 0),
+          `seed ${seed}`,
+        ).toBe(true)
+      from = e.offset + e.length
+    }
+  }
+}
+
+const expectAsQemu = async (path: string, seed: number): Promise<OpenedImage> => {
+  const image = await openFile(path)
+  try {
+    expect(image.format).toBe("qcow2")
+    await expectReads(image, await byQemu(path), seed)
+  } finally {
+    await image.disk.close()
+  }
+  return image
+}
+
+const SIZE = 6 * MiB + 1536
+
+/** Options of `qemu-img create`, and the sizes that go with them. */
+const matrix: ReadonlyArray<readonly [options: string, sizeBytes?: number]> = [
+  ["compat=0.10"],
+  ["compat=1.1"],
+  ["compat=0.10,cluster_size=512", 3 * MiB + 512],
+  ["compat=1.1,cluster_size=512", 3 * MiB + 512],
+  ["cluster_size=1k", 3 * MiB],
+  ["cluster_size=4k"],
+  ["cluster_size=1M"],
+  ["cluster_size=2M"],
+  ["cluster_size=2M", 512],
+  ["extended_l2=on"],
+  ["extended_l2=on,cluster_size=16k"],
+  ["extended_l2=on,cluster_size=128k"],
+  ["extended_l2=on,cluster_size=2M"],
+  ["lazy_refcounts=on"],
+  ["refcount_bits=1"],
+  ["refcount_bits=64"],
+  ["preallocation=metadata"],
+  ["preallocation=falloc"],
+  ["preallocation=full"],
+  ["preallocation=metadata,extended_l2=on"],
+  ["compression_type=zstd"],
+  ["compression_type=zstd,extended_l2=on"],
+]
+
+describe.skipIf(qemu.skip)("a qcow2 file that qemu wrote", () => {
+  it.each(matrix.map(([options, sizeBytes = SIZE]) => ({ options, sizeBytes })))(
+    "with $options, of $sizeBytes bytes, empty and then scribbled over",
+    async ({ options, sizeBytes }) => {
+      const seed = options.length * 31 + sizeBytes
+      const path = at(`plain-${seed}.qcow2`)
+      await create(path, sizeBytes, options)
+      await expectAsQemu(path, seed)
+      await qemuIo(path, scribbles(random(seed), sizeBytes, 40))
+      await expectAsQemu(path, seed)
+    },
+  )
+
+  it.each([
+    ["compat=0.10"],
+    ["compression_type=zlib"],
+    ["compression_type=zstd"],
+    ["compression_type=zlib,cluster_size=512"],
+    ["compression_type=zstd,cluster_size=4k"],
+    ["compression_type=zlib,cluster_size=2M"],
+    ["compression_type=zstd,cluster_size=2M"],
+    ["compression_type=zlib,extended_l2=on"],
+    ["compression_type=zstd,extended_l2=on"],
+  ])("compressed, with %s, and then overwritten in places", async (options) => {
+    const seed = options.length * 37
+    const size = 2 * MiB + 3 * 512
+    const content = noise(size, seed)
+    for (let i = 0; i + 5000 < size; i += 20_000) content.fill(i & 0xff, i, i + 15_000)
+    content.fill(0, 300_000, 500_000)
+    await writeFile(at("plain.raw"), content)
+    const path = at(`packed-${seed}.qcow2`)
+    await run("qemu-img", "convert", "-q", "-c", "-f", "raw", "-O", "qcow2", "-o", options, at("plain.raw"), path)
+    const image = await openFile(path)
+    await expectReads(image, content, seed)
+    await image.disk.close()
+    await qemuIo(path, scribbles(random(seed), size, 12))
+    await expectAsQemu(path, seed)
+  })
+
+  it.each([["data_file_raw=off"], ["data_file_raw=on"], ["data_file_raw=off,extended_l2=on,cluster_size=128k"]])(
+    "with an external data file, and %s",
+    async (options) => {
+      const seed = options.length * 41
+      const path = at(`external-${seed}.qcow2`)
+      await create(path, SIZE, `data_file=external-${seed}.data,${options}`)
+      await expectAsQemu(path, seed)
+      await qemuIo(path, scribbles(random(seed), SIZE, 40))
+      const { files, disk } = await expectAsQemu(path, seed)
+      expect(files.map((file) => file.path)).toEqual([path, at(`external-${seed}.data`)])
+      expect(disk.dependsOn).toEqual([`external-${seed}.data`])
+    },
+  )
+
+  it("with internal snapshots, as its active state", async () => {
+    const path = at("snapshots.qcow2")
+    await create(path, SIZE, "")
+    await qemuIo(path, scribbles(random(1), SIZE, 20))
+    await run("qemu-img", "snapshot", "-c", "before", path)
+    await qemuIo(path, scribbles(random(2), SIZE, 20))
+    await run("qemu-img", "snapshot", "-c", "between", path)
+    await qemuIo(path, scribbles(random(3), SIZE, 20))
+    await expectAsQemu(path, 4)
+    await run("qemu-img", "snapshot", "-a", "before", path)
+    await expectAsQemu(path, 5)
+  })
+
+  it("that is still marked dirty, because its refcounts are lazy", async () => {
+    const path = at("dirty.qcow2")
+    await create(path, SIZE, "lazy_refcounts=on")
+    await qemuIo(path, [...scribbles(random(6), SIZE, 20), "flush", "abort"]).catch(() => undefined)
+    expect((await readFile(path)).readUInt8(79) & 1).toBe(1)
+    const image = await openFile(path)
+    const bytes = await readDisk(image)
+    await image.disk.close()
+    expect(bytes.equals(await byQemu(path))).toBe(true)
+  })
+
+  it("of 64 GiB with a few bytes at its ends, in no time", async () => {
+    const path = at("large.qcow2")
+    const size = 64 * KiB * MiB
+    await create(path, size, "cluster_size=4k")
+    await qemuIo(path, ["write -P 1 0 512", `write -P 2 ${size - 512} 512`])
+    const image = await openFile(path)
+    const part = Buffer.alloc(1024)
+    await image.disk.read(part, 0, size - 1024, 1024)
+    expect([part[511], part[512], part[1023]]).toEqual([0, 2, 2])
+    expect(await image.disk.extents(0, size, 10)).toEqual([
+      { offset: 0, length: 4096, kind: "data" },
+      { offset: 4096, length: size - 8192, kind: "zero" },
+      { offset: size - 4096, length: 4096, kind: "data" },
+    ])
+    await image.disk.close()
+  })
+})
+
+describe.skipIf(qemu.skip)("a chain of files that qemu wrote", () => {
+  const overlay = async (
+    name: string,
+    below: string,
+    format: string,
+    sizeBytes: number,
+    options: string,
+    seed: number,
+  ) => {
+    await create(at(name), sizeBytes, options, "-b", below, "-F", format)
+    await qemuIo(at(name), scribbles(random(seed), sizeBytes, 20))
+  }
+
+  it.each([
+    ["as long", SIZE],
+    ["longer", SIZE + 3 * MiB + 512],
+    ["shorter", SIZE - 2 * MiB - 512],
+  ])("whose top is %s", async (what, sizeBytes) => {
+    const seed = sizeBytes % 1009
+    const base = noise(SIZE, seed)
+    base.fill(0, MiB, 2 * MiB)
+    await writeFile(at(`base-${what}.raw`), base)
+    await overlay(`v2-${what}.qcow2`, `base-${what}.raw`, "raw", SIZE, "compat=0.10,cluster_size=4k", seed)
+    await overlay(`v3-${what}.qcow2`, `v2-${what}.qcow2`, "qcow2", SIZE + MiB, "extended_l2=on", seed + 1)
+    await overlay(`top-${what}.qcow2`, `v3-${what}.qcow2`, "qcow2", sizeBytes, "cluster_size=16k", seed + 2)
+    const { disk, files } = await expectAsQemu(at(`top-${what}.qcow2`), seed)
+    const names = [`v3-${what}.qcow2`, `v2-${what}.qcow2`, `base-${what}.raw`]
+    expect(disk.dependsOn).toEqual(names)
+    expect(files.map((file) => file.path)).toEqual([`top-${what}.qcow2`, ...names].map(at))
+  })
+
+  it("over a raw file of no whole blocks, whose rest reads as zeros", async () => {
+    await writeFile(at("odd.raw"), noise(70_001, 9))
+    await create(at("over-odd.qcow2"), MiB, "cluster_size=4k", "-b", "odd.raw", "-F", "raw")
+    await expectAsQemu(at("over-odd.qcow2"), 9)
+  })
+
+  it("over a file whose format it does not name", async () => {
+    await create(at("named.qcow2"), MiB, "")
+    await qemuIo(at("named.qcow2"), ["write -P 7 0 1M"])
+    await create(at("unnamed.qcow2"), MiB, "", "-u", "-b", "named.qcow2", "-F", "qcow2")
+    const bytes = await readFile(at("unnamed.qcow2"))
+    bytes.writeUInt32BE(0x0102_0304, bytes.indexOf(Buffer.from("e2792aca", "hex")))
+    await writeFile(at("unnamed.qcow2"), bytes)
+    const image = await openFile(at("unnamed.qcow2"))
+    expect((await readDisk(image)).equals(Buffer.alloc(MiB, 7))).toBe(true)
+    await image.disk.close()
+  })
+})
+
+describe.skipIf(qemu.skip)("a qcow2 file that is refused", () => {
+  const refusal = (path: string) =>
+    openFile(path).then(
+      () => "opened",
+      (error: { code: string; reason: string }) => `${error.code}: ${error.reason}`,
+    )
+
+  it("is encrypted, by either method", async () => {
+    await create(
+      at("luks.qcow2"),
+      MiB,
+      "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10",
+      "--object",
+      "secret,id=s,data=x",
+    )
+    expect(await refusal(at("luks.qcow2"))).toBe("IMAGE_FORMAT_UNSUPPORTED: it is encrypted (LUKS)")
+    await create(at("aes.qcow2"), MiB, "encrypt.format=aes,encrypt.key-secret=s", "--object", "secret,id=s,data=x")
+    expect(await refusal(at("aes.qcow2"))).toBe("IMAGE_FORMAT_UNSUPPORTED: it is encrypted (AES)")
+  })
+
+  it("is over itself, over a file that is gone, over one elsewhere, or over something that is no file", async () => {
+    const over = async (below: string) => {
+      await create(at("loop.qcow2"), MiB, "", "-u", "-b", below, "-F", "qcow2")
+      return refusal(at("loop.qcow2"))
+    }
+    expect(await over("loop.qcow2")).toBe("IMAGE_DEPENDENCY_REFUSED: it depends on itself")
+    expect(await over("gone.qcow2")).toMatch(/^IMAGE_FILE_NOT_FOUND/)
+    expect(await over("/etc/passwd")).toBe(
+      "IMAGE_DEPENDENCY_REFUSED: an absolute name could be any file of this server",
+    )
+    expect(await over("nbd://localhost/x")).toBe(
+      "IMAGE_DEPENDENCY_REFUSED: it is not a plain file name but a protocol's",
+    )
+    expect(await over('json:{"driver":"qcow2"}')).toBe(
+      "IMAGE_DEPENDENCY_REFUSED: it is not a plain file name but a protocol's",
+    )
+  })
+})
