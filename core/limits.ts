@@ -58,6 +58,10 @@ export const limits = {
   cacheBytesDefault: 256 * MiB,
   /** Pages of all overlay maps together. */
   overlayMapBytesMax: 512 * MiB,
+  /** Maps of all committed versions together. */
+  layerMapBytesMax: 512 * MiB,
+  /** Number of a layer in a map; twice it and one more fits 16 bits. */
+  layerNumberMax: 32_767,
 
   // Log
   eventBytesMax: 65_535,
@@ -136,3 +140,4 @@ must(Number.isSafeInteger(limits.imageBytesMax), "offsets are exact numbers")
 must(limits.csvRowsMax * 2 <= limits.commandEventsMax, "an import registers and links every row in one command")
 must(limits.commandClientsMax <= limits.commandEventsMax, "a command may link every client it may name")
 must(limits.markEventsMin % limits.pageEventsMax === 0, "a fold reaches a mark at the end of a page")
+must(2 * limits.layerNumberMax + 1 <= 0xffff, "a layer and whether it zeroed fit one entry of a map")
