@@ -330,6 +330,14 @@ export const errors = {
     fix: () => "start the client again",
   }),
 
+  LAYER_MAPS_FULL: entry<{ bytesMax: number }>({
+    exit: 1,
+    message: (p) => `the maps of the open versions need more than ${p.bytesMax} bytes of memory`,
+    cause: () => "versions of very large disks, each with changes all over the disk, are open at the same time",
+    fix: () =>
+      "use fewer versions of such images at a time, or make a fresh image of the newest: qemu-img convert -O qcow2 FILE NEW.qcow2, then 'imagelink image add'",
+  }),
+
   // --- Block requests ---------------------------------------------------------------------------------------------
   IO_ERROR: entry<Range & { why?: string }>({
     exit: 1,

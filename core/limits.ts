@@ -58,6 +58,10 @@ export const limits = {
   cacheBytesDefault: 256 * MiB,
   /** Pages of all overlay maps together. */
   overlayMapBytesMax: 512 * MiB,
+  /** Maps of all committed versions together. */
+  layerMapBytesMax: 512 * MiB,
+  /** Number of a layer in a map; twice it and one more fits 16 bits. */
+  layerNumberMax: 32_767,
 
   // Log
   eventBytesMax: 65_535,
@@ -169,3 +173,4 @@ must(limits.commandClientsMax <= limits.commandEventsMax, "a command may link ev
 must(limits.markEventsMin % limits.pageEventsMax === 0, "a fold reaches a mark at the end of a page")
 must(2 ** limits.qcow2ClusterBitsMax <= limits.qcow2UnpackedBytesMax, "a cluster of the largest size can be kept")
 must(limits.qcow2SliceBytesMax <= limits.qcow2SlicesBytesMax, "a part of an L2 table can be kept")
+must(2 * limits.layerNumberMax + 1 <= 0xffff, "a layer and whether it zeroed fit one entry of a map")

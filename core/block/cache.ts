@@ -270,6 +270,10 @@ export class CachedContent {
     this.#touched = source.touched
   }
 
+  holds(cluster: number): boolean {
+    return this.#index.slotOf(cluster) >= 0
+  }
+
   /** Copies when every cluster of the range is held; otherwise changes nothing and answers false. */
   readSync(into: Uint8Array, at: number, offset: number, length: number): boolean {
     const cluster = (offset / CLUSTER) | 0

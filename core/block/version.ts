@@ -9,7 +9,7 @@
 import { fail } from "../errors.ts"
 import { limits } from "../limits.ts"
 import type { Volume } from "../storage/volume.ts"
-import type { CachedContent, ReadCache } from "./cache.ts"
+import type { ReadCache } from "./cache.ts"
 import type { BlockDevice, BlockFeatures, Extent, Unlock } from "./device.ts"
 import { clipExtents, ExtentList } from "./extents.ts"
 import { InFlight } from "./in-flight.ts"
@@ -30,7 +30,37 @@ export interface VersionOptions {
 }
 
 /** Opens a version over the volume that holds its guest content. */
-export const openVersion = (options: VersionOptions): BlockDevice => new Version(options)
+export const openVersion = (options: VersionOptions): BlockDevice => {
+  const { id, below, sizeBytes, verify } = options
+  const content = options.cache.open({
+    contentId: options.contentId,
+    sizeBytes,
+    read: (into, at, offset, length) => below.read(into, at, offset, length),
+    verify,
+    touched: options.heat,
+  })
+  return new Version({ id, sizeBytes, content, below, verified: verify !== undefined })
+}
+
+/** What a version reads through the cache: one content, or several where layers brought some (layers/content.ts). */
+export interface VersionContent {
+  /** Copies when every cluster of the range is held; otherwise changes nothing and answers false. */
+  readSync(into: Uint8Array, at: number, offset: number, length: number): boolean
+  read(into: Uint8Array, at: number, offset: number, length: number, signal?: AbortSignal): Promise<void>
+  prefetch(offset: number, length: number, signal?: AbortSignal): Promise<void>
+  /** Reports heat for a read that was answered past the cache. */
+  touch(offset: number, length: number): void
+  close(): Promise<void>
+}
+
+export interface VersionParts {
+  readonly id: string
+  readonly sizeBytes: number
+  readonly content: VersionContent
+  readonly below: VersionOptions["below"]
+  /** What fills the cache is checked, so nothing may be read past it. */
+  readonly verified: boolean
+}
 
 const features: BlockFeatures = {
   byteGranular: true,
@@ -41,14 +71,14 @@ const features: BlockFeatures = {
 }
 const nobody = () => {}
 
-class Version implements BlockDevice {
+export class Version implements BlockDevice {
   readonly id: string
   readonly sizeBytes: number
   readonly logicalBlockBytes = limits.logicalBlockBytes
   readonly physicalBlockBytes = limits.physicalBlockBytes
   readonly optimalIoBytes = limits.clusterBytes
   readonly features = features
-  readonly #content: CachedContent
+  readonly #content: VersionContent
   readonly #below: VersionOptions["below"]
   /** The volume answers at once, and its bytes need no check on their way. */
   readonly #direct: boolean
@@ -57,18 +87,12 @@ class Version implements BlockDevice {
   #closed = false
   #closing: Promise<void> | undefined = undefined
 
-  constructor(options: VersionOptions) {
-    this.id = options.id
-    this.sizeBytes = options.sizeBytes
-    this.#below = options.below
-    this.#direct = options.below.readSync !== undefined && options.verify === undefined
-    this.#content = options.cache.open({
-      contentId: options.contentId,
-      sizeBytes: options.sizeBytes,
-      read: (into, at, offset, length) => options.below.read(into, at, offset, length),
-      verify: options.verify,
-      touched: options.heat,
-    })
+  constructor(parts: VersionParts) {
+    this.id = parts.id
+    this.sizeBytes = parts.sizeBytes
+    this.#below = parts.below
+    this.#direct = parts.below.readSync !== undefined && !parts.verified
+    this.#content = parts.content
   }
 
   readSync(into: Uint8Array, at: number, offset: number, length: number): boolean {

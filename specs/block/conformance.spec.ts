@@ -7,6 +7,7 @@ import { MapBudget } from "../../core/block/overlay/budget.ts"
 import type { GenerationPolicy } from "../../core/block/overlay/header.ts"
 import { createOverlay } from "../../core/block/overlay/open.ts"
 import { openVersion } from "../../core/block/version.ts"
+import { layeredDisk } from "../support/layers.ts"
 import { type Behaviour, MemoryFolder, MemoryVolume } from "../support/memory-volume.ts"
 import { patterned } from "../support/random.ts"
 
@@ -22,6 +23,19 @@ const version = (bytes: Buffer, clusters: number, behaviour: Behaviour) =>
     below: MemoryVolume.of(bytes, behaviour),
     sizeBytes: SIZE,
   })
+
+/** Two layers over zeros make the same bytes: their runs take turns, and a cluster has all three. */
+const layered = (bytes: Buffer, behaviour: Behaviour) => {
+  const disk = layeredDisk(Buffer.alloc(SIZE), behaviour)
+  const runs = (first: number) =>
+    Array.from({ length: Math.ceil(SIZE / 4096 / 2) }, (_, i) => (2 * i + first) * 4096)
+      .filter((offset) => offset < SIZE)
+      .map((offset) => ({ offset, length: Math.min(4096, SIZE - offset), kind: "data" as const }))
+  const fill = ({ offset, length }: { offset: number; length: number }) => bytes.subarray(offset, offset + length)
+  disk.commit(0, 1, runs(0), fill)
+  disk.commit(1, 2, runs(1), fill)
+  return disk.open(2, new ReadCache({ bytes: 3 * 65_536 }))
+}
 
 const overlay = (policy: GenerationPolicy, behaviour: Behaviour) => async () => {
   const bytes = reference()
@@ -52,6 +66,18 @@ for (const [how, behaviour] of [
       make: async () => {
         const bytes = reference()
         const device = guardDevice(version(bytes, 3, behaviour))
+        return { device, reference: bytes, dispose: () => device.close() }
+      },
+    },
+  )
+  blockDeviceConformance(
+    { describe, it },
+    {
+      name: `a version of layers over ${how} volumes`,
+      features: readable,
+      make: async () => {
+        const bytes = reference()
+        const device = guardDevice(layered(bytes, behaviour))
         return { device, reference: bytes, dispose: () => device.close() }
       },
     },

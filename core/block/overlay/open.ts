@@ -30,9 +30,9 @@ import type { QuotaUse } from "./quota.ts"
 import { catchUp, rebuildWorking } from "./recover.ts"
 import { MapDamage, readDirectory, scanMap } from "./scan.ts"
 
-const DATA_FILE = "data"
-const WORKING_FILE = "working"
-const DURABLE_FILE = "durable"
+export const DATA_FILE = "data"
+export const WORKING_FILE = "working"
+export const DURABLE_FILE = "durable"
 
 export interface OverlayOptions {
   readonly folder: VolumeFolder
@@ -183,9 +183,11 @@ const describe = (b: OverlayBinding, sizeBytes: number) =>
   `image ${b.imageId}@${b.version} of ${sizeBytes} bytes (${b.policy}, client ${b.clientId} slot ${b.slot}, generation ${b.generation})`
 
 /** Marks every map sector as this generation's. */
-const tagOf = (b: OverlayBinding): number => crc32c(Buffer.from(`${b.generation}/${b.clientId}/${b.slot}`, "utf8"))
+export const tagOf = (b: OverlayBinding): number =>
+  crc32c(Buffer.from(`${b.generation}/${b.clientId}/${b.slot}`, "utf8"))
 
-const openFile = async (folder: VolumeFolder, name: string): Promise<WritableVolume> => {
+/** @throws MapDamage when it is not there */
+export const openFile = async (folder: VolumeFolder, name: string): Promise<WritableVolume> => {
   try {
     return await folder.open(name)
   } catch (e) {
@@ -196,7 +198,7 @@ const openFile = async (folder: VolumeFolder, name: string): Promise<WritableVol
 }
 
 /** Runs `make`, and closes every volume it reported when it fails. */
-const closingOnError = async <A>(
+export const closingOnError = async <A>(
   make: (opened: (volume: WritableVolume) => WritableVolume) => Promise<A>,
 ): Promise<A> => {
   const volumes: Array<WritableVolume> = []

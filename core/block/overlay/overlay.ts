@@ -7,7 +7,8 @@
  * | ---------- | ----------------------- | ---------------------------------------- | ---------------------------------- |
  * | open       | served                  | data and map on disk, in flush.ts's order | retired by `retire`, closed by `close` |
  * | open, a sync failed | served         | fail as that one did: what the operating system lost then, it does not report again | as above |
- * | retired    | OVERLAY_RETIRED         | OVERLAY_RETIRED                          | closed                             |
+ * | retired    | OVERLAY_RETIRED         | OVERLAY_RETIRED                          | frozen by `freeze`, closed         |
+ * | frozen     | OVERLAY_RETIRED         | OVERLAY_RETIRED                          | closed; its files change no more   |
  * | closed     | CLOSED                  | CLOSED                                   | opened again, by open.ts           |
  *
  * **What is promised.** A write is acknowledged once its bytes are in the data file and its grains in the working map, both in the
@@ -21,6 +22,7 @@
  *
  * The steps of reading, writing and zeroing are in read.ts, write.ts and zero.ts, each with a table of its own.
  */
+import assert from "node:assert"
 import { fail, type ImagelinkError } from "../../errors.ts"
 import { limits } from "../../limits.ts"
 import type { WritableVolume } from "../../storage/volume.ts"
@@ -34,6 +36,8 @@ import { FlushGroup, type FlushOrder } from "./flush.ts"
 import { ABSENT, DATA } from "./geometry.ts"
 import type { OverlayHeader } from "./header.ts"
 import type { GrainMap } from "./map.ts"
+import { lastGrain, type OwnBytes, ownBytes, ownExtentsOf } from "./own.ts"
+import { NO_PAGE, stateOf } from "./page.ts"
 import type { Parts } from "./parts.ts"
 import { Quota, type QuotaUse } from "./quota.ts"
 import { read, readSync, runsOf } from "./read.ts"
@@ -82,6 +86,8 @@ export class Overlay implements BlockDevice {
   #open = true
   #retired = false
   #syncFailure: ImagelinkError | undefined
+  #freezing: Promise<OwnBytes> | undefined
+  #frozen = false
   #closing: Promise<void> | undefined
 
   constructor(parts: OverlayParts) {
@@ -208,6 +214,39 @@ export class Overlay implements BlockDevice {
     this.#open = false
   }
 
+  /**
+   * Retires a keep or super overlay and brings all of it to the disk: what it is sealed from. Settles when the last request in flight has
+   * ended and both its data and its durable map are synced. After an error it may be asked again. @throws IO_ERROR NO_SPACE CLOSED
+   */
+  freeze(): Promise<OwnBytes> {
+    assert(this.#durable, "only what outlives its boot can be sealed")
+    if (this.#closing !== undefined) return Promise.reject(this.#gone())
+    this.retire()
+    this.#freezing ??= this.#freeze().catch((e) => {
+      this.#freezing = undefined
+      throw e
+    })
+    return this.#freezing
+  }
+
+  async #freeze(): Promise<OwnBytes> {
+    await this.#inFlight.idle()
+    await this.#flushes.flush()
+    this.#frozen = true
+    const { map } = this.#p
+    const { page: number, grain } = lastGrain(this.sizeBytes)
+    const page = await map.acquire(number)
+    const lastState = page === NO_PAGE ? ABSENT : stateOf(page, grain)
+    map.release(page)
+    return ownBytes(this.sizeBytes, map.dataGrains, map.zeroGrains, lastState)
+  }
+
+  /** What a frozen overlay holds itself, in runs that cover the disk. Only until it is closed. @throws MEDIUM_ERROR IO_ERROR */
+  ownExtents(): AsyncGenerator<Extent> {
+    assert(this.#frozen && this.#closing === undefined, "the runs of an overlay are asked for between freeze and close")
+    return ownExtentsOf(this.#p)
+  }
+
   /** Waits for requests in flight, brings a keep or super overlay to the disk, and closes its files. The base stays open. */
   close(): Promise<void> {
     this.#open = false
@@ -217,6 +256,7 @@ export class Overlay implements BlockDevice {
 
   async #close(): Promise<void> {
     await this.#inFlight.idle()
+    await this.#freezing?.catch(nothing)
     const { map, data, working, durable } = this.#parts
     try {
       if (this.#durable) await this.#flushes.flush()

@@ -1,0 +1,79 @@
+/**
+ * What differs between two versions of one image, told by their maps alone: no data is read.
+ *
+ * | in one            | in the other        | differs                                                    |
+ * | ----------------- | ------------------- | ---------------------------------------------------------- |
+ * | the same page     | the same page       | no: passed by without a look inside                        |
+ * | the same code     | the same code       | no: a sealed layer's bytes do not change                   |
+ * | zero, of a layer  | zero, of any layer  | no                                                         |
+ * | anything else     |                     | yes: it was written, perhaps with the bytes that were there |
+ *
+ * **Gotchas** Both maps descend from one base map, or their layer numbers mean nothing to each other.
+ */
+import assert from "node:assert"
+import type { LayerMap } from "./map.ts"
+import { codeIn, GRAIN, isZeroCode, type LayerPage, PAGE_GRAINS, runEndIn } from "./page.ts"
+
+/** A run of bytes that differs; `kind` is what it is in the second version. */
+export interface Difference {
+  readonly offset: number
+  readonly length: number
+  readonly kind: "data" | "zero"
+}
+
+export interface DifferenceTotals {
+  readonly runs: number
+  readonly dataBytes: number
+  readonly zeroBytes: number
+}
+
+/** The runs that differ, in order, each as long as it can be. */
+export function* differences(before: LayerMap, after: LayerMap): Generator<Difference> {
+  assert.equal(before.sizeBytes, after.sizeBytes, "versions of one image have one size")
+  let open: { offset: number; end: number; kind: Difference["kind"] } | undefined
+  const closed = (d: NonNullable<typeof open>): Difference => {
+    const length = Math.min(d.end, after.sizeBytes) - d.offset
+    return { offset: d.offset, length, kind: d.kind }
+  }
+  for (let number = 0; number * PAGE_GRAINS < after.grains; number++) {
+    const [a, b] = [before.pageAt(number), after.pageAt(number)]
+    if (a === b) continue
+    const start = number * PAGE_GRAINS
+    const limit = Math.min(PAGE_GRAINS, after.grains - start)
+    for (let g = 0; g < limit; ) {
+      const end = Math.min(runEndIn(a, g, limit), runEndIn(b, g, limit))
+      const kind = differs(a, b, g)
+      if (kind !== undefined) {
+        const offset = (start + g) * GRAIN
+        const to = (start + end) * GRAIN
+        if (open !== undefined && open.end === offset && open.kind === kind) open.end = to
+        else {
+          if (open !== undefined) yield closed(open)
+          open = { offset, end: to, kind }
+        }
+      }
+      g = end
+    }
+  }
+  if (open !== undefined) yield closed(open)
+}
+
+const differs = (a: LayerPage, b: LayerPage, grain: number): Difference["kind"] | undefined => {
+  const was = codeIn(a, grain)
+  const is = codeIn(b, grain)
+  if (was === is || (isZeroCode(was) && isZeroCode(is))) return undefined
+  return isZeroCode(is) ? "zero" : "data"
+}
+
+/** How many runs and bytes differ. */
+export const differenceTotals = (before: LayerMap, after: LayerMap): DifferenceTotals => {
+  let runs = 0
+  let dataBytes = 0
+  let zeroBytes = 0
+  for (const { length, kind } of differences(before, after)) {
+    runs++
+    if (kind === "zero") zeroBytes += length
+    else dataBytes += length
+  }
+  return { runs, dataBytes, zeroBytes }
+}

@@ -1,0 +1,157 @@
+/**
+ * Makes the map of a version out of its parent's and what its own layer changed.
+ *
+ * **Details** Runs come in order and are laid into one page at a time, so the work is that of the pages that changed: a page nobody
+ * touched is the parent's, a page covered whole costs nothing. Half-made maps hold memory of the budget until they are finished or abandoned.
+ *
+ * **Gotchas** A run begins at a grain and ends at one, or with the disk. What is `absent` may be left out or told: it changes nothing.
+ */
+import assert from "node:assert"
+import { limits } from "../../limits.ts"
+import type { Extent } from "../device.ts"
+import { LayerMap, LEAF_BITS, LEAF_PAGES, type Leaf, leafOf } from "./map.ts"
+import { dataCode, GRAIN, type LayerPage, PAGE_GRAINS, PageBuilder, uniformPage, zeroCode } from "./page.ts"
+
+/** @throws LAYER_MAPS_FULL, and then the budget is as it was */
+export const extendMap = (parent: LayerMap, layer: number, runs: Iterable<Extent>): LayerMap => {
+  const extension = new MapExtension(parent, layer)
+  try {
+    for (const run of runs) extension.add(run)
+    return extension.finish()
+  } catch (e) {
+    extension.abandon()
+    throw e
+  }
+}
+
+/** The same, from runs that are read as they are needed. @throws LAYER_MAPS_FULL, and what reading the runs throws */
+export const extendMapFrom = async (
+  parent: LayerMap,
+  layer: number,
+  runs: AsyncIterable<Extent>,
+): Promise<LayerMap> => {
+  const extension = new MapExtension(parent, layer)
+  try {
+    for await (const run of runs) extension.add(run)
+    return extension.finish()
+  } catch (e) {
+    extension.abandon()
+    throw e
+  }
+}
+
+class MapExtension {
+  readonly #parent: LayerMap
+  readonly #layer: number
+  readonly #leaves: Array<Leaf>
+  readonly #made: Array<Leaf> = []
+  readonly #builder = new PageBuilder()
+  /** Page and leaf that are being made; -1 when none is. */
+  #page = -1
+  #leaf = -1
+  #pages: Array<LayerPage> = []
+  /** First grain of the page that nothing was said of yet. */
+  #next = 0
+  /** End of the last run, in bytes. */
+  #end = 0
+  /** Bytes of pages in the leaf that is being made. */
+  #pending = 0
+
+  constructor(parent: LayerMap, layer: number) {
+    assert(!parent.released, "a map is extended while somebody holds it")
+    assert(Number.isInteger(layer) && layer > parent.layer, "a child's layer is newer than its parent's")
+    assert(layer <= limits.layerNumberMax, "a layer's number fits the map")
+    this.#parent = parent
+    this.#layer = layer
+    this.#leaves = [...parent.leaves]
+  }
+
+  add({ offset, length, kind }: Extent): void {
+    const { sizeBytes } = this.#parent
+    const end = offset + length
+    assert(offset >= this.#end && length > 0 && end <= sizeBytes, "runs are in order and inside the disk")
+    this.#end = end
+    if (kind === "absent") return
+    assert(offset % GRAIN === 0 && (end % GRAIN === 0 || end === sizeBytes), "runs are whole grains")
+    const code = kind === "zero" ? zeroCode(this.#layer) : dataCode(this.#layer)
+    let grain = offset / GRAIN
+    let number = Math.floor(grain / PAGE_GRAINS)
+    // What ends with the disk fills its last page, so that this one too may be uniform.
+    const limit = end === sizeBytes ? Math.ceil(end / (PAGE_GRAINS * GRAIN)) * PAGE_GRAINS : end / GRAIN
+    while (grain < limit) {
+      const start = number * PAGE_GRAINS
+      const to = Math.min(limit, start + PAGE_GRAINS)
+      this.#lay(number, grain - start, to - start, code)
+      grain = to
+      number++
+    }
+  }
+
+  finish(): LayerMap {
+    this.#endLeaf()
+    const { budget, sizeBytes, chain } = this.#parent
+    return new LayerMap(budget, sizeBytes, [...chain, this.#layer], this.#leaves)
+  }
+
+  /** Gives back what was taken so far. */
+  abandon(): void {
+    const { budget } = this.#parent
+    budget.giveBack(this.#pending)
+    this.#pending = 0
+    for (const leaf of this.#made) {
+      for (const page of leaf.pages) {
+        page.refs--
+        if (page.refs === 0 && page.bytes > 0) budget.giveBack(page.bytes)
+      }
+      budget.giveBack(leaf.bytes)
+    }
+    this.#made.length = 0
+  }
+
+  #lay(number: number, from: number, to: number, code: number): void {
+    if (number !== this.#page) this.#begin(number)
+    if (from === 0 && to === PAGE_GRAINS) {
+      this.#pages[number & (LEAF_PAGES - 1)] = uniformPage(code)
+      this.#page = -1
+      return
+    }
+    this.#builder.copy(this.#parent.pageAt(number), this.#next, from)
+    this.#builder.push(from, code)
+    this.#next = to
+  }
+
+  #begin(number: number): void {
+    this.#endPage()
+    const leaf = number >> LEAF_BITS
+    if (leaf !== this.#leaf) {
+      this.#endLeaf()
+      this.#leaf = leaf
+      this.#pages = [...this.#leaves[leaf]!.pages]
+    }
+    this.#page = number
+    this.#next = 0
+  }
+
+  #endPage(): void {
+    if (this.#page < 0) return
+    this.#builder.copy(this.#parent.pageAt(this.#page), this.#next, PAGE_GRAINS)
+    const page = this.#builder.finish()
+    this.#pages[this.#page & (LEAF_PAGES - 1)] = page
+    this.#page = -1
+    this.#parent.budget.take(page.bytes)
+    this.#pending += page.bytes
+  }
+
+  #endLeaf(): void {
+    this.#endPage()
+    if (this.#leaf < 0) return
+    const leaf = leafOf(this.#pages)
+    this.#parent.budget.take(leaf.bytes)
+    this.#leaves[this.#leaf] = leaf
+    this.#leaf = -1
+    this.#pending = 0
+    if (leaf.bytes === 0) return
+    for (const page of leaf.pages) page.refs++
+    this.#made.push(leaf)
+  }
+}

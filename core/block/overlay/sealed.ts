@@ -1,0 +1,158 @@
+/**
+ * Reads what a retired generation holds from its folder, without opening it for anybody: for a commit, also one that a crash cut short,
+ * and for the map of a version that was sealed in place.
+ *
+ * | the generation                     | call                       | why                                                             |
+ * | ---------------------------------- | -------------------------- | --------------------------------------------------------------- |
+ * | frozen by its overlay              | `openOwnExtents`           | freezing brought its durable map up to its working one          |
+ * | retired, and then the server died  | `settleGeneration` first   | what this run of the host acknowledged may be in the working map only |
+ * | retired, and then the host died    | `settleGeneration` first   | it changes nothing: the durable map is what was promised         |
+ * | sealed long ago                    | `openOwnExtents`           | nothing writes to it any more                                   |
+ *
+ * **Gotchas** Nobody may have it open meanwhile. Tables that were written from its runs before a power loss may name more than it holds after
+ * one: a commit that is taken up again writes them again.
+ */
+import { fail } from "../../errors.ts"
+import { limits } from "../../limits.ts"
+import type { VolumeFolder, WritableVolume } from "../../storage/volume.ts"
+import type { Extent } from "../device.ts"
+import { ABSENT, PAGE_FILE_BYTES, PAGE_SECTORS, PAYLOAD_BYTES, pageOffset, pagesOf, SECTOR } from "./geometry.ts"
+import { type OverlayHeader, readHeader } from "./header.ts"
+import { closingOnError, DATA_FILE, DURABLE_FILE, openFile, tagOf, WORKING_FILE } from "./open.ts"
+import { lastGrain, type OwnBytes, ownBytes, RunJoiner } from "./own.ts"
+import { MapPage, NO_PAGE, stateOf } from "./page.ts"
+import { catchUp } from "./recover.ts"
+import { MapDamage, scanMap } from "./scan.ts"
+import { checkSector, checkStates, PAYLOAD_AT } from "./sector.ts"
+
+export interface OwnExtents extends OwnBytes {
+  readonly header: OverlayHeader
+  /** The runs in order, from the first grain to the last; a mebibyte of map is read at a time. May be called again. */
+  runs(): AsyncGenerator<Extent>
+  close(): Promise<void>
+}
+
+/** Opens the durable map of a keep or super generation; all of it is checked before the answer. @throws OVERLAY_DAMAGED IO_ERROR */
+export const openOwnExtents = (folder: VolumeFolder): Promise<OwnExtents> =>
+  naming(folder, () =>
+    closingOnError(async (opened) => {
+      const header = await headerOf(folder)
+      const durable = opened(await openFile(folder, DURABLE_FILE))
+      const { sizeBytes } = header
+      const { directory, dataGrains, zeroGrains } = await scanMap(durable, sizeBytes, tagOf(header))
+      const map = new MapFile(header, durable, directory)
+      const { page, grain } = lastGrain(sizeBytes)
+      const lastPage = await map.page(page)
+      const lastState = lastPage === NO_PAGE ? ABSENT : stateOf(lastPage, grain)
+      return {
+        header,
+        ...ownBytes(sizeBytes, dataGrains, zeroGrains, lastState),
+        runs: () => map.runs(folder),
+        close: () => durable.close(),
+      }
+    }),
+  )
+
+/**
+ * Brings the durable map of a keep or super generation up to what was acknowledged: what its overlay does when it is opened again.
+ * @throws OVERLAY_DAMAGED IO_ERROR NO_SPACE
+ */
+export const settleGeneration = (folder: VolumeFolder, hostBootId: string | undefined): Promise<void> =>
+  naming(folder, async () => {
+    const header = await headerOf(folder)
+    if (header.hostBootId === "" || header.hostBootId !== hostBootId) return
+    const volumes: Array<WritableVolume> = []
+    const open = async (name: string) => {
+      const volume = await openFile(folder, name)
+      volumes.push(volume)
+      return volume
+    }
+    try {
+      const files = {
+        data: await open(DATA_FILE),
+        working: await open(WORKING_FILE),
+        durable: await open(DURABLE_FILE),
+      }
+      const { directory } = await scanMap(files.working, header.sizeBytes, tagOf(header))
+      await catchUp(header.sizeBytes, directory, files)
+    } finally {
+      await Promise.allSettled(volumes.map((volume) => volume.close()))
+    }
+  })
+
+const headerOf = async (folder: VolumeFolder): Promise<OverlayHeader> => {
+  const header = await readHeader(folder)
+  if (header === undefined) throw new MapDamage("its header is not there")
+  return header
+}
+
+/** Says which overlay a damage is of. */
+const naming = async <A>(folder: VolumeFolder, work: () => Promise<A>): Promise<A> => {
+  try {
+    return await work()
+  } catch (e) {
+    if (e instanceof MapDamage) throw fail("OVERLAY_DAMAGED", { path: folder.path, why: e.message }, { underlying: e })
+    throw e
+  }
+}
+
+const STEP_PAGES = limits.scanBytes / PAGE_FILE_BYTES
+
+class MapFile {
+  readonly #sizeBytes: number
+  readonly #tag: number
+  readonly #volume: WritableVolume
+  readonly #directory: Uint8Array
+
+  constructor(header: OverlayHeader, volume: WritableVolume, directory: Uint8Array) {
+    this.#sizeBytes = header.sizeBytes
+    this.#tag = tagOf(header)
+    this.#volume = volume
+    this.#directory = directory
+  }
+
+  async page(number: number): Promise<MapPage> {
+    const [page] = await this.#pages(number, 1)
+    return page ?? NO_PAGE
+  }
+
+  async *runs(folder: VolumeFolder): AsyncGenerator<Extent> {
+    const joiner = new RunJoiner(this.#sizeBytes)
+    const total = pagesOf(this.#sizeBytes)
+    for (let first = 0; first < total; ) {
+      const pages = await naming(folder, () => this.#pages(first, total - first))
+      if (pages.length === 0) yield* joiner.page(first++, NO_PAGE)
+      for (const page of pages) yield* joiner.page(first++, page)
+    }
+    yield joiner.last()
+  }
+
+  /** Pages from `first` on that exist, at most `max` and a mebibyte of them; none when `first` does not exist. */
+  async #pages(first: number, max: number): Promise<ReadonlyArray<MapPage>> {
+    let count = 0
+    while (count < Math.min(max, STEP_PAGES) && this.#exists(first + count)) count++
+    if (count === 0) return []
+    const bytes = Buffer.alloc(count * PAGE_FILE_BYTES)
+    const offset = pageOffset(this.#sizeBytes, first)
+    await this.#volume.read(bytes, 0, offset, bytes.length)
+    return Array.from({ length: count }, (_, i) => this.#decode(bytes, i * PAGE_FILE_BYTES, offset / SECTOR, first + i))
+  }
+
+  /** @throws MapDamage */
+  #decode(bytes: Buffer, at: number, firstSector: number, number: number): MapPage {
+    const page = new MapPage(number)
+    for (let s = 0; s < PAGE_SECTORS; s++) {
+      const from = at + s * SECTOR
+      const sector = firstSector + from / SECTOR
+      if (!checkSector(bytes, from, sector, this.#tag) || !checkStates(bytes, from)) {
+        throw new MapDamage(`sector ${sector} of its map is damaged`)
+      }
+      bytes.copy(page.states, s * PAYLOAD_BYTES, from + PAYLOAD_AT, from + SECTOR)
+    }
+    return page
+  }
+
+  #exists(number: number): boolean {
+    return (this.#directory[number >> 3]! & (1 << (number & 7))) !== 0
+  }
+}
