@@ -1,5 +1,5 @@
 /**
- * The catalogue: images, versions, clients and links as they stand, folded from the log; what every command is decided against.
+ * The catalogue: images, versions, clients, groups and links as they stand, folded from the log; what every command is decided against.
  *
  * **Details** `evolve` changes the state in place and answers it: a site's whole log is folded at a start, and copying ten thousand
  * clients per event would make that minutes. Whoever folds owns the state; deciders and readers only look.
@@ -15,6 +15,7 @@ import assert from "node:assert"
 import { fail } from "../errors.ts"
 import { isKnownEvent, type Positioned } from "./event-versions.ts"
 import type { DomainEvent, EventData, OverlayPolicy } from "./events.ts"
+import { foldGroup, type GroupRegister, noGroups } from "./groups.ts"
 import { nameKey } from "./names.ts"
 
 export type Check = Pick<EventData<"ImageChecked">, "result" | "checksums" | "mismatches">
@@ -48,6 +49,8 @@ export interface LinkEntry {
   readonly version: number
   readonly overlay: OverlayPolicy
   readonly epoch: number
+  /** Id of the group that gave the client this link; a link of its own has none. */
+  readonly group?: string
 }
 
 export interface ClientEntry {
@@ -55,20 +58,22 @@ export interface ClientEntry {
   readonly name: string
   readonly mac: string
   readonly address: string | null
+  /** Boot options of its own; left out where there are none. */
+  readonly options?: Readonly<Record<string, string>>
   /** By slot. */
   readonly links: Map<number, LinkEntry>
 }
 
 /** What was removed: nothing refers to it any more, but its id stays taken and its history can be asked for. */
 export interface RemovedEntry {
-  readonly kind: "client" | "image"
+  readonly kind: "client" | "image" | "group"
   readonly id: string
   readonly name: string
-  /** Null for an image. */
+  /** Null for an image and a group. */
   readonly mac: string | null
 }
 
-export interface Catalogue {
+export interface Catalogue extends GroupRegister {
   /** Position of the last event folded in. */
   position: number
   readonly images: Map<string, ImageEntry>
@@ -90,6 +95,7 @@ export const initial = (): Catalogue => ({
   clientsByName: new Map(),
   clientsByAddress: new Map(),
   removed: new Map(),
+  ...noGroups(),
 })
 
 /** Enters an image under its id and name. */
@@ -160,7 +166,8 @@ const freeClient = (catalogue: Catalogue, client: ClientEntry): void => {
 const clientChanged = (catalogue: Catalogue, data: EventData<"ClientChanged">): void => {
   const client = clientOf(catalogue, data)
   freeClient(catalogue, client)
-  putClient(catalogue, { ...client, ...data.to })
+  const { options: _, ...same } = client
+  putClient(catalogue, { ...same, ...data.to })
 }
 
 const clientRemoved = (catalogue: Catalogue, data: EventData<"ClientRemoved">): void => {
@@ -180,7 +187,8 @@ const clientLinked = (catalogue: Catalogue, position: number, data: EventData<"C
   const same =
     from !== null && from.image.id === to.image.id && from.version === to.version && from.overlay === to.overlay
   const epoch = before && same ? before.epoch : position
-  links.set(slot, { imageId: image.id, pinned: to.pinned, version: to.version, overlay: to.overlay, epoch })
+  const group = to.group === undefined ? {} : { group: to.group.id }
+  links.set(slot, { imageId: image.id, pinned: to.pinned, version: to.version, overlay: to.overlay, epoch, ...group })
 }
 
 const overlayReset = (catalogue: Catalogue, position: number, data: EventData<"OverlayReset">): void => {
@@ -188,6 +196,12 @@ const overlayReset = (catalogue: Catalogue, position: number, data: EventData<"O
   const before = links.get(data.slot)
   assert(before, `OverlayReset names ${data.client.name} slot ${data.slot}, which has no link`)
   links.set(data.slot, { ...before, version: data.link.version, epoch: position })
+}
+
+const groupChanged = (catalogue: Catalogue, data: EventData<"GroupChanged">): void => {
+  foldGroup(catalogue, data)
+  const { id, name } = data.group
+  if (data.to === null) catalogue.removed.set(id, { kind: "group", id, name, mac: null })
 }
 
 const apply = (catalogue: Catalogue, position: number, event: DomainEvent): void => {
@@ -201,6 +215,7 @@ const apply = (catalogue: Catalogue, position: number, event: DomainEvent): void
   else if (event.type === "ClientLinked") clientLinked(catalogue, position, event.data)
   else if (event.type === "ClientUnlinked") clientOf(catalogue, event.data).links.delete(event.data.slot)
   else if (event.type === "OverlayReset") overlayReset(catalogue, position, event.data)
+  else if (event.type === "GroupChanged") groupChanged(catalogue, event.data)
   else event satisfies never
 }
 

@@ -4,6 +4,7 @@ import { fail, ImagelinkError } from "../errors.ts"
 import type { Catalogue, ImageEntry } from "./catalogue.ts"
 import type { Body } from "./commands.ts"
 import { accept, type Decision, event, refuse } from "./decision.ts"
+import { groupUsersOf } from "./group-links.ts"
 import { findImage, findVersion } from "./lookup.ts"
 import { isImageName, nameKey } from "./names.ts"
 import { compareNatural } from "./natural.ts"
@@ -63,13 +64,14 @@ export const relocateImage = (catalogue: Catalogue, command: Body<"RelocateImage
 
 const usersNamed = 3
 
-/** Every slot that is linked to an image, as `PC-001 slot 0`, in natural order. */
+/** Every slot that is linked to an image, as `PC-001 slot 0`, in natural order, after the groups that are. */
 const usersOf = (catalogue: Catalogue, imageId: string): ReadonlyArray<string> => {
   const clients = [...catalogue.clients.values()].sort((a, b) => compareNatural(a.name, b.name))
-  return clients.flatMap(({ name, links }) => {
+  const slotsOf = clients.flatMap(({ name, links }) => {
     const slots = [...links].filter(([, link]) => link.imageId === imageId).map(([slot]) => slot)
     return slots.sort((a, b) => a - b).map((slot) => `${name} slot ${slot}`)
   })
+  return [...groupUsersOf(catalogue, imageId), ...slotsOf]
 }
 
 /** An image that is linked stays, whoever links it. */

@@ -11,6 +11,7 @@ import type { Catalogue } from "./catalogue.ts"
 import type { CommandBody } from "./commands.ts"
 import { changeClient, removeClients } from "./decide-client.ts"
 import { copyClient } from "./decide-copy.ts"
+import { changeGroup, createGroup, linkGroup, removeGroup, unlinkGroup } from "./decide-group.ts"
 import { addImage, recordCheck, relocateImage, removeImage } from "./decide-image.ts"
 import { importClients } from "./decide-import.ts"
 import { linkClients, resetOverlays, unlinkClients } from "./decide-link.ts"
@@ -43,6 +44,16 @@ const byType = (catalogue: Catalogue, body: CommandBody): Decision => {
       return unlinkClients(catalogue, body)
     case "ResetOverlays":
       return resetOverlays(catalogue, body)
+    case "CreateGroup":
+      return createGroup(catalogue, body)
+    case "ChangeGroup":
+      return changeGroup(catalogue, body)
+    case "LinkGroup":
+      return linkGroup(catalogue, body)
+    case "UnlinkGroup":
+      return unlinkGroup(catalogue, body)
+    case "RemoveGroup":
+      return removeGroup(catalogue, body)
   }
 }
 

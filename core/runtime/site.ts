@@ -175,7 +175,13 @@ export interface OperationMap {
   "client.remove": Op<{ readonly clients: ReadonlyArray<string>; readonly discardKept?: boolean }, Changed>
   links: Op<Nothing, ReadonlyArray<LinkRow>>
   history: Op<
-    { readonly client?: string; readonly image?: string; readonly since?: number; readonly until?: number },
+    {
+      readonly client?: string
+      readonly image?: string
+      readonly group?: string
+      readonly since?: number
+      readonly until?: number
+    },
     { readonly position: number },
     HistoryLine
   >

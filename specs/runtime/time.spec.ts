@@ -244,10 +244,10 @@ describe("a rebuild", () => {
     const site = lab()
     await site.rebuild({}, options)
     const whole = new Map(site.store.files)
-    expect([...whole.keys()].sort()).toEqual(["catalogue", "image-versions", "last-changes", "link-table"])
+    expect([...whole.keys()].sort()).toEqual(["catalogue", "groups", "image-versions", "last-changes", "link-table"])
     for (const name of whole.keys()) site.store.files.set(name, Buffer.from("damaged"))
     expect(await site.rebuild({}, options)).toEqual(
-      ["catalogue", "link-table", "image-versions", "last-changes"].map((name) => ({ name, position: 7 })),
+      ["catalogue", "link-table", "image-versions", "last-changes", "groups"].map((name) => ({ name, position: 7 })),
     )
     expect(site.store.files).toEqual(whole)
     expect((await site["rebuild.check"]({}, options)).every((p) => p.equal)).toBe(true)

@@ -17,7 +17,9 @@ import {
   resetOverlays,
   unlink,
 } from "./domain.ts"
+import { createGroup, linkGroup } from "./groups.ts"
 import type { Random } from "./random.ts"
+import { randomGroupCommand, randomOptions } from "./random-group-commands.ts"
 
 const images = ["win11", "debian", "games", "win11", "debian", "bad name"]
 const references = ["win11", "WIN11@1", "debian", "debian", "games", "win11", "win11@2", "nothing"]
@@ -44,16 +46,30 @@ const maybe = <K extends string, V>(r: Random, key: K, value: V): { [P in K]?: V
   r.chance(0.5) ? ({ [key]: value } as { [P in K]: V }) : {}
 const slot = (r: Random) => r.pick([0, 0, 0, 0, 0, 0, 1, 15, 16])
 const clients = (r: Random) =>
-  Array.from({ length: r.below(3) }, () => r.pick([name(r), name(r), spell(r, mac(r.below(8)))]))
+  Array.from({ length: r.below(3) }, () =>
+    r.chance(0.1)
+      ? r.pick(["group:lab", "GROUP:Room", "group:none"])
+      : r.pick([name(r), name(r), spell(r, mac(r.below(8)))]),
+  )
 
 /** What every walk begins with, so that the rest finds something to do. */
-const prelude = [addImage(1), addImage(2, "debian"), register(1), register(2), register(3, { address: "10.0.0.3" })]
+const prelude = [
+  addImage(1),
+  addImage(2, "debian"),
+  register(1),
+  register(2),
+  register(3, { address: "10.0.0.3" }),
+  createGroup(6, ["PC-{001..002}"]),
+  linkGroup("win11", { slot: 1 }),
+]
 
 /** The `fresh`th command of a walk, from 1; it also numbers the ids of new things, mostly. */
 export const randomCommand = (r: Random, fresh: number): CommandBody => {
   const first = prelude[fresh - 1]
   if (first) return first
   const newId = () => clientId(r.chance(0.05) ? 1 : fresh * 100 + r.below(50))
+  const image = () => r.pick(references)
+  if (r.chance(0.3)) return randomGroupCommand(r, fresh, { clients: () => clients(r), image, slot: () => slot(r) })
   const someone = () => ({ clientId: newId(), mac: spell(r, mac(r.below(8))), ...maybe(r, "name", name(r)) })
   switch (r.below(13)) {
     case 0:
@@ -87,6 +103,7 @@ export const randomCommand = (r: Random, fresh: number): CommandBody => {
         ...maybe(r, "name", name(r)),
         ...maybe(r, "mac", spell(r, mac(r.below(8)))),
         ...maybe(r, "address", r.chance(0.3) ? null : address(r)),
+        ...randomOptions(r),
       }
       return change(r.pick([name(r), spell(r, mac(r.below(8)))]), to)
     }
