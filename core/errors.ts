@@ -289,6 +289,46 @@ export const errors = {
     fix: () => "give --slot a number from 0 to 15",
   }),
 
+  LINK_FROM_GROUP: entry<{ client: string; slot: number; group: string }>({
+    exit: 1,
+    message: (p) => `the link of ${p.client} in slot ${p.slot} is not its own: it comes from group:${p.group}`,
+    cause: () => "what a group gives its members is changed on the group; a client's own link goes before it",
+    fix: (p) =>
+      `take the client out of the group (imagelink group drop ${p.group} ${p.client}), unlink the group (imagelink group unlink ${p.group}${p.slot ? ` --slot ${p.slot}` : ""}), or give the client a link of its own`,
+  }),
+  OPTION_INVALID: entry<{ option: string; why: string }>({
+    exit: 1,
+    message: (p) => `${JSON.stringify(p.option)} cannot be a boot option`,
+    cause: (p) => p.why,
+    fix: () => "write it like --option kernel-args=quiet",
+  }),
+
+  // --- Groups -----------------------------------------------------------------------------------------------------
+  GROUP_NOT_FOUND: entry<{ group: string; near?: string }>({
+    exit: 1,
+    message: (p) => `there is no group ${p.group}`,
+    cause: (p) => (p.near ? `no group has this name; the nearest is ${p.near}` : "no group has this name"),
+    fix: (p) => `see 'imagelink group list', or make it: imagelink group create ${p.group} CLIENT...`,
+  }),
+  GROUP_EXISTS: entry<{ name: string }>({
+    exit: 1,
+    message: (p) => `there is already a group ${p.name}`,
+    cause: () => "names are compared without regard to upper and lower case, and each belongs to one group",
+    fix: (p) => `choose another name, or add clients to this one: imagelink group add ${p.name} CLIENT...`,
+  }),
+  GROUP_NAME_INVALID: entry<{ name: string }>({
+    exit: 1,
+    message: (p) => `${JSON.stringify(p.name)} cannot be a group's name`,
+    cause: () => "a group's name is 1 to 63 letters, digits and inner hyphens, and does not read as a MAC address",
+    fix: () => "choose a name like lab-2",
+  }),
+  GROUP_CONFLICT: entry<{ client: string; what: string; groups: readonly [string, string] }>({
+    exit: 1,
+    message: (p) => `${p.client} would get ${p.what} from group:${p.groups[0]} and from group:${p.groups[1]}`,
+    cause: () => "the client is in both groups, and nothing says which of them goes first",
+    fix: () => "take the client out of one of the groups, or take the setting off one of them",
+  }),
+
   // --- Overlays ---------------------------------------------------------------------------------------------------
   OVERLAY_KEPT: entry<{ client: string; slot: number; image: string; version: number }>({
     exit: 1,

@@ -101,6 +101,12 @@ export const limits = {
   // Names and lists
   clientNameCharsMax: 63,
   imageNameCharsMax: 64,
+  /** Boot options of one client or group. */
+  optionsMax: 16,
+  optionKeyCharsMax: 32,
+  optionValueCharsMax: 256,
+  /** Clients that one GroupChanged lets join or leave; more take several. */
+  groupEventClientsMax: 150,
   csvBytesMax: 16 * MiB,
   csvRowsMax: 10_000,
   csvErrorsShownMax: 100,
@@ -170,6 +176,12 @@ must(Number.isSafeInteger(limits.imageBytesMax), "offsets are exact numbers")
 must(limits.csvRowsMax * 2 <= limits.commandEventsMax, "an import registers and links every row in one command")
 must(limits.bootsRecordedMax <= limits.commandEventsMax, "every boot recorded is an event")
 must(limits.commandClientsMax <= limits.commandEventsMax, "a command may link every client it may name")
+const optionsBytesMax = limits.optionsMax * (limits.optionKeyCharsMax + 3 * limits.optionValueCharsMax + 6)
+must(
+  // before and after: options and a link in every slot; then the clients, and the envelope
+  2 * (optionsBytesMax + (limits.slotMax + 1) * 256) + limits.groupEventClientsMax * 160 + 1024 <= limits.eventBytesMax,
+  "a group's largest change fits an event",
+)
 must(limits.markEventsMin % limits.pageEventsMax === 0, "a fold reaches a mark at the end of a page")
 must(2 ** limits.qcow2ClusterBitsMax <= limits.qcow2UnpackedBytesMax, "a cluster of the largest size can be kept")
 must(limits.qcow2SliceBytesMax <= limits.qcow2SlicesBytesMax, "a part of an L2 table can be kept")

@@ -1,5 +1,5 @@
 /**
- * The catalogue: images, versions, clients and links as they stand, folded from the log; what every command is decided against.
+ * The catalogue: images, versions, clients, groups and links as they stand, folded from the log; what every command is decided against.
  *
  * **Details** `evolve` changes the state in place and answers it: a site's whole log is folded at a start, and copying ten thousand
  * clients per event would make that minutes. Whoever folds owns the state; deciders and readers only look.
@@ -26,6 +26,7 @@ import {
   superClientSet,
   versionRetired,
 } from "./evolve-version.ts"
+import { foldGroup, type GroupRegister, noGroups } from "./groups.ts"
 import { nameKey } from "./names.ts"
 
 export type Check = Pick<EventData<"ImageChecked">, "result" | "checksums" | "mismatches">
@@ -78,6 +79,8 @@ export interface LinkEntry {
   readonly epoch: number
   /** The version that this client, as the image's super client, writes on; null for everyone else. */
   readonly superVersion: number | null
+  /** Id of the group that gave the client this link; a link of its own has none. */
+  readonly group?: string
 }
 
 export interface ClientEntry {
@@ -85,6 +88,8 @@ export interface ClientEntry {
   readonly name: string
   readonly mac: string
   readonly address: string | null
+  /** Boot options of its own; left out where there are none. */
+  readonly options?: Readonly<Record<string, string>>
   /** By slot. */
   readonly links: Map<number, LinkEntry>
   /** For one boot. */
@@ -93,14 +98,14 @@ export interface ClientEntry {
 
 /** What was removed: nothing refers to it any more, but its id stays taken and its history can be asked for. */
 export interface RemovedEntry {
-  readonly kind: "client" | "image"
+  readonly kind: "client" | "image" | "group"
   readonly id: string
   readonly name: string
-  /** Null for an image. */
+  /** Null for an image and a group. */
   readonly mac: string | null
 }
 
-export interface Catalogue {
+export interface Catalogue extends GroupRegister {
   /** Position of the last event folded in. */
   position: number
   readonly images: Map<string, ImageEntry>
@@ -122,6 +127,7 @@ export const initial = (): Catalogue => ({
   clientsByName: new Map(),
   clientsByAddress: new Map(),
   removed: new Map(),
+  ...noGroups(),
 })
 
 /** Enters an image under its id and name. */
@@ -195,7 +201,8 @@ const freeClient = (catalogue: Catalogue, client: ClientEntry): void => {
 const clientChanged = (catalogue: Catalogue, data: EventData<"ClientChanged">): void => {
   const client = clientOf(catalogue, data)
   freeClient(catalogue, client)
-  putClient(catalogue, { ...client, ...data.to })
+  const { options: _, ...same } = client
+  putClient(catalogue, { ...same, ...data.to })
 }
 
 const clientRemoved = (catalogue: Catalogue, data: EventData<"ClientRemoved">): void => {
@@ -217,7 +224,8 @@ const clientLinked = (catalogue: Catalogue, position: number, data: EventData<"C
     from !== null && from.image.id === to.image.id && from.version === to.version && from.overlay === to.overlay
   const epoch = before && same ? before.epoch : position
   const { pinned, version, overlay } = to
-  links.set(slot, { imageId: image.id, pinned, version, overlay, epoch, superVersion: null })
+  const group = to.group === undefined ? {} : { group: to.group.id }
+  links.set(slot, { imageId: image.id, pinned, version, overlay, epoch, superVersion: null, ...group })
 }
 
 const overlayReset = (catalogue: Catalogue, position: number, data: EventData<"OverlayReset">): void => {
@@ -230,6 +238,12 @@ const overlayReset = (catalogue: Catalogue, position: number, data: EventData<"O
 const clientBooted = (catalogue: Catalogue, data: EventData<"ClientBooted">): void => {
   const client = catalogue.clients.get(data.client.id)
   if (client && data.nextBoot) putClient(catalogue, { ...client, nextBoot: null })
+}
+
+const groupChanged = (catalogue: Catalogue, data: EventData<"GroupChanged">): void => {
+  foldGroup(catalogue, data)
+  const { id, name } = data.group
+  if (data.to === null) catalogue.removed.set(id, { kind: "group", id, name, mac: null })
 }
 
 const apply = (catalogue: Catalogue, position: number, event: DomainEvent): void => {
@@ -254,6 +268,7 @@ const apply = (catalogue: Catalogue, position: number, event: DomainEvent): void
   else if (event.type === "ClientNextBootSet")
     putClient(catalogue, { ...clientOf(catalogue, event.data), nextBoot: event.data.to })
   else if (event.type === "ClientBooted") clientBooted(catalogue, event.data)
+  else if (event.type === "GroupChanged") groupChanged(catalogue, event.data)
   else event satisfies never
 }
 

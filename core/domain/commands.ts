@@ -16,6 +16,9 @@ const Id = ImageAdded.fields.image.fields.id
 const Text = Schema.String.check(Schema.isMaxLength(limits.commandTextCharsMax))
 const Clients = Schema.Array(Text).check(Schema.isMaxLength(limits.commandClientsMax))
 
+/** A boot option's new value by its key; null takes it away. */
+const OptionChanges = Schema.Record(Text, Schema.NullOr(Text))
+
 export const AddImage = Schema.Struct({
   type: Schema.Literal("AddImage"),
   imageId: Id,
@@ -132,6 +135,7 @@ export const ChangeClient = Schema.Struct({
   name: Schema.optionalKey(Text),
   mac: Schema.optionalKey(Text),
   address: Schema.optionalKey(Schema.NullOr(Text)),
+  options: Schema.optionalKey(OptionChanges),
 })
 
 export const RemoveClients = Schema.Struct({
@@ -228,6 +232,49 @@ export const RecordBoots = Schema.Struct({
   boots: Schema.Array(ClientBooted).check(Schema.isMaxLength(limits.bootsRecordedMax)),
 })
 
+/** A group is named with or without `group:` in front. */
+export const CreateGroup = Schema.Struct({
+  type: Schema.Literal("CreateGroup"),
+  groupId: Id,
+  name: Text,
+  clients: Clients,
+  options: Schema.optionalKey(OptionChanges),
+})
+
+/** What is left out stays as it is. Who is both in `add` and in `drop` is dropped. */
+export const ChangeGroup = Schema.Struct({
+  type: Schema.Literal("ChangeGroup"),
+  group: Text,
+  name: Schema.optionalKey(Text),
+  add: Schema.optionalKey(Clients),
+  drop: Schema.optionalKey(Clients),
+  options: Schema.optionalKey(OptionChanges),
+  discardKept: Schema.optionalKey(Schema.Boolean),
+})
+
+/** `overlay` left out: what the group's slot had, else `discard`. */
+export const LinkGroup = Schema.Struct({
+  type: Schema.Literal("LinkGroup"),
+  group: Text,
+  image: Text,
+  slot: Schema.Finite,
+  overlay: Schema.optionalKey(OverlayPolicy),
+  discardKept: Schema.optionalKey(Schema.Boolean),
+})
+
+export const UnlinkGroup = Schema.Struct({
+  type: Schema.Literal("UnlinkGroup"),
+  group: Text,
+  slot: Schema.Finite,
+  discardKept: Schema.optionalKey(Schema.Boolean),
+})
+
+export const RemoveGroup = Schema.Struct({
+  type: Schema.Literal("RemoveGroup"),
+  group: Text,
+  discardKept: Schema.optionalKey(Schema.Boolean),
+})
+
 export const commandShapes = {
   AddImage,
   CreateImage,
@@ -251,6 +298,11 @@ export const commandShapes = {
   LinkClients,
   UnlinkClients,
   ResetOverlays,
+  CreateGroup,
+  ChangeGroup,
+  LinkGroup,
+  UnlinkGroup,
+  RemoveGroup,
 } as const
 
 export type CommandType = keyof typeof commandShapes

@@ -1,12 +1,16 @@
 /** Deciders of ChangeClient and RemoveClients: what becomes of a client that is registered. */
+import { isDeepStrictEqual } from "node:util"
+import * as Result from "effect/Result"
 import { fail, ImagelinkError } from "../errors.ts"
 import type { Catalogue, ClientEntry } from "./catalogue.ts"
 import type { Body } from "./commands.ts"
+import { leaveGroups } from "./decide-group.ts"
 import { forEach, kept, superActive } from "./decide-link.ts"
 import { accept, type Decision, event, refuse } from "./decision.ts"
 import type { DomainEvent } from "./events.ts"
 import { clientRef, findClient, findClients, linkState } from "./lookup.ts"
 import { isClientName, nameKey, parseAddress, parseMac } from "./names.ts"
+import { changeOptions, type Options } from "./options.ts"
 
 type Change = Body<"ChangeClient">
 
@@ -34,6 +38,9 @@ const newAddress = (catalogue: Catalogue, client: ClientEntry, given: Change): s
   return holder && holder !== client ? fail("CLIENT_ADDRESS_TAKEN", { address, holder: holder.name }) : address
 }
 
+/** Options as events record them: not at all where there are none. */
+const some = (options: Options): { options?: Options } => (Object.keys(options).length === 0 ? {} : { options })
+
 /** Its links and overlays stay, because they belong to the id. A name that differs in case only is another name. */
 export const changeClient = (catalogue: Catalogue, command: Change): Decision => {
   const client = findClient(catalogue, command.client)
@@ -44,16 +51,20 @@ export const changeClient = (catalogue: Catalogue, command: Change): Decision =>
   if (mac instanceof ImagelinkError) return refuse(mac)
   const address = newAddress(catalogue, client, command)
   if (address instanceof ImagelinkError) return refuse(address)
-  const from = { name: client.name, mac: client.mac, address: client.address }
-  if (from.name === name && from.mac === mac && from.address === address) return accept()
-  return accept(event("ClientChanged", { client: clientRef(client), from, to: { name, mac, address } }))
+  const options = changeOptions(client.options ?? {}, command.options)
+  if (options instanceof ImagelinkError) return refuse(options)
+  const from = { name: client.name, mac: client.mac, address: client.address, ...some(client.options ?? {}) }
+  const to = { name, mac, address, ...some(options) }
+  if (isDeepStrictEqual(from, to)) return accept()
+  return accept(event("ClientChanged", { client: clientRef(client), from, to }))
 }
 
 /** A client that keeps writes goes with `discardKept` only, since they go with it. */
 export const removeClients = (catalogue: Catalogue, command: Body<"RemoveClients">): Decision => {
   const clients = findClients(catalogue, command.clients)
   if (clients instanceof ImagelinkError) return refuse(clients)
-  return forEach(clients, (client) => removeOne(catalogue, client, command.discardKept === true))
+  const removed = forEach(clients, (client) => removeOne(catalogue, client, command.discardKept === true))
+  return Result.map(removed, (events) => [...leaveGroups(catalogue, clients), ...events])
 }
 
 const removeOne = (catalogue: Catalogue, client: ClientEntry, discardKept: boolean): DomainEvent | ImagelinkError => {

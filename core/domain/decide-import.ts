@@ -9,7 +9,7 @@
  */
 import assert from "node:assert"
 import { fail, ImagelinkError } from "../errors.ts"
-import type { Catalogue } from "./catalogue.ts"
+import type { Catalogue, LinkEntry } from "./catalogue.ts"
 import type { Body, ImportRow } from "./commands.ts"
 import { linkSlot } from "./decide-link.ts"
 import { acceptAll, type Decision, event, refuse } from "./decision.ts"
@@ -74,6 +74,10 @@ const targets = (catalogue: Catalogue) => {
   }
 }
 
+/** Whether a group gives a client what its row says; then the row is what is registered, and the link stays the group's. */
+const isGiven = ({ group, imageId, pinned }: LinkEntry, target: Target): boolean =>
+  group !== undefined && imageId === target.image.id && pinned === target.pinned
+
 /** The events of a line without problems. A kept overlay in the way is one more. */
 const eventsOf = (
   catalogue: Catalogue,
@@ -86,7 +90,9 @@ const eventsOf = (
   assert(who.mac !== undefined && name !== undefined, "a line without problems has a MAC, and numbers never run out")
   const client = who.known ? clientRef(who.known) : { id: clientId, name, mac: who.mac }
   if (!who.known) events.push(event("ClientRegistered", { client, address: who.address ?? null }))
-  const linked = target && linkSlot(catalogue, client, bootSlot, who.known?.links.get(bootSlot), target)
+  const current = who.known?.links.get(bootSlot)
+  if (target && current && isGiven(current, target)) return events
+  const linked = target && linkSlot(catalogue, client, bootSlot, current, target)
   if (linked instanceof ImagelinkError) return linked
   if (linked) events.push(linked)
   return events

@@ -3,13 +3,16 @@ import { fail, ImagelinkError } from "../errors.ts"
 import type { Catalogue, ClientEntry, LinkEntry } from "./catalogue.ts"
 import type { Body } from "./commands.ts"
 import { acceptAll, type Decision, event, refuse, together } from "./decision.ts"
-import type { ClientRef, DomainEvent, OverlayPolicy } from "./events.ts"
-import { clientRef, findClients, findTarget, linkState, type Target } from "./lookup.ts"
+import type { ClientRef, DomainEvent, GroupRef, OverlayPolicy } from "./events.ts"
+import { groupLink } from "./group-links.ts"
+import { clientRef, findClients, findTarget, groupRef, linkState, type Target } from "./lookup.ts"
 import { isSlot } from "./names.ts"
 
 export interface LinkOptions {
   readonly overlay?: OverlayPolicy | undefined
   readonly discardKept?: boolean | undefined
+  /** The group that the link comes from; left out for a link of the client's own. */
+  readonly group?: GroupRef | undefined
 }
 
 /**
@@ -17,7 +20,7 @@ export interface LinkOptions {
  *
  * **Details** The policy stays what it was, else it is `discard`. A kept overlay opens over no other version than the one it was made
  * on, and under no other policy; so another image, version or policy needs `discardKept`. Changing only the pin (`win11` at 1 → `win11@1`)
- * leaves the overlay alone and needs nothing.
+ * leaves the overlay alone and needs nothing; nor does changing only whose link it is, the client's own or a group's.
  */
 export const linkSlot = (
   catalogue: Catalogue,
@@ -30,13 +33,19 @@ export const linkSlot = (
   const { image, pinned, version } = target
   const overlay = options.overlay ?? current?.overlay ?? "discard"
   const from = current ? linkState(catalogue, current) : null
-  if (from && from.image.id === image.id && from.pinned === pinned && from.overlay === overlay) return undefined
-  if (current?.superVersion != null) return superActive(catalogue, client, slot, current)
+  const source = options.group === undefined ? {} : { group: options.group }
+  const same = from !== null && from.image.id === image.id && from.pinned === pinned && from.overlay === overlay
+  if (same && from.group?.id === options.group?.id) return undefined
+  if (current && current.superVersion !== null) return superActive(catalogue, client, slot, current)
+  if (same) {
+    const { group, ...link } = from
+    return event("ClientLinked", { client: clientRef(client), slot, to: { ...link, ...source }, from })
+  }
   const renewed = from !== null && (from.image.id !== image.id || from.version !== version || from.overlay !== overlay)
   if (renewed && from.overlay === "keep" && options.discardKept !== true) {
     return kept(client, slot, from)
   }
-  const to = { image: { id: image.id, name: image.name }, pinned, version, overlay }
+  const to = { image: { id: image.id, name: image.name }, pinned, version, overlay, ...source }
   return event("ClientLinked", { client: clientRef(client), slot, to, from })
 }
 
@@ -44,6 +53,20 @@ export const linkSlot = (
 export const superActive = (catalogue: Catalogue, client: ClientRef, slot: number, link: LinkEntry): ImagelinkError => {
   const image = catalogue.images.get(link.imageId)!.name
   return fail("SUPER_CLIENT_ACTIVE", { client: client.name, slot, image })
+}
+
+/** Takes a slot off its image: the event, or OVERLAY_KEPT. */
+export const unlinkSlot = (
+  catalogue: Catalogue,
+  client: ClientRef,
+  slot: number,
+  link: LinkEntry,
+  discardKept = false,
+): DomainEvent | ImagelinkError => {
+  if (link.superVersion !== null) return superActive(catalogue, client, slot, link)
+  const from = linkState(catalogue, link)
+  if (link.overlay === "keep" && !discardKept) return kept(client, slot, from)
+  return event("ClientUnlinked", { client: clientRef(client), slot, from })
 }
 
 /** The refusal to strand what a slot keeps. */
@@ -80,7 +103,12 @@ export const linkClients = (catalogue: Catalogue, command: Body<"LinkClients">):
   return forEach(clients, (client) => linkSlot(catalogue, client, slot, client.links.get(slot), target, command))
 }
 
-/** Unlinking what is not linked changes nothing. A slot that keeps its writes is unlinked with `discardKept` only, since they go with it. */
+/**
+ * Takes the client's own link away, so that a group's shows again, if one of its groups sets the slot.
+ *
+ * **Details** Unlinking what is not linked changes nothing; what a group gives is not the client's to take away. A slot that keeps its
+ * writes is unlinked with `discardKept` only, since they go with it.
+ */
 export const unlinkClients = (catalogue: Catalogue, command: Body<"UnlinkClients">): Decision => {
   const { slot } = command
   if (!isSlot(slot)) return slotInvalid(slot)
@@ -89,10 +117,13 @@ export const unlinkClients = (catalogue: Catalogue, command: Body<"UnlinkClients
   return forEach(clients, (client) => {
     const link = client.links.get(slot)
     if (link === undefined) return undefined
-    const from = linkState(catalogue, link)
-    if (link.superVersion !== null) return superActive(catalogue, client, slot, link)
-    if (link.overlay === "keep" && command.discardKept !== true) return kept(client, slot, from)
-    return event("ClientUnlinked", { client: clientRef(client), slot, from })
+    const { discardKept } = command
+    if (link.group !== undefined)
+      return fail("LINK_FROM_GROUP", { client: client.name, slot, group: groupRef(catalogue, link.group).name })
+    const beneath = groupLink(catalogue, client.id, slot)
+    if (beneath === undefined) return unlinkSlot(catalogue, client, slot, link, discardKept)
+    const { target, overlay, group } = beneath
+    return linkSlot(catalogue, client, slot, link, target, { overlay, discardKept, group })
   })
 }
 

@@ -13,6 +13,7 @@ import { recordBoots, setNextBoot } from "./decide-boot.ts"
 import { changeClient, removeClients } from "./decide-client.ts"
 import { copyClient } from "./decide-copy.ts"
 import { createImage, sealImage } from "./decide-draft.ts"
+import { changeGroup, createGroup, linkGroup, removeGroup, unlinkGroup } from "./decide-group.ts"
 import { addImage, recordCheck, relocateImage, removeImage } from "./decide-image.ts"
 import { importClients } from "./decide-import.ts"
 import { linkClients, resetOverlays, unlinkClients } from "./decide-link.ts"
@@ -67,6 +68,16 @@ const byType = (catalogue: Catalogue, body: CommandBody): Decision => {
       return setNextBoot(catalogue, body)
     case "RecordBoots":
       return recordBoots(catalogue, body)
+    case "CreateGroup":
+      return createGroup(catalogue, body)
+    case "ChangeGroup":
+      return changeGroup(catalogue, body)
+    case "LinkGroup":
+      return linkGroup(catalogue, body)
+    case "UnlinkGroup":
+      return unlinkGroup(catalogue, body)
+    case "RemoveGroup":
+      return removeGroup(catalogue, body)
   }
 }
 

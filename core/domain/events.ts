@@ -1,5 +1,5 @@
 /**
- * The events: what happened to images, clients and links, in the past tense and complete in themselves.
+ * The events: what happened to images, clients, groups and links, in the past tense and complete in themselves.
  *
  * **Details** Byte counts are decimal strings, because RFC 8785 numbers are doubles. References carry id and name: the id is what
  * binds, the name is what it was called then, so that a reader of one event needs no other. `from` is what was there before.
@@ -30,13 +30,16 @@ const FileRecord = Schema.Struct({
   identity: Schema.Record(Schema.String, Schema.String),
 })
 
-/** What a slot pointed to: `pinned` is a version number, or null for "follows the current version". */
-const LinkState = Schema.Struct({
-  image: ImageRef,
-  pinned: Schema.NullOr(Natural),
-  version: Natural,
-  overlay: OverlayPolicy,
-})
+export const GroupRef = Schema.Struct({ id: Id, name: Schema.String })
+export type GroupRef = typeof GroupRef.Type
+
+const pointer = { image: ImageRef, pinned: Schema.NullOr(Natural), version: Natural, overlay: OverlayPolicy }
+
+/** What a slot pointed to: `pinned` is a version number, or null for "follows the current version"; `group` gave it the link, if one did. */
+const LinkState = Schema.Struct({ ...pointer, group: Schema.optionalKey(GroupRef) })
+
+/** Boot options by key; without any there are none. */
+const Options = Schema.Record(Schema.String, Schema.String)
 
 export const ImageAdded = Schema.Struct({
   image: ImageRef,
@@ -205,7 +208,12 @@ export const ClientRegistered = Schema.Struct({
 })
 
 /** What can be changed about a client. */
-const ClientState = Schema.Struct({ name: Schema.String, mac: Schema.String, address: Schema.NullOr(Schema.String) })
+const ClientState = Schema.Struct({
+  name: Schema.String,
+  mac: Schema.String,
+  address: Schema.NullOr(Schema.String),
+  options: Schema.optionalKey(Options),
+})
 
 /** `client` as it was called before. */
 export const ClientChanged = Schema.Struct({
@@ -240,6 +248,26 @@ export const OverlayReset = Schema.Struct({
   link: LinkState,
 })
 
+/** A group but for who is in it: of its members there is the number only. `version` is what a link stood for then. */
+const GroupState = Schema.Struct({
+  name: Schema.String,
+  members: Natural,
+  links: Schema.Array(Schema.Struct({ slot: Natural, link: Schema.Struct(pointer) })),
+  options: Options,
+})
+
+/**
+ * A group was made (`from` null), changed or removed (`to` null), and who joined or left by it. What its members' slots point to from
+ * then on is said by the ClientLinked and ClientUnlinked of the same command. `group` as it was called before.
+ */
+export const GroupChanged = Schema.Struct({
+  group: GroupRef,
+  from: Schema.NullOr(GroupState),
+  to: Schema.NullOr(GroupState),
+  joined: Schema.Array(ClientRef),
+  left: Schema.Array(ClientRef),
+})
+
 /** The current shape of every type: `[schemaVersion, data schema]`. */
 export const eventShapes = {
   ImageAdded: [1, ImageAdded],
@@ -262,6 +290,7 @@ export const eventShapes = {
   SuperClientCleared: [1, SuperClientCleared],
   ClientNextBootSet: [1, ClientNextBootSet],
   ClientBooted: [1, ClientBooted],
+  GroupChanged: [1, GroupChanged],
 } as const
 
 export type EventType = keyof typeof eventShapes

@@ -2,8 +2,10 @@
 import { fail, ImagelinkError } from "../errors.ts"
 import { limits } from "../limits.ts"
 import type { Catalogue, ClientEntry, ImageEntry, LinkEntry } from "./catalogue.ts"
-import type { ClientRef, EventData } from "./events.ts"
-import { nameKey, parseImageReference, parseMac, readsAsMac } from "./names.ts"
+import type { ClientRef, EventData, GroupRef } from "./events.ts"
+import type { GroupEntry } from "./groups.ts"
+import { nameKey, parseGroupReference, parseImageReference, parseMac, readsAsMac } from "./names.ts"
+import { compareNatural } from "./natural.ts"
 import { nearest } from "./nearest.ts"
 import { expandRange } from "./numbered.ts"
 
@@ -33,7 +35,14 @@ export const linkState = (catalogue: Catalogue, link: LinkEntry): EventData<"Cli
     pinned: link.pinned,
     version: linkVersion(image, link),
     overlay: link.overlay,
+    ...(link.group === undefined ? {} : { group: groupRef(catalogue, link.group) }),
   }
+}
+
+/** A group by id, also one that is removed: while its command is folded, links of its members still name it. */
+export const groupRef = (catalogue: Catalogue, id: string): GroupRef => {
+  const { name } = (catalogue.groups.get(id) ?? catalogue.removed.get(id))!
+  return { id, name }
 }
 
 const near = (name: string | undefined) => (name === undefined ? {} : { near: name })
@@ -65,6 +74,19 @@ export const findTarget = (catalogue: Catalogue, reference: string): Target | Im
   return { image, pinned: null, version: image.current }
 }
 
+/** A group by name in any case, with or without `group:` in front. */
+export const findGroup = (catalogue: Catalogue, key: string): GroupEntry | ImagelinkError => {
+  const name = parseGroupReference(key) ?? key
+  const group = catalogue.groupsByName.get(nameKey(name))
+  if (group) return group
+  const names = Array.from(catalogue.groups.values(), (g) => g.name)
+  return fail("GROUP_NOT_FOUND", { group: name, ...near(nearest(name, names)) })
+}
+
+/** A group's clients, in natural order of their names. */
+export const membersOf = (catalogue: Catalogue, group: Pick<GroupEntry, "members">): ReadonlyArray<ClientEntry> =>
+  Array.from(group.members, (id) => catalogue.clients.get(id)!).sort((a, b) => compareNatural(a.name, b.name))
+
 /** A client by name in any case, or by MAC in any usual spelling. */
 export const findClient = (catalogue: Catalogue, key: string): ClientEntry | ImagelinkError => {
   const mac = parseMac(key)
@@ -75,10 +97,10 @@ export const findClient = (catalogue: Catalogue, key: string): ClientEntry | Ima
 }
 
 /**
- * Clients by name, MAC or range, each once however often it is named, in the order they were first named.
+ * Clients by name, MAC, range or group (`group:lab-2`), each once however often it is named, in the order they were first named.
  *
  * **Details** When several are missing, the error is the first one's and its `details` name them all.
- * @throws nothing; answers CLIENT_NOT_FOUND or COMMAND_INVALID
+ * @throws nothing; answers CLIENT_NOT_FOUND, GROUP_NOT_FOUND or COMMAND_INVALID
  */
 export const findClients = (
   catalogue: Catalogue,
@@ -92,6 +114,12 @@ export const findClients = (
     if ("why" in expanded) return fail("COMMAND_INVALID", { why: expanded.why })
     named += expanded.names.length
     for (const name of expanded.names) {
+      if (parseGroupReference(name) !== undefined) {
+        const group = findGroup(catalogue, name)
+        if (group instanceof ImagelinkError) return group
+        for (const client of membersOf(catalogue, group)) found.add(client)
+        continue
+      }
       const mac = parseMac(name)
       const client = mac === undefined ? catalogue.clientsByName.get(nameKey(name)) : catalogue.clientsByMac.get(mac)
       if (client) found.add(client)

@@ -51,6 +51,18 @@ export const parseImageReference = (text: string): ParsedReference | undefined =
   return { name: parts[1]!, version: parts[2] === undefined ? undefined : Number(parts[2]) }
 }
 
+/** As a client's, so that a group may be called after a room: `lab-2`. */
+export const isGroupName = isClientName
+
+/** What follows `group:` in the name of a group where clients are named too; undefined in any other text. */
+export const parseGroupReference = (text: string): string | undefined => /^group:(.*)$/is.exec(text)?.[1]
+
+export const isOptionKey = (key: string): boolean => /^[a-z0-9-]+$/.test(key) && key.length <= limits.optionKeyCharsMax
+
+/** One line of text: it ends up in a boot script, where a line break would begin another command. */
+export const isOptionValue = (value: string): boolean =>
+  value.length <= limits.optionValueCharsMax && !/[\p{Cc}\p{Zl}\p{Zp}]/u.test(value)
+
 export const isSlot = (slot: number): boolean => Number.isInteger(slot) && slot >= 0 && slot <= limits.slotMax
 
 /** `text` as an IPv4 address that one computer can have: not 0.x, loopback, multicast, reserved or broadcast (RFC 6890). */

@@ -1,4 +1,4 @@
-/** Who needs a version of an image: links, the super client, overlays kept aside, and versions that were made on it. */
+/** Who needs a version of an image: links of clients and groups, the super client, overlays kept aside, and versions that were made on it. */
 import type { Catalogue, ImageEntry } from "./catalogue.ts"
 import { linkVersion } from "./lookup.ts"
 import { compareNatural } from "./natural.ts"
@@ -21,6 +21,15 @@ export const linkNeeds = (catalogue: Catalogue, image: ImageEntry): ReadonlyArra
   })
 }
 
+/** A group's link needs its version though it has no member yet. */
+const groupNeeds = (catalogue: Catalogue, image: ImageEntry): ReadonlyArray<Need> => {
+  const groups = [...catalogue.groups.values()].sort((a, b) => compareNatural(a.name, b.name))
+  return groups.flatMap(({ name, links }) => {
+    const slots = [...links].filter(([, link]) => link.imageId === image.id).sort(([a], [b]) => a - b)
+    return slots.map(([slot, { pinned }]) => ({ who: `group:${name} slot ${slot}`, version: pinned ?? image.current }))
+  })
+}
+
 const asideNeeds = (catalogue: Catalogue, image: ImageEntry): ReadonlyArray<Need> =>
   image.aside.map(({ clientId, slot, version }) => {
     const { name } = catalogue.clients.get(clientId)!
@@ -34,6 +43,7 @@ const childNeeds = (image: ImageEntry): ReadonlyArray<Need> =>
 
 /** Everything that keeps the image itself. */
 export const imageNeeds = (catalogue: Catalogue, image: ImageEntry): ReadonlyArray<Need> => [
+  ...groupNeeds(catalogue, image),
   ...linkNeeds(catalogue, image),
   ...asideNeeds(catalogue, image),
 ]

@@ -8,17 +8,19 @@
 import * as Effect from "effect/Effect"
 import type { Catalogue, RemovedEntry } from "../domain/catalogue.ts"
 import { isKnownEvent } from "../domain/event-versions.ts"
-import type { ClientRef, DomainEvent, EventData, ImageRef, NextBoot } from "../domain/events.ts"
-import { findClient, findImage } from "../domain/lookup.ts"
-import { nameKey, parseMac } from "../domain/names.ts"
+import type { ClientRef, DomainEvent, EventData, GroupRef, ImageRef, NextBoot } from "../domain/events.ts"
+import { findClient, findGroup, findImage } from "../domain/lookup.ts"
+import { nameKey, parseGroupReference, parseMac } from "../domain/names.ts"
 import { ImagelinkError } from "../errors.ts"
 import { limits } from "../limits.ts"
 import type { Actor, Recorded } from "../log/event-log.ts"
+import { groupText, optionsText, pointerText } from "./group-text.ts"
 import { type ReadableLog, readPage } from "./read.ts"
 
 export interface HistoryFilter {
   readonly clientId?: string | undefined
   readonly imageId?: string | undefined
+  readonly groupId?: string | undefined
   /** UTC milliseconds, inclusive. */
   readonly since?: number | undefined
   readonly until?: number | undefined
@@ -37,6 +39,8 @@ export interface HistoryLine {
   readonly mac: string | null
   readonly slot: number | null
   readonly image: string | null
+  /** The group that was changed, or that a link comes from. */
+  readonly group: string | null
   /** What was done, for a person: `linked`. */
   readonly what: string
   readonly from: string | null
@@ -45,9 +49,9 @@ export interface HistoryLine {
 
 type Link = EventData<"ClientLinked">["to"]
 
-/** `win11@1, follows, discard`. */
-const linkText = ({ image, version, pinned, overlay }: Link): string =>
-  `${image.name}@${version}, ${pinned === null ? "follows" : "pinned"}, ${overlay}`
+/** `win11@1, follows, discard, group:lab-2`; without the group for a link of the client's own. */
+const linkText = ({ group, ...link }: Link): string =>
+  group === undefined ? pointerText(link) : `${pointerText(link)}, group:${group.name}`
 
 const sameLink = (a: Link, b: Link): boolean => a.image.id === b.image.id && a.version === b.version
 
@@ -60,8 +64,9 @@ const checkText = ({ result, mismatches }: EventData<"ImageChecked">): string =>
 /** What differs between two states of a client, each in words. */
 const changeText = ({ from, to }: EventData<"ClientChanged">): { readonly from: string; readonly to: string } => {
   const keys = (["name", "mac", "address"] as const).filter((key) => from[key] !== to[key])
-  const text = (state: typeof from) => keys.map((key) => state[key] ?? "no address").join(", ")
-  return { from: text(from), to: text(to) }
+  const text = (state: typeof from, other: typeof from) =>
+    [...keys.map((key) => state[key] ?? "no address"), ...optionsText(state.options, other.options)].join(", ")
+  return { from: text(from, to), to: text(to, from) }
 }
 
 const placeText = ({ storage, files }: EventData<"ImageRelocated">["to"]): string => files[0]?.path ?? storage.kind
@@ -139,6 +144,8 @@ const say = (event: DomainEvent): Said => {
       return { what: "next boot set", from: nextBootText(event.data.from), to: nextBootText(event.data.to) }
     case "ClientBooted":
       return { what: "booted", from: null, to: bootText(event.data) }
+    case "GroupChanged":
+      return groupText(event.data)
   }
 }
 
@@ -147,6 +154,29 @@ export interface Subject {
   readonly slot: number | undefined
   /** The image it concerns now, first; and the one it concerned before. */
   readonly images: ReadonlyArray<ImageRef>
+  /** Likewise the group, and the one before. */
+  readonly groups: ReadonlyArray<GroupRef>
+  /** Who joined or left it. */
+  readonly members: ReadonlyArray<ClientRef>
+}
+
+const groupsOf = (event: DomainEvent): ReadonlyArray<GroupRef> => {
+  if (event.type === "GroupChanged") return [event.data.group]
+  if (event.type === "ClientLinked") return [event.data.to.group, event.data.from?.group].filter((g) => g !== undefined)
+  if (event.type === "ClientUnlinked") return event.data.from.group === undefined ? [] : [event.data.from.group]
+  return []
+}
+
+/** The images that a group points to after a change and did not before, or the other way round. */
+const imagesOf = ({ from, to }: EventData<"GroupChanged">): ReadonlyArray<ImageRef> => {
+  const before = from?.links ?? []
+  const after = to?.links ?? []
+  const same = (a: typeof before, slot: number, id: string) => a.some((l) => l.slot === slot && l.link.image.id === id)
+  const differing = [
+    ...after.filter(({ slot, link }) => !same(before, slot, link.image.id)),
+    ...before.filter(({ slot, link }) => !same(after, slot, link.image.id)),
+  ]
+  return differing.map(({ link }) => link.image)
 }
 
 export const subjectOf = (event: DomainEvent): Subject => {
@@ -159,19 +189,23 @@ export const subjectOf = (event: DomainEvent): Subject => {
     "link" in data ? data.link.image : undefined,
     event.type === "ClientLinked" || event.type === "ClientUnlinked" ? event.data.from?.image : undefined,
     ...(event.type === "ClientRemoved" ? event.data.links.map(({ link }) => link.image) : []),
+    ...(event.type === "GroupChanged" ? imagesOf(event.data) : []),
   ]
-  return { client, slot, images: images.filter((image) => image !== undefined) }
+  const members = event.type === "GroupChanged" ? [...event.data.joined, ...event.data.left] : []
+  return { client, slot, images: images.filter((image) => image !== undefined), groups: groupsOf(event), members }
 }
 
-/** Whether an event is of the type, concerns the client and the image (before or after), and is within the times. An unknown event concerns nobody in particular. */
+/** Whether an event is of the type, concerns the client, the image and the group (before or after), and is within the times. An unknown event concerns nobody in particular. */
 export const matches = (recorded: Recorded, filter: HistoryFilter): boolean => {
-  const { clientId, imageId, since, until, type } = filter
+  const { clientId, imageId, groupId, since, until, type } = filter
   if (since !== undefined && recorded.at < since) return false
   if (until !== undefined && recorded.at > until) return false
   if (type !== undefined && recorded.type !== type) return false
-  if (!isKnownEvent(recorded)) return clientId === undefined && imageId === undefined
+  if (!isKnownEvent(recorded)) return clientId === undefined && imageId === undefined && groupId === undefined
   const subject = subjectOf(recorded)
-  if (clientId !== undefined && subject.client?.id !== clientId) return false
+  const concerns = (id: string) => subject.client?.id === id || subject.members.some((client) => client.id === id)
+  if (clientId !== undefined && !concerns(clientId)) return false
+  if (groupId !== undefined && !subject.groups.some((group) => group.id === groupId)) return false
   return imageId === undefined || subject.images.some((image) => image.id === imageId)
 }
 
@@ -180,28 +214,32 @@ export const describe = (recorded: Recorded): HistoryLine => {
   const { position, at, actor, command, type } = recorded
   const envelope = { position, at, actor, command, event: type }
   if (!isKnownEvent(recorded)) {
-    return { ...envelope, client: null, mac: null, slot: null, image: null, what: type, from: null, to: null }
+    const nobody = { client: null, mac: null, slot: null, image: null, group: null }
+    return { ...envelope, ...nobody, what: type, from: null, to: null }
   }
-  const { client, slot = null, images } = subjectOf(recorded)
+  const { client, slot = null, images, groups } = subjectOf(recorded)
   const names = { client: client?.name ?? null, mac: client?.mac ?? null, slot, image: images[0]?.name ?? null }
-  return { ...envelope, ...names, ...say(recorded) }
+  return { ...envelope, ...names, group: groups[0]?.name ?? null, ...say(recorded) }
 }
 
 /** What is there under a name or MAC, else what had it when it was removed, the last of several. */
-const onceThere = (catalogue: Catalogue, kind: "client" | "image", key: string): { id: string } | ImagelinkError => {
-  const found = kind === "client" ? findClient(catalogue, key) : findImage(catalogue, key)
+const onceThere = (catalogue: Catalogue, kind: RemovedEntry["kind"], key: string): { id: string } | ImagelinkError => {
+  const find = { client: findClient, image: findImage, group: findGroup }[kind]
+  const found = find(catalogue, key)
   if (!(found instanceof ImagelinkError)) return found
   const mac = parseMac(key)
-  const had = (r: RemovedEntry) => (mac === undefined ? nameKey(r.name) === nameKey(key) : r.mac === mac)
+  const name = kind === "group" ? (parseGroupReference(key) ?? key) : key
+  const had = (r: RemovedEntry) => (mac === undefined ? nameKey(r.name) === nameKey(name) : r.mac === mac)
   return [...catalogue.removed.values()].findLast((r) => r.kind === kind && had(r)) ?? found
 }
 
-/** The filter for a client and an image as people name them. Answers CLIENT_NOT_FOUND or IMAGE_NOT_FOUND. */
+/** The filter for a client, an image and a group as people name them. Answers CLIENT_NOT_FOUND, IMAGE_NOT_FOUND or GROUP_NOT_FOUND. */
 export const historyFilter = (
   catalogue: Catalogue,
   asked: {
     readonly client?: string | undefined
     readonly image?: string | undefined
+    readonly group?: string | undefined
     readonly since?: number | undefined
     readonly until?: number | undefined
     readonly type?: string | undefined
@@ -211,8 +249,10 @@ export const historyFilter = (
   if (client instanceof ImagelinkError) return client
   const image = asked.image === undefined ? undefined : onceThere(catalogue, "image", asked.image)
   if (image instanceof ImagelinkError) return image
+  const group = asked.group === undefined ? undefined : onceThere(catalogue, "group", asked.group)
+  if (group instanceof ImagelinkError) return group
   const { since, until, type } = asked
-  return { clientId: client?.id, imageId: image?.id, since, until, type }
+  return { clientId: client?.id, imageId: image?.id, groupId: group?.id, since, until, type }
 }
 
 /** Reads the log after `after` up to its head, and hands over every line that matches, in order. Answers the position it read to. */

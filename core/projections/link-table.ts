@@ -101,7 +101,8 @@ const register = (table: LinkTable, { client, address }: EventData<"ClientRegist
 }
 
 const change = (table: LinkTable, { client, to }: EventData<"ClientChanged">): void => {
-  table.clients.set(client.id, { ...to, links: clientOf(table, client).links })
+  const { name, mac, address } = to
+  table.clients.set(client.id, { name, mac, address, links: clientOf(table, client).links })
 }
 
 const applyKnown = (table: LinkTable, event: DomainEvent): void => {

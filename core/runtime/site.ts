@@ -201,7 +201,13 @@ export interface OperationMap {
   boots: Op<{ readonly client?: string }, ReadonlyArray<BootRow>>
   links: Op<Nothing, ReadonlyArray<LinkRow>>
   history: Op<
-    { readonly client?: string; readonly image?: string; readonly since?: number; readonly until?: number },
+    {
+      readonly client?: string
+      readonly image?: string
+      readonly group?: string
+      readonly since?: number
+      readonly until?: number
+    },
     { readonly position: number },
     HistoryLine
   >

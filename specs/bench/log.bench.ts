@@ -20,12 +20,13 @@ import { cellsAsOf } from "../../core/projections/as-of.ts"
 import { catalogueProjection } from "../../core/projections/catalogue.ts"
 import { type AnyProjection, freshCell, restoreCell, saveCell } from "../../core/projections/cell.ts"
 import { type Checkpoint, decodeCheckpoint } from "../../core/projections/checkpoint-file.ts"
+import { groupsProjection } from "../../core/projections/groups.ts"
 import { imageVersions } from "../../core/projections/image-versions.ts"
 import { lastChanges } from "../../core/projections/last-changes.ts"
 import { linkTable } from "../../core/projections/link-table.ts"
 import { eventAt, makeLongLog, shape, uuid } from "./support/long-log.ts"
 
-const all: ReadonlyArray<AnyProjection> = [catalogueProjection, linkTable, imageVersions, lastChanges]
+const all: ReadonlyArray<AnyProjection> = [catalogueProjection, linkTable, imageVersions, lastChanges, groupsProjection]
 const MiB = 1024 * 1024
 type Numbers = Readonly<Record<string, number>>
 

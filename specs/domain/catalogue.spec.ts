@@ -27,7 +27,7 @@ describe("the catalogue", () => {
   it("is empty before the first event", () => {
     const { position, ...maps } = initial()
     expect(position).toBe(0)
-    expect(Object.values(maps).map((m) => m.size)).toEqual([0, 0, 0, 0, 0, 0, 0])
+    expect(Object.values(maps).map((m) => m.size)).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
   })
   it("finds an image by id and lower-case name, and a client by id, MAC, lower-case name and address", () => {
     const c = catalogueOf(base)

@@ -8,8 +8,10 @@ import { decide } from "../../core/domain/decide.ts"
 import { type DomainEvent, eventShapes } from "../../core/domain/events.ts"
 import type { Recorded } from "../../core/log/event-log.ts"
 import { catalogueProjection } from "../../core/projections/catalogue.ts"
+import { groupsProjection } from "../../core/projections/groups.ts"
 import { imageVersions } from "../../core/projections/image-versions.ts"
 import { linkTable } from "../../core/projections/link-table.ts"
+import { checkGroups, foldModel, groupModel } from "../support/group-invariants.ts"
 import { checkImageVersions, checkInvariants, checkLinkTable } from "../support/invariants.ts"
 import { random } from "../support/random.ts"
 import { randomCommand } from "../support/random-commands.ts"
@@ -22,6 +24,8 @@ const world = () => ({
   catalogue: initial(),
   table: linkTable.initial(),
   images: imageVersions.initial(),
+  groups: groupsProjection.initial(),
+  model: groupModel(),
   /** Ids that were ever given to something. */
   ids: new Set<string>(),
 })
@@ -55,16 +59,19 @@ const checkEpochs = (before: ReadonlyMap<string, number>, c: Catalogue, { type, 
 /** An id is given once, and what had it is there or known to be gone. */
 const checkIds = ({ ids, catalogue: c }: World, { type, data }: DomainEvent, said: string) => {
   const isNewImage = type === "ImageAdded" || type === "ImageCreated"
-  const made = isNewImage ? data.image.id : type === "ClientRegistered" ? data.client.id : undefined
+  const group = type === "GroupChanged" && data.from === null ? data.group.id : undefined
+  const made = isNewImage ? data.image.id : type === "ClientRegistered" ? data.client.id : group
   if (made !== undefined) {
     expect(ids.has(made), `${made} was given twice; ${said}`).toBe(false)
     ids.add(made)
   }
-  expect([...c.clients.keys(), ...c.images.keys(), ...c.removed.keys()].sort(), said).toEqual([...ids].sort())
+  expect([...c.clients.keys(), ...c.images.keys(), ...c.groups.keys(), ...c.removed.keys()].sort(), said).toEqual(
+    [...ids].sort(),
+  )
 }
 
 const fold = (w: World, event: DomainEvent, said: string) => {
-  const { catalogue, table, images } = w
+  const { catalogue, table, images, groups, model } = w
   const before = epochs(catalogue)
   const recorded: Recorded = {
     ...event,
@@ -79,6 +86,8 @@ const fold = (w: World, event: DomainEvent, said: string) => {
   evolve(catalogue, recorded)
   linkTable.apply(table, recorded)
   imageVersions.apply(images, recorded)
+  groupsProjection.apply(groups, recorded)
+  foldModel(model, event)
   checkInvariants(catalogue, said)
   checkIds(w, event, said)
   checkEpochs(before, catalogue, event, said)
@@ -94,6 +103,8 @@ const wasDone = (body: CommandBody, again: ReturnType<typeof decide>): boolean =
   if (body.type === "ResetOverlays" || body.type === "RecordBoots") return true
   if (body.type === "RollBackImage" && body.to === undefined) return true
   if (Result.isSuccess(again)) return again.success.length === 0
+  if (body.type === "UnlinkClients") return again.failure.code === "LINK_FROM_GROUP"
+  if (body.type === "RemoveGroup" || body.type === "ChangeGroup") return again.failure.code === "GROUP_NOT_FOUND"
   if (body.type === "RemoveImage") return again.failure.code === "IMAGE_NOT_FOUND"
   if (body.type === "CommitImage") return again.failure.code === "NO_SUPER_CLIENT"
   if (body.type === "ClearSuperClient") return again.failure.code === "SUPER_CLIENT_NOT"
@@ -114,6 +125,7 @@ const step = (w: World, body: CommandBody, said: string): number | string => {
     return decision.failure.code
   }
   for (const event of decision.success) fold(w, event, said)
+  checkGroups(w.model, w.catalogue, w.groups, said)
   expect(bytes(restored(w.catalogue)), said).toBe(bytes(w.catalogue))
   const again = decide(restored(w.catalogue), body)
   expect(wasDone(body, again), `asked again; ${said}`).toBe(true)
@@ -165,6 +177,20 @@ it("names, MACs and addresses stay unique, links point to what is there, and wha
     "CLIENT_ADDRESS_TAKEN",
     "CLIENT_DIFFERS",
     "SLOT_INVALID",
+    "CreateGroup events",
+    "CreateGroup nothing",
+    "ChangeGroup events",
+    "ChangeGroup nothing",
+    "LinkGroup events",
+    "LinkGroup nothing",
+    "UnlinkGroup events",
+    "RemoveGroup events",
+    "GROUP_NOT_FOUND",
+    "GROUP_EXISTS",
+    "GROUP_NAME_INVALID",
+    "GROUP_CONFLICT",
+    "LINK_FROM_GROUP",
+    "OPTION_INVALID",
     "ID_TAKEN",
     "CreateImage events",
     "SealImage events",

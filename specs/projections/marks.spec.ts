@@ -5,6 +5,7 @@ import { limits } from "../../core/limits.ts"
 import { cellsAsOf, foldAsOf } from "../../core/projections/as-of.ts"
 import { catalogueProjection } from "../../core/projections/catalogue.ts"
 import type { AnyProjection } from "../../core/projections/cell.ts"
+import { groupsProjection } from "../../core/projections/groups.ts"
 import { imageVersions } from "../../core/projections/image-versions.ts"
 import { lastChanges } from "../../core/projections/last-changes.ts"
 import { linkTable } from "../../core/projections/link-table.ts"
@@ -16,7 +17,7 @@ import { type MemoryLog, makeMemoryLog } from "../support/memory-log.ts"
 import { random } from "../support/random.ts"
 import { randomLog } from "../support/random-log.ts"
 
-const all: ReadonlyArray<AnyProjection> = [catalogueProjection, linkTable, imageVersions, lastChanges]
+const all: ReadonlyArray<AnyProjection> = [catalogueProjection, linkTable, imageVersions, lastChanges, groupsProjection]
 const run = <A>(effect: Effect.Effect<A, unknown>) => Effect.runPromise(effect)
 const encoded = (p: AnyProjection, state: unknown) => JSON.stringify(p.encode(state))
 const registrations = (n: number): MemoryLog => {

@@ -4,6 +4,7 @@ import { fail } from "../../core/errors.ts"
 import type { NewEvent } from "../../core/log/event-log.ts"
 import { catalogueProjection } from "../../core/projections/catalogue.ts"
 import type { AnyProjection } from "../../core/projections/cell.ts"
+import { groupsProjection } from "../../core/projections/groups.ts"
 import { imageVersions } from "../../core/projections/image-versions.ts"
 import { linkRows, linkTable } from "../../core/projections/link-table.ts"
 import type { Projection } from "../../core/projections/projection.ts"
@@ -14,7 +15,7 @@ import { type MemoryLog, makeMemoryLog } from "../support/memory-log.ts"
 import { random } from "../support/random.ts"
 import { randomLog } from "../support/random-log.ts"
 
-const all: ReadonlyArray<AnyProjection> = [catalogueProjection, linkTable, imageVersions]
+const all: ReadonlyArray<AnyProjection> = [catalogueProjection, linkTable, imageVersions, groupsProjection]
 const run = <A>(effect: Effect.Effect<A, unknown>) => Effect.runPromise(effect)
 
 const memoryStore = (): CheckpointStore & { readonly files: Map<string, Uint8Array> } => {
@@ -97,7 +98,7 @@ describe("what is fed", () => {
     await run(projector.catchUp())
     await run(projector.rebuild())
     expect(report).toEqual({ folded: 0, ignored: [] })
-    expect(projector.report().map((p) => p.position)).toEqual([0, 0, 0])
+    expect(projector.report().map((p) => p.position)).toEqual([0, 0, 0, 0])
   })
   it("comes in pages when there is more than one page", async () => {
     for (const count of [999, 1000, 1001, 2001]) {
@@ -221,7 +222,7 @@ describe("an unknown event", () => {
       ],
     ])
     projector.applyNew(log.push([registered(4)]))
-    expect(projector.report().map((p) => p.position)).toEqual([3, 9, 9])
+    expect(projector.report().map((p) => p.position)).toEqual([3, 9, 9, 9])
   })
   it("is still counted, and still stops the catalogue, after a restart from checkpoints", async () => {
     const log = makeMemoryLog()
@@ -232,6 +233,7 @@ describe("an unknown event", () => {
     const { projector: again } = await started(log, store)
     expect(again.report().map((p) => [p.position, p.unknown.length, p.stopped?.code])).toEqual([
       [3, 0, "EVENT_UNKNOWN"],
+      [4, 1, undefined],
       [4, 1, undefined],
       [4, 1, undefined],
     ])

@@ -244,20 +244,10 @@ describe("a rebuild", () => {
     const site = lab()
     await site.rebuild({}, options)
     const whole = new Map(site.store.files)
-    expect([...whole.keys()].sort()).toEqual([
-      "boot-history",
-      "catalogue",
-      "image-versions",
-      "last-changes",
-      "link-table",
-    ])
+    const names = ["catalogue", "link-table", "image-versions", "last-changes", "boot-history", "groups"]
+    expect([...whole.keys()].sort()).toEqual([...names].sort())
     for (const name of whole.keys()) site.store.files.set(name, Buffer.from("damaged"))
-    expect(await site.rebuild({}, options)).toEqual(
-      ["catalogue", "link-table", "image-versions", "last-changes", "boot-history"].map((name) => ({
-        name,
-        position: 7,
-      })),
-    )
+    expect(await site.rebuild({}, options)).toEqual(names.map((name) => ({ name, position: 7 })))
     expect(site.store.files).toEqual(whole)
     expect((await site["rebuild.check"]({}, options)).every((p) => p.equal)).toBe(true)
   })

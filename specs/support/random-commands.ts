@@ -18,7 +18,9 @@ import {
   resetOverlays,
   unlink,
 } from "./domain.ts"
+import { createGroup, linkGroup } from "./groups.ts"
 import type { Random } from "./random.ts"
+import { randomGroupCommand, randomOptions } from "./random-group-commands.ts"
 import { boot, commit, createImage, sealImage } from "./versions.ts"
 
 const images = ["win11", "debian", "games", "win11", "debian", "bad name"]
@@ -46,7 +48,11 @@ const maybe = <K extends string, V>(r: Random, key: K, value: V): { [P in K]?: V
   r.chance(0.5) ? ({ [key]: value } as { [P in K]: V }) : {}
 const slot = (r: Random) => r.pick([0, 0, 0, 0, 0, 0, 1, 15, 16])
 const clients = (r: Random) =>
-  Array.from({ length: r.below(3) }, () => r.pick([name(r), name(r), spell(r, mac(r.below(8)))]))
+  Array.from({ length: r.below(3) }, () =>
+    r.chance(0.1)
+      ? r.pick(["group:lab", "GROUP:Room", "group:none"])
+      : r.pick([name(r), name(r), spell(r, mac(r.below(8)))]),
+  )
 
 /** What every walk begins with, so that the rest finds something to do. */
 const prelude = [
@@ -56,6 +62,8 @@ const prelude = [
   register(2),
   register(3, { address: "10.0.0.3" }),
   link(["PC-001", "PC-002", "PC-003"], "win11"),
+  createGroup(6, ["PC-{001..002}"]),
+  linkGroup("win11", { slot: 1 }),
 ]
 
 /** What the runtime would ask after it sealed the super client's overlay; now and then it comes too late. */
@@ -118,6 +126,8 @@ export const randomCommand = (r: Random, fresh: number, catalogue: Catalogue): C
   if (fresh === 61) return link(["PC-001", "PC-002", "PC-003"], "win11", { discardKept: true })
   if (fresh > 60 && fresh <= 140 && r.chance(0.8)) return r.chance(0.6) ? version(r, catalogue) : superClient(r)
   const newId = () => clientId(r.chance(0.05) ? 1 : fresh * 100 + r.below(50))
+  const image = () => r.pick(references)
+  if (r.chance(0.3)) return randomGroupCommand(r, fresh, { clients: () => clients(r), image, slot: () => slot(r) })
   const someone = () => ({ clientId: newId(), mac: spell(r, mac(r.below(8))), ...maybe(r, "name", name(r)) })
   switch (r.below(23)) {
     case 0:
@@ -151,6 +161,7 @@ export const randomCommand = (r: Random, fresh: number, catalogue: Catalogue): C
         ...maybe(r, "name", name(r)),
         ...maybe(r, "mac", spell(r, mac(r.below(8)))),
         ...maybe(r, "address", r.chance(0.3) ? null : address(r)),
+        ...randomOptions(r),
       }
       return change(r.pick([name(r), spell(r, mac(r.below(8)))]), to)
     }

@@ -6,9 +6,10 @@ import { fail, ImagelinkError } from "../../errors.ts"
 import { limits } from "../../limits.ts"
 import { catalogueProjection } from "../../projections/catalogue.ts"
 import type { Parts } from "../parts.ts"
-import type { Changed, ClientRow, Operations } from "../site.ts"
+import type { ClientRow, Operations } from "../site.ts"
 import { makeChange } from "./change.ts"
 import { idsOf } from "./ids.ts"
+import { sweeper } from "./sweep.ts"
 
 type Names =
   | "client.add"
@@ -24,13 +25,7 @@ type Names =
 export const clientOperations = (parts: Parts): Operations<Names> => {
   const change = makeChange(parts)
   const catalogue = () => parts.views.state(catalogueProjection)
-  /** What a new link retired goes now, or when its last session leaves. */
-  const sweep = async (changed: Changed): Promise<Changed> => {
-    const touched = changed.events.map((e) => e.data as { readonly client: { readonly id: string }; slot?: number })
-    const slots = touched.flatMap(({ client, slot }) => (slot === undefined ? [] : [{ clientId: client.id, slot }]))
-    if (!changed.dryRun) await parts.serving?.disks.sweep(slots)
-    return changed
-  }
+  const sweep = sweeper(parts)
   return {
     "client.add": (input, options) =>
       change({ type: "RegisterClient", clientId: idsOf(parts.newId, options.commandId)(), ...input }, options),

@@ -5,6 +5,7 @@ import { bootHistory } from "../../projections/boot-history.ts"
 import { catalogueProjection } from "../../projections/catalogue.ts"
 import type { AnyProjection } from "../../projections/cell.ts"
 import { historyFilter, readHistory } from "../../projections/client-history.ts"
+import { groupsProjection } from "../../projections/groups.ts"
 import { imageVersions } from "../../projections/image-versions.ts"
 import { lastChanges } from "../../projections/last-changes.ts"
 import { linkRows, linkTable } from "../../projections/link-table.ts"
@@ -14,7 +15,7 @@ import type { Operations } from "../site.ts"
 
 type Names = "links" | "history" | "rebuild" | "rebuild.check" | "jobs" | "job.cancel"
 
-const projections = [catalogueProjection, linkTable, imageVersions, lastChanges, bootHistory]
+const projections = [catalogueProjection, linkTable, imageVersions, lastChanges, bootHistory, groupsProjection]
 
 export const viewOperations = (parts: Parts): Operations<Names> => {
   const { log, views, jobs } = parts
@@ -22,7 +23,7 @@ export const viewOperations = (parts: Parts): Operations<Names> => {
     links: async () => linkRows(await views.state(linkTable)),
 
     history: async (input, { onItem }) => {
-      const named = input.client !== undefined || input.image !== undefined
+      const named = input.client !== undefined || input.image !== undefined || input.group !== undefined
       const filter = named
         ? historyFilter(await views.state(catalogueProjection), input)
         : { since: input.since, until: input.until }
