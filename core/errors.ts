@@ -62,17 +62,24 @@ export const errors = {
     cause: () => "the image is larger than the limit on image size",
     fix: () => "split the disk, or shrink its file system and partition table first",
   }),
-  IMAGE_FORMAT_UNSUPPORTED: entry<{ path: string; format: string }>({
+  IMAGE_FORMAT_UNSUPPORTED: entry<{ path: string; format: string; why?: string }>({
     exit: 1,
     message: (p) => `${p.path} is a ${p.format} file, which this server cannot read`,
     cause: (p) =>
-      convertible.test(p.format)
+      p.why ??
+      (convertible.test(p.format)
         ? `no format plugin for ${p.format} is installed`
-        : "it is not a disk, or a disk inside of something else",
+        : "it is not a disk, or a disk inside of something else"),
     fix: (p) =>
       convertible.test(p.format)
         ? `convert it first: qemu-img convert -O raw ${p.path} disk.raw`
         : "give the disk image itself; if it is in an archive, unpack it first",
+  }),
+  IMAGE_DAMAGED: entry<{ path: string; format: string; why: string }>({
+    exit: 1,
+    message: (p) => `${p.path} is a damaged ${p.format} image`,
+    cause: (p) => p.why,
+    fix: (p) => `see what 'qemu-img check ${p.path}' says, or restore the file from a backup`,
   }),
   IMAGE_DEPENDENCY_REFUSED: entry<{ path: string; needs: string; why: string }>({
     exit: 1,

@@ -39,6 +39,7 @@ const raisable: ReadonlySet<ErrorCode> = new Set([
   "IMAGE_SIZE_ODD",
   "IMAGE_TOO_LARGE",
   "IMAGE_FORMAT_UNSUPPORTED",
+  "IMAGE_DAMAGED",
   "IMAGE_DEPENDENCY_REFUSED",
   "IO_ERROR",
   "MEDIUM_ERROR",

@@ -2,7 +2,8 @@
  * The contract of a disk format: how a guest's bytes are laid out in a volume.
  *
  * **Details** `probe` sees the first 4 KiB, the last 512 bytes and the size, and decides by content, never by name. `open` answers the guest's disk as a
- * volume of its own; every other file it needs comes through `sibling`, which core jails and bounds. `seal` writes a new layer.
+ * volume of its own; every other file it needs comes through `sibling`, or `disk` where that file is an image itself; core jails and bounds both.
+ * `seal` writes a new layer.
  */
 import type { limits } from "../limits.ts"
 import type { Volume } from "./volume.ts"
@@ -25,8 +26,16 @@ export interface ProbeInput {
 export interface FormatContext {
   readonly signal: AbortSignal
   readonly limits: typeof limits
+  /** What an operator calls this file, for messages. */
+  readonly path: string
   /** Opens a file named relative to this one. @throws IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED, or IMAGE_DEPENDENCY_REFUSED outside the image's folder */
   sibling(relative: string): Promise<Volume>
+  /**
+   * Opens another image named relative to this one as the disk its guest would see: a backing file, a parent. `format` is the name this
+   * file gives for it; without one the content decides. Names that the other image gives in turn are relative to that one.
+   * @throws what `sibling` throws, IMAGE_FORMAT_UNSUPPORTED, and IMAGE_DEPENDENCY_REFUSED when an image would depend on itself
+   */
+  disk(relative: string, format?: string): Promise<FormatDisk>
 }
 
 /** A guest's disk. `close` closes the volume it was opened over. */
@@ -42,7 +51,8 @@ export interface SealInput {
   /** Grain states in order: runs of data, zero and absent. */
   extents(): Iterable<{ readonly offset: number; readonly length: number; readonly kind: "data" | "zero" | "absent" }>
   readonly dataFile: string
-  readonly parent: { readonly path: string; readonly format: string }
+  /** Left out for a layer that needs nothing below it. */
+  readonly parent?: { readonly path: string; readonly format: string }
 }
 
 export interface DiskFormat {

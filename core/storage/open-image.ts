@@ -2,13 +2,15 @@
  * Opens an image file as the disk a guest sees: storage plugin, guard, format, guard, and the files it was read from.
  *
  *     location ─► plugin.open ─► guard ─► (probe) ─► format.open ─► guard ─► disk
- *                                              └─ sibling("parents/…/base.raw") ─► plugin.open ─► guard
+ *                                              ├─ sibling("win11.data") ─► plugin.open ─► guard
+ *                                              └─ disk("parents/…/base.raw", "raw") ─► plugin.open ─► guard ─► format.open ─► guard
  *
  * **Details** Whatever went wrong, everything that was opened is closed again. When it went well, closing the disk closes all of it.
  *
  * **The jail.** An image may name other files, and whoever made the image chose those names. A name is relative, one segment after
  * another, and none of them is `..`: judged as written, because a cleaned-up `a/../b` may mean another file where `a` is a symlink. What
- * symlinks inside the folder point to is the operator's business. At most `formatSiblingsMax` files are opened, so that a loop ends.
+ * symlinks inside the folder point to is the operator's business. At most `formatSiblingsMax` files are opened, and an image that depends on
+ * itself is refused: by path, and by identity where storage has one, because a symlink gives one file many paths.
  */
 import { fail } from "../errors.ts"
 import { limits } from "../limits.ts"
@@ -76,49 +78,101 @@ const openThrough = async (
   const volume = await openConfigured(plugin, config, options)
   opened.push({ path, volume })
   if (volume.sizeBytes === 0) throw fail("IMAGE_NOT_A_DISK", { path, why: "it is empty" })
-  const format = await chooseFormat(options, volume, path)
-  const sibling = siblingOpener(plugin, config, options, opened)
-  const where = { ...whereOf(plugin.kind, config, options.host), kind: format.format }
-  let disk: FormatDisk
-  try {
-    disk = await format.open(volume, { signal: options.signal, limits, sibling })
-  } catch (thrown) {
-    throw contain(thrown, where)
-  }
-  const guarded = Object.assign(closingAll(guardVolume(disk, where), opened), { dependsOn: disk.dependsOn })
+  const { format, disk } = await openDisk({ plugin, config, options, opened }, { path, volume }, options.format)
+  const guarded = Object.assign(closingAll(disk, opened), { dependsOn: disk.dependsOn })
   try {
     judgeSize(guarded.sizeBytes, path)
     const files = await Promise.all(opened.map(describe))
-    return { disk: guarded, format: format.format, sizeBytes: guarded.sizeBytes, files }
+    return { disk: guarded, format, sizeBytes: guarded.sizeBytes, files }
   } catch (thrown) {
     await guarded.close().catch(() => undefined)
     throw thrown
   }
 }
 
-const chooseFormat = async (options: OpenImageOptions, volume: GuardedVolume, path: string): Promise<DiskFormat> => {
-  const { format: name, formats, signal } = options
+/** Where one image is, and what all images of this opening share. */
+interface Place {
+  readonly plugin: StoragePlugin
+  readonly config: unknown
+  readonly options: OpenImageOptions
+  /** Every file of the opening, in order. */
+  readonly opened: Array<Opened>
+}
+
+/** An image that is being opened, and the one that asked for it. */
+interface Asking extends Opened {
+  readonly above?: Asking
+}
+
+/** Opens a volume through its format: the image itself, or one that it depends on. */
+const openDisk = async (
+  place: Place,
+  file: Asking,
+  name: string | undefined,
+): Promise<{ readonly format: string; readonly disk: GuardedDisk }> => {
+  const { plugin, config, options } = place
+  const { signal } = options
+  const format = await chooseFormat(options, name, file.volume, file.path)
+  const where = { ...whereOf(plugin.kind, config, options.host), kind: format.format }
+  let disk: FormatDisk
+  try {
+    const sibling = async (relative: string) => (await openSibling(place, relative)).volume
+    const below = (relative: string, its?: string) => openBelow(place, file, relative, its)
+    disk = await format.open(file.volume, { signal, limits, path: file.path, sibling, disk: below })
+  } catch (thrown) {
+    throw contain(thrown, where)
+  }
+  return { format: format.format, disk: Object.assign(guardVolume(disk, where), { dependsOn: disk.dependsOn }) }
+}
+
+const openBelow = async (place: Place, above: Asking, relative: string, name?: string): Promise<GuardedDisk> => {
+  const { config, path, volume } = await openSibling(place, relative)
+  const self = await isAmong(above, path, volume)
+  if (self) throw fail("IMAGE_DEPENDENCY_REFUSED", { path: above.path, needs: relative, why: "it depends on itself" })
+  return (await openDisk({ ...place, config }, { path, volume, above }, name)).disk
+}
+
+/** Whether a file is one of those that led to it. */
+const isAmong = async (above: Asking, path: string, volume: GuardedVolume): Promise<boolean> => {
+  const known = volume.support.identity === "native" ? canonical(await volume.identity()) : undefined
+  for (let one: Asking | undefined = above; one !== undefined; one = one.above) {
+    if (one.path === path) return true
+    if (known !== undefined && canonical(await one.volume.identity()) === known) return true
+  }
+  return false
+}
+
+const canonical = (identity: VolumeIdentity): string => JSON.stringify(Object.entries(identity).sort())
+
+const chooseFormat = async (
+  { formats, signal }: OpenImageOptions,
+  name: string | undefined,
+  volume: GuardedVolume,
+  path: string,
+): Promise<DiskFormat> => {
   if (name === undefined) return probeFormat(formats, volume, path, signal)
   const format = formats.find((candidate) => candidate.format === name)
   if (format === undefined) throw fail("IMAGE_FORMAT_UNSUPPORTED", { path, format: name })
   return format
 }
 
-const siblingOpener =
-  (plugin: StoragePlugin, config: unknown, options: OpenImageOptions, opened: Array<Opened>) =>
-  async (relative: string): Promise<GuardedVolume> => {
-    const refuse = (why: string) =>
-      fail("IMAGE_DEPENDENCY_REFUSED", { path: locationPath(plugin.kind, config), needs: String(relative), why })
-    const fault = siblingFault(relative)
-    if (fault !== undefined) throw refuse(fault)
-    if (opened.length > limits.formatSiblingsMax)
-      throw refuse(`an image may depend on at most ${limits.formatSiblingsMax} other files`)
-    if (plugin.sibling === undefined) throw refuse(`the storage plugin ${plugin.kind} opens single files only`)
-    const beside = plugin.sibling(config, relative)
-    const volume = await openConfigured(plugin, beside, options)
-    opened.push({ path: locationPath(plugin.kind, beside), volume })
-    return volume
-  }
+const openSibling = async (
+  { plugin, config, options, opened }: Place,
+  relative: string,
+): Promise<Opened & { readonly config: unknown }> => {
+  const refuse = (why: string) =>
+    fail("IMAGE_DEPENDENCY_REFUSED", { path: locationPath(plugin.kind, config), needs: String(relative), why })
+  const fault = siblingFault(relative)
+  if (fault !== undefined) throw refuse(fault)
+  if (opened.length > limits.formatSiblingsMax)
+    throw refuse(`an image may depend on at most ${limits.formatSiblingsMax} other files`)
+  if (plugin.sibling === undefined) throw refuse(`the storage plugin ${plugin.kind} opens single files only`)
+  const beside = plugin.sibling(config, relative)
+  const volume = await openConfigured(plugin, beside, options)
+  const file = { path: locationPath(plugin.kind, beside), volume }
+  opened.push(file)
+  return { ...file, config: beside }
+}
 
 /** Why a name may not be opened beside an image. */
 export const siblingFault = (relative: unknown): string | undefined => {

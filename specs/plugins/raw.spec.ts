@@ -77,7 +77,14 @@ describe("the raw format", () => {
 
   it("adds no readSync to a volume that has none, and hides a volume's write", async () => {
     const read = async () => {}
-    const context = { signal: new AbortController().signal, limits: {} as never, sibling: async () => never() }
+    const { signal } = new AbortController()
+    const context = {
+      signal,
+      limits: {} as never,
+      path: "a.raw",
+      sibling: async () => never(),
+      disk: async () => never(),
+    }
     const disk = await raw.open({ sizeBytes: 512, read, write: read, flush: read, close: read }, context)
     expect(Object.keys(disk).sort()).toEqual(["close", "dependsOn", "read", "sizeBytes"])
   })

@@ -1,7 +1,7 @@
 /** Opens a format over files held in memory, and counts what it opens and closes. */
 import { fail } from "../../../core/errors.ts"
 import { limits } from "../../../core/limits.ts"
-import type { FormatDisk, ProbeInput } from "../../../core/storage/format.ts"
+import type { FormatContext, FormatDisk, ProbeInput } from "../../../core/storage/format.ts"
 import { siblingFault } from "../../../core/storage/open-image.ts"
 import type { Volume } from "../../../core/storage/volume.ts"
 import type { Files, FormatSubject } from "../format-plugin.ts"
@@ -37,27 +37,35 @@ const memory = (bytes: Uint8Array, name: string, traffic: Traffic): Volume => ({
   },
 })
 
-/** Opens the first file through the format; siblings are looked up among the others. */
+/** Opens the first file through the format; siblings are looked up among the others, and are raw unless the format claims them. */
 export const openDisk = async (
   { format }: FormatSubject,
   files: Files,
 ): Promise<{ readonly disk: FormatDisk; readonly traffic: Traffic }> => {
   const traffic: Traffic = { opened: [], closed: [], written: 0 }
+  const image = Object.keys(files)[0]!
   const open = (name: string) => {
     const bytes = Object.hasOwn(files, name) ? files[name] : undefined
     if (bytes === undefined) throw fail("IMAGE_FILE_NOT_FOUND", { path: name })
     traffic.opened.push(name)
     return guarded(memory(bytes, name, traffic), format.format)
   }
-  const image = Object.keys(files)[0]!
-  const disk = await format.open(open(image), {
+  const sibling = async (relative: string) => {
+    const why = siblingFault(relative) ?? (traffic.opened.length > limits.formatSiblingsMax ? "too many" : undefined)
+    if (why !== undefined) throw fail("IMAGE_DEPENDENCY_REFUSED", { path: image, needs: relative, why })
+    return open(relative)
+  }
+  const disk = async (relative: string, name?: string): Promise<FormatDisk> => {
+    const volume = await sibling(relative)
+    const own = name === undefined ? format.probe(ends(files[relative]!)).match === "magic" : name === format.format
+    return own ? format.open(volume, context(relative)) : Object.assign(volume, { dependsOn: [] })
+  }
+  const context = (path: string): FormatContext => ({
     signal: new AbortController().signal,
     limits,
-    async sibling(relative) {
-      const why = siblingFault(relative) ?? (traffic.opened.length > limits.formatSiblingsMax ? "too many" : undefined)
-      if (why !== undefined) throw fail("IMAGE_DEPENDENCY_REFUSED", { path: image, needs: relative, why })
-      return open(relative)
-    },
+    path,
+    sibling,
+    disk,
   })
-  return { disk, traffic }
+  return { disk: await format.open(open(image), context(image)), traffic }
 }

@@ -198,6 +198,91 @@ describe("an image that depends on others", () => {
   })
 })
 
+/** A disk over the one whose name is written in its file, as `name` or as `name format`; without a name it is its own bytes. */
+const nested: DiskFormat = {
+  ...chained([]),
+  format: "nested",
+  probe: ({ head }) => ({ match: head[0] === 0x3e ? "magic" : "no" }),
+  async open(volume, { disk }) {
+    const text = new Uint8Array(volume.sizeBytes)
+    await volume.read(text, 0, 0, volume.sizeBytes)
+    const [name = "", format] = Buffer.from(text).toString().slice(1).trimEnd().split(" ")
+    const below = await disk(name, format)
+    return {
+      sizeBytes: below.sizeBytes,
+      dependsOn: [name, ...below.dependsOn],
+      read: (...request) => below.read(...request),
+      close: async () => {
+        await below.close()
+        await volume.close()
+      },
+    }
+  },
+}
+
+describe("an image over another image", () => {
+  const formats = [nested, raw]
+  const over = (text: string) => new Uint8Array(512).fill(0x20).map((space, i) => `>${text}`.charCodeAt(i) || space)
+
+  it("reads it through its own format, which its content or its name decides", async () => {
+    const files = { "/srv/a.raw": over("b"), "/srv/b": over("parents/c raw"), "/srv/parents/c": over("d") }
+    const source = shelf(files)
+    const image = await open(source, { formats })
+    expect([image.format, image.disk.dependsOn]).toEqual(["nested", ["b", "parents/c"]])
+    expect(image.files.map((file) => file.path)).toEqual(["/srv/a.raw", "/srv/b", "/srv/parents/c"])
+    const into = new Uint8Array(512)
+    await image.disk.read(into, 0, 0, 512)
+    expect(into).toEqual(over("d"))
+    await image.disk.close()
+    expect(source.traffic.slice(3).sort()).toEqual(["close /srv/a.raw", "close /srv/b", "close /srv/parents/c"])
+  })
+
+  it("finds the names of the other relative to the other", async () => {
+    const files = { "/srv/a.raw": over("parents/b"), "/srv/parents/b": over("c"), "/srv/parents/c": 512 }
+    const image = await open(shelf(files), { formats })
+    expect(image.files.map((file) => file.path)).toEqual(["/srv/a.raw", "/srv/parents/b", "/srv/parents/c"])
+  })
+
+  it.each([
+    ["itself", { "/srv/a.raw": over("a.raw") }],
+    ["one over itself", { "/srv/a.raw": over("b"), "/srv/b": over("a.raw") }],
+    ["one over itself further down", { "/srv/a.raw": over("b"), "/srv/b": over("c"), "/srv/c": over("b") }],
+  ])("is refused over %s, and everything is closed", async (_, files) => {
+    const source = shelf(files)
+    expect(await refusal(open(source, { formats }))).toBe("IMAGE_DEPENDENCY_REFUSED: it depends on itself")
+    const of = (what: string) => source.traffic.filter((line) => line.startsWith(what)).length
+    expect(of("close")).toBe(of("open"))
+  })
+
+  it("is refused over itself under another name, which its identity tells", async () => {
+    const source = shelf({ "/srv/a.raw": over("b"), "/srv/b": over("b") })
+    const { plugin } = source
+    const identity = async () => ({ inode: "7" })
+    const one = { ...plugin, open: async (config: { path: string }) => ({ ...(await plugin.open(config)), identity }) }
+    expect(await refusal(open({ plugin: one }, { formats }))).toBe("IMAGE_DEPENDENCY_REFUSED: it depends on itself")
+  })
+
+  it("may be one over two disks that are the same file, side by side", async () => {
+    const twice: DiskFormat = {
+      ...nested,
+      async open(volume, { disk }) {
+        const [one, two] = [await disk("b"), await disk("b")]
+        return { ...one, sizeBytes: two.sizeBytes, dependsOn: ["b", "b"], read: two.read, close: () => volume.close() }
+      },
+    }
+    expect(await refusal(open(shelf({ "/srv/a.raw": over(""), "/srv/b": 512 }), { formats: [twice, raw] }))).toBe(
+      "opened",
+    )
+  })
+
+  it("is refused where the format that its file names is not installed", async () => {
+    const source = shelf({ "/srv/a.raw": over("b vhd"), "/srv/b": 512 })
+    expect(await refusal(open(source, { formats }))).toBe(
+      "IMAGE_FORMAT_UNSUPPORTED: no format plugin for vhd is installed",
+    )
+  })
+})
+
 describe("a format that fails", () => {
   it.each([
     ["throws something", { open: () => Promise.reject("no idea") }, "IO_ERROR: no idea"],
