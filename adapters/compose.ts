@@ -65,6 +65,7 @@ const own: ReadonlyArray<PluginSource> = [
   { module: "plugins/file", load: async () => file },
   { module: "plugins/example", load: async () => (await import("../plugins/example/index.ts")).default },
   { module: "plugins/formats/raw", load: async () => (await import("../plugins/formats/raw/index.ts")).default },
+  { module: "plugins/formats/vhd", load: async () => (await import("../plugins/formats/vhd/index.ts")).default },
 ]
 
 /** `thirdParty` answers the modules that the config names. */
