@@ -17,7 +17,8 @@ export {
   type ProbeResult,
   type SealInput,
 } from "./format.ts"
-export { closeVolumes, type DiskMap, mappedDisk, type Run } from "./mapped-disk.ts"
+export { closeVolumes, type DiskLayer, type DiskMap, layerBelow, mappedDisk, type Run } from "./mapped-disk.ts"
+export { openParentFile, parentNames } from "./parent-file.ts"
 export { definePlugin, type OpenContext, type PluginManifest, type StoragePlugin } from "./plugin.ts"
 export type { StandardIssue, StandardResult, StandardSchemaV1 } from "./schema.ts"
 export {
@@ -32,5 +33,5 @@ export {
   type Schema,
   string,
 } from "./schema-builder.ts"
-export { type Lookup, lookUp, TableBudget, TablePages } from "./table-pages.ts"
+export { bitRun, type Lookup, lookUp, TableBudget, TablePages } from "./table-pages.ts"
 export type { Volume, VolumeFolder, VolumeIdentity, WritableVolume } from "./volume.ts"

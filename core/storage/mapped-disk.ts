@@ -21,13 +21,23 @@ export type Run =
   /** To be made first, by `read`. */
   | { readonly kind: "packed"; readonly length: number; readonly read: Volume["read"] }
 
-export interface DiskMap {
+/** One file of a chain, seen as the disk that it and what lies below it make. */
+export interface DiskLayer {
   readonly sizeBytes: number
+  /** Where the bytes from `offset` on are. The run ends at `offset + length` at the latest. */
+  find(offset: number, length: number): Lookup<Run>
+}
+
+/** What shows through where a layer has nothing: its parent's bytes, and zeros past the parent's end or without one. */
+export function* layerBelow(parent: DiskLayer | undefined, offset: number, length: number): Lookup<Run> {
+  if (parent === undefined || offset >= parent.sizeBytes) return { kind: "zero", length }
+  return yield* parent.find(offset, Math.min(length, parent.sizeBytes - offset))
+}
+
+export interface DiskMap extends DiskLayer {
   readonly dependsOn: ReadonlyArray<string>
   /** Every file, the image first: closed with the disk. */
   readonly volumes: ReadonlyArray<Volume>
-  /** Where the bytes from `offset` on are. The run ends at `offset + length` at the latest. */
-  find(offset: number, length: number): Lookup<Run>
 }
 
 export const mappedDisk = (map: DiskMap): FormatDisk => {

@@ -109,6 +109,36 @@ export class TablePages {
   }
 }
 
+/**
+ * Whether bit `first` of a bitmap is set, and up to where (`end`, at most `last`) the bits behind it are as it is. The bitmap begins at byte
+ * `at` of the file; `lowest` says which bit of a byte comes first.
+ */
+export function* bitRun(
+  pages: TablePages,
+  at: number,
+  first: number,
+  last: number,
+  lowest: "lowest first" | "highest first",
+): Lookup<{ readonly set: boolean; readonly end: number }> {
+  const bitOf = (byte: number, bit: number) =>
+    (byte & (lowest === "lowest first" ? 1 << (bit & 7) : 0x80 >> (bit & 7))) !== 0
+  let page = yield* pages.page(at + (first >> 3))
+  const set = bitOf(page[(at + (first >> 3)) % pages.pageBytes]!, first)
+  for (let bit = first + 1; bit < last; ) {
+    const within = (at + (bit >> 3)) % pages.pageBytes
+    if ((bit & 7) === 0) {
+      if (within === 0) page = yield* pages.page(at + (bit >> 3))
+      if (page[within] === (set ? 0xff : 0)) {
+        bit += 8
+        continue
+      }
+    }
+    if (bitOf(page[within]!, bit) !== set) return { set, end: bit }
+    bit += 1
+  }
+  return { set, end: last }
+}
+
 /** The answer of a lookup, waiting for each page that it lacks. */
 export const lookUp = async <A>(lookup: Lookup<A>): Promise<A> => {
   let step = lookup.next()

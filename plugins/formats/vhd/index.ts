@@ -14,20 +14,22 @@
  */
 import {
   closeVolumes,
+  type DiskLayer,
   defineFormat,
   type FormatContext,
   fail,
   limits,
   mappedDisk,
+  openParentFile,
   type ProbeInput,
   type ProbeResult,
   TableBudget,
   type Volume,
 } from "imagelink/plugin"
 import { decodeFooter, type Footer, footerBytes, isFooter, noFooter } from "./footer.ts"
-import { decodeHeader, headerBytes } from "./header.ts"
-import { BlockLayer, fixedLayer, type Layer } from "./layer.ts"
-import { parentNames } from "./parent.ts"
+import { decodeHeader, type Header, headerBytes } from "./header.ts"
+import { BlockLayer, fixedLayer } from "./layer.ts"
+import { namesOfParent } from "./parent.ts"
 
 export default defineFormat({
   apiVersion: 1,
@@ -75,7 +77,7 @@ interface Chain {
   readonly ids: Array<string>
 }
 
-const openLayer = async (volume: Volume, path: string, chain: Chain, parentId?: string): Promise<Layer> => {
+const openLayer = async (volume: Volume, path: string, chain: Chain, parentId?: string): Promise<DiskLayer> => {
   const damaged = (why: string) => fail("IMAGE_DAMAGED", { path, format: "vhd", why })
   const footer = await readFooter(volume, damaged)
   if (parentId !== undefined && footer.uniqueId !== parentId) throw strange(chain, path)
@@ -100,36 +102,13 @@ const openLayer = async (volume: Volume, path: string, chain: Chain, parentId?: 
   return layer
 }
 
-const openParent = async (
-  volume: Volume,
-  path: string,
-  chain: Chain,
-  header: Exclude<ReturnType<typeof decodeHeader>, string>,
-): Promise<Layer> => {
-  let first: unknown
-  // A parent's names are relative to where it is itself.
-  const folder = path === chain.context.path ? "" : path.slice(0, path.lastIndexOf("/") + 1)
-  for (const beside of await parentNames(volume, header)) {
-    const name = folder + beside
-    let parent: Volume
-    try {
-      parent = await chain.context.sibling(name)
-    } catch (thrown) {
-      first ??= thrown
-      if (isAbsent(thrown)) continue
-      throw thrown
-    }
-    chain.volumes.push(parent)
-    chain.dependsOn.push(name)
-    return openLayer(parent, name, chain, header.parentId)
-  }
-  throw first ?? fail("IMAGE_DAMAGED", { path, format: "vhd", why: "it is a differencing disk, and names no parent" })
-}
-
-/** Not there under this name: the next may be the one. */
-const isAbsent = (thrown: unknown): boolean => {
-  const { code } = thrown as { readonly code?: unknown }
-  return code === "IMAGE_FILE_NOT_FOUND" || code === "IMAGE_DEPENDENCY_REFUSED" || code === "ENOENT"
+const openParent = async (volume: Volume, path: string, chain: Chain, header: Header): Promise<DiskLayer> => {
+  const found = await openParentFile(chain.context, path, await namesOfParent(volume, header))
+  if (found === undefined)
+    throw fail("IMAGE_DAMAGED", { path, format: "vhd", why: "it is a differencing disk, and names no parent" })
+  chain.volumes.push(found.volume)
+  chain.dependsOn.push(found.name)
+  return openLayer(found.volume, found.name, chain, header.parentId)
 }
 
 const strange = ({ context }: Chain, needs: string) =>

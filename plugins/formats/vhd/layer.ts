@@ -11,15 +11,21 @@
  * **Details** A dynamic disk's bitmap is not looked at, as no known reader does: a sector that was never written holds nothing of the guest's.
  * A parent that is shorter than its child is followed by zeros.
  */
-import { fail, type Lookup, limits, type Run, type TableBudget, TablePages, type Volume } from "imagelink/plugin"
+import {
+  bitRun,
+  type DiskLayer,
+  fail,
+  type Lookup,
+  layerBelow,
+  limits,
+  type Run,
+  type TableBudget,
+  TablePages,
+  type Volume,
+} from "imagelink/plugin"
 import type { Header } from "./header.ts"
 
-export interface Layer {
-  readonly sizeBytes: number
-  find(offset: number, length: number): Lookup<Run>
-}
-
-export const fixedLayer = (volume: Volume, sizeBytes: number): Layer => ({
+export const fixedLayer = (volume: Volume, sizeBytes: number): DiskLayer => ({
   sizeBytes,
   *find(offset, length) {
     return { kind: "data", volume, at: offset, length }
@@ -38,10 +44,10 @@ export interface BlockLayerOptions {
   readonly header: Header
   readonly budget: TableBudget
   /** Of a differencing disk. */
-  readonly parent?: Layer
+  readonly parent?: DiskLayer
 }
 
-export class BlockLayer implements Layer {
+export class BlockLayer implements DiskLayer {
   readonly sizeBytes: number
   readonly #options: BlockLayerOptions
   readonly #table: TablePages
@@ -80,14 +86,16 @@ export class BlockLayer implements Layer {
     const inside = offset - block * blockBytes
     const run = Math.min(length, blockBytes - inside)
     const sector = yield* this.#entry(block)
-    if (sector === UNUSED) return yield* below(parent, offset, run)
+    if (sector === UNUSED) return yield* layerBelow(parent, offset, run)
     const why = this.#fault(block, sector)
     if (why !== undefined) throw fail("IO_ERROR", { offset, length: run, what: path, why })
     const data = sector * SECTOR + this.#bitmapBytes
     if (parent === undefined) return { kind: "data", volume, at: data + inside, length: run }
-    const { present, until } = yield* this.#bits(sector * SECTOR, inside, inside + run)
-    if (!present) return yield* below(parent, offset, until - inside)
-    return { kind: "data", volume, at: data + inside, length: until - inside }
+    const last = Math.ceil((inside + run) / SECTOR)
+    const first = Math.floor(inside / SECTOR)
+    const { set, end } = yield* bitRun(this.#bitmaps, sector * SECTOR, first, last, "highest first")
+    const alike = Math.min(end * SECTOR - inside, run)
+    return set ? { kind: "data", volume, at: data + inside, length: alike } : yield* layerBelow(parent, offset, alike)
   }
 
   *#entry(block: number): Lookup<number> {
@@ -104,28 +112,6 @@ export class BlockLayer implements Layer {
     if (sector > 0 && end <= volume.sizeBytes) return undefined
     return `block ${block} is said to end at byte ${end}, and the file at ${volume.sizeBytes}: it was cut short, or its table is damaged`
   }
-
-  /** Whether the sector at `from` is here, and up to where (at most `to`) the others are as it is. All inside one block. */
-  *#bits(bitmapAt: number, from: number, to: number): Lookup<{ readonly present: boolean; readonly until: number }> {
-    const { pageBytes } = this.#bitmaps
-    let present: boolean | undefined
-    let page: Uint8Array | undefined
-    const last = Math.ceil(to / SECTOR)
-    for (let sector = Math.floor(from / SECTOR); sector < last; sector++) {
-      const at = bitmapAt + (sector >> 3)
-      if (page === undefined || (at % pageBytes === 0 && sector % 8 === 0)) page = yield* this.#bitmaps.page(at)
-      const bit = (page[at % pageBytes]! & (0x80 >> (sector & 7))) !== 0
-      present ??= bit
-      if (bit !== present) return { present, until: sector * SECTOR }
-    }
-    return { present: present === true, until: to }
-  }
-}
-
-/** What shows through: the parent's bytes, and zeros past its end. */
-function* below(parent: Layer | undefined, offset: number, length: number): Lookup<Run> {
-  if (parent === undefined || offset >= parent.sizeBytes) return { kind: "zero", length }
-  return yield* parent.find(offset, Math.min(length, parent.sizeBytes - offset))
 }
 
 const readU32 = (page: Uint8Array, at: number): number =>

@@ -1,6 +1,6 @@
 /** Table pages: one load however many ask, short at the end, and never more than the budget. */
 import { expect, it } from "vitest"
-import { lookUp, lookUpSync, TableBudget, TablePages } from "../../../core/storage/table-pages.ts"
+import { bitRun, lookUp, lookUpSync, TableBudget, TablePages } from "../../../core/storage/table-pages.ts"
 import { MemoryVolume } from "../../support/memory-volume.ts"
 import { patterned } from "../../support/random.ts"
 
@@ -62,3 +62,38 @@ it("asks again after a load that failed", async () => {
   await expect(lookUp(pages.page(0))).rejects.toThrow("not now")
   expect((await lookUp(pages.page(0))).length).toBe(PAGE)
 })
+
+it.each(["lowest first", "highest first"] as const)(
+  "finds runs of equal bits, %s, across bytes and pages",
+  async (order) => {
+    const bits = Buffer.alloc(3 * PAGE)
+    const is = (bit: number) =>
+      (bit >= 5 && bit < 40) || (bit >= 8 * PAGE - 3 && bit < 16 * PAGE + 11) || bit === 17 * PAGE
+    for (let bit = 0; bit < 8 * bits.length; bit++)
+      if (is(bit)) bits[bit >> 3]! |= order === "lowest first" ? 1 << (bit & 7) : 0x80 >> (bit & 7)
+    const at = 100
+    const pages = new TablePages(MemoryVolume.of(Buffer.concat([Buffer.alloc(at), bits])), new TableBudget(PAGE), PAGE)
+    const ends = [5, 40, 8 * PAGE - 3, 16 * PAGE + 11, 17 * PAGE, 17 * PAGE + 1, 24 * PAGE]
+    for (const first of [
+      0,
+      4,
+      5,
+      7,
+      8,
+      39,
+      40,
+      64,
+      8 * PAGE - 4,
+      8 * PAGE - 3,
+      8 * PAGE,
+      16 * PAGE,
+      17 * PAGE,
+      24 * PAGE - 1,
+    ])
+      for (const last of [first + 1, first + 2, first + 8, first + 9, 24 * PAGE])
+        if (last <= 24 * PAGE) {
+          const end = Math.min(last, ends.find((one) => one > first)!)
+          expect(await lookUp(bitRun(pages, at, first, last, order))).toEqual({ set: is(first), end })
+        }
+  },
+)
