@@ -66,6 +66,7 @@ const own: ReadonlyArray<PluginSource> = [
   { module: "plugins/example", load: async () => (await import("../plugins/example/index.ts")).default },
   { module: "plugins/formats/raw", load: async () => (await import("../plugins/formats/raw/index.ts")).default },
   { module: "plugins/formats/qcow2", load: async () => (await import("../plugins/formats/qcow2/index.ts")).default },
+  { module: "plugins/formats/vhd", load: async () => (await import("../plugins/formats/vhd/index.ts")).default },
 ]
 
 /** `thirdParty` answers the modules that the config names. */

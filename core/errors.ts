@@ -79,7 +79,10 @@ export const errors = {
     exit: 1,
     message: (p) => `${p.path} is a damaged ${p.format} image`,
     cause: (p) => p.why,
-    fix: (p) => `see what 'qemu-img check ${p.path}' says, or restore the file from a backup`,
+    fix: (p) =>
+      p.format === "vhd" // which qemu-img reads and does not check
+        ? "copy the file again from its source, whole, or restore it from a backup"
+        : `see what 'qemu-img check ${p.path}' says, or restore the file from a backup`,
   }),
   IMAGE_DEPENDENCY_REFUSED: entry<{ path: string; needs: string; why: string }>({
     exit: 1,

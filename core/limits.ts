@@ -133,6 +133,15 @@ export const limits = {
   formatProbeTailBytes: 512,
   formatSiblingsMax: 64,
   siblingNameCharsMax: 1024,
+  /** Pages of one opened image's tables, those of every file it depends on included. */
+  formatTableBytesMax: 32 * MiB,
+  formatTablePageBytes: 64 * KiB,
+  /** Of tables that are short and scattered over the file. */
+  formatTableSmallPageBytes: 4 * KiB,
+  /** Tables of an image that are judged whole when it is opened; of larger ones, each entry when it is used. */
+  formatTableJudgedBytesMax: 16 * MiB,
+  /** Runs that one question for extents looks up. */
+  formatExtentLookupsMax: 4096,
   pluginKindCharsMax: 32,
   identityKeysMax: 16,
   identityCharsMax: 256,
@@ -167,6 +176,7 @@ must(limits.clusterBytes % limits.grainBytes === 0, "a cluster is whole grains")
 must(limits.grainBytes % limits.physicalBlockBytes === 0, "a grain is whole physical blocks")
 must(limits.physicalBlockBytes % limits.logicalBlockBytes === 0, "a physical block is whole logical blocks")
 must(limits.syncIoBytesMax <= limits.ioBytesMax, "a synchronous request is a request")
+must(limits.formatTablePageBytes * 16 <= limits.formatTableBytesMax, "a chain's lookup fits the budget of its pages")
 must(limits.scanBytes % limits.clusterBytes === 0, "a scan step is whole clusters")
 must(limits.ioBytesMax <= limits.nbdInFlightBytesMax, "one request of the largest size fits the in-flight budget")
 must(limits.ioBytesMax <= limits.nbdOutputBytesMax, "one reply of the largest size fits the output budget")

@@ -12,12 +12,13 @@ export type FormatCheck = Check<FormatSubject>
 
 /** What a probe sees of a file. */
 export const ends = (bytes: Uint8Array): ProbeInput => ({
-  head: bytes.slice(0, limits.formatProbeBytes),
-  tail: bytes.slice(Math.max(0, bytes.length - limits.formatProbeTailBytes)),
+  head: new Uint8Array(bytes.subarray(0, limits.formatProbeBytes)),
+  tail: new Uint8Array(bytes.subarray(Math.max(0, bytes.length - limits.formatProbeTailBytes))),
   sizeBytes: bytes.length,
 })
 
-export const imageOf = (files: Files): Uint8Array => Object.values(files)[0]!
+/** A copy, and no Buffer, whose slices would be views of the sample. */
+export const imageOf = (files: Files): Uint8Array => new Uint8Array(Object.values(files)[0]!)
 
 export interface Traffic {
   readonly opened: Array<string>
