@@ -505,6 +505,25 @@ export const errors = {
     fix: () =>
       "give a note that 'imagelink audit checkpoint' of this site printed; 'imagelink audit key' shows its key",
   }),
+  ARCHIVE_REFUSED: entry<{ file: string; why: string }>({
+    exit: 1,
+    message: (p) => `${p.file} is not an archive of a log`,
+    cause: (p) => p.why,
+    fix: () => "give a file that 'imagelink audit export' wrote, unpacked if it was packed since",
+  }),
+  ARCHIVE_DAMAGED: entry<{ file: string; what: string; why: string }>({
+    exit: 3,
+    message: (p) => `${p.file}: ${p.what}`,
+    cause: (p) => p.why,
+    fix: () =>
+      "get the archive again from where it was exported; where that is the same, compare it with checkpoints and proofs that others kept",
+  }),
+  FILE_EXISTS: entry<{ path: string }>({
+    exit: 1,
+    message: (p) => `there is already a file ${p.path}`,
+    cause: () => "nothing is overwritten unless that is asked for",
+    fix: () => "choose another name, or say --force to replace it",
+  }),
 } as const
 
 export type ErrorCode = keyof typeof errors

@@ -187,7 +187,10 @@ export const program = (): Command => {
   const audit = root.command("audit").description("signed checkpoints and proofs that the log was not edited")
   verb(audit, "key", "the key that verifies this log's checkpoints", "runs", audits, "key")
   verb(audit, "checkpoint", "publish what is recorded and print the signed note", "runs", audits, "checkpoint")
-  verb(audit, "verify", "recompute everything from the events", "runs", audits, "verify")
+  verb(audit, "verify", "recompute everything from the events, of this log or of an archive", "runs", audits, "verify")
+    .option("--archive <file>", "verify what 'audit export' wrote; needs no data folder")
+    .option("--key <line>", "the key that must have signed the archive, as 'audit key' prints it")
+    .option("--checkpoint <note>", "a checkpoint that was kept: the archive must extend it")
   verb(
     audit,
     "prove <position>",
@@ -197,6 +200,14 @@ export const program = (): Command => {
     "prove",
   ).option("--out <file>", "write it there")
   verb(audit, "consistency <note>", "prove that the log extends an older checkpoint", "runs", audits, "consistency")
+  verb(
+    audit,
+    "export <file>",
+    "write events, tiles and checkpoint as one tar file",
+    "runs",
+    audits,
+    "exportLog",
+  ).option("--force", "replace a file that is there")
 
   verb(root, "serve", "serve disks until stopped", "runs", () => import("./verbs/serve.ts"), "serve")
     .option("--config <file>", "imagelink.toml (default: in the data folder, if there)")

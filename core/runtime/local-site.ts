@@ -49,6 +49,7 @@ const familyOf: Readonly<Record<OperationName, keyof typeof families>> = {
   "audit.verify": "audit",
   "audit.prove": "audit",
   "audit.consistency": "audit",
+  "audit.export": "audit",
 }
 
 export const operationNames: ReadonlySet<string> = new Set(Object.keys(familyOf))

@@ -217,6 +217,11 @@ export interface OperationMap {
     { readonly note: string; readonly file: string },
     { readonly from: number; readonly to: number; readonly root: string; readonly proof: ReadonlyArray<string> }
   >
+  /** Publishes what is there and writes it as one archive, as a job. `path` is absolute. */
+  "audit.export": Op<
+    { readonly path: string; readonly force?: boolean },
+    { readonly path: string; readonly sizeBytes: number; readonly size: number; readonly root: string }
+  >
 }
 
 export type OperationName = keyof OperationMap
