@@ -52,6 +52,7 @@ const views = () => import("./verbs/views.ts")
 const time = () => import("./verbs/time.ts")
 const log = () => import("./verbs/log.ts")
 const audits = () => import("./verbs/audit.ts")
+const backups = () => import("./verbs/backup.ts")
 
 export const program = (): Command => {
   const root = new Command("imagelink")
@@ -208,6 +209,18 @@ export const program = (): Command => {
     audits,
     "exportLog",
   ).option("--force", "replace a file that is there")
+
+  verb(
+    root,
+    "backup <dir>",
+    "copy the log, and with --images the image files, as they are now; again: only what changed",
+    "runs",
+    backups,
+    "backup",
+  )
+    .option("--images", "the image files of all versions too")
+    .option("--secrets", "the key that signs the log too; keep that backup as you keep the key")
+    .option("--dry-run", "say what would be copied, and copy nothing")
 
   verb(root, "serve", "serve disks until stopped", "runs", () => import("./verbs/serve.ts"), "serve")
     .option("--config <file>", "imagelink.toml (default: in the data folder, if there)")

@@ -16,6 +16,7 @@ const families = {
   time: async (): Promise<Family> => (await import("./operations/time.ts")).timeOperations,
   log: async (): Promise<Family> => (await import("./operations/log.ts")).logOperations,
   audit: async (): Promise<Family> => (await import("./operations/audit.ts")).auditOperations,
+  backup: async (): Promise<Family> => (await import("./operations/backup.ts")).backupOperations,
 }
 
 const familyOf: Readonly<Record<OperationName, keyof typeof families>> = {
@@ -50,6 +51,7 @@ const familyOf: Readonly<Record<OperationName, keyof typeof families>> = {
   "audit.prove": "audit",
   "audit.consistency": "audit",
   "audit.export": "audit",
+  backup: "backup",
 }
 
 export const operationNames: ReadonlySet<string> = new Set(Object.keys(familyOf))
