@@ -636,6 +636,46 @@ export const errors = {
     fix: () =>
       "give a note that 'imagelink audit checkpoint' of this site printed; 'imagelink audit key' shows its key",
   }),
+  ARCHIVE_REFUSED: entry<{ file: string; why: string }>({
+    exit: 1,
+    message: (p) => `${p.file} is not an archive of a log`,
+    cause: (p) => p.why,
+    fix: () => "give a file that 'imagelink audit export' wrote, unpacked if it was packed since",
+  }),
+  ARCHIVE_DAMAGED: entry<{ file: string; what: string; why: string }>({
+    exit: 3,
+    message: (p) => `${p.file}: ${p.what}`,
+    cause: (p) => p.why,
+    fix: () =>
+      "get the archive again from where it was exported; where that is the same, compare it with checkpoints and proofs that others kept",
+  }),
+  FILE_EXISTS: entry<{ path: string }>({
+    exit: 1,
+    message: (p) => `there is already a file ${p.path}`,
+    cause: () => "nothing is overwritten unless that is asked for",
+    fix: () => "choose another name, or say --force to replace it",
+  }),
+
+  // --- Backup -----------------------------------------------------------------------------------------------------
+  BACKUP_REFUSED: entry<{ dir: string; why: string }>({
+    exit: 1,
+    message: (p) => `${p.dir} cannot take this backup`,
+    cause: (p) => p.why,
+    fix: () => "name an empty folder, or the folder of this site's last backup; nothing in it was changed",
+  }),
+  BACKUP_INCOMPLETE: entry<{ dir: string; missing: number }>({
+    exit: 1,
+    message: (p) => `the backup in ${p.dir} lacks ${p.missing === 1 ? "a file" : `${p.missing} files`}`,
+    cause: () => "what is listed above is missing or is not what was recorded; everything else was copied",
+    fix: () => "mend what is named ('imagelink image check', 'imagelink image relocate'), then make the backup again",
+  }),
+  BACKUP_DAMAGED: entry<{ dir: string; why: string }>({
+    exit: 3,
+    message: (p) => `the backup in ${p.dir} is not whole`,
+    cause: (p) => p.why,
+    fix: () =>
+      "use another backup; where the site still runs, making the backup again in an empty folder gives a whole one",
+  }),
 } as const
 
 export type ErrorCode = keyof typeof errors

@@ -54,6 +54,7 @@ const versions = () => import("./verbs/versions.ts")
 const boots = () => import("./verbs/boots.ts")
 const log = () => import("./verbs/log.ts")
 const audits = () => import("./verbs/audit.ts")
+const backups = () => import("./verbs/backup.ts")
 
 export const program = (): Command => {
   const root = new Command("imagelink")
@@ -234,7 +235,10 @@ export const program = (): Command => {
   const audit = root.command("audit").description("signed checkpoints and proofs that the log was not edited")
   verb(audit, "key", "the key that verifies this log's checkpoints", "runs", audits, "key")
   verb(audit, "checkpoint", "publish what is recorded and print the signed note", "runs", audits, "checkpoint")
-  verb(audit, "verify", "recompute everything from the events", "runs", audits, "verify")
+  verb(audit, "verify", "recompute everything from the events, of this log or of an archive", "runs", audits, "verify")
+    .option("--archive <file>", "verify what 'audit export' wrote; needs no data folder")
+    .option("--key <line>", "the key that must have signed the archive, as 'audit key' prints it")
+    .option("--checkpoint <note>", "a checkpoint that was kept: the archive must extend it")
   verb(
     audit,
     "prove <position>",
@@ -244,6 +248,26 @@ export const program = (): Command => {
     "prove",
   ).option("--out <file>", "write it there")
   verb(audit, "consistency <note>", "prove that the log extends an older checkpoint", "runs", audits, "consistency")
+  verb(
+    audit,
+    "export <file>",
+    "write events, tiles and checkpoint as one tar file",
+    "runs",
+    audits,
+    "exportLog",
+  ).option("--force", "replace a file that is there")
+
+  verb(
+    root,
+    "backup <dir>",
+    "copy the log, and with --images the image files, as they are now; again: only what changed",
+    "runs",
+    backups,
+    "backup",
+  )
+    .option("--images", "the image files of all versions too")
+    .option("--secrets", "the key that signs the log too; keep that backup as you keep the key")
+    .option("--dry-run", "say what would be copied, and copy nothing")
 
   verb(root, "serve", "serve disks until stopped", "runs", () => import("./verbs/serve.ts"), "serve")
     .option("--config <file>", "imagelink.toml (default: in the data folder, if there)")

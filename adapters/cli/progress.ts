@@ -29,7 +29,8 @@ export const progressView = async (title: string, quiet: boolean): Promise<Progr
     report: (p) => {
       current = p
       if (!started) bar.start(p.total, p.done)
-      else bar.update(p.done)
+      else bar.setTotal(p.total)
+      bar.update(p.done)
       started = true
     },
     end: () => {
@@ -41,8 +42,11 @@ export const progressView = async (title: string, quiet: boolean): Promise<Progr
 /** At most a line per quarter, so that a log file stays readable. */
 const lines = (title: string): ProgressView => {
   let quarter = 0
+  let unit: Progress["unit"] | undefined
   return {
     report: (p) => {
+      if (unit !== p.unit) quarter = 0
+      unit = p.unit
       const now = p.total === 0 ? 4 : Math.floor((p.done / p.total) * 4)
       if (now <= quarter) return
       quarter = now

@@ -14,6 +14,7 @@ import type { Host } from "../host.ts"
 import { type MakeDatabase, openDatabase, storeError } from "./database.ts"
 import type { SiteIdentity } from "./event-log.ts"
 import { emptyHead } from "./head.ts"
+import { buildingName, removeLeftOvers } from "./left-overs.ts"
 import { fromPromise } from "./promise.ts"
 import { siteKeyFromSeed, siteKeyPem, siteKeySeedBytes } from "./site-key.ts"
 import { encodeStoreJson, isSiteName, pathsIn, storeExists, storePaths } from "./store-files.ts"
@@ -45,8 +46,8 @@ const create = async (dir: string, options: CreateStoreOptions): Promise<SiteIde
   mkdirSync(dir, { recursive: true })
   syncPath(dirname(dir))
   if (storeExists(dir)) throw fail("STORE_EXISTS", { path: dir })
-  removeLeftOvers(dir)
-  const building = join(dir, `store.new-${process.pid}-${Buffer.from(options.random(4)).toString("hex")}`)
+  removeLeftOvers(dir, "store")
+  const building = join(dir, buildingName("store", Buffer.from(options.random(4)).toString("hex")))
   try {
     const site = await build(building, options)
     renameOnto(building, dir)
@@ -74,22 +75,6 @@ const build = async (folder: string, options: CreateStoreOptions): Promise<SiteI
   await database.close()
   syncTree(folder)
   return site
-}
-
-const removeLeftOvers = (dir: string): void => {
-  for (const name of readdirSync(dir)) {
-    const pid = /^store\.new-([0-9]+)-/.exec(name)?.[1]
-    if (pid !== undefined && !isRunning(Number(pid))) rmSync(join(dir, name), { recursive: true, force: true })
-  }
-}
-
-const isRunning = (pid: number): boolean => {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (e) {
-    return (e as NodeJS.ErrnoException).code === "EPERM"
-  }
 }
 
 const renameOnto = (building: string, dir: string): void => {

@@ -18,6 +18,7 @@ const families = {
   version: async (): Promise<Family> => (await import("./operations/versions.ts")).versionOperations,
   boot: async (): Promise<Family> => (await import("./operations/boots.ts")).bootOperations,
   audit: async (): Promise<Family> => (await import("./operations/audit.ts")).auditOperations,
+  backup: async (): Promise<Family> => (await import("./operations/backup.ts")).backupOperations,
 }
 
 const familyOf: Readonly<Record<OperationName, keyof typeof families>> = {
@@ -56,6 +57,8 @@ const familyOf: Readonly<Record<OperationName, keyof typeof families>> = {
   "audit.verify": "audit",
   "audit.prove": "audit",
   "audit.consistency": "audit",
+  "audit.export": "audit",
+  backup: "backup",
 }
 
 export const operationNames: ReadonlySet<string> = new Set(Object.keys(familyOf))

@@ -112,6 +112,37 @@ export interface ClientShown extends AsOf {
   readonly lastChanges: ReadonlyArray<HistoryLine>
 }
 
+/** What became of one image file in a backup; for a dry run, what would. */
+export interface BackupImage {
+  readonly image: string
+  readonly version: number
+  /** Where it is read from. */
+  readonly path: string
+  readonly sizeBytes: number
+  /** `cloned`: the copy shares its blocks with the original. `kept`: the backup has it already. */
+  readonly done: "copied" | "cloned" | "kept"
+}
+
+export interface BackupAnswer {
+  readonly dir: string
+  readonly position: number
+  /** Of the events up to there, base64; null for a dry run. */
+  readonly root: string | null
+  readonly dryRun: boolean
+  readonly events: { readonly copied: number; readonly total: number }
+  /** For a dry run, image files only. */
+  readonly files: {
+    readonly copied: number
+    readonly kept: number
+    readonly copiedBytes: number
+    readonly bytes: number
+  }
+  readonly images: ReadonlyArray<BackupImage>
+  readonly secrets: boolean
+  /** What is not in it, in words. */
+  readonly leftOut: ReadonlyArray<string>
+}
+
 type Nothing = Readonly<Record<string, never>>
 interface Op<Input, Result, Item = never> {
   readonly input: Input
@@ -249,6 +280,13 @@ export interface OperationMap {
     { readonly note: string; readonly file: string },
     { readonly from: number; readonly to: number; readonly root: string; readonly proof: ReadonlyArray<string> }
   >
+  /** Publishes what is there and writes it as one archive, as a job. `path` is absolute. */
+  "audit.export": Op<
+    { readonly path: string; readonly force?: boolean },
+    { readonly path: string; readonly sizeBytes: number; readonly size: number; readonly root: string }
+  >
+  /** Makes a backup, or brings the one that is there up to now, as a job. `dir` is absolute. A dry run answers what it would copy. */
+  backup: Op<{ readonly dir: string; readonly images?: boolean; readonly secrets?: boolean }, BackupAnswer>
 }
 
 export type OperationName = keyof OperationMap

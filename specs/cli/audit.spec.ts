@@ -9,7 +9,11 @@ const folder = scratch("audit")
 const data = join(folder, "data")
 const ok = async (args: ReadonlyArray<string>, at = data): Promise<string> => {
   const { status, stdout, stderr } = await imagelink(["audit", ...args], { data: at })
-  expect({ status, stderr }).toEqual({ status: 0, stderr: "" })
+  // how far it came is told on stderr
+  expect({ status, stderr: stderr.replace(/^(exporting|verifying) .*: \d+ of \d+\n/gm, "") }).toEqual({
+    status: 0,
+    stderr: "",
+  })
   return stdout
 }
 const refused = async (args: ReadonlyArray<string>, at = data) => {
@@ -135,4 +139,46 @@ describe("with a server", () => {
     expect(size()).toBe("7")
     expect(server.stderr()).toBe("")
   }, 60_000)
+})
+
+describe("archives", () => {
+  const archive = join(folder, "log.tar")
+  const nowhere = join(folder, "nowhere")
+  const verify = (...args: ReadonlyArray<string>) => ["verify", "--archive", archive, ...args]
+
+  it("are exported, with and without a server, and verified where there is no data", async () => {
+    const key = (await ok(["key"])).trim()
+    expect(await ok(["export", archive])).toMatch(/^\S+log\.tar: 7 events, root \S{44}, \d+(\.\d)? KiB\ncheck it/)
+    const bytes = readFileSync(archive)
+    const server = await startServe(data)
+    expect(await refused(["export", archive])).toMatchObject({ exit: 1, code: "FILE_EXISTS" })
+    await ok(["export", archive, "--force"])
+    await server.stop()
+    expect(readFileSync(archive).equals(bytes)).toBe(true)
+    expect(await ok(verify("--key", key, "--checkpoint", old), nowhere)).toMatch(
+      /^holds: 7 events, root \S{44}; tiles and signed checkpoint agree; it extends the 3 events of \S+\n$/,
+    )
+    expect(await ok(verify(), nowhere)).toContain("that key is the archive's own")
+    const answer = await json(["audit", ...verify()], { data: nowhere })
+    expect(answer).toMatchObject({ size: 7, key, keyGiven: false })
+    expect(existsSync(nowhere)).toBe(false)
+  }, 60_000)
+
+  it("that were changed fail, with exit 3", async () => {
+    const bytes = readFileSync(archive)
+    const at = bytes.indexOf('"position":5')
+    bytes[at + 1]! ^= 1
+    writeFileSync(archive, bytes)
+    expect(await refused(verify(), nowhere)).toMatchObject({
+      exit: 3,
+      code: "ARCHIVE_DAMAGED",
+      message: `${archive}: the log does not hold at position 5`,
+    })
+  }, 30_000)
+
+  it("and their options go together", async () => {
+    expect((await imagelink(["audit", "verify", "--key", "x"], { data })).status).toBe(2)
+    expect(await refused(verify("--key", "x"), nowhere)).toMatchObject({ exit: 2, code: "USAGE" })
+    expect(await refused(verify("--checkpoint", nowhere), nowhere)).toMatchObject({ exit: 1, code: "NOTE_REFUSED" })
+  }, 30_000)
 })

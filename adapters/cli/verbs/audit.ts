@@ -1,8 +1,10 @@
-/** The audit verbs: key, checkpoint, verify, prove, consistency. */
+/** The audit verbs: key, checkpoint, verify, prove, consistency, export. */
 import { readFileSync, writeFileSync } from "node:fs"
+import { resolve } from "node:path"
 import { fail } from "../../../core/errors.ts"
 import type { CommonOptions } from "../options.ts"
-import { count, print, printJson } from "../output.ts"
+import { bytes, count, print, printJson } from "../output.ts"
+import { progressView } from "../progress.ts"
 import { callOptions, interruptible, withSite } from "../site.ts"
 
 export const key = (options: CommonOptions): Promise<void> =>
@@ -19,7 +21,42 @@ export const checkpoint = (options: CommonOptions): Promise<void> =>
     else process.stdout.write(answer.note)
   })
 
-export const verify = (options: CommonOptions): Promise<void> =>
+interface VerifyOptions extends CommonOptions {
+  readonly archive?: string
+  readonly key?: string
+  readonly checkpoint?: string
+}
+
+export const verify = (options: VerifyOptions): Promise<void> => {
+  const { archive, key, checkpoint: note } = options
+  if (archive !== undefined) return verifyArchived(options, archive)
+  if (key !== undefined || note !== undefined) {
+    const why = "--key and --checkpoint go with --archive; for this log, see 'imagelink audit consistency'"
+    throw fail("USAGE", { why, see: "imagelink audit verify --help" })
+  }
+  return verifyOwn(options)
+}
+
+const verifyArchived = async ({ json, key, checkpoint: note }: VerifyOptions, file: string): Promise<void> => {
+  const { verifyArchive } = await import("../../../core/log/archive/verify.ts")
+  const view = await progressView(`verifying ${file}`, json === true)
+  const { root, ...verified } = await verifyArchive({
+    file,
+    ...(key === undefined ? {} : { key }),
+    ...(note === undefined ? {} : { kept: { note: read(note), file: note } }),
+    signal: interruptible(),
+    onProgress: (done, total) => view.report({ done, total, unit: "items" }),
+  }).finally(view.end)
+  const answer = { ...verified, root: Buffer.from(root).toString("base64"), keyGiven: key !== undefined }
+  if (json) return printJson(answer)
+  const more = answer.kept === undefined ? "" : `; it extends the ${count(answer.kept, "event")} of ${note}`
+  print(`holds: ${count(answer.size, "event")}, root ${answer.root}; tiles and signed checkpoint agree${more}`)
+  if (key !== undefined) return
+  print(`signed by ${answer.key}`)
+  print("note: that key is the archive's own; give --key with what 'imagelink audit key' printed at the site")
+}
+
+const verifyOwn = (options: CommonOptions): Promise<void> =>
   withSite(options, false, async (site) => {
     const answer = await site.call("audit.verify", {}, { ...callOptions(options), signal: interruptible() })
     if (options.json) return printJson(answer)
@@ -50,6 +87,19 @@ export const consistency = (options: CommonOptions, file: string): Promise<void>
     print(
       `extends: the ${count(answer.from, "event")} of ${file} are the first of today's ${answer.to}, root ${answer.root}`,
     )
+  })
+}
+
+export const exportLog = async (options: CommonOptions & { force?: boolean }, file: string): Promise<void> => {
+  const input = { path: resolve(file), ...(options.force ? { force: true } : {}) }
+  const view = await progressView(`exporting to ${file}`, options.json === true)
+  await withSite(options, false, async (site) => {
+    const answer = await site
+      .call("audit.export", input, { ...callOptions(options), signal: interruptible(), onProgress: view.report })
+      .finally(view.end)
+    if (options.json) return printJson(answer)
+    print(`${file}: ${count(answer.size, "event")}, root ${answer.root}, ${bytes(answer.sizeBytes)}`)
+    print(`check it anywhere: imagelink audit verify --archive ${file} --key "$(imagelink audit key)"`)
   })
 }
 

@@ -25,13 +25,21 @@ export const encodeBundle = (entries: ReadonlyArray<Uint8Array>): Uint8Array => 
 
 /** The entries as views; undefined when the bytes are no bundle. */
 export const decodeBundle = (bytes: Uint8Array): ReadonlyArray<Uint8Array> | undefined => {
+  const { entries, rest } = readEntries(bytes)
+  return rest === 0 ? entries : undefined
+}
+
+/** The entries as far as the bytes are a bundle, as views, and how many bytes are left then. */
+export const readEntries = (
+  bytes: Uint8Array,
+): { readonly entries: ReadonlyArray<Uint8Array>; readonly rest: number } => {
   const entries: Array<Uint8Array> = []
-  for (let at = 0; at < bytes.length; ) {
-    if (at + lengthBytes > bytes.length) return undefined
+  let at = 0
+  while (at + lengthBytes <= bytes.length) {
     const end = at + lengthBytes + readU16(bytes, at)
-    if (end > bytes.length) return undefined
+    if (end > bytes.length) break
     entries.push(bytes.subarray(at + lengthBytes, end))
     at = end
   }
-  return entries
+  return { entries, rest: bytes.length - at }
 }

@@ -31,6 +31,15 @@ const base64 = (...parts: ReadonlyArray<Uint8Array>): string => Buffer.concat(pa
 export const verifierKey = (key: NoteKey): string =>
   `${key.name}+${keyId(key).toString("hex")}+${base64(Buffer.of(ed25519), key.publicKey)}`
 
+/** The key of a verifier key line; undefined where it is none, or its key ID is not its own. */
+export const parseVerifierKey = (line: string): NoteKey | undefined => {
+  const [, name, encoded] = /^([^\s+]+)\+[0-9a-f]{8}\+([A-Za-z0-9+/]{44})$/u.exec(line) ?? []
+  if (name === undefined || encoded === undefined) return undefined
+  const bytes = Buffer.from(encoded, "base64")
+  const key = { name, publicKey: new Uint8Array(bytes.subarray(1)) }
+  return bytes[0] === ed25519 && verifierKey(key) === line ? key : undefined
+}
+
 /** `text` ends with a newline. */
 export const signNote = (text: string, key: NoteKey, privateKey: KeyObject): string =>
   `${text}\n— ${key.name} ${base64(keyId(key), sign(null, Buffer.from(text), privateKey))}\n`

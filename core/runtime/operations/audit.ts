@@ -17,11 +17,11 @@ import { verifyLog } from "../../log/tiles/verify-log.ts"
 import type { Parts } from "../parts.ts"
 import type { Operations } from "../site.ts"
 
-type Names = "audit.key" | "audit.checkpoint" | "audit.verify" | "audit.prove" | "audit.consistency"
+type Names = "audit.key" | "audit.checkpoint" | "audit.verify" | "audit.prove" | "audit.consistency" | "audit.export"
 
 const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64")
 
-export const auditOperations = ({ log, publisher }: Parts): Operations<Names> => ({
+export const auditOperations = ({ log, publisher, jobs }: Parts): Operations<Names> => ({
   "audit.key": async () => ({ key: verifierKey(log.site) }),
 
   "audit.checkpoint": async () => {
@@ -73,6 +73,22 @@ export const auditOperations = ({ log, publisher }: Parts): Operations<Names> =>
       throw fail("AUDIT_FAILED", { why })
     }
     return { from: old.size, to: now.size, root: base64(now.root), proof: proof.map(base64) }
+  },
+
+  "audit.export": async ({ path, force }, options) => {
+    const tlog = await publisher()
+    const published = await tlog.publish()
+    const { host } = tlog.options
+    const { exportArchive } = await import("../../log/archive/export.ts")
+    const sizeBytes = await jobs.run(
+      "audit export",
+      ({ signal, progress }) => {
+        const onProgress = (done: number, total: number) => progress({ done, total, unit: "items" })
+        return exportArchive({ log, published, path, force: force === true, signal, onProgress, ...(host && { host }) })
+      },
+      options,
+    )
+    return { path, sizeBytes, size: published.size, root: base64(published.root) }
   },
 })
 

@@ -1,0 +1,239 @@
+/**
+ * Makes a backup, or brings the one in the folder up to now: log, checksums, images, and the key where that is asked for.
+ *
+ *     publish ─► tiles and bundles that are new ─► sidecars ─► images ─► key ─► manifest replaced ─► what nothing names any more is removed
+ *
+ * **Details** Until the manifest is replaced the backup before is whole, and afterwards the new one is: nothing that either names is written
+ * over with other bytes. So an interrupted backup costs nothing but the time, and the next one goes on with what is there. Everything
+ * is taken at one position, that of the checkpoint; the server goes on meanwhile.
+ *
+ * What could not be copied (an image file that is gone, or changed) does not keep the rest from it; the backup is finished without, and
+ * then fails with BACKUP_INCOMPLETE.
+ */
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
+import * as Effect from "effect/Effect"
+import type { Catalogue } from "../../domain/catalogue.ts"
+import { linkVersion } from "../../domain/lookup.ts"
+import { compareNatural } from "../../domain/natural.ts"
+import { fail } from "../../errors.ts"
+import type { JobContext } from "../../jobs.ts"
+import { storeError } from "../../log/database.ts"
+import { storePaths } from "../../log/store-files.ts"
+import { openCheckpoint } from "../../log/tiles/checkpoint.ts"
+import type { Publisher } from "../../log/tiles/publisher.ts"
+import { cellsAsOf } from "../../projections/as-of.ts"
+import { catalogueProjection } from "../../projections/catalogue.ts"
+import type { Parts } from "../parts.ts"
+import type { BackupAnswer, BackupImage } from "../site.ts"
+import { writeWhole } from "./copy-file.ts"
+import { holdBackupFolder, openBackupFolder, removeUnnamed } from "./folder.ts"
+import { copyImage, filesByPath, keptFile, type WantedFile, wantedImages } from "./image-part.ts"
+import { copyLog, isThere } from "./log-part.ts"
+import { type BackupFile, encodeManifest, type Manifest, manifestName, sha256 } from "./manifest.ts"
+
+export interface BackupOptions {
+  readonly dir: string
+  readonly images: boolean
+  readonly secrets: boolean
+}
+
+/** What has been gathered for the next manifest. */
+class Gathered {
+  readonly files: Array<BackupFile> = []
+  readonly written = new Set<string>()
+  readonly failed: Array<string> = []
+  readonly images: Array<BackupImage> = []
+
+  add(file: BackupFile, isNew: boolean): void {
+    this.files.push(file)
+    if (isNew) this.written.add(file.path)
+  }
+
+  image({ image, sizeBytes }: Pick<WantedFile, "image" | "sizeBytes">, done: BackupImage["done"]): void {
+    this.images.push({ image: image.name, version: image.version, path: image.path, sizeBytes, done })
+  }
+
+  counts(): BackupAnswer["files"] {
+    const sum = (files: ReadonlyArray<BackupFile>) => files.reduce((total, { sizeBytes }) => total + sizeBytes, 0)
+    const copied = this.files.filter(({ path }) => this.written.has(path))
+    const kept = this.files.length - copied.length
+    return { copied: copied.length, kept, copiedBytes: sum(copied), bytes: sum(this.files) }
+  }
+}
+
+/** @throws BACKUP_REFUSED BACKUP_DAMAGED BACKUP_INCOMPLETE AUDIT_FAILED LOG_FORKED CANCELLED NO_SPACE DATA_ACCESS_DENIED */
+export const makeBackup = async (parts: Parts, options: BackupOptions, job: JobContext): Promise<BackupAnswer> => {
+  const publisher = await parts.publisher()
+  try {
+    return await make(parts, publisher, options, job)
+  } catch (e) {
+    throw storeError(e, options.dir, publisher.options.host)
+  }
+}
+
+const make = async (parts: Parts, publisher: Publisher, options: BackupOptions, job: JobContext) => {
+  const { dir, secrets } = options
+  const prior = openBackupFolder(dir, publisher.options.dir)
+  const letGo = holdBackupFolder(dir)
+  try {
+    const published = await publisher.publish()
+    const { size: position, root, note: checkpoint } = published
+    const catalogue = await catalogueAt(parts, position)
+    const { signal } = job
+    const onProgress = (done: number, total: number) => job.progress({ done, total, unit: "items", note: "events" })
+    const copied = await copyLog({ dir, log: parts.log, tiles: publisher.files, published, prior, signal, onProgress })
+    const gathered = new Gathered()
+    for (const file of copied.files) gathered.add(file, copied.written.has(file.path))
+    await addSidecars(parts, dir, catalogue, prior, gathered)
+    const images = await addImages(dir, catalogue, prior, options.images, gathered, job)
+    if (secrets) await addKey(dir, publisher.options.dir, gathered)
+    const leftOut = [...images, ...overlaysOf(catalogue)]
+    const { files, failed } = gathered
+    const all = [...leftOut, ...failed]
+    const base64 = Buffer.from(root).toString("base64")
+    const manifest: Manifest = {
+      ...{ madeAt: parts.now(), site: parts.log.site, position, root: base64, checkpoint, secrets },
+      ...{ files, leftOut: all },
+    }
+    if (signal.aborted) throw fail("CANCELLED", { what: "the backup" })
+    await writeWhole(join(dir, manifestName), encodeManifest(manifest))
+    removeUnnamed(dir, manifest)
+    if (failed.length > 0) throw fail("BACKUP_INCOMPLETE", { dir, missing: failed.length }, { details: failed })
+    const events = { copied: copied.events, total: position }
+    return {
+      dir,
+      position,
+      root: base64,
+      dryRun: false,
+      events,
+      files: gathered.counts(),
+      images: gathered.images,
+      secrets,
+      leftOut,
+    }
+  } finally {
+    letGo()
+  }
+}
+
+/** What a backup would copy now; nothing is written, and nothing published. */
+export const planBackup = async (parts: Parts, options: BackupOptions): Promise<BackupAnswer> => {
+  const { dir, secrets } = options
+  const publisher = await parts.publisher()
+  const prior = openBackupFolder(dir, publisher.options.dir)
+  const position = parts.log.head()
+  const catalogue = await catalogueAt(parts, position)
+  const old = prior && openCheckpoint(prior.checkpoint, parts.log.site)
+  if (old !== undefined && "refused" in old)
+    throw fail("BACKUP_REFUSED", { dir, why: `it holds a backup of another site: ${old.refused}` })
+  const wanted = wantedImages(catalogue)
+  const gathered = new Gathered()
+  const before = filesByPath(prior)
+  for (const file of wanted.files) {
+    const kept = keptFile(dir, file, before) !== undefined
+    if (options.images || kept) gathered.image(file, kept ? "kept" : "copied")
+  }
+  const copied = gathered.images.filter(({ done }) => done === "copied")
+  const bytes = gathered.images.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+  const copiedBytes = copied.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+  const files = { copied: copied.length, kept: gathered.images.length - copied.length, copiedBytes, bytes }
+  const events = { copied: position - (old?.size ?? 0), total: position }
+  const leftOut = [
+    ...(options.images ? wanted.leftOut : noImages(wanted.files, gathered.images)),
+    ...overlaysOf(catalogue),
+  ]
+  return { dir, position, root: null, dryRun: true, events, files, images: gathered.images, secrets, leftOut }
+}
+
+const catalogueAt = async ({ log, views }: Parts, position: number): Promise<Catalogue> => {
+  const [cell] = await Effect.runPromise(cellsAsOf(log, [catalogueProjection], position, views.marks))
+  return cell!.state as Catalogue
+}
+
+/** The checksum files that the log names. */
+const addSidecars = async (
+  { sidecars }: Parts,
+  dir: string,
+  { images }: Catalogue,
+  prior: Manifest | undefined,
+  gathered: Gathered,
+): Promise<void> => {
+  const before = filesByPath(prior)
+  const named = [...images.values()].flatMap((image) =>
+    image.versions.flatMap(({ number, check }) =>
+      check ? [{ ...check.checksums, of: `${image.name}@${number}` }] : [],
+    ),
+  )
+  for (const { sidecar, sha256: expected, of } of named) {
+    const path = `sidecars/${sidecar}`
+    const known = before.get(path)
+    if (known?.sha256 === expected && isThere(dir, known)) {
+      gathered.add(known, false)
+      continue
+    }
+    const bytes = await sidecars.readFile(sidecar)
+    if (bytes === undefined || sha256(bytes) !== expected) {
+      gathered.failed.push(`the checksums of image ${of}: ${sidecars.path}/${sidecar} is missing or damaged`)
+      continue
+    }
+    await writeWhole(join(dir, path), bytes)
+    gathered.add({ path, sizeBytes: bytes.length, sha256: expected }, true)
+  }
+}
+
+/** Copies what is asked for and keeps what the backup before has; answers what is left out. */
+const addImages = async (
+  dir: string,
+  catalogue: Catalogue,
+  prior: Manifest | undefined,
+  asked: boolean,
+  gathered: Gathered,
+  { signal, progress }: JobContext,
+): Promise<ReadonlyArray<string>> => {
+  const before = filesByPath(prior)
+  const wanted = wantedImages(catalogue)
+  const todo = wanted.files.filter((file) => keptFile(dir, file, before) === undefined)
+  const total = todo.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+  let done = 0
+  const onBytes = (count: number) => {
+    done += count
+    progress({ done, total: Math.max(done, total), unit: "bytes", note: "images" })
+  }
+  for (const file of wanted.files) {
+    if (!asked && keptFile(dir, file, before) === undefined) continue
+    const outcome = await copyImage(dir, file, before, { signal, onBytes })
+    if ("failed" in outcome) {
+      gathered.failed.push(outcome.failed)
+      continue
+    }
+    gathered.add(outcome.file, outcome.done !== "kept")
+    gathered.image(file, outcome.done)
+  }
+  return asked ? wanted.leftOut : noImages(wanted.files, gathered.images)
+}
+
+const noImages = (files: ReadonlyArray<WantedFile>, images: ReadonlyArray<BackupImage>): ReadonlyArray<string> => {
+  const missing = files.length - images.length
+  return missing === 0 ? [] : [`${missing} image ${missing === 1 ? "file" : "files"}: --images copies them`]
+}
+
+const addKey = async (dir: string, dataDir: string, gathered: Gathered): Promise<void> => {
+  const bytes = readFileSync(storePaths(dataDir).key)
+  const path = "secrets/site.key"
+  await writeWhole(join(dir, path), bytes)
+  gathered.add({ path, sizeBytes: bytes.length, sha256: sha256(bytes) }, true)
+}
+
+/** Kept overlays change while they are copied, so none is: each is named. */
+const overlaysOf = (catalogue: Catalogue): ReadonlyArray<string> => {
+  const clients = [...catalogue.clients.values()].sort((a, b) => compareNatural(a.name, b.name))
+  return clients.flatMap(({ name, links }) =>
+    [...links].flatMap(([slot, link]) => {
+      const image = catalogue.images.get(link.imageId)!
+      return link.overlay === "keep"
+        ? [`what ${name} slot ${slot} keeps over ${image.name}@${linkVersion(image, link)}`]
+        : []
+    }),
+  )
+}
