@@ -52,6 +52,7 @@ const views = () => import("./verbs/views.ts")
 const time = () => import("./verbs/time.ts")
 const log = () => import("./verbs/log.ts")
 const audits = () => import("./verbs/audit.ts")
+const repairs = () => import("./verbs/repair.ts")
 
 export const program = (): Command => {
   const root = new Command("imagelink")
@@ -183,6 +184,10 @@ export const program = (): Command => {
     views,
     "rebuild",
   ).option("--check", "compare with the running ones, change nothing")
+
+  verb(root, "repair", "mend the data folder from what is left of it; no server may run", "runs", repairs, "repair")
+    .option("--dry-run", "say what is damaged and what would be done, and change nothing")
+    .option("--accept-loss", "go on without acknowledged events that are nowhere, if they were never published")
 
   const audit = root.command("audit").description("signed checkpoints and proofs that the log was not edited")
   verb(audit, "key", "the key that verifies this log's checkpoints", "runs", audits, "key")
