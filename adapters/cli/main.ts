@@ -189,6 +189,15 @@ export const program = (): Command => {
     .option("--dry-run", "say what is damaged and what would be done, and change nothing")
     .option("--accept-loss", "go on without acknowledged events that are nowhere, if they were never published")
 
+  verb(
+    root,
+    "explain [code]",
+    "an error's cause and fix, step by step; without a code, all of them",
+    "reads",
+    () => import("./verbs/explain.ts"),
+    "explain",
+  )
+
   const audit = root.command("audit").description("signed checkpoints and proofs that the log was not edited")
   verb(audit, "key", "the key that verifies this log's checkpoints", "runs", audits, "key")
   verb(audit, "checkpoint", "publish what is recorded and print the signed note", "runs", audits, "checkpoint")
