@@ -8,6 +8,7 @@
  */
 import "reflect-metadata"
 import { hostname } from "node:os"
+import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
@@ -21,7 +22,7 @@ import { schemaVersions } from "../core/domain/event-versions.ts"
 import { fail } from "../core/errors.ts"
 import type { Host } from "../core/host.ts"
 import { type MakeDatabase, storeError } from "../core/log/database.ts"
-import type { EventLog } from "../core/log/event-log.ts"
+import type { Actor, EventLog } from "../core/log/event-log.ts"
 import { openLazyLog } from "../core/log/lazy-log.ts"
 import { storeExists, storePaths } from "../core/log/store-files.ts"
 import { makeUpcaster } from "../core/log/upcast.ts"
@@ -175,6 +176,45 @@ export const openParts = async ({
     remove()
   }
   return { parts, data, host, release }
+}
+
+export interface RepairDataOptions {
+  readonly dataDir: string
+  readonly dryRun: boolean
+  readonly acceptLoss: boolean
+  readonly actor: Actor
+  readonly container?: DependencyContainer
+}
+
+/** Mends a data folder that nobody has open. @throws DATA_NOT_FOUND DATA_IN_USE STORE_NEWER DATA_ACCESS_DENIED NO_SPACE */
+export const repairData = async ({ dataDir, container = compose(), ...asked }: RepairDataOptions) => {
+  const { repair } = await import("../core/runtime/repair.ts")
+  const { lockHolder } = await import("../core/log/lock-holder.ts")
+  const host = container.resolve(tokens.host)
+  const database = container.resolve(tokens.database)
+  const { now } = container.resolve(tokens.clock)
+  const random = container.resolve(tokens.random)
+  const { signal } = new AbortController()
+  const data = guardFolder(file.folder!({ path: dataDir }, { host, signal }), { kind: "file", path: dataDir })
+  const refuseInUse = () => {
+    const pid = lockHolder(join(storePaths(dataDir).database, "LOCK"))
+    if (pid !== undefined) throw fail("DATA_IN_USE", { path: dataDir, holder: `process ${pid}` })
+  }
+  try {
+    return await repair({
+      ...asked,
+      dir: dataDir,
+      database,
+      upcaster: makeUpcaster({ current: schemaVersions, steps: {} }),
+      projections: data.folder("projections"),
+      sidecars: data.folder("sidecars"),
+      newId: () => uuid7(now(), random(uuid7RandomBytes)),
+      refuseInUse,
+      open: () => openSite({ dataDir, create: false, container }),
+    })
+  } catch (e) {
+    throw storeError(e, dataDir, host)
+  }
 }
 
 const makePublisher = async (dir: string, log: EventLog, host: Host) => {

@@ -530,7 +530,14 @@ export const errors = {
     message: (p) => `the event store is damaged: ${p.file}${p.offset === undefined ? "" : ` at byte ${p.offset}`}`,
     cause: (p) => p.why,
     fix: () =>
-      "nothing was changed: copy the data folder aside as it is now, then restore its store/ folder from the newest backup",
+      "nothing was changed: copy the data folder aside as it is now; 'imagelink repair --dry-run' says what can be mended from what is left, and a backup brings the rest",
+  }),
+  REPAIR_INCOMPLETE: entry<{ lost: string }>({
+    exit: 3,
+    message: (p) => `not everything could be mended: ${p.lost}`,
+    cause: () => "nothing that is left in the data folder gives it back",
+    fix: () =>
+      "see what the table says about each; restore what is missing from a backup, then repeat 'imagelink repair'",
   }),
   STORE_NEWER: entry<{ path: string; why: string }>({
     exit: 3,
@@ -617,7 +624,7 @@ export const errors = {
     message: (p) => `the log of ${p.head} events is not the one that was published; nothing was signed`,
     cause: (p) => p.why,
     fix: () =>
-      "keep the data folder as it is, see what 'imagelink audit verify' says, and restore the store from a backup that has the published events",
+      "keep a copy of the data folder as it is; 'imagelink repair --dry-run' says whether what was published can be put back; else restore the store from a backup that has it",
   }),
   AUDIT_FAILED: entry<{ position?: number; why: string; tiles?: boolean }>({
     exit: 3,
@@ -626,8 +633,8 @@ export const errors = {
     cause: (p) => p.why,
     fix: (p) =>
       p.tiles
-        ? "the events are whole: move the folder tlog/tile of the data folder aside, and 'imagelink audit checkpoint' makes it again from them"
-        : "keep the data folder as it is, and compare it with a backup and with the checkpoints and proofs that others kept",
+        ? "the events are whole: 'imagelink repair' makes the published files again from them, when no server runs"
+        : "keep a copy of the data folder as it is; 'imagelink repair --dry-run' says whether the entry bundles still have what was signed; else compare with a backup and with the checkpoints and proofs that others kept",
   }),
   NOTE_REFUSED: entry<{ file: string; why: string }>({
     exit: 1,

@@ -55,6 +55,7 @@ const boots = () => import("./verbs/boots.ts")
 const log = () => import("./verbs/log.ts")
 const audits = () => import("./verbs/audit.ts")
 const backups = () => import("./verbs/backup.ts")
+const repairs = () => import("./verbs/repair.ts")
 
 export const program = (): Command => {
   const root = new Command("imagelink")
@@ -231,6 +232,19 @@ export const program = (): Command => {
     views,
     "rebuild",
   ).option("--check", "compare with the running ones, change nothing")
+
+  verb(root, "repair", "mend the data folder from what is left of it; no server may run", "runs", repairs, "repair")
+    .option("--dry-run", "say what is damaged and what would be done, and change nothing")
+    .option("--accept-loss", "go on without acknowledged events that are nowhere, if they were never published")
+
+  verb(
+    root,
+    "explain [code]",
+    "an error's cause and fix, step by step; without a code, all of them",
+    "reads",
+    () => import("./verbs/explain.ts"),
+    "explain",
+  )
 
   const audit = root.command("audit").description("signed checkpoints and proofs that the log was not edited")
   verb(audit, "key", "the key that verifies this log's checkpoints", "runs", audits, "key")

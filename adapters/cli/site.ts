@@ -22,8 +22,8 @@ const userName = (): string => {
 
 export const actor = (): Actor => ({ kind: "cli", name: userName() })
 
-/** The HTTP client is loaded only where there is a socket to talk to. */
-const runningSite = async (dir: string): Promise<Site | undefined> => {
+/** The server on a data folder, if one runs. The HTTP client is loaded only where there is a socket to talk to. */
+export const runningSite = async (dir: string): Promise<Site | undefined> => {
   const path = existsSync(dir) ? socketPath(dir) : undefined
   if (path === undefined || !existsSync(path)) return undefined
   const { connectSite } = await import("../api/client.ts")

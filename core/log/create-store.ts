@@ -6,7 +6,7 @@
  *
  * A crash leaves a `store.new-*` behind, which the next creation removes, unless the process that makes it still runs.
  */
-import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join, resolve } from "node:path"
 import type { Effect } from "effect/Effect"
 import { fail, type ImagelinkError } from "../errors.ts"
@@ -18,6 +18,7 @@ import { buildingName, removeLeftOvers } from "./left-overs.ts"
 import { fromPromise } from "./promise.ts"
 import { siteKeyFromSeed, siteKeyPem, siteKeySeedBytes } from "./site-key.ts"
 import { encodeStoreJson, isSiteName, pathsIn, storeExists, storePaths } from "./store-files.ts"
+import { syncPath, syncTree } from "./sync.ts"
 import { uuid7, uuid7RandomBytes } from "./uuid7.ts"
 
 export interface CreateStoreOptions {
@@ -84,23 +85,5 @@ const renameOnto = (building: string, dir: string): void => {
     const { code } = e as NodeJS.ErrnoException
     if (code !== "ENOTEMPTY" && code !== "EEXIST") throw e
     throw fail("STORE_EXISTS", { path: dir })
-  }
-}
-
-const syncTree = (folder: string): void => {
-  for (const entry of readdirSync(folder, { withFileTypes: true })) {
-    const path = join(folder, entry.name)
-    if (entry.isDirectory()) syncTree(path)
-    else syncPath(path)
-  }
-  syncPath(folder)
-}
-
-const syncPath = (path: string): void => {
-  const fd = openSync(path, "r")
-  try {
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
   }
 }

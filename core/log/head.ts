@@ -16,9 +16,11 @@
  * **Details** A write is not synced: the events were, and after a power loss an older head only means a weaker check. It is synced
  * when the log closes. The file is preallocated and synced when the store is made, so that its size never changes.
  */
-import { closeSync, fsyncSync, openSync, readSync, writeSync } from "node:fs"
+import { closeSync, fsyncSync, openSync, readSync, renameSync, writeFileSync, writeSync } from "node:fs"
+import { dirname } from "node:path"
 import { crc32c, readU32, readU64, writeU32, writeU64 } from "../bytes.ts"
 import { fail } from "../errors.ts"
+import { syncPath } from "./sync.ts"
 
 const slotBytes = 512
 const crcAt = slotBytes - 4
@@ -108,6 +110,21 @@ export const openHead = (path: string, options: { readonly write: boolean }): He
     sync: () => fsyncSync(fd),
     close: () => closeSync(fd),
   }
+}
+
+/** Makes the file anew, whole or not at all, for a log of which this is the newest event. */
+export const replaceHead = (path: string, position: number, command: string): void => {
+  const temporary = `${path}.new`
+  writeFileSync(temporary, emptyHead())
+  const head = openHead(temporary, { write: true })
+  try {
+    if (position > 0) head.write(position, command)
+    head.sync()
+  } finally {
+    head.close()
+  }
+  renameSync(temporary, path)
+  syncPath(dirname(path))
 }
 
 const openForHead = (path: string, flags: string): number => {

@@ -28,3 +28,6 @@ export const uuid7 = (milliseconds: number, random: Uint8Array): string => {
   // rand_a takes 12 bits of the first two bytes; the variant's two bits displace the top of the third
   return `${time.slice(0, 8)}-${time.slice(8)}-7${hex.slice(1, 4)}-${variant}${hex.slice(5, 8)}-${hex.slice(8, 20)}`
 }
+
+/** The milliseconds that an identifier was made with. */
+export const uuid7Time = (uuid: string): number => Number.parseInt(uuid.slice(0, 8) + uuid.slice(9, 13), 16)

@@ -3,12 +3,12 @@
  *
  * **Details** It opens the files itself, past the cache, so that it sees what the storage answers. A file that changes while it is read is
  * refused, and so is one that is not the recorded one and has no checksums yet. One that has, and whose every byte is right, is accepted
- * as it is now. The sidecar is on disk before ImageChecked names it.
+ * as it is now. The sidecar is on disk before ImageChecked names it; one that was lost is made again, if the image still gives it byte for byte.
  */
 import { createHash } from "node:crypto"
 import { computeChecksums, decodeChecksums, encodeChecksums } from "../block/checksums.ts"
 import type { Check, VersionEntry } from "../domain/catalogue.ts"
-import { fail } from "../errors.ts"
+import { fail, type ImagelinkError, isImagelinkError } from "../errors.ts"
 import type { JobContext } from "../jobs.ts"
 import { limits } from "../limits.ts"
 import type { ImageOpener } from "../storage/opener.ts"
@@ -30,7 +30,7 @@ export const checkVersion = async (
   ref: VersionRef,
   job: JobContext,
 ): Promise<Checked> => {
-  const known = await loadTable(sidecars, ref)
+  const recorded = await loadTable(sidecars, ref).catch(damageOf)
   const { disk, files } = await openAsItIs(opener, ref)
   const identity = files[0]!.identity
   let read: Uint32Array
@@ -44,6 +44,7 @@ export const checkVersion = async (
   if (difference(identity, await identify(opener, ref)) !== undefined)
     throw changed(ref, "it changed while it was read")
   const since = sinceRecorded(ref, identity)
+  const known = isImagelinkError(recorded) ? await makeAgain(sidecars, ref, read, recorded) : recorded
   if (known === undefined) {
     if (since !== undefined) throw changed(ref, since)
     return first(sidecars, ref, read)
@@ -54,12 +55,31 @@ export const checkVersion = async (
   return { ...checked, files: now }
 }
 
+/** A checksum file that is damaged or missing; anything else is thrown on. */
+const damageOf = (e: unknown): ImagelinkError => {
+  if (isImagelinkError(e) && e.code === "STORE_DAMAGED") return e
+  throw e
+}
+
+/** The lost checksum file, from the image: it is the recorded one exactly if it has the SHA-256 in the log. @throws the damage, if it has not */
+const makeAgain = async (sidecars: VolumeFolder, ref: VersionRef, table: Uint32Array, damage: ImagelinkError) => {
+  const { sidecar, sha256 } = ref.version.check!.checksums
+  const bytes = sidecarBytes(ref, table)
+  if (sha256Of(bytes) !== sha256) throw damage
+  await sidecars.replaceFile(sidecar, bytes)
+  return table
+}
+
+const sidecarBytes = ({ imageId, version }: VersionRef, table: Uint32Array): Uint8Array =>
+  encodeChecksums({ imageId, version: version.number, sizeBytes: Number(version.sizeBytes), table })
+
+const sha256Of = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex")
+
 const first = async (sidecars: VolumeFolder, ref: VersionRef, table: Uint32Array): Promise<Checked> => {
   const name = `${ref.imageId}-v${ref.version.number}.crc`
-  const { imageId, version } = ref
-  const bytes = encodeChecksums({ imageId, version: version.number, sizeBytes: Number(version.sizeBytes), table })
+  const bytes = sidecarBytes(ref, table)
   await sidecars.replaceFile(name, bytes)
-  const sha256 = createHash("sha256").update(bytes).digest("hex")
+  const sha256 = sha256Of(bytes)
   const checksums = {
     algorithm: "crc32c",
     clusterBytes: limits.clusterBytes,
@@ -86,7 +106,7 @@ export const loadTable = async (sidecars: VolumeFolder, ref: VersionRef): Promis
   const bytes = await sidecars.readFile(sidecar)
   const file = `${sidecars.path}/${sidecar}`
   if (bytes === undefined) throw fail("STORE_DAMAGED", { file, why: "the checksum file that the log names is missing" })
-  if (createHash("sha256").update(bytes).digest("hex") !== sha256)
+  if (sha256Of(bytes) !== sha256)
     throw fail("STORE_DAMAGED", { file, why: "the checksum file does not have the SHA-256 that the log recorded" })
   const decoded = decodeChecksums(bytes)
   if (!decoded.ok) throw fail("STORE_DAMAGED", { file, why: decoded.why })

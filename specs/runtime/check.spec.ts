@@ -1,4 +1,13 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, utimesSync, writeFileSync } from "node:fs"
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { crc32c } from "../../core/bytes.ts"
@@ -110,8 +119,8 @@ describe("a later check", () => {
     await lease.release()
   })
 
-  it("names the sidecar that is missing, cut short or changed, and changes nothing", async () => {
-    const { name } = await image()
+  it("makes the sidecar again that is missing, cut short or changed; where the image changed too, names it and changes nothing", async () => {
+    const { name, path } = await image()
     const sidecar = join(data, "sidecars", (await newest()).data.checksums.sidecar)
     const good = readFileSync(sidecar)
     const head = here.parts.log.head()
@@ -124,13 +133,18 @@ describe("a later check", () => {
     for (const damage of damages) {
       writeFileSync(sidecar, good)
       damage()
-      const refused = await here.do("image.check", { name }).catch((e) => e)
-      expect([refused.code, refused.message]).toEqual(["STORE_DAMAGED", expect.stringContaining(sidecar)])
       expect(await here.disks.attachImage(name, undefined, loopback).catch((e) => e.code)).toBe("STORE_DAMAGED")
+      expect((await here.do("image.check", { name })).result).toBe("verified")
+      expect(readFileSync(sidecar)).toEqual(good)
     }
-    writeFileSync(sidecar, good)
-    expect((await here.do("image.check", { name })).result).toBe("verified")
     expect(here.parts.log.head()).toBe(head)
+    rmSync(sidecar)
+    const other = readFileSync(path)
+    other[70_000]! ^= 1
+    writeFileSync(path, other)
+    const refused = await here.do("image.check", { name }).catch((e) => e)
+    expect([refused.code, refused.message]).toEqual(["STORE_DAMAGED", expect.stringContaining(sidecar)])
+    expect([existsSync(sidecar), here.parts.log.head()]).toEqual([false, head])
   })
 })
 

@@ -43,6 +43,13 @@ export const scanDatabase = (dir: string, head: number, verifyBytesMax: number =
   return { position: walk.position, torn: walk.torn !== undefined }
 }
 
+/** Names of the tables and logs that make up the database `dir`, the logs last. @throws STORE_DAMAGED */
+export const liveFiles = (dir: string): ReadonlyArray<string> => {
+  const manifest = readManifest(dir)
+  const tables = manifest.tables.map(({ number }) => fileName(number, "ldb")).sort()
+  return [...tables, ...liveLogs(dir, manifest).map((number) => fileName(number, "log"))]
+}
+
 const fileName = (number: number, extension: string): string => `${String(number).padStart(6, "0")}.${extension}`
 
 const checkTables = (dir: string, tables: ReadonlyArray<TableFile>, verifyBytesMax: number): void => {
