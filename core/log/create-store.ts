@@ -6,7 +6,7 @@
  *
  * A crash leaves a `store.new-*` behind, which the next creation removes, unless the process that makes it still runs.
  */
-import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join, resolve } from "node:path"
 import type { Effect } from "effect/Effect"
 import { fail, type ImagelinkError } from "../errors.ts"
