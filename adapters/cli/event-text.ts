@@ -6,10 +6,11 @@ import { describe, type HistoryLine } from "../../core/projections/client-histor
 /** What an event that is not recorded yet (a dry run's) lacks. */
 const unrecorded = { position: 0, at: 0, command: "", actor: { kind: "cli", name: "" }, server: "" } as const
 
-type Said = Pick<HistoryLine, "client" | "slot" | "image" | "what" | "from" | "to">
+type Said = Pick<HistoryLine, "client" | "slot" | "image" | "group" | "what" | "from" | "to">
 
 const said = (line: Said): string => {
-  const of = line.client === null ? (line.image ?? "") : `${line.client}${line.slot ? ` slot ${line.slot}` : ""}`
+  const whole = line.group === null ? (line.image ?? "") : `group:${line.group}`
+  const of = line.client === null ? whole : `${line.client}${line.slot ? ` slot ${line.slot}` : ""}`
   const change = line.from === null ? (line.to ?? "") : `${line.from} → ${line.to ?? "nothing"}`
   return `${of} ${line.what}${change === "" ? "" : `: ${change}`}`.trim()
 }

@@ -46,7 +46,30 @@ const moment = (command: Command): Command =>
     .option("--at <time>", "as it was then (2026-11-22, 2026-11-22T14:05Z, or 2h, 3d)")
     .option("--position <n>", "as it was after this event; 0 = before the first")
 
+/** `--slot`, `--overlay` and `--discard-kept`, for the verbs that link. */
+const linking = (command: Command): Command =>
+  discarding(command.option("--slot <n>", "which of its disks", "0")).option(
+    "--overlay <policy>",
+    "discard: fresh writes at each boot; keep: kept until reset",
+  )
+
+const discarding = (command: Command): Command => command.option("--discard-kept", "throw away what kept overlays hold")
+
+/** `--option` and `--no-option`, gathered in the order they were given. */
+const bootOptions = (command: Command): Command => {
+  const gather = (value: (text: string) => string | null) => (text: string, before: unknown) => [
+    ...(Array.isArray(before) ? before : []),
+    { text, value: value(text) },
+  ]
+  return command.option("--option <key=value>", "set a boot option; may be given several times", gather(String)).option(
+    "--no-option <key>",
+    "take a boot option away",
+    gather(() => null),
+  )
+}
+
 const images = () => import("./verbs/images.ts")
+const groups = () => import("./verbs/groups.ts")
 const clients = () => import("./verbs/clients.ts")
 const views = () => import("./verbs/views.ts")
 const time = () => import("./verbs/time.ts")
@@ -189,7 +212,9 @@ export const program = (): Command => {
     versions,
     "nextBoot",
   )
-  verb(client, "set <client>", "change a client's name, address or MAC", "changes", clients, "set")
+  bootOptions(
+    verb(client, "set <client>", "change a client's name, address, MAC or boot options", "changes", clients, "set"),
+  )
     .option("--name <name>", "its new name")
     .option("--ip <address>", "its new IPv4 address; none: without one")
     .option("--mac <mac>", "its new MAC, for another network card")
@@ -202,6 +227,40 @@ export const program = (): Command => {
     "remove",
   ).option("--discard-kept", "throw away what kept overlays hold")
 
+  const group = root.command("group").description("clients that share links and boot options")
+  bootOptions(
+    verb(
+      group,
+      "create <name> [clients...]",
+      "make a group of clients (PC-{001..100}, group:NAME)",
+      "changes",
+      groups,
+      "create",
+    ),
+  )
+  verb(group, "add <name> <clients...>", "let clients join a group", "changes", groups, "add")
+  discarding(verb(group, "drop <name> <clients...>", "take clients out of a group", "changes", groups, "drop"))
+  linking(
+    verb(
+      group,
+      "link <name> <image[@version]>",
+      "point a slot of all its clients to an image",
+      "changes",
+      groups,
+      "link",
+    ),
+  )
+  discarding(
+    verb(group, "unlink <name>", "take a slot of all its clients off the group's image", "changes", groups, "unlink"),
+  ).option("--slot <n>", "which of its disks", "0")
+  bootOptions(verb(group, "set <name>", "change a group's name or boot options", "changes", groups, "set")).option(
+    "--name <name>",
+    "its new name",
+  )
+  verb(group, "list", "groups, how many are in each, and what they give", "reads", groups, "list")
+  moment(verb(group, "show <name>", "a group's links, options and members, now or then", "reads", groups, "show"))
+  discarding(verb(group, "remove <name>", "remove a group; its clients stay", "changes", groups, "remove"))
+
   moment(verb(root, "links", "the link table, now or then", "reads", time, "links")).option(
     "--diff <moments...>",
     "A B: what changed between two positions or times",
@@ -209,6 +268,7 @@ export const program = (): Command => {
   verb(root, "history", "who changed what, from what, to what", "reads", views, "history")
     .option("--client <client>", "only this client")
     .option("--image <image>", "only this image")
+    .option("--group <group>", "only this group, and the links it gave")
     .option("--since <time>", "only from this time on (2026-11-22T14:05Z, or 2h, 3d)")
     .option("--until <time>", "only up to this time")
   verb(root, "log", "the events themselves; with --json, exactly the stored bytes", "reads", log, "log")

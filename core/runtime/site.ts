@@ -4,11 +4,13 @@
  * **Details** An operation has an input, may report progress and stream items, and ends with a result or an `ImagelinkError`. A changing
  * operation takes `dryRun` (answer the events, append nothing) and `commandId` (a retry appends once). operations/ has what each one does.
  */
+import type { EffectiveOption } from "../domain/group-links.ts"
 import type { ErrorJson } from "../errors.ts"
 import type { JobInfo, Progress } from "../jobs.ts"
 import type { Actor, NewEvent, Recorded } from "../log/event-log.ts"
 import type { BootRow } from "../projections/boot-history.ts"
 import type { HistoryLine } from "../projections/client-history.ts"
+import type { GroupRow } from "../projections/groups.ts"
 import type { ImageRow } from "../projections/image-versions.ts"
 import type { LinkDiff } from "../projections/link-diff.ts"
 import type { LinkRow } from "../projections/link-table.ts"
@@ -97,8 +99,25 @@ export interface EffectiveLink {
   readonly overlay: string
   /** The overlay's: position of the event that last renewed it. */
   readonly epoch: number
-  readonly source: "client"
+  /** The client's own, or the group that gives it. */
+  readonly source: "own" | `group:${string}`
 }
+
+export interface GroupMember {
+  readonly name: string
+  readonly mac: string
+  readonly address: string | null
+  readonly links: ReadonlyArray<EffectiveLink>
+}
+
+export interface GroupShown extends AsOf {
+  readonly group: GroupRow
+  /** In natural order of their names. */
+  readonly members: ReadonlyArray<GroupMember>
+}
+
+/** Boot options to set, by key; null takes one away. */
+export type OptionChanges = Readonly<Record<string, string | null>>
 
 export interface ClientShown extends AsOf {
   readonly client: {
@@ -107,6 +126,10 @@ export interface ClientShown extends AsOf {
     readonly mac: string
     readonly address: string | null
     readonly links: ReadonlyArray<EffectiveLink>
+    /** Names of the groups it is in. */
+    readonly groups: ReadonlyArray<string>
+    /** Boot options as they take effect. */
+    readonly options: ReadonlyArray<EffectiveOption>
   }
   /** Oldest first. */
   readonly lastChanges: ReadonlyArray<HistoryLine>
@@ -206,7 +229,13 @@ export interface OperationMap {
     Changed
   >
   "client.set": Op<
-    { readonly client: string; readonly name?: string; readonly mac?: string; readonly address?: string | null },
+    {
+      readonly client: string
+      readonly name?: string
+      readonly mac?: string
+      readonly address?: string | null
+      readonly options?: OptionChanges
+    },
     Changed
   >
   "client.remove": Op<{ readonly clients: ReadonlyArray<string>; readonly discardKept?: boolean }, Changed>
@@ -230,6 +259,36 @@ export interface OperationMap {
   >
   /** The last boots of each client, or of one; the log has them all. */
   boots: Op<{ readonly client?: string }, ReadonlyArray<BootRow>>
+  /** A group is named with or without `group:` in front; so is it among `clients`, anywhere, but there it needs it. */
+  "group.create": Op<
+    { readonly name: string; readonly clients: ReadonlyArray<string>; readonly options?: OptionChanges },
+    Changed
+  >
+  "group.change": Op<
+    {
+      readonly group: string
+      readonly name?: string
+      readonly add?: ReadonlyArray<string>
+      readonly drop?: ReadonlyArray<string>
+      readonly options?: OptionChanges
+      readonly discardKept?: boolean
+    },
+    Changed
+  >
+  "group.link": Op<
+    {
+      readonly group: string
+      readonly image: string
+      readonly slot: number
+      readonly overlay?: "discard" | "keep"
+      readonly discardKept?: boolean
+    },
+    Changed
+  >
+  "group.unlink": Op<{ readonly group: string; readonly slot: number; readonly discardKept?: boolean }, Changed>
+  "group.remove": Op<{ readonly group: string; readonly discardKept?: boolean }, Changed>
+  "group.list": Op<Nothing, ReadonlyArray<GroupRow>>
+  "group.show": Op<Moment & { readonly group: string }, GroupShown>
   links: Op<Nothing, ReadonlyArray<LinkRow>>
   history: Op<
     {

@@ -117,11 +117,9 @@ describe("one thing, then", () => {
       ["client", "show", "PC-001", "--position", "4"],
       { data },
     )
-    expect(then.client).toMatchObject({ links: [{ image: "win11", overlay: "discard", epoch: 3, source: "client" }] })
+    expect(then.client).toMatchObject({ links: [{ image: "win11", overlay: "discard", epoch: 3, source: "own" }] })
     expect(then.lastChanges).toHaveLength(2)
-    expect((await ok("client", "show", "PC-001")).stdout).toMatch(
-      /linux@1 +follows +keep +5 +its own link\nlast changes:/,
-    )
+    expect((await ok("client", "show", "PC-001")).stdout).toMatch(/linux@1 +follows +keep +5 +own\nlast changes:/)
   })
   it("history ends where --until says", async () => {
     const until = new Date(log[2]!.at).toISOString()

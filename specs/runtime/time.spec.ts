@@ -129,7 +129,7 @@ describe("a client at a moment", () => {
     const { client, lastChanges } = await lab()["client.show"]({ client: "pc-001", position: 6 }, options)
     expect(client).toMatchObject({ name: "PC-001", mac: "52:54:00:00:00:01", address: null })
     expect(client.links).toEqual([
-      { slot: 0, image: "win11", version: 1, follows: true, overlay: "discard", epoch: 5, source: "client" },
+      { slot: 0, image: "win11", version: 1, follows: true, overlay: "discard", epoch: 5, source: "own" },
     ])
     expect(lastChanges.map((l) => [l.position, l.what])).toEqual([
       [3, "registered"],

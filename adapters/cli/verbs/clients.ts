@@ -5,12 +5,9 @@ import type { ClientRow } from "../../../core/runtime/site.ts"
 import type { CommonOptions } from "../options.ts"
 import { type Column, print, printJson, table } from "../output.ts"
 import { callOptions, withSite } from "../site.ts"
+import { type BootOption, optionChanges } from "./boot-options.ts"
 import { printChanged } from "./changed.ts"
-
-export const slotOf = (text: string): number => {
-  if (!/^\d{1,2}$/.test(text) || Number(text) > 15) throw fail("SLOT_INVALID", { slot: text })
-  return Number(text)
-}
+import { policyOf, slotOf } from "./link-options.ts"
 
 export const add = (options: CommonOptions & { name?: string; ip?: string }, mac: string): Promise<void> =>
   withSite(options, true, async (site) => {
@@ -57,11 +54,6 @@ export const list = (options: CommonOptions): Promise<void> =>
     else print(rows.length === 0 ? "no clients; add one: imagelink client add MAC --name NAME" : table(columns, rows))
   })
 
-const policyOf = (text: string | undefined): "discard" | "keep" | undefined => {
-  if (text === undefined || text === "discard" || text === "keep") return text
-  throw fail("USAGE", { why: `--overlay is discard or keep, not ${text}`, see: "imagelink client link --help" })
-}
-
 interface LinkOptions extends CommonOptions {
   readonly slot: string
   readonly overlay?: string
@@ -72,7 +64,7 @@ export const link = (options: LinkOptions, args: ReadonlyArray<string>): Promise
   const image = args.at(-1) ?? ""
   if (args.length < 2)
     throw fail("USAGE", { why: "name one client at least, then the image", see: "imagelink client link --help" })
-  const overlay = policyOf(options.overlay)
+  const overlay = policyOf(options.overlay, "client link")
   return withSite(options, false, async (site) => {
     const input = {
       clients: args.slice(0, -1),
@@ -115,18 +107,24 @@ interface SetOptions extends CommonOptions {
   readonly name?: string
   readonly ip?: string
   readonly mac?: string
+  readonly option?: ReadonlyArray<BootOption>
 }
 
 export const set = (options: SetOptions, client: string): Promise<void> => {
   const { name, ip, mac } = options
-  if (name === undefined && ip === undefined && mac === undefined)
-    throw fail("USAGE", { why: "say what to change: --name, --ip or --mac", see: "imagelink client set --help" })
+  const boot = optionChanges(options.option, "client set")
+  if (name === undefined && ip === undefined && mac === undefined && boot.options === undefined)
+    throw fail("USAGE", {
+      why: "say what to change: --name, --ip, --mac or --option",
+      see: "imagelink client set --help",
+    })
   return withSite(options, false, async (site) => {
     const input = {
       client,
       ...(name === undefined ? {} : { name }),
       ...(mac === undefined ? {} : { mac }),
       ...(ip === undefined ? {} : { address: ip === "none" ? null : ip }),
+      ...boot,
     }
     printChanged(options, await site.call("client.set", input, callOptions(options)))
   })

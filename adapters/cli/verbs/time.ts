@@ -1,31 +1,15 @@
 /** The verbs that look back: `links`, `image show`, `client show`, now or at a moment. */
+
+import type { EffectiveOption } from "../../../core/domain/group-links.ts"
 import { fail } from "../../../core/errors.ts"
 import type { ImageRow, VersionRow } from "../../../core/projections/image-versions.ts"
 import type { LinkRow } from "../../../core/projections/link-table.ts"
-import type { AsOf, EffectiveLink, LinkDiffAnswer, Moment } from "../../../core/runtime/site.ts"
+import type { EffectiveLink, LinkDiffAnswer } from "../../../core/runtime/site.ts"
 import { eventLine } from "../event-text.ts"
-import type { CommonOptions } from "../options.ts"
+import { asked, asOfText, type MomentOptions, momentOf, sayAsOf } from "../moment.ts"
 import { bytes, type Column, count, print, printJson, table, time } from "../output.ts"
 import { callOptions, withSite } from "../site.ts"
-import { parseMoment, parsePosition, parseSince } from "../time.ts"
-
-interface MomentOptions extends CommonOptions {
-  readonly at?: string
-  readonly position?: string
-}
-
-const momentOf = ({ at, position }: MomentOptions): Moment => ({
-  ...(at === undefined ? {} : { at: parseSince(at, Date.now()) }),
-  ...(position === undefined ? {} : { position: parsePosition(position) }),
-})
-
-const asked = (options: MomentOptions): boolean => options.at !== undefined || options.position !== undefined
-
-const asOfText = ({ position, at }: AsOf): string =>
-  `position ${position}, ${at === null ? "before the first event" : time(at)}`
-
-/** Says which position was used; on stderr, so that stdout is the answer alone. */
-const sayAsOf = (asOf: AsOf): void => void process.stderr.write(`as of ${asOfText(asOf)}\n`)
+import { parseMoment } from "../time.ts"
 
 const linkColumns: ReadonlyArray<Column<LinkRow>> = [
   { title: "CLIENT", value: (r) => r.client },
@@ -150,7 +134,13 @@ const effectiveColumns: ReadonlyArray<Column<EffectiveLink>> = [
   { title: "LINK", value: (l) => (l.follows ? "follows" : "pinned") },
   { title: "OVERLAY", value: (l) => l.overlay },
   { title: "EPOCH", align: "right", value: (l) => String(l.epoch) },
-  { title: "FROM", value: () => "its own link" },
+  { title: "FROM", value: (l) => l.source },
+]
+
+const optionColumns: ReadonlyArray<Column<EffectiveOption>> = [
+  { title: "OPTION", value: (o) => o.key },
+  { title: "VALUE", value: (o) => o.value },
+  { title: "FROM", value: (o) => o.source },
 ]
 
 export const showClient = (options: MomentOptions, client: string): Promise<void> => {
@@ -159,9 +149,11 @@ export const showClient = (options: MomentOptions, client: string): Promise<void
     const answer = await site.call("client.show", { client, ...moment }, callOptions(options))
     if (asked(options)) sayAsOf(answer)
     if (options.json) return printJson(answer)
-    const { name, mac, address, id, links: effective } = answer.client
+    const { name, mac, address, id, links: effective, groups, options: boot } = answer.client
     print(`${name}  ${mac}, ${address ?? "no address"}, id ${id}`)
+    if (groups.length > 0) print(`in ${groups.map((group) => `group:${group}`).join(", ")}`)
     print(effective.length === 0 ? "not linked" : table(effectiveColumns, effective))
+    if (boot.length > 0) print(table(optionColumns, boot))
     print("last changes:")
     for (const line of answer.lastChanges) print(eventLine(line))
   })

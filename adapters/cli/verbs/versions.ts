@@ -4,7 +4,7 @@ import type { CommonOptions } from "../options.ts"
 import { print } from "../output.ts"
 import { callOptions, withSite } from "../site.ts"
 import { printChanged } from "./changed.ts"
-import { slotOf } from "./clients.ts"
+import { slotOf } from "./link-options.ts"
 
 const versionNumber = (text: string, see: string): number => {
   const plain = text.replace(/^@/, "")

@@ -7,12 +7,18 @@ import { type Column, print, printJson, table, time } from "../output.ts"
 import { callOptions, withSite } from "../site.ts"
 import { parseSince } from "../time.ts"
 
+/** `PC-001/1`, `group:lab-2`, or the image. */
+const ofText = ({ client, slot, group, image }: HistoryLine): string => {
+  if (client !== null) return `${client}${slot ? `/${slot}` : ""}`
+  return group === null ? (image ?? "-") : `group:${group}`
+}
+
 const historyColumns: ReadonlyArray<Column<HistoryLine>> = [
   { title: "POSITION", align: "right", value: (r) => String(r.position) },
   { title: "WHEN", value: (r) => time(r.at) },
   { title: "WHO", value: (r) => `${r.actor.kind}:${r.actor.name}` },
   { title: "WHAT", value: (r) => r.what },
-  { title: "OF", value: (r) => (r.client === null ? (r.image ?? "-") : `${r.client}${r.slot ? `/${r.slot}` : ""}`) },
+  { title: "OF", value: ofText },
   { title: "FROM", value: (r) => r.from ?? "-" },
   { title: "TO", value: (r) => r.to ?? "-" },
   { title: "COMMAND", value: (r) => r.command },
@@ -21,6 +27,7 @@ const historyColumns: ReadonlyArray<Column<HistoryLine>> = [
 interface HistoryOptions extends CommonOptions {
   readonly client?: string
   readonly image?: string
+  readonly group?: string
   readonly since?: string
   readonly until?: string
 }
@@ -30,6 +37,7 @@ export const history = (options: HistoryOptions): Promise<void> =>
     const input = {
       ...(options.client === undefined ? {} : { client: options.client }),
       ...(options.image === undefined ? {} : { image: options.image }),
+      ...(options.group === undefined ? {} : { group: options.group }),
       ...(options.since === undefined ? {} : { since: parseSince(options.since, Date.now()) }),
       ...(options.until === undefined ? {} : { until: parseSince(options.until, Date.now()) }),
     }

@@ -1,8 +1,7 @@
 /** Operations on clients and their links. */
 import type { Catalogue, ClientEntry } from "../../domain/catalogue.ts"
-import { findClients, linkVersion } from "../../domain/lookup.ts"
+import { linkVersion } from "../../domain/lookup.ts"
 import { compareNatural } from "../../domain/natural.ts"
-import { fail, ImagelinkError } from "../../errors.ts"
 import { limits } from "../../limits.ts"
 import { catalogueProjection } from "../../projections/catalogue.ts"
 import type { Parts } from "../parts.ts"
@@ -10,6 +9,7 @@ import type { ClientRow, Operations } from "../site.ts"
 import { makeChange } from "./change.ts"
 import { idsOf } from "./ids.ts"
 import { sweeper } from "./sweep.ts"
+import { type Held, whileUnused } from "./while-unused.ts"
 
 type Names =
   | "client.add"
@@ -26,6 +26,16 @@ export const clientOperations = (parts: Parts): Operations<Names> => {
   const change = makeChange(parts)
   const catalogue = () => parts.views.state(catalogueProjection)
   const sweep = sweeper(parts)
+  /** What takes overlays away needs them unused, if this process serves them. */
+  const unused = (
+    names: ReadonlyArray<string>,
+    slotsOfEach: ReadonlyArray<number>,
+    options: Held["options"],
+    carryOut: Held["change"],
+  ) => {
+    if (parts.serving === undefined) return carryOut(options)
+    return whileUnused({ disks: parts.serving.disks, catalogue, names, slotsOfEach, options, change: carryOut })
+  }
   return {
     "client.add": (input, options) =>
       change({ type: "RegisterClient", clientId: idsOf(parts.newId, options.commandId)(), ...input }, options),
@@ -45,54 +55,17 @@ export const clientOperations = (parts: Parts): Operations<Names> => {
     },
     "client.link": (input, options) => change({ type: "LinkClients", ...input }, options).then(sweep),
     "client.unlink": (input, options) => change({ type: "UnlinkClients", ...input }, options).then(sweep),
-    "client.reset": async (input, options) => {
-      const reset = () => change({ type: "ResetOverlays", ...input }, options)
-      if (parts.serving === undefined) return reset()
-      return whileUnused(parts.serving.disks, await catalogue(), input.clients, [input.slot], reset)
-    },
+    "client.reset": (input, options) =>
+      unused(input.clients, [input.slot], options, (o) => change({ type: "ResetOverlays", ...input }, o)),
     "client.set": (input, options) => change({ type: "ChangeClient", ...input }, options),
-    "client.remove": async (input, options) => {
-      const remove = () => change({ type: "RemoveClients", ...input }, options)
-      if (parts.serving === undefined) return remove()
-      return whileUnused(parts.serving.disks, await catalogue(), input.clients, everySlot, remove)
-    },
+    "client.remove": (input, options) =>
+      unused(input.clients, everySlot, options, (o) => change({ type: "RemoveClients", ...input }, o)),
     "client.list": async () => clientRows(await catalogue()),
   }
 }
 
 /** Also those that are linked no more: a session may go on over what was unlinked. */
 const everySlot = Array.from({ length: limits.slotMax + 1 }, (_, slot) => slot)
-
-/** Carries out a change with the slots held, so that no session begins on an overlay that is going away. @throws OVERLAY_IN_USE */
-const whileUnused = async <A>(
-  disks: NonNullable<Parts["serving"]>["disks"],
-  catalogue: Catalogue,
-  names: ReadonlyArray<string>,
-  slotsOfEach: ReadonlyArray<number>,
-  change: () => Promise<A>,
-): Promise<A> => {
-  const clients = findClients(catalogue, names)
-  if (clients instanceof ImagelinkError) throw clients
-  const slots = clients.flatMap((c) => slotsOfEach.map((slot) => ({ client: c.name, clientId: c.id, slot })))
-  const linked = slots.filter(({ clientId, slot }) => catalogue.clients.get(clientId)!.links.has(slot))
-  const release = await disks.hold(slots)
-  try {
-    const used = slots
-      .map((s) => ({ client: s.client, slot: s.slot, sessions: disks.sessions(s) }))
-      .filter((u) => u.sessions > 0)
-    if (used[0] !== undefined)
-      throw fail(
-        "OVERLAY_IN_USE",
-        used[0],
-        used.length > 1 ? { details: used.map((u) => `${u.client} is running`) } : {},
-      )
-    const answer = await change()
-    await disks.sweep(linked)
-    return answer
-  } finally {
-    release()
-  }
-}
 
 const clientRows = (catalogue: Catalogue): ReadonlyArray<ClientRow> =>
   [...catalogue.clients.values()].sort((a, b) => compareNatural(a.name, b.name)).map((c) => clientRow(catalogue, c))

@@ -5,8 +5,8 @@
  * answers for the head.
  */
 import * as Effect from "effect/Effect"
-import type { ClientEntry } from "../../domain/catalogue.ts"
-import { findClient, linkVersion } from "../../domain/lookup.ts"
+import { effectiveOptions, groupsOf } from "../../domain/group-links.ts"
+import { findClient } from "../../domain/lookup.ts"
 import { nameKey } from "../../domain/names.ts"
 import { nearest } from "../../domain/nearest.ts"
 import { fail, ImagelinkError } from "../../errors.ts"
@@ -21,7 +21,8 @@ import { type LinkTable, linkRows, linkTable } from "../../projections/link-tabl
 import type { Projection } from "../../projections/projection.ts"
 import { readPage } from "../../projections/read.ts"
 import type { Parts } from "../parts.ts"
-import type { AsOf, EffectiveLink, Operations } from "../site.ts"
+import type { AsOf, Operations } from "../site.ts"
+import { effectiveLinks } from "./effective-links.ts"
 import { resolveMoment } from "./moment.ts"
 
 type Names = "links.at" | "links.diff" | "image.show" | "client.show"
@@ -74,8 +75,10 @@ export const timeOperations = (parts: Parts): Operations<Names> => {
       const positions = state(lastChanges).clients.get(id) ?? []
       const pages = positions.map((position) => Effect.runPromise(readPage(log, position - 1, 1)))
       const changes = (await Promise.all(pages)).flatMap((page) => page.map(describe))
-      const links = effectiveLinks(client, (imageId) => catalogue.images.get(imageId)!)
-      return { ...asOf, client: { id, name, mac, address, links }, lastChanges: changes }
+      const links = effectiveLinks(catalogue, client)
+      const groups = groupsOf(catalogue, id).map((group) => group.name)
+      const options = effectiveOptions(catalogue, client)
+      return { ...asOf, client: { id, name, mac, address, links, groups, options }, lastChanges: changes }
     },
   }
 }
@@ -85,16 +88,3 @@ const imageNotFound = (name: string, rows: ReadonlyArray<{ readonly name: string
   const near = nearest(name, names)
   return fail("IMAGE_NOT_FOUND", { name, ...(near === undefined ? {} : { near }) })
 }
-
-const effectiveLinks = (
-  { links }: ClientEntry,
-  imageOf: (id: string) => { readonly name: string; readonly current: number },
-): ReadonlyArray<EffectiveLink> =>
-  [...links]
-    .sort(([a], [b]) => a - b)
-    .map(([slot, link]) => {
-      const image = imageOf(link.imageId)
-      const { pinned, overlay, epoch } = link
-      const version = linkVersion(image, link)
-      return { slot, image: image.name, version, follows: pinned === null, overlay, epoch, source: "client" }
-    })
