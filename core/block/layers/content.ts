@@ -50,6 +50,8 @@ export class LayeredContent implements VersionContent {
 
   async read(into: Uint8Array, at: number, offset: number, length: number, signal?: AbortSignal): Promise<void> {
     const end = offset + length
+    const first = Math.floor(offset / CLUSTER)
+    if (end <= (first + 1) * CLUSTER) return this.#of(first).read(into, at, offset, length, signal)
     await this.#eachCluster(offset, length, (content, cluster) => {
       const from = Math.max(offset, cluster * CLUSTER)
       const to = Math.min(end, (cluster + 1) * CLUSTER)
