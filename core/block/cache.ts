@@ -96,6 +96,23 @@ export class ReadCache {
     for (let i = count - 1; i >= 0; i--) this.#free.push(i)
   }
 
+  /** How many clusters there is room for. */
+  get slots(): number {
+    return this.#slots.length
+  }
+
+  /** A slot that held this cluster of this content once: does it still? */
+  holds(slot: number, content: number, cluster: number): boolean {
+    return this.#ownerOf[slot] === content && this.#clusterOf[slot] === cluster
+  }
+
+  /** A hit in a slot that is known to hold the bytes. */
+  copyFrom(slot: number, into: Uint8Array, at: number, from: number, length: number): void {
+    this.#used[slot] = 1
+    this.stats.hits++
+    this.#slots[slot]!.copy(into, at, from, from + length)
+  }
+
   /** Opens a content for reading through the cache. */
   open(source: CacheSource): CachedContent {
     let content = this.#contents.get(source.contentId)
@@ -270,8 +287,9 @@ export class CachedContent {
     this.#touched = source.touched
   }
 
-  holds(cluster: number): boolean {
-    return this.#index.slotOf(cluster) >= 0
+  /** Slot that holds a cluster now, or -1. It is that cluster's until `ReadCache.holds` says otherwise. */
+  slotOf(cluster: number): number {
+    return this.#index.slotOf(cluster)
   }
 
   /** Copies when every cluster of the range is held; otherwise changes nothing and answers false. */

@@ -9,8 +9,10 @@
 import assert from "node:assert"
 import { limits } from "../../limits.ts"
 import type { Extent } from "../device.ts"
-import { LayerMap, LEAF_BITS, LEAF_PAGES, type Leaf, leafOf } from "./map.ts"
-import { dataCode, GRAIN, type LayerPage, PAGE_GRAINS, PageBuilder, uniformPage, zeroCode } from "./page.ts"
+
+import { LeafBuilder } from "./leaf-builder.ts"
+import { dropLeaf, LayerMap, LEAF_BITS, LEAF_PAGES, type Leaf, takeLeaf } from "./map.ts"
+import { dataCode, GRAIN, type LayerPage, PAGE_GRAINS, uniformPage, zeroCode } from "./page.ts"
 
 /** @throws LAYER_MAPS_FULL, and then the budget is as it was */
 export const extendMap = (parent: LayerMap, layer: number, runs: Iterable<Extent>): LayerMap => {
@@ -45,7 +47,7 @@ class MapExtension {
   readonly #layer: number
   readonly #leaves: Array<Leaf>
   readonly #made: Array<Leaf> = []
-  readonly #builder = new PageBuilder()
+  readonly #builder = new LeafBuilder()
   /** Page and leaf that are being made; -1 when none is. */
   #page = -1
   #leaf = -1
@@ -54,8 +56,6 @@ class MapExtension {
   #next = 0
   /** End of the last run, in bytes. */
   #end = 0
-  /** Bytes of pages in the leaf that is being made. */
-  #pending = 0
 
   constructor(parent: LayerMap, layer: number) {
     assert(!parent.released, "a map is extended while somebody holds it")
@@ -95,16 +95,7 @@ class MapExtension {
 
   /** Gives back what was taken so far. */
   abandon(): void {
-    const { budget } = this.#parent
-    budget.giveBack(this.#pending)
-    this.#pending = 0
-    for (const leaf of this.#made) {
-      for (const page of leaf.pages) {
-        page.refs--
-        if (page.refs === 0 && page.bytes > 0) budget.giveBack(page.bytes)
-      }
-      budget.giveBack(leaf.bytes)
-    }
+    for (const leaf of this.#made) dropLeaf(this.#parent.budget, leaf)
     this.#made.length = 0
   }
 
@@ -135,23 +126,17 @@ class MapExtension {
   #endPage(): void {
     if (this.#page < 0) return
     this.#builder.copy(this.#parent.pageAt(this.#page), this.#next, PAGE_GRAINS)
-    const page = this.#builder.finish()
-    this.#pages[this.#page & (LEAF_PAGES - 1)] = page
+    this.#builder.endPage(this.#pages, this.#page & (LEAF_PAGES - 1))
     this.#page = -1
-    this.#parent.budget.take(page.bytes)
-    this.#pending += page.bytes
   }
 
   #endLeaf(): void {
     this.#endPage()
     if (this.#leaf < 0) return
-    const leaf = leafOf(this.#pages)
-    this.#parent.budget.take(leaf.bytes)
+    this.#builder.finish(this.#pages)
+    const leaf = takeLeaf(this.#parent.budget, this.#pages)
     this.#leaves[this.#leaf] = leaf
     this.#leaf = -1
-    this.#pending = 0
-    if (leaf.bytes === 0) return
-    for (const page of leaf.pages) page.refs++
-    this.#made.push(leaf)
+    if (!leaf.shared) this.#made.push(leaf)
   }
 }

@@ -21,11 +21,13 @@ import {
   BASE_CODE,
   codeIn,
   GRAIN,
+  isUniform,
   type LayerPage,
   newestIn,
   PAGE_GRAINS,
   PAGE_SPAN,
   runEndIn,
+  type Slab,
   uniformPage,
 } from "./page.ts"
 
@@ -39,27 +41,50 @@ const PAGE_CLUSTERS = PAGE_GRAINS / CLUSTER_GRAINS
 
 export class Leaf {
   readonly pages: ReadonlyArray<LayerPage>
-  /** What it costs its budget, without its pages. */
-  readonly bytes: number
+  /** One leaf for all maps: it costs nothing and is never given back. */
+  readonly shared: boolean
   /** How many maps have it. */
   refs = 0
 
-  constructor(pages: ReadonlyArray<LayerPage>, bytes: number) {
+  constructor(pages: ReadonlyArray<LayerPage>, shared: boolean) {
     this.pages = pages
-    this.bytes = bytes
+    this.shared = shared
   }
 }
 
 const uniform: Array<Leaf> = []
 const uniformLeaf = (code: number): Leaf =>
-  (uniform[code] ??= new Leaf(new Array(LEAF_PAGES).fill(uniformPage(code)), 0))
+  (uniform[code] ??= new Leaf(new Array(LEAF_PAGES).fill(uniformPage(code)), true))
 
-/** The leaf of these pages; one object for all maps when they are all uniform alike. */
-export const leafOf = (pages: ReadonlyArray<LayerPage>): Leaf => {
+/** The leaf of these pages: a new one with a reference to each, or the shared one when they are all uniform alike. */
+export const takeLeaf = (budget: LayerMapBudget, pages: ReadonlyArray<LayerPage>): Leaf => {
   const [first] = pages
-  return first!.bytes === 0 && pages.every((page) => page === first)
-    ? uniformLeaf(first!.code)
-    : new Leaf(pages, LEAF_BYTES)
+  if (isUniform(first!) && pages.every((page) => page === first)) return uniformLeaf(first!.code)
+  let bytes = LEAF_BYTES
+  const slabs = new Set<Slab>()
+  for (const page of pages) {
+    if (page.refs > 0 || isUniform(page)) continue
+    bytes += page.bytes
+    slabs.add(page.slab)
+  }
+  for (const slab of slabs) bytes += slab.bytes
+  budget.take(bytes)
+  for (const page of pages) page.refs++
+  return new Leaf(pages, false)
+}
+
+/** Gives a leaf that no map has back to the budget, with the pages that no other leaf has. */
+export const dropLeaf = (budget: LayerMapBudget, leaf: Leaf): void => {
+  if (leaf.shared) return
+  let bytes = LEAF_BYTES
+  for (const page of leaf.pages) {
+    page.refs--
+    if (page.refs > 0 || isUniform(page)) continue
+    bytes += page.bytes
+    page.slab.refs--
+    if (page.slab.refs === 0) bytes += page.slab.bytes
+  }
+  budget.giveBack(bytes)
 }
 
 const rootBytes = (leaves: number): number => leaves * POINTER_BYTES + 256
@@ -155,21 +180,14 @@ export class LayerMap {
   release(): void {
     if (this.#released) return
     this.#released = true
-    for (const leaf of this.leaves) releaseLeaf(this.budget, leaf)
+    for (const leaf of this.leaves) {
+      leaf.refs--
+      if (leaf.refs === 0) dropLeaf(this.budget, leaf)
+    }
     this.budget.giveBack(rootBytes(this.leaves.length))
   }
 
   get released(): boolean {
     return this.#released
   }
-}
-
-const releaseLeaf = (budget: LayerMapBudget, leaf: Leaf): void => {
-  leaf.refs--
-  if (leaf.refs > 0 || leaf.bytes === 0) return
-  for (const page of leaf.pages) {
-    page.refs--
-    if (page.refs === 0 && page.bytes > 0) budget.giveBack(page.bytes)
-  }
-  budget.giveBack(leaf.bytes)
 }

@@ -3,14 +3,16 @@
  *
  * A **code** says where a grain comes from: `2 × layer`, and one more when that layer zeroed it. Layer 0 is the base image, whose code is 0.
  *
- * | form    | kept as                                              | bytes                    | found by          |
- * | ------- | ---------------------------------------------------- | ------------------------ | ----------------- |
- * | uniform | one page object for each code, shared by every map   | none                     | nothing to find   |
- * | runs    | `start << 16 \| code` for each run, ascending         | 4 for each run           | binary search     |
- * | dense   | a code for each grain, in 8 bits while all of them fit | 8 or 16 KiB             | index             |
+ * | form    | kept as                                                   | bytes                | found by        |
+ * | ------- | --------------------------------------------------------- | -------------------- | --------------- |
+ * | uniform | one page object for each code, shared by every map        | none                 | nothing to find |
+ * | runs    | `start << 16 \| code` for each run, ascending, in a slab  | 4 for each run       | binary search   |
+ * | dense   | a code for each grain, in 8 bits while all of them fit    | 8 or 16 KiB          | index           |
  *
- * **Details** A page never changes once it is made. It takes the form with the fewest bytes, but for long lists of runs: past
- * `RUNS_MAX` the search would cost more than a read can afford.
+ * A **slab** holds the runs of all pages that were made together for one leaf: an array of its own would cost a page more than its runs do.
+ *
+ * **Details** A page never changes once it is made. Past `RUNS_MAX` runs it is dense, though that takes more memory: the search would cost more than
+ * a read can afford.
  */
 import assert from "node:assert"
 import { limits } from "../../limits.ts"
@@ -19,9 +21,10 @@ export const GRAIN = limits.grainBytes
 export const PAGE_GRAINS = 8192
 /** Bytes of disk that one page covers. */
 export const PAGE_SPAN = PAGE_GRAINS * GRAIN
-const RUNS_MAX = 1024
-/** What the engine keeps beside the numbers: the page object, a typed array, its buffer. Measured on Node 24. */
-const OBJECT_BYTES = 320
+export const RUNS_MAX = 1024
+/** What the engine keeps for a page object, and for a typed array with its buffer. Measured on Node 24. */
+const OBJECT_BYTES = 104
+const ARRAY_BYTES = 240
 
 assert(PAGE_SPAN % limits.clusterBytes === 0, "a cluster lies in one page")
 assert(limits.imageBytesMax / PAGE_SPAN < 2 ** 31, "a page number is a small integer")
@@ -35,29 +38,61 @@ export const isZeroCode = (code: number): boolean => (code & 1) === 1
 const UNIFORM = 0
 const RUNS = 1
 const DENSE = 2
-const NO_RUNS = new Uint32Array(0)
 const NO_CODES = new Uint8Array(0)
+
+/** The runs of pages that were made together. */
+export class Slab {
+  readonly runs: Uint32Array
+  /** How many of its pages are left. */
+  refs = 0
+
+  constructor(runs: Uint32Array) {
+    this.runs = runs
+  }
+
+  get bytes(): number {
+    return this.runs.length === 0 ? 0 : ARRAY_BYTES + this.runs.byteLength
+  }
+}
+
+const NO_SLAB = new Slab(new Uint32Array(0))
 
 export class LayerPage {
   readonly form: number
   /** Of every grain of a uniform page. */
   readonly code: number
-  readonly runs: Uint32Array
+  readonly slab: Slab
+  /** Its runs in there: `[from, to)`. */
+  readonly from: number
+  readonly to: number
   readonly codes: Uint8Array | Uint16Array
   /** Newest layer that any of its grains comes from. */
   readonly newest: number
-  /** What it costs its budget. */
-  readonly bytes: number
   /** How many leaves have it. */
   refs = 0
 
-  constructor(form: number, code: number, runs: Uint32Array, codes: Uint8Array | Uint16Array, newest: number) {
+  constructor(
+    form: number,
+    code: number,
+    slab: Slab,
+    from: number,
+    to: number,
+    codes: Uint8Array | Uint16Array,
+    newest: number,
+  ) {
     this.form = form
     this.code = code
-    this.runs = runs
+    this.slab = slab
+    this.from = from
+    this.to = to
     this.codes = codes
     this.newest = newest
-    this.bytes = form === UNIFORM ? 0 : OBJECT_BYTES + runs.byteLength + codes.byteLength
+  }
+
+  /** What it costs its budget, but for its slab. */
+  get bytes(): number {
+    if (this.form === UNIFORM) return 0
+    return OBJECT_BYTES + (this.form === DENSE ? ARRAY_BYTES + this.codes.byteLength : 0)
   }
 }
 
@@ -65,13 +100,32 @@ const uniform: Array<LayerPage> = []
 
 /** The page whose grains all have `code`. */
 export const uniformPage = (code: number): LayerPage =>
-  (uniform[code] ??= new LayerPage(UNIFORM, code, NO_RUNS, NO_CODES, layerOfCode(code)))
+  (uniform[code] ??= new LayerPage(UNIFORM, code, NO_SLAB, 0, 0, NO_CODES, layerOfCode(code)))
+
+export const isUniform = (page: LayerPage): boolean => page.form === UNIFORM
+
+/** A page whose runs are `[from, to)` of a slab. */
+export const runsPage = (slab: Slab, from: number, to: number, codeMax: number): LayerPage => {
+  slab.refs++
+  return new LayerPage(RUNS, -1, slab, from, to, NO_CODES, layerOfCode(codeMax))
+}
+
+/** A page with a code for each grain, from its runs. */
+export const densePage = (runs: Uint32Array, codeMax: number): LayerPage => {
+  const codes = codeMax < 256 ? new Uint8Array(PAGE_GRAINS) : new Uint16Array(PAGE_GRAINS)
+  for (let i = 0; i < runs.length; i++) {
+    const end = i + 1 === runs.length ? PAGE_GRAINS : runs[i + 1]! >>> 16
+    codes.fill(runs[i]! & 0xffff, runs[i]! >>> 16, end)
+  }
+  return new LayerPage(DENSE, -1, NO_SLAB, 0, 0, codes, layerOfCode(codeMax))
+}
 
 /** Index of the run that holds `grain`. */
-const runAt = (runs: Uint32Array, grain: number): number => {
+const runAt = (page: LayerPage, grain: number): number => {
+  const { runs } = page.slab
   const key = (grain << 16) | 0xffff
-  let low = 0
-  let high = runs.length - 1
+  let low = page.from
+  let high = page.to - 1
   while (low < high) {
     const middle = (low + high + 1) >> 1
     if (runs[middle]! <= key) low = middle
@@ -83,15 +137,15 @@ const runAt = (runs: Uint32Array, grain: number): number => {
 export const codeIn = (page: LayerPage, grain: number): number => {
   if (page.form === UNIFORM) return page.code
   if (page.form === DENSE) return page.codes[grain]!
-  return page.runs[runAt(page.runs, grain)]! & 0xffff
+  return page.slab.runs[runAt(page, grain)]! & 0xffff
 }
 
 /** First grain in `(grain, limit]` whose code differs from that of `grain`; `limit` when none does. */
 export const runEndIn = (page: LayerPage, grain: number, limit: number): number => {
   if (page.form === UNIFORM) return limit
   if (page.form === RUNS) {
-    const next = page.runs[runAt(page.runs, grain) + 1]
-    return next === undefined ? limit : Math.min(limit, next >>> 16)
+    const next = runAt(page, grain) + 1
+    return next === page.to ? limit : Math.min(limit, page.slab.runs[next]! >>> 16)
   }
   const { codes } = page
   const code = codes[grain]
@@ -109,52 +163,10 @@ export const newestIn = (page: LayerPage, from: number, to: number): number => {
     for (let g = from; g < to; g++) if (codes[g]! > newest) newest = codes[g]!
     return newest >> 1
   }
-  const { runs } = page
-  for (let i = runAt(runs, from); i < runs.length && runs[i]! >>> 16 < to; i++) {
+  const { runs } = page.slab
+  for (let i = runAt(page, from); i < page.to && runs[i]! >>> 16 < to; i++) {
     const code = runs[i]! & 0xffff
     if (code > newest) newest = code
   }
   return newest >> 1
-}
-
-/** Makes pages, one after the other: runs are pushed from grain 0 on, then `finish`. */
-export class PageBuilder {
-  readonly #runs = new Uint32Array(PAGE_GRAINS)
-  #count = 0
-  #last = -1
-  #max = 0
-
-  /** From `start` on, grains have `code`. */
-  push(start: number, code: number): void {
-    if (code === this.#last) return
-    this.#runs[this.#count++] = (start << 16) | code
-    this.#last = code
-    if (code > this.#max) this.#max = code
-  }
-
-  /** Grains `[from, to)` are as in `page`. */
-  copy(page: LayerPage, from: number, to: number): void {
-    for (let g = from; g < to; ) {
-      this.push(g, codeIn(page, g))
-      g = runEndIn(page, g, to)
-    }
-  }
-
-  /** The page that was pushed. The builder is empty again. */
-  finish(): LayerPage {
-    const count = this.#count
-    const max = this.#max
-    const runs = this.#runs
-    this.#count = 0
-    this.#last = -1
-    this.#max = 0
-    if (count === 1) return uniformPage(runs[0]! & 0xffff)
-    if (count <= RUNS_MAX) return new LayerPage(RUNS, -1, runs.slice(0, count), NO_CODES, layerOfCode(max))
-    const codes = max < 256 ? new Uint8Array(PAGE_GRAINS) : new Uint16Array(PAGE_GRAINS)
-    for (let i = 0; i < count; i++) {
-      const end = i + 1 === count ? PAGE_GRAINS : runs[i + 1]! >>> 16
-      codes.fill(runs[i]! & 0xffff, runs[i]! >>> 16, end)
-    }
-    return new LayerPage(DENSE, -1, NO_RUNS, codes, layerOfCode(max))
-  }
 }

@@ -55,5 +55,5 @@ export const openLayeredVersion = ({ id, cache, map, parts, heat }: LayeredVersi
     })
   }
   const verified = parts.some((part) => part.verify !== undefined)
-  return new Version({ id, sizeBytes, content: new LayeredContent(map, contents), below, verified })
+  return new Version({ id, sizeBytes, content: new LayeredContent(cache, map, contents, heat), below, verified })
 }

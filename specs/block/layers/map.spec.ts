@@ -113,6 +113,26 @@ describe("a map of layers", () => {
     }
   })
 
+  it("keeps every page of a leaf that is full of runs", () => {
+    const size = 256 * PAGE_SPAN
+    const runs = Array.from(
+      { length: 256 * 256 },
+      (_, i) => [i * 32 + (i % 7), 1, i % 3 === 0 ? "zero" : "data"] as const,
+    )
+    const map = extendMap(new LayerMapBudget().baseMap(size), 9, grains(size, ...runs))
+    const wrong = runs.filter(
+      ([g, , kind]) => map.lookup(g) !== (kind === "zero" ? zero(9) : data(9)) || map.lookup(g + 1) !== 0,
+    )
+    expect(wrong).toEqual([])
+  })
+
+  it("knows the newest layer of a page that one layer changed whole", () => {
+    const size = 3 * PAGE_SPAN
+    const map = extendMap(new LayerMapBudget().baseMap(size), 4, grains(size, [PAGE, PAGE, "zero"]))
+    const clusters = PAGE / 16
+    expect([clusters - 1, clusters, 2 * clusters - 1, 2 * clusters].map((c) => map.contentOf(c))).toEqual([0, 4, 4, 0])
+  })
+
   it("is the same from runs that arrive one by one", async () => {
     const size = 3 * PAGE_SPAN
     const runs = grains(size, [5, 7, "data"], [PAGE, PAGE, "zero"], [3 * PAGE - 1, 1, "data"])

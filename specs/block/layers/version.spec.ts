@@ -88,6 +88,44 @@ describe("the cache", () => {
     expect(judged.sort()).toEqual(["0 by 0", "1 by 4", "2 by 3", "3 by 0"])
   })
 
+  it("forgets where it found a cluster when the slot is another cluster's, and when it is another version's", async () => {
+    const disk = chain(slow)
+    const cache = new ReadCache({ bytes: C })
+    const [two, four] = [disk.open(2, cache), disk.open(4, cache)]
+    const into = Buffer.alloc(C)
+    const at = (device: typeof two, cluster: number) => device.readSync(into, 0, cluster * C, C)
+    await get(two, C, 1)
+    expect([at(two, 1), at(two, 1)]).toEqual([true, true])
+    await get(two, 0, 1)
+    expect([at(two, 1), at(two, 0)]).toEqual([false, true])
+    await get(two, 3 * C, 1)
+    expect([at(two, 0), at(two, 3)]).toEqual([false, true])
+    await get(two, C, 1)
+    expect(at(two, 1)).toBe(true)
+    await get(four, C, 1)
+    expect(at(two, 1)).toBe(false)
+    expect(at(four, 1)).toBe(true)
+    expect(into.equals(disk.content.get(4)!.subarray(C, 2 * C))).toBe(true)
+  })
+
+  it("is told of the heat of each cluster under the content that it is held as, hit or miss", async () => {
+    const disk = chain(slow)
+    const cache = new ReadCache({ bytes: 16 * C })
+    const heat: Array<readonly [number, number]> = []
+    const map = disk.maps.get(4)!
+    const parts = map.chain.map((n) => ({ layer: n, contentId: `i@${n}`, source: disk.files.get(n)! }))
+    const device = openLayeredVersion({ id: "i", cache, map, parts, heat: (...one) => heat.push(one) })
+    await get(device, 0, 4 * C)
+    expect(device.readSync(Buffer.alloc(4 * C), 0, 0, 4 * C)).toBe(true)
+    const once = [
+      [0, 0],
+      [3, 1],
+      [2, 2],
+      [0, 3],
+    ]
+    expect(heat).toEqual([...once, ...once])
+  })
+
   it("keeps its clusters apart from those of a version on the other side of a rollback", async () => {
     const disk = layeredDisk(patterned(C, 1), slow)
     disk.commit(0, 2, grains(C, [0, 1, "data"]), filled(2))

@@ -1,0 +1,233 @@
+/**
+ * Committed versions: reading the newest of a long chain beside reading version 1, opening it, and the memory of its map.
+ *
+ *     npm run bench -- layers [rounds] [versions] [read|memory]
+ *
+ * **Details** Two 128 MiB disks in files, each version with 1 % of the disk changed: on one in single grains of 4 KiB anywhere, on the other in
+ * runs of 64 KiB on their own alignment. Version 1 and the newest are read in turn, round by round; figures are medians. `cached`: through the
+ * guard, from a cache that holds both. `uncached`: 64 KiB at random places through the least cache there is, from the page cache of the host.
+ *
+ * The second table makes the maps of a 4 TiB disk in memory alone, until the last version or until the budget refuses; first with every version's map
+ * held, then with the newest only. `counted` is what the budget says, `really` what the process grew by.
+ *
+ * **What it does not show** A cold disk, where each run of a cluster may be a seek: a chain of small scattered changes reads as scattered as it was written.
+ */
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
+import { ReadCache } from "../../core/block/cache.ts"
+import type { BlockDevice, Extent } from "../../core/block/device.ts"
+import { guardDevice } from "../../core/block/guard.ts"
+import { extendMap, extendMapFrom } from "../../core/block/layers/extend.ts"
+import { type LayerMap, LayerMapBudget } from "../../core/block/layers/map.ts"
+import { openLayeredVersion } from "../../core/block/layers/version.ts"
+import { MapBudget } from "../../core/block/overlay/budget.ts"
+import { createOverlay } from "../../core/block/overlay/open.ts"
+import { openOwnExtents } from "../../core/block/overlay/sealed.ts"
+import { openVersion } from "../../core/block/version.ts"
+import { limits } from "../../core/limits.ts"
+import { guardVolume } from "../../core/storage/guard.ts"
+import type { Volume } from "../../core/storage/volume.ts"
+import { fileFolder } from "../../plugins/file/folder.ts"
+import { openImage } from "../../plugins/file/image.ts"
+import { type Random, random } from "../support/random.ts"
+import { writeRandomImage } from "./support/image.ts"
+import { median } from "./support/load.ts"
+
+const KiB = 1024
+const MiB = 1024 * KiB
+const TiB = 2 ** 40
+const rounds = Number(process.argv[2] ?? 11)
+const versions = Number(process.argv[3] ?? 50)
+const only = process.argv[4]
+const SHARE = 0.01
+const AIM = 1.15
+const SIZE = 128 * MiB
+const host = {}
+const files: Array<Volume> = []
+setFlagsFromString("--expose-gc")
+const collect = runInNewContext("gc") as () => void
+
+const randomPlaces = (r: Random, sizeBytes: number, runBytes: number): ReadonlyArray<number> =>
+  Array.from({ length: Math.round((sizeBytes * SHARE) / runBytes) }, () => r.int(sizeBytes / runBytes) * runBytes)
+
+const openFileVolume = async (path: string): Promise<Volume> => {
+  const volume = guardVolume(await openImage(path, host, new AbortController().signal), { kind: "file", path } as never)
+  files.push(volume)
+  return volume
+}
+
+/** Overlays over version 1 that are written, frozen and closed, one a version. */
+const makeLayers = async (dir: string, base: string, runBytes: number): Promise<ReadonlyArray<string>> => {
+  const budget = new MapBudget()
+  const cache = new ReadCache({ bytes: MiB })
+  const below = await openFileVolume(base)
+  const bytes = Buffer.alloc(runBytes, 0xa5)
+  const folders: Array<string> = []
+  for (let version = 2; version <= versions; version++) {
+    const path = join(dir, `layer-${runBytes}-${version}`)
+    const device = openVersion({ id: "v1", contentId: "v1", cache, below, sizeBytes: SIZE })
+    const binding = {
+      generation: `g${version}`,
+      clientId: "c",
+      slot: 0,
+      imageId: "i",
+      version: 1,
+      policy: "super",
+    } as const
+    const options = { folder: fileFolder(path, host), base: device, binding, client: "PC", hostBootId: "b", budget }
+    const overlay = await createOverlay(options)
+    for (const place of randomPlaces(random(version), SIZE, runBytes)) await overlay.write(bytes, 0, place, runBytes, 0)
+    await overlay.freeze()
+    await overlay.close()
+    await device.close()
+    folders.push(path)
+  }
+  return folders
+}
+
+interface Opened {
+  readonly first: BlockDevice
+  readonly newest: BlockDevice
+  readonly openMillis: number
+  readonly mapBytes: number
+}
+
+const open = async (base: string, folders: ReadonlyArray<string>, cache: ReadCache): Promise<Opened> => {
+  const source = await openFileVolume(base)
+  const first = openVersion({ id: "v1", contentId: "v1", cache, below: source, sizeBytes: SIZE })
+  const began = performance.now()
+  const budget = new LayerMapBudget()
+  let map = budget.baseMap(SIZE)
+  const parts = [{ layer: 0, contentId: "v1", source }]
+  for (const [i, path] of folders.entries()) {
+    const own = await openOwnExtents(fileFolder(path, host))
+    const next = await extendMapFrom(map, i + 1, own.runs())
+    await own.close()
+    map.release()
+    map = next
+    parts.push({ layer: i + 1, contentId: `v${i + 2}`, source: await openFileVolume(join(path, "data")) })
+  }
+  const newest = openLayeredVersion({ id: "newest", cache, map, parts })
+  const openMillis = performance.now() - began
+  return { first: guardDevice(first), newest: guardDevice(newest), openMillis, mapBytes: budget.bytes }
+}
+
+/** CPU time of this process, for one read: others that use the machine are not in it. */
+const perRead = async (device: BlockDevice, places: ReadonlyArray<number>, length: number): Promise<number> => {
+  const into = Buffer.alloc(length)
+  const began = process.cpuUsage()
+  for (const place of places) {
+    if (!device.readSync(into, 0, place, length)) await device.read(into, 0, place, length)
+  }
+  const { user, system } = process.cpuUsage(began)
+  return (user + system) / places.length
+}
+
+const inTurn = async (what: string, o: Opened, reads: number, length: number, warm: boolean): Promise<void> => {
+  const r = random(7)
+  const times: [Array<number>, Array<number>] = [[], []]
+  const ratios: Array<number> = []
+  for (let round = warm ? -2 : 0; round < rounds; round++) {
+    const places = Array.from({ length: reads }, () => r.int(SIZE / length) * length)
+    const order = round % 2 === 0 ? [0, 1] : [1, 0]
+    const took = [0, 0]
+    for (const i of order) took[i] = await perRead(i === 0 ? o.first : o.newest, places, length)
+    if (round < 0) continue
+    times[0].push(took[0]!)
+    times[1].push(took[1]!)
+    ratios.push(took[1]! / took[0]!)
+  }
+  const [a, b] = [median(times[0]), median(times[1])]
+  const ratio = median(ratios)
+  console.log(
+    `${what.padEnd(44)}${a.toFixed(2).padStart(9)} µs${b.toFixed(2).padStart(9)} µs${ratio.toFixed(2).padStart(8)}${ratio > AIM ? "!" : ""}`,
+  )
+}
+
+const readAll = async (device: BlockDevice): Promise<void> => {
+  const into = Buffer.alloc(MiB)
+  for (let offset = 0; offset < SIZE; offset += MiB) await device.read(into, 0, offset, MiB)
+}
+
+const reading = async (dir: string): Promise<void> => {
+  const base = join(dir, "base.raw")
+  writeRandomImage(base, SIZE)
+  console.log(`${"".padEnd(44)}${"version 1".padStart(12)}${`version ${versions}`.padStart(12)}${"ratio".padStart(8)}`)
+  for (const runBytes of [4 * KiB, 64 * KiB]) {
+    const folders = await makeLayers(dir, base, runBytes)
+    const what = `1 % in runs of ${runBytes / KiB} KiB`
+    const cached = await open(base, folders, new ReadCache({ bytes: 320 * MiB }))
+    await readAll(cached.first)
+    await readAll(cached.newest)
+    await inTurn(`${what}, cached 4 KiB`, cached, 200_000, 4 * KiB, true)
+    await inTurn(`${what}, cached 64 KiB`, cached, 20_000, 64 * KiB, true)
+    await cached.newest.close()
+    await cached.first.close()
+    const uncached = await open(base, folders, new ReadCache({ bytes: limits.cacheBytesMin }))
+    await inTurn(`${what}, uncached 64 KiB`, uncached, 1000, 64 * KiB, false)
+    console.log(
+      `${what}: ${versions} versions opened in ${uncached.openMillis.toFixed(0)} ms, map ${(uncached.mapBytes / MiB).toFixed(2)} MiB`,
+    )
+    await uncached.newest.close()
+  }
+}
+
+/** One version's runs, spread evenly with a random place in each stretch: in order without sorting millions of them. */
+function* spread(r: Random, sizeBytes: number, runBytes: number): Generator<Extent> {
+  const stretch = runBytes / SHARE
+  for (let at = 0; at + stretch <= sizeBytes; at += stretch) {
+    const offset = Math.floor((at + r.int(stretch - runBytes)) / limits.grainBytes) * limits.grainBytes
+    yield { offset, length: runBytes, kind: "data" }
+  }
+}
+
+const grown = (): number => {
+  collect()
+  const { heapUsed, external } = process.memoryUsage()
+  return heapUsed + external
+}
+
+const memory = (runBytes: number, keepAll: boolean): void => {
+  const budget = new LayerMapBudget()
+  const before = grown()
+  const maps: Array<LayerMap> = [budget.baseMap(4 * TiB)]
+  const times: Array<number> = []
+  let reached = 1
+  let peak = 0
+  try {
+    for (let version = 2; version <= versions; version++) {
+      const began = performance.now()
+      const next = extendMap(maps.at(-1)!, version, spread(random(version), 4 * TiB, runBytes))
+      times.push(performance.now() - began)
+      peak = Math.max(peak, budget.bytes)
+      if (!keepAll) maps.pop()!.release()
+      maps.push(next)
+      reached = version
+    }
+  } catch (e) {
+    if ((e as { code?: string }).code !== "LAYER_MAPS_FULL") throw e
+  }
+  const really = grown() - before
+  console.log(
+    `${`1 % in runs of ${runBytes / KiB} KiB, ${keepAll ? "all maps" : "newest map"}`.padEnd(44)}${`${reached}${reached < versions ? " (then refused)" : ""}`.padStart(20)}${(budget.bytes / MiB).toFixed(1).padStart(9)}${(really / MiB).toFixed(1).padStart(9)}${(peak / MiB).toFixed(1).padStart(9)}${median(times).toFixed(0).padStart(10)} ms`,
+  )
+  for (const map of maps) map.release()
+}
+
+const dir = mkdtempSync(join(tmpdir(), "imagelink-layers-"))
+try {
+  if (only !== "memory") await reading(dir)
+} finally {
+  for (const file of files) await file.close()
+  rmSync(dir, { recursive: true, force: true })
+}
+if (only !== "read") {
+  console.log(
+    `\n${"4 TiB disk, MiB".padEnd(44)}${"versions".padStart(20)}${"counted".padStart(9)}${"really".padStart(9)}${"peak".padStart(9)}${"extend".padStart(13)}`,
+  )
+  for (const runBytes of [16 * MiB, MiB, 64 * KiB, 4 * KiB]) for (const all of [true, false]) memory(runBytes, all)
+}
+console.log(`medians of ${rounds} rounds; "!": above ${AIM} times; budget ${limits.layerMapBytesMax / MiB} MiB`)
