@@ -6,12 +6,14 @@
 import { hostname } from "node:os"
 import type { ImagelinkError } from "../core/errors.ts"
 import { followLog } from "../core/log/tiles/follower.ts"
+import { catalogueProjection } from "../core/projections/catalogue.ts"
 import { makeBootRecorder } from "../core/runtime/boot-recorder.ts"
 import type { ServeConfig } from "../core/runtime/config.ts"
 import type { DiskService } from "../core/runtime/disks.ts"
 import { checkUnverified } from "../core/runtime/first-checks.ts"
 import { makeLocalSite, operationNames } from "../core/runtime/local-site.ts"
 import { makeChange } from "../core/runtime/operations/change.ts"
+import { OVERLAYS } from "../core/runtime/overlay-folders.ts"
 import { makeServing } from "../core/runtime/serving.ts"
 import type { Site } from "../core/runtime/site.ts"
 import { listenControl } from "./api/server.ts"
@@ -90,7 +92,7 @@ const later = (run: () => void, millis: number) => {
 
 const serveDisks = async ({ config, onEvent }: ServerOptions, { parts, data, host }: OpenedSite, closers: Closers) => {
   const onDamage = (e: ImagelinkError) => onEvent({ level: "error", text: `${e.message} [${e.code}]; fix: ${e.fix}` })
-  const overlays = data.folder("overlays")
+  const overlays = data.folder(OVERLAYS)
   const change = makeChange(parts)
   const boots = makeBootRecorder({
     append: (group) => change({ type: "RecordBoots", boots: group }, { actor: serverActor }),
@@ -102,6 +104,7 @@ const serveDisks = async ({ config, onEvent }: ServerOptions, { parts, data, hos
   const site = makeLocalSite({ ...parts, serving }, async () => {})
   closers.push(site.close, boots.close, serving.disks.close)
   await serving.disks.sweep()
+  await parts.layers.sweep(await parts.views.state(catalogueProjection))
   const firstChecks = () =>
     void checkUnverified({ ...parts, serving }, serverActor, (level, text) => onEvent({ level, text }))
   return { site, disks: serving.disks, firstChecks }

@@ -8,7 +8,7 @@
  */
 import "reflect-metadata"
 import { hostname } from "node:os"
-import { join } from "node:path"
+import { join, resolve } from "node:path"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
@@ -29,6 +29,7 @@ import { makeUpcaster } from "../core/log/upcast.ts"
 import { uuid7, uuid7RandomBytes } from "../core/log/uuid7.ts"
 import { checkpointFolder } from "../core/runtime/checkpoint-folder.ts"
 import { makeJobs } from "../core/runtime/job-runner.ts"
+import { makeLayerStore } from "../core/runtime/layer-store.ts"
 import { makeLocalSite } from "../core/runtime/local-site.ts"
 import type { Parts } from "../core/runtime/parts.ts"
 import type { Site } from "../core/runtime/site.ts"
@@ -38,6 +39,7 @@ import { makeOpener } from "../core/storage/opener.ts"
 import type { PluginRegistry } from "../core/storage/registry.ts"
 import type { VolumeFolder } from "../core/storage/volume.ts"
 import file from "../plugins/file/index.ts"
+import { localDataFiles } from "./host/data-files.ts"
 import { linuxHost } from "./host/linux.ts"
 import { levelDatabase } from "./level/database.ts"
 
@@ -160,13 +162,19 @@ export const openParts = async ({
   const log = await Effect.runPromise(Scope.provide(open, scope))
   const { signal } = new AbortController()
   const data = guardFolder(file.folder!({ path: dataDir }, { host, signal }), { kind: "file", path: dataDir })
+  const files = localDataFiles(resolve(dataDir))
+  const opener = makeOpener(container.resolve(tokens.registry), host, resolve(dataDir))
   const parts: Parts = {
     log,
     now,
     newId,
     views: makeViews(log, checkpointFolder(data.folder("projections"))),
     jobs: makeJobs(now, newId),
-    opener: makeOpener(container.resolve(tokens.registry), host),
+    opener,
+    data,
+    files,
+    layers: makeLayerStore(data, files, opener),
+    hostBootId: host.bootId?.(),
     sidecars: data.folder("sidecars"),
     publisher: lazily(() => makePublisher(dataDir, log, host)),
   }

@@ -152,6 +152,22 @@ export const errors = {
     fix: (p) =>
       `set one, start it again, and make the changes on it: imagelink client set-super CLIENT ${p.image}; then commit`,
   }),
+  NOTHING_TO_COMMIT: entry<{ image: string; client: string; slot: number }>({
+    exit: 1,
+    message: (p) => `there is nothing to commit to image ${p.image}`,
+    cause: (p) => `${p.client} slot ${p.slot} has written nothing since it was set as super client`,
+    fix: (p) =>
+      `start ${p.client} (again, if it ran when it was set), change what is to change, shut it down, then commit`,
+  }),
+  IMAGE_BUSY: entry<{ image: string; sessions: number }>({
+    exit: 1,
+    message: (p) => `image ${p.image} is being written to`,
+    cause: (p) =>
+      p.sessions === 0
+        ? "it is being sealed"
+        : `${p.sessions} ${p.sessions === 1 ? "session has" : "sessions have"} it open`,
+    fix: () => "let the upload finish and its tool disconnect, then try again",
+  }),
   COMMIT_STALE: entry<{ image: string; version: number }>({
     exit: 1,
     message: (p) => `image ${p.image}@${p.version} was not committed`,

@@ -56,7 +56,8 @@ const clientDisks = (catalogue: Catalogue, client: ClientEntry): ReadonlyArray<D
     }))
 
 const imageDisks = (image: ImageEntry): ReadonlyArray<DiskName> =>
-  image.versions.map((v) => ({
-    name: `image/${image.name}@${v.number}`,
-    description: `version ${v.number}, read-only`,
-  }))
+  image.draft !== null
+    ? [{ name: `image/${image.name}`, description: "to be written and sealed" }]
+    : image.versions
+        .filter((v) => !v.retired)
+        .map((v) => ({ name: `image/${image.name}@${v.number}`, description: `version ${v.number}, read-only` }))

@@ -17,6 +17,7 @@ import { linkVersion } from "../domain/lookup.ts"
 import { fail } from "../errors.ts"
 import { admitClient, admitImage, listDisks } from "./admission.ts"
 import type { Boot } from "./boot-recorder.ts"
+import type { Drafts } from "./drafts.ts"
 import type { ImageStacks } from "./image-stacks.ts"
 import type { OverlayFolders } from "./overlay-folders.ts"
 import { makeOwner, type OverlayOwner } from "./overlay-owner.ts"
@@ -32,6 +33,10 @@ export interface DiskService extends Disks {
   sessions(slot: SlotRef): number
   /** Keeps new sessions of these slots waiting until the answer is called; settles when those already on their way have arrived. */
   hold(slots: ReadonlyArray<SlotRef>): Promise<() => void>
+  /** Ends every session of a slot; its requests in flight are answered first. */
+  end(slot: SlotRef): Promise<void>
+  /** Settles when nobody uses a slot. @throws CANCELLED */
+  unused(slot: SlotRef, signal: AbortSignal): Promise<void>
   /** Removes generations that the log has retired and nobody uses: of these slots after a change, of every slot at a start. */
   sweep(slots?: ReadonlyArray<SlotRef>): Promise<void>
   /** Ends every session and closes every file. */
@@ -66,16 +71,19 @@ export interface DisksOptions {
   readonly catalogue: () => Catalogue
   readonly stacks: ImageStacks
   readonly folders: OverlayFolders
+  readonly drafts: Drafts
   /** A client got a fresh disk to boot from. */
   readonly onBoot: (boot: Boot) => void
 }
 
-export const makeDisks = ({ catalogue, stacks, folders, onBoot }: DisksOptions): DiskService => {
+export const makeDisks = ({ catalogue, stacks, folders, drafts, onBoot }: DisksOptions): DiskService => {
   /** Slot, then epoch: a slot has one current generation, and for a while an older one that sessions still hold. */
   const owners = new Map<string, Map<number, OverlayOwner>>()
   const opening = new Map<string, Promise<OverlayOwner>>()
   const held = new Map<string, Promise<void>>()
   const arriving = new Map<string, Set<Promise<Lease>>>()
+  /** Who waits for a slot to be unused. */
+  const waiters = new Map<string, Set<() => void>>()
   let closed = false
 
   /** Epochs that sessions use, or are about to: an opening that began before a new link goes on over the old one. */
@@ -115,6 +123,7 @@ export const makeDisks = ({ catalogue, stacks, folders, onBoot }: DisksOptions):
       if (owners.get(key)?.size === 0) owners.delete(key)
       await base.release()
       await sweepSlot(ref)
+      if (owners.get(key) === undefined) for (const resolve of waiters.get(key) ?? []) resolve()
     }
     const owner = makeOwner(overlay, `${client.name} slot ${slot} over ${on.imageName}@${version}`, forget)
     if (header === undefined && slot === 0) onBoot(bootOf(client, link, on, policy, peer))
@@ -171,6 +180,7 @@ export const makeDisks = ({ catalogue, stacks, folders, onBoot }: DisksOptions):
     async attachImage(name, version, peer): Promise<Lease> {
       const image = admitImage(catalogue(), name, version, peer)
       if (closed) throw fail("CLOSED", { what: "the server" })
+      if (image.draft !== null) return drafts.attach(image)
       const ref = versionRef(catalogue(), image.id, version ?? image.current)
       const { device, release } = await stacks.open(ref)
       return {
@@ -202,6 +212,25 @@ export const makeDisks = ({ catalogue, stacks, folders, onBoot }: DisksOptions):
       }
     },
 
+    async end(slot) {
+      await Promise.all([...(owners.get(keyOf(slot))?.values() ?? [])].map((owner) => owner.retire()))
+    },
+
+    unused(slot, signal) {
+      const key = keyOf(slot)
+      if (owners.get(key) === undefined) return Promise.resolve()
+      const { promise, resolve, reject } = Promise.withResolvers<void>()
+      const waiting = waiters.get(key) ?? new Set<() => void>()
+      waiters.set(key, waiting.add(resolve))
+      const cancel = () => reject(fail("CANCELLED", { what: "waiting for a client to stop" }))
+      if (signal.aborted) cancel()
+      signal.addEventListener("abort", cancel, { once: true })
+      return promise.finally(() => {
+        waiting.delete(resolve)
+        signal.removeEventListener("abort", cancel)
+      })
+    },
+
     async sweep(slots) {
       for (const slot of slots ?? (await folders.slots())) await sweepSlot(slot)
     },
@@ -212,6 +241,7 @@ export const makeDisks = ({ catalogue, stacks, folders, onBoot }: DisksOptions):
       await Promise.all(
         [...owners.values()].flatMap((generations) => [...generations.values()].map((owner) => owner.retire())),
       )
+      await drafts.close()
       await stacks.close()
     },
   }

@@ -13,7 +13,8 @@ import type { JobContext } from "../jobs.ts"
 import { limits } from "../limits.ts"
 import type { ImageOpener } from "../storage/opener.ts"
 import type { VolumeFolder } from "../storage/volume.ts"
-import { changed, difference, identify, openAsItIs, sinceRecorded, type VersionRef } from "./version-ref.ts"
+import { openVersionDisk } from "./version-disk.ts"
+import { changed, difference, identify, sinceRecorded, type VersionRef } from "./version-ref.ts"
 
 export interface Checked {
   readonly check: Check
@@ -31,7 +32,7 @@ export const checkVersion = async (
   job: JobContext,
 ): Promise<Checked> => {
   const recorded = await loadTable(sidecars, ref).catch(damageOf)
-  const { disk, files } = await openAsItIs(opener, ref)
+  const { disk, files } = await openVersionDisk(opener, ref)
   const identity = files[0]!.identity
   let read: Uint32Array
   try {

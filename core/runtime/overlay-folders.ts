@@ -36,6 +36,12 @@ export interface OverlayFolders {
   slots(): Promise<ReadonlyArray<{ readonly clientId: string; readonly slot: number }>>
 }
 
+export const OVERLAYS = "overlays"
+
+/** A generation's folder, relative to the data folder. */
+export const generationPath = ({ clientId, slot, epoch }: Pick<GenerationRef, "clientId" | "slot" | "epoch">): string =>
+  `${OVERLAYS}/${clientId}/${slot}/${nameOf(epoch)}`
+
 const nameOf = (epoch: number) => `g${epoch}`
 const newNameOf = (epoch: number) => `new-g${epoch}`
 /** Of a generation, or of one that a crash left half made. */

@@ -3,9 +3,12 @@ import type { EventLog } from "../log/event-log.ts"
 import type { Publisher } from "../log/tiles/publisher.ts"
 import type { ImageOpener } from "../storage/opener.ts"
 import type { VolumeFolder } from "../storage/volume.ts"
+import type { DataFiles } from "./data-files.ts"
 import type { DiskService } from "./disks.ts"
+import type { Drafts } from "./drafts.ts"
 import type { ImageStacks } from "./image-stacks.ts"
 import type { JobRunner } from "./job-runner.ts"
+import type { LayerStore } from "./layer-store.ts"
 import type { Views } from "./views.ts"
 
 export interface Parts {
@@ -21,6 +24,12 @@ export interface Parts {
   readonly sidecars: VolumeFolder
   /** What publishes the log: tiles and signed checkpoints. Loaded when it is first asked for. */
   readonly publisher: () => Promise<Publisher>
+  /** The data folder. */
+  readonly data: VolumeFolder
+  readonly files: DataFiles
+  readonly layers: LayerStore
+  /** Of the running kernel; undefined where the host cannot tell. */
+  readonly hostBootId: string | undefined
   /** Present while this process serves disks. */
-  readonly serving?: { readonly disks: DiskService; readonly stacks: ImageStacks }
+  readonly serving?: { readonly disks: DiskService; readonly stacks: ImageStacks; readonly drafts: Drafts }
 }

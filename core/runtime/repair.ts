@@ -22,6 +22,7 @@ import type { VolumeFolder } from "../storage/volume.ts"
 import { checkpointFolder } from "./checkpoint-folder.ts"
 import { loadTable } from "./image-check.ts"
 import type { Site } from "./site.ts"
+import { versionRef } from "./version-ref.ts"
 
 export interface RepairOptions {
   /** The data folder. */
@@ -149,7 +150,7 @@ const judgeSidecars = async (
     const catalogue = initial()
     for (const bytes of events) evolve(catalogue, upcaster.upcast(parse(bytes) as Recorded))
     const refs = [...catalogue.images.values()].flatMap((image) =>
-      image.versions.map((version) => ({ imageId: image.id, imageName: image.name, version })),
+      image.versions.filter(({ retired }) => !retired).map(({ number }) => versionRef(catalogue, image.id, number)),
     )
     const bad: Array<Finding> = []
     for (const ref of refs) {

@@ -8,6 +8,7 @@ import { catalogueProjection } from "../projections/catalogue.ts"
 import type { VolumeFolder } from "../storage/volume.ts"
 import type { Boot } from "./boot-recorder.ts"
 import { type DiskService, makeDisks } from "./disks.ts"
+import { type Drafts, makeDrafts } from "./drafts.ts"
 import { loadTable } from "./image-check.ts"
 import { type ImageStacks, makeImageStacks } from "./image-stacks.ts"
 import { makeOverlayFolders } from "./overlay-folders.ts"
@@ -16,6 +17,7 @@ import type { Parts } from "./parts.ts"
 export interface Serving {
   readonly disks: DiskService
   readonly stacks: ImageStacks
+  readonly drafts: Drafts
 }
 
 export interface ServingOptions {
@@ -42,8 +44,7 @@ export const makeServing = async (
     onDamage,
   )
   const folders = makeOverlayFolders(overlays, host, new MapBudget())
-  return {
-    stacks,
-    disks: makeDisks({ catalogue: () => projector.state(catalogueProjection), stacks, folders, onBoot }),
-  }
+  const drafts = makeDrafts(parts.data)
+  const catalogue = () => projector.state(catalogueProjection)
+  return { stacks, drafts, disks: makeDisks({ catalogue, stacks, folders, drafts, onBoot }) }
 }

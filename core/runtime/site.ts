@@ -198,6 +198,14 @@ export interface OperationMap {
     Changed
   >
   "image.remove": Op<{ readonly name: string }, Changed>
+  "image.create": Op<{ readonly name: string; readonly sizeBytes: number; readonly note?: string }, Changed>
+  "image.seal": Op<{ readonly name: string }, Changed>
+  /** `whenOff` waits until the super client has no session, `fence` ends those it has. */
+  "image.commit": Op<
+    { readonly name: string; readonly note?: string; readonly whenOff?: boolean; readonly fence?: boolean },
+    Changed
+  >
+  "image.retire": Op<{ readonly name: string; readonly version: number }, Changed>
   /** Without `to`, the version that the current one was made on. */
   "image.rollback": Op<{ readonly name: string; readonly to?: number; readonly note?: string }, Changed>
   "client.add": Op<{ readonly mac: string; readonly name?: string; readonly address?: string }, Changed>

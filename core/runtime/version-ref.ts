@@ -8,13 +8,15 @@ import type { Catalogue, VersionEntry } from "../domain/catalogue.ts"
 import { fail, ImagelinkError } from "../errors.ts"
 import { limits } from "../limits.ts"
 import type { OpenedImage } from "../storage/open-image.ts"
-import type { ImageOpener } from "../storage/opener.ts"
+import type { ImageOpener, OpenedLayer } from "../storage/opener.ts"
 import type { VolumeIdentity } from "../storage/volume.ts"
 
 export interface VersionRef {
   readonly imageId: string
   readonly imageName: string
   readonly version: VersionEntry
+  /** What it is made on: its parent, that one's parent, and so on to version 1. None for version 1. */
+  readonly below: ReadonlyArray<VersionEntry>
 }
 
 /** @throws IMAGE_NOT_FOUND IMAGE_VERSION_NOT_FOUND */
@@ -23,8 +25,27 @@ export const versionRef = (catalogue: Catalogue, imageId: string, version: numbe
   if (image === undefined) throw fail("IMAGE_NOT_FOUND", { name: catalogue.removed.get(imageId)?.name ?? imageId })
   const entry = image.versions[version - 1]
   if (entry?.retired) throw fail("IMAGE_VERSION_RETIRED", { image: image.name, version })
-  if (entry !== undefined) return { imageId, imageName: image.name, version: entry }
+  if (entry !== undefined)
+    return { imageId, imageName: image.name, version: entry, below: ancestors(image.versions, entry) }
   throw fail("IMAGE_VERSION_NOT_FOUND", { name: image.name, version, newest: image.versions.length })
+}
+
+const ancestors = (versions: ReadonlyArray<VersionEntry>, { parent }: VersionEntry): ReadonlyArray<VersionEntry> => {
+  const found: Array<VersionEntry> = []
+  for (let at = parent; at !== null; at = found.at(-1)!.parent) found.push(versions[at - 1]!)
+  return found
+}
+
+/** The version that this one is made on, or undefined for one that is read as it was added. */
+export const parentRef = (ref: VersionRef): VersionRef | undefined => {
+  const [version, ...below] = ref.below
+  return version && { ...ref, version, below }
+}
+
+/** Version 1, on which all others are made. */
+export const baseRef = (ref: VersionRef): VersionRef => {
+  const version = ref.below.at(-1) ?? ref.version
+  return { ...ref, version, below: [] }
 }
 
 const pathOf = ({ version }: VersionRef): string => version.files[0]?.path ?? version.storage.kind
@@ -55,9 +76,19 @@ const naming = async <A>(ref: VersionRef, work: () => Promise<A>): Promise<A> =>
   }
 }
 
-/** Opens whatever is at the version's place now. @throws IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED IMAGE_NOT_A_DISK IO_ERROR */
+/** Opens whatever is at the place of a version that has nothing below it. @throws IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED IMAGE_NOT_A_DISK IO_ERROR */
 export const openAsItIs = (opener: ImageOpener, ref: VersionRef): Promise<OpenedImage> =>
   naming(ref, () => opener.open(ref.version.storage, ref.version.format))
+
+/** Opens the recorded layer of a committed version, by itself. @throws IMAGE_CHANGED IMAGE_FILE_NOT_FOUND IMAGE_DAMAGED */
+export const openLayer = async (opener: ImageOpener, ref: VersionRef): Promise<OpenedLayer> => {
+  const layer = await naming(ref, () => opener.openLayer(ref.version.storage, ref.version.format))
+  const size = layer.sizeBytes === Number(ref.version.sizeBytes) ? undefined : "its size changed"
+  const what = sinceRecorded(ref, layer.identity) ?? size
+  if (what === undefined) return layer
+  await layer.close()
+  throw changed(ref, what)
+}
 
 /** Opens the recorded file, and no other. @throws IMAGE_CHANGED and what `openAsItIs` throws */
 export const openRecorded = async (opener: ImageOpener, ref: VersionRef): Promise<OpenedImage> => {

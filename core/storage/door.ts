@@ -13,6 +13,7 @@ export {
   defineFormat,
   type FormatContext,
   type FormatDisk,
+  type LayerTables,
   type ProbeInput,
   type ProbeResult,
   type SealInput,

@@ -5,6 +5,7 @@
  * volume of its own; every other file it needs comes through `sibling`, or `disk` where that file is an image itself; core jails and bounds both.
  * `seal` writes a new layer.
  */
+import type { Extent } from "../block/device.ts"
 import type { limits } from "../limits.ts"
 import type { Volume } from "./volume.ts"
 
@@ -55,12 +56,24 @@ export interface SealInput {
   readonly parent?: { readonly path: string; readonly format: string }
 }
 
+/** What a sealed layer's own tables say, whatever lies below it. */
+export interface LayerTables {
+  readonly sizeBytes: number
+  /** Name of the file that has its bytes, each at its own offset; relative to the layer's. */
+  readonly dataFile: string
+  /** In order: data and zero where the layer has something, absent (told or left out) where what lies below shows through. @throws MEDIUM_ERROR */
+  runs(): AsyncIterable<Extent>
+  close(): Promise<void>
+}
+
 export interface DiskFormat {
   readonly apiVersion: 1
   /** `raw`, `qcow2`, `vhd` …, as the log records it. */
   readonly format: string
   probe(input: ProbeInput): ProbeResult
   open(volume: Volume, context: FormatContext): Promise<FormatDisk>
+  /** Reads back what `seal` wrote, and nothing below it. */
+  map?(volume: Volume, context: Pick<FormatContext, "signal" | "path">): Promise<LayerTables>
   seal?(input: SealInput, into: { write(bytes: Uint8Array, offset: number): Promise<void> }): Promise<void>
 }
 

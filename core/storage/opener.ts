@@ -1,5 +1,14 @@
-/** The installed plugins and formats, bound to this host: what the rest needs to open an image. */
+/**
+ * The installed plugins and formats, bound to this host: what the rest needs to open an image.
+ *
+ * **Details** What lies in the data folder itself is recorded as kind `data` with a name relative to it, so that the folder can be moved; it is read
+ * by the file plugin. Only its modification time identifies such a file: nobody else writes there, and a backup that is put back has it too.
+ */
+import type { Extent } from "../block/device.ts"
+import { fail } from "../errors.ts"
 import type { Host } from "../host.ts"
+import type { DiskFormat } from "./format.ts"
+import type { GuardedVolume } from "./guard.ts"
 import type { OpenedImage } from "./open-image.ts"
 import type { StorageLocation } from "./plugin.ts"
 import type { PluginRegistry } from "./registry.ts"
@@ -10,25 +19,104 @@ export interface ImageOpener {
   open(location: StorageLocation, format?: string): Promise<OpenedImage>
   /** What identifies the bytes at a location now, by its name rather than by a handle that was opened before. */
   identify(location: StorageLocation): Promise<VolumeIdentity>
+  /** Opens a sealed layer by itself: its tables, and the file that has its bytes. */
+  openLayer(location: StorageLocation, format: string): Promise<OpenedLayer>
+  /** @throws IMAGE_FORMAT_UNSUPPORTED */
+  format(name: string): Promise<DiskFormat>
+  /** Where a location of kind `data` is on this machine. */
+  pathOf(location: StorageLocation): string | undefined
 }
 
-export const makeOpener = (registry: () => Promise<PluginRegistry>, host: Host): ImageOpener => {
+export interface OpenedLayer {
+  readonly sizeBytes: number
+  runs(): AsyncIterable<Extent>
+  readonly data: GuardedVolume
+  readonly identity: VolumeIdentity
+  close(): Promise<void>
+}
+
+/** A file of the data folder, by its name in there with `/` between folders. */
+export const inData = (file: string): StorageLocation => ({ kind: "data", config: { file } })
+
+const fileIn = ({ kind, config }: StorageLocation): string | undefined => {
+  const file: unknown = kind === "data" ? (config as { readonly file?: unknown }).file : undefined
+  return typeof file === "string" ? file : undefined
+}
+
+/** Milliseconds, because that is what tools which copy files keep. */
+const onlyTime = ({ mtimeNs = "0" }: VolumeIdentity): VolumeIdentity => ({
+  mtimeMs: String(BigInt(mtimeNs) / 1_000_000n),
+})
+
+export const makeOpener = (registry: () => Promise<PluginRegistry>, host: Host, dataDir: string): ImageOpener => {
   const { signal } = new AbortController()
+  const resolved = (location: StorageLocation): StorageLocation => {
+    const file = fileIn(location)
+    return file === undefined ? location : { kind: "file", config: { path: `${dataDir}/${file}` } }
+  }
+  const identityOf = (location: StorageLocation, identity: VolumeIdentity) =>
+    fileIn(location) === undefined ? identity : onlyTime(identity)
+  const openFile = async (location: StorageLocation): Promise<GuardedVolume> => {
+    const { openVolume } = await import("./open-volume.ts")
+    return openVolume(resolved(location), { plugins: await registry(), host, signal })
+  }
+  const formatOf = async (name: string): Promise<DiskFormat> => {
+    const format = (await registry()).formats.find((f) => f.format === name)
+    if (format === undefined) throw fail("IMAGE_FORMAT_UNSUPPORTED", { path: "a layer", format: name })
+    return format
+  }
   return {
     async open(location, format) {
       const plugins = await registry()
       const { openImageFile } = await import("./open-image.ts")
       const chosen = format === undefined ? {} : { format }
-      return openImageFile({ location, plugins, formats: plugins.formats, host, signal, ...chosen })
+      const opened = await openImageFile({
+        location: resolved(location),
+        plugins,
+        formats: plugins.formats,
+        host,
+        signal,
+        ...chosen,
+      })
+      const [first, ...others] = opened.files
+      return { ...opened, files: [{ ...first!, identity: identityOf(location, first!.identity) }, ...others] }
     },
+
     async identify(location) {
-      const { openVolume } = await import("./open-volume.ts")
-      const volume = await openVolume(location, { plugins: await registry(), host, signal })
+      const volume = await openFile(location)
       try {
-        return await volume.identity()
+        return identityOf(location, await volume.identity())
       } finally {
         await volume.close()
       }
+    },
+
+    async openLayer(location, name) {
+      const format = await formatOf(name)
+      const file = fileIn(location)
+      if (format.map === undefined || file === undefined)
+        throw fail("IMAGE_FORMAT_UNSUPPORTED", { path: "a layer", format: name })
+      const volume = await openFile(location)
+      try {
+        const identity = onlyTime(await volume.identity())
+        const tables = await format.map(volume, { signal, path: `${dataDir}/${file}` })
+        const folder = file.slice(0, file.lastIndexOf("/") + 1)
+        const data = await openFile(inData(folder + tables.dataFile))
+        const close = async () => {
+          await data.close()
+          await tables.close()
+        }
+        return { sizeBytes: tables.sizeBytes, runs: tables.runs, data, identity, close }
+      } catch (e) {
+        await volume.close()
+        throw e
+      }
+    },
+
+    format: formatOf,
+    pathOf(location) {
+      const file = fileIn(location)
+      return file === undefined ? undefined : `${dataDir}/${file}`
     },
   }
 }

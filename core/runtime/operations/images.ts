@@ -53,7 +53,9 @@ export const imageOperations = (parts: Parts): Operations<Names> => {
       const { imageId } = ref
       const body = { type: "RelocateImage" as const, imageId, version: ref.version.number, storage: location, files }
       const changed = await change(body, options)
-      if (!changed.dryRun && changed.events.length > 0) await parts.serving?.stacks.relocated(ref)
+      if (changed.dryRun || changed.events.length === 0) return changed
+      await parts.serving?.stacks.relocated(ref)
+      await parts.layers.repoint(imageId, { ...ref.version, storage: location })
       return changed
     },
 
@@ -65,6 +67,7 @@ export const imageOperations = (parts: Parts): Operations<Names> => {
         await parts.serving?.stacks.removed(image.id)
         for (const sidecar of sidecars) await dropSidecar(parts, sidecar)
       }
+      await parts.layers.sweep(await parts.views.state(catalogueProjection))
       return changed
     },
 

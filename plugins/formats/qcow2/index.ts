@@ -9,6 +9,7 @@ import { defineFormat } from "imagelink/plugin"
 import { u32 } from "./bytes.ts"
 import { MAGIC } from "./header.ts"
 import { openQcow2 } from "./open.ts"
+import { openTables } from "./tables.ts"
 import { sealLayer } from "./seal.ts"
 
 export default defineFormat({
@@ -17,5 +18,6 @@ export default defineFormat({
   // Of any version: opening names the ones that are not read.
   probe: ({ head }) => ({ match: head.length >= 4 && u32(head, 0) === MAGIC ? "magic" : "no" }),
   open: openQcow2,
+  map: openTables,
   seal: sealLayer,
 })

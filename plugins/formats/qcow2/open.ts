@@ -21,11 +21,7 @@ import { type Refusals, refusalsOf } from "./refusals.ts"
 export const openQcow2 = async (image: Volume, context: FormatContext): Promise<FormatDisk> => {
   const { path, signal } = context
   const refuse = refusalsOf(path)
-  const head = await readPart(image, 0, Math.min(limits.qcow2HeaderBytesMax, image.sizeBytes), signal)
-  const header = decodeHeader(head, refuse)
-  const extensions = decodeExtensions(extensionArea(head, header), refuse)
-  judgeFeatures(header, extensions.featureNames, refuse)
-  judgeHeader(header, image.sizeBytes, refuse)
+  const { header, extensions } = await readHeader(image, refuse, signal)
   const compression = compressionOf(header, refuse)
   if (header.sizeBytes > limits.imageBytesMax)
     throw fail("IMAGE_TOO_LARGE", { path, sizeBytes: header.sizeBytes, maxBytes: limits.imageBytesMax })
@@ -47,6 +43,16 @@ export const openQcow2 = async (image: Volume, context: FormatContext): Promise<
     backing,
     dependsOn: [...(dataName === undefined ? [] : [dataName]), ...namesBelow(backingName, backing)],
   })
+}
+
+/** Header and extensions, judged. @throws IMAGE_DAMAGED IMAGE_FORMAT_UNSUPPORTED */
+export const readHeader = async (image: Volume, refuse: Refusals, signal: AbortSignal) => {
+  const head = await readPart(image, 0, Math.min(limits.qcow2HeaderBytesMax, image.sizeBytes), signal)
+  const header = decodeHeader(head, refuse)
+  const extensions = decodeExtensions(extensionArea(head, header), refuse)
+  judgeFeatures(header, extensions.featureNames, refuse)
+  judgeHeader(header, image.sizeBytes, refuse)
+  return { header, extensions }
 }
 
 const readPart = async (volume: Volume, offset: number, length: number, signal: AbortSignal): Promise<Uint8Array> => {
@@ -75,7 +81,7 @@ const readBackingName = async (
   return plainName(name, refuse)
 }
 
-const dataFileName = (header: Header, { dataFile }: Extensions, refuse: Refusals): string | undefined => {
+export const dataFileName = (header: Header, { dataFile }: Extensions, refuse: Refusals): string | undefined => {
   if (!header.incompatible.includes(feature.externalData)) return undefined
   if (dataFile === undefined) throw refuse.dependency("an external data file", "the image does not say its name")
   return plainName(dataFile, refuse)
@@ -86,7 +92,7 @@ const plainName = (name: string, refuse: Refusals): string => {
   return name
 }
 
-const readL1 = async (
+export const readL1 = async (
   image: Volume,
   { l1, sizeBytes }: Header,
   { tableSpanBytes }: Geometry,

@@ -1,0 +1,159 @@
+/**
+ * Where committed versions are kept: `layers/<image id>/`, one qcow2 file of tables and one file of bytes for each.
+ *
+ *     layers/<image id>/v3.qcow2   tables; external data file v3.data, backing file parents/<image id>-v2/v2.qcow2
+ *                       v3.data    the super overlay's own data file, under its second name
+ *                       parents/<image id>-v1 ─► the folder of the image as it was added
+ *                       parents/<image id>-v2 ─► ..
+ *
+ * **Details** A sealed file never changes; where its parent is, only the pointer says. All layers of an image are in one folder under names of their
+ * own, because qemu looks for a data file in the folder that it runs in: `cd layers/<image id> && qemu-img convert v3.qcow2 …` reads any version.
+ * Nothing is announced before all of it is synced; what a crash left behind unannounced is made again, or swept away.
+ */
+import { posix } from "node:path"
+import { extendMapFrom } from "../block/layers/extend.ts"
+import { LayerMapBudget } from "../block/layers/map.ts"
+import { ownRuns } from "../block/layers/own.ts"
+import type { OwnExtents } from "../block/overlay/sealed.ts"
+import type { Catalogue, VersionEntry } from "../domain/catalogue.ts"
+import { limits } from "../limits.ts"
+import type { SealInput } from "../storage/format.ts"
+import { type ImageOpener, inData } from "../storage/opener.ts"
+import type { StorageLocation } from "../storage/plugin.ts"
+import type { VolumeFolder } from "../storage/volume.ts"
+import type { DataFiles } from "./data-files.ts"
+
+export const LAYER_FORMAT = "qcow2"
+const LAYERS = "layers"
+
+export interface SealRequest {
+  readonly imageId: string
+  readonly version: number
+  readonly parent: VersionEntry
+  /** The frozen generation's folder, relative to the data folder. */
+  readonly overlay: string
+  readonly own: OwnExtents
+}
+
+export interface SealedLayer {
+  readonly storage: StorageLocation
+  readonly files: VersionEntry["files"]
+}
+
+export interface LayerStore {
+  seal(request: SealRequest): Promise<SealedLayer>
+  /** Version 1 is read from another file of the same name now. */
+  repoint(imageId: string, base: VersionEntry): Promise<void>
+  /** Removes the files of a version that the log has retired. */
+  remove(imageId: string, version: number): Promise<void>
+  /** Removes what no version in the catalogue is read from. */
+  sweep(catalogue: Catalogue): Promise<void>
+}
+
+export const layerNames = (version: number) => ({ tables: `v${version}.qcow2`, data: `v${version}.data` })
+
+export const makeLayerStore = (data: VolumeFolder, files: DataFiles, opener: ImageOpener): LayerStore => {
+  const root = data.folder(LAYERS)
+
+  const point = async (imageId: string, parent: VersionEntry): Promise<string> => {
+    const link = `parents/${imageId}-v${parent.number}`
+    if (parent.parent !== null) {
+      await files.pointTo(`${LAYERS}/${imageId}/${link}`, "..")
+      return `${link}/${layerNames(parent.number).tables}`
+    }
+    const path = localPath(opener, parent)
+    if (path !== undefined) await files.pointTo(`${LAYERS}/${imageId}/${link}`, posix.dirname(path))
+    return `${link}/${posix.basename(path ?? "base")}`
+  }
+
+  const fileRecord = async (imageId: string, name: string) => {
+    const storage = inData(`${LAYERS}/${imageId}/${name}`)
+    const volume = await root.folder(imageId).open(name)
+    const { sizeBytes } = volume
+    await volume.close()
+    return {
+      path: `${LAYERS}/${imageId}/${name}`,
+      sizeBytes: String(sizeBytes),
+      identity: await opener.identify(storage),
+    }
+  }
+
+  return {
+    async seal({ imageId, version, parent, overlay, own }) {
+      const folder = root.folder(imageId)
+      const { tables, data: dataName } = layerNames(version)
+      await folder.remove(tables)
+      await files.link(`${overlay}/data`, `${LAYERS}/${imageId}/${dataName}`)
+      const backing = { path: await point(imageId, parent), format: parent.format }
+      await writeTables(folder, tables, await sealInput(own, dataName, backing), opener)
+      await folder.sync()
+      const records = [await fileRecord(imageId, tables), await fileRecord(imageId, dataName)]
+      return { storage: inData(`${LAYERS}/${imageId}/${tables}`), files: records }
+    },
+
+    async repoint(imageId, base) {
+      if ((await root.folder(imageId).list()).length > 0) await point(imageId, base)
+    },
+
+    async remove(imageId, version) {
+      const { tables, data: dataName } = layerNames(version)
+      const folder = root.folder(imageId)
+      await folder.remove(tables)
+      await folder.remove(dataName)
+    },
+
+    async sweep({ images }) {
+      for (const imageId of await root.list()) {
+        const image = images.get(imageId)
+        if (image === undefined) {
+          await root.remove(imageId)
+          continue
+        }
+        const wanted = new Set(["parents"])
+        for (const { number, parent, retired } of image.versions)
+          if (parent !== null && !retired) for (const name of Object.values(layerNames(number))) wanted.add(name)
+        const folder = root.folder(imageId)
+        for (const name of await folder.list()) if (!wanted.has(name)) await folder.remove(name)
+      }
+    },
+  }
+}
+
+/** Where an image that was added is on this machine; undefined when it is not a local file. */
+const localPath = (opener: ImageOpener, { storage }: VersionEntry): string | undefined => {
+  const { path } = storage.config as { readonly path?: unknown }
+  return storage.kind === "file" && typeof path === "string" ? path : opener.pathOf(storage)
+}
+
+/** The runs of the overlay by themselves, held as a map: sealing goes over them twice. */
+const sealInput = async (
+  own: OwnExtents,
+  dataFile: string,
+  parent: { readonly path: string; readonly format: string },
+): Promise<SealInput> => {
+  const { sizeBytes } = own.header
+  const map = await extendMapFrom(new LayerMapBudget().baseMap(sizeBytes), 1, own.runs())
+  return { sizeBytes, grainBytes: limits.grainBytes, extents: () => ownRuns(map), dataFile, parent }
+}
+
+/** Once to see how long the file gets, because a file is made at its length; then for real. */
+const writeTables = async (
+  folder: VolumeFolder,
+  name: string,
+  input: SealInput,
+  opener: ImageOpener,
+): Promise<void> => {
+  const format = await opener.format(LAYER_FORMAT)
+  let end = 0
+  const measure = async (bytes: Uint8Array, offset: number) => {
+    end = Math.max(end, offset + bytes.length)
+  }
+  await format.seal!(input, { write: measure })
+  const file = await folder.open(name, { create: { sizeBytes: end } })
+  try {
+    await format.seal!(input, { write: (bytes, offset) => file.write(bytes, 0, offset, bytes.length) })
+    await file.flush()
+  } finally {
+    await file.close()
+  }
+}

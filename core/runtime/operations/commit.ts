@@ -1,0 +1,175 @@
+/**
+ * `image.commit`: seals what the super client wrote as the image's next version.
+ *
+ *     nobody uses the slot ─► overlay settled ─► layer sealed and synced ─► ImageCommitted ─► overlay's folder swept
+ *
+ * **Details** Everything before the event is made again by the next commit, and everything after it by the next start, so a crash loses nothing
+ * and commits nothing twice. The overlay's data file gets a second name and no copy: what a commit costs is metadata.
+ */
+import * as Effect from "effect/Effect"
+import { openOwnExtents, settleGeneration } from "../../block/overlay/sealed.ts"
+import { superClientOf } from "../../domain/decide-version.ts"
+import type { EventData } from "../../domain/events.ts"
+import { findImage } from "../../domain/lookup.ts"
+import { fail, ImagelinkError } from "../../errors.ts"
+import { catalogueProjection } from "../../projections/catalogue.ts"
+import type { SlotRef } from "../disks.ts"
+import { LAYER_FORMAT, layerNames } from "../layer-store.ts"
+import { generationPath } from "../overlay-folders.ts"
+import type { Parts } from "../parts.ts"
+import type { CallOptions, Changed, Input, Operations } from "../site.ts"
+import { makeChange } from "./change.ts"
+import { runCheck } from "./images.ts"
+
+type Asked = Input<"image.commit">
+
+export const commitOperations = (parts: Parts): Operations<"image.commit"> => {
+  const change = makeChange(parts)
+  return {
+    "image.commit": async (input, options) => {
+      const before = await committedBefore(parts, options)
+      if (before !== undefined) return before
+      const title = `commit ${input.name}`
+      const changed = await parts.jobs.run(
+        title,
+        ({ signal }) => commit(parts, change, input, options, signal),
+        options,
+      )
+      if (!changed.dryRun) await afterwards(parts, change, changed, options)
+      return changed
+    },
+  }
+}
+
+/** A retried command is answered with what it did then: its layer cannot be sealed a second time. */
+const committedBefore = async (
+  { log }: Parts,
+  { commandId, dryRun = false }: CallOptions,
+): Promise<Changed | undefined> => {
+  if (commandId === undefined) return undefined
+  const before = await Effect.runPromise(log.findCommand(commandId))
+  if (before?.events[0]?.type !== "ImageCommitted") return undefined
+  return { events: before.events, position: log.head(), repeated: true, dryRun }
+}
+
+const commit = async (
+  parts: Parts,
+  change: ReturnType<typeof makeChange>,
+  input: Asked,
+  options: CallOptions,
+  signal: AbortSignal,
+): Promise<Changed> => {
+  const slot = await slotOf(parts, input.name)
+  const release = await unused(parts, slot, input, options.dryRun === true, signal)
+  try {
+    return await seal(parts, change, input, options)
+  } finally {
+    release()
+  }
+}
+
+const targetOf = async ({ views }: Parts, name: string) => {
+  const catalogue = await views.state(catalogueProjection)
+  const image = findImage(catalogue, name)
+  if (image instanceof ImagelinkError) throw image
+  const found = superClientOf(catalogue, image)
+  if (found instanceof ImagelinkError) throw found
+  return { image, ...found }
+}
+
+const slotOf = async (parts: Parts, name: string): Promise<SlotRef & { readonly client: string }> => {
+  const { client, slot } = await targetOf(parts, name)
+  return { client: client.name, clientId: client.id, slot }
+}
+
+/** Keeps the slot for this commit, once nobody uses it. @throws OVERLAY_IN_USE CANCELLED */
+const unused = async (
+  { serving }: Parts,
+  slot: SlotRef & { readonly client: string },
+  { whenOff, fence }: Asked,
+  dryRun: boolean,
+  signal: AbortSignal,
+): Promise<() => void> => {
+  if (serving === undefined) return () => {}
+  for (;;) {
+    const release = await serving.disks.hold([slot])
+    const sessions = serving.disks.sessions(slot)
+    if (sessions === 0 || dryRun) return release
+    if (fence) {
+      await serving.disks.end(slot)
+      return release
+    }
+    release()
+    if (!whenOff) throw fail("OVERLAY_IN_USE", { client: slot.client, slot: slot.slot, sessions })
+    await serving.disks.unused(slot, signal)
+  }
+}
+
+const seal = async (
+  parts: Parts,
+  change: ReturnType<typeof makeChange>,
+  { name, note }: Asked,
+  options: CallOptions,
+): Promise<Changed> => {
+  const { image, client, slot, link, version: parentNumber } = await targetOf(parts, name)
+  const parent = image.versions[parentNumber - 1]!
+  const version = image.versions.length + 1
+  const overlay = generationPath({ clientId: client.id, slot, epoch: link.epoch })
+  const own = await openOwn(parts, overlay, { image: image.name, client: client.name, slot })
+  try {
+    const { dataBytes, zeroBytes } = own
+    const request = { imageId: image.id, version, parent, overlay, own }
+    const sealed = options.dryRun ? unsealed(image.id, version) : await parts.layers.seal(request)
+    const body = {
+      type: "CommitImage" as const,
+      imageId: image.id,
+      version,
+      sealedOverlay: link.epoch,
+      ...sealed,
+      format: LAYER_FORMAT,
+      sizeBytes: parent.sizeBytes,
+      layer: { dataBytes: String(dataBytes), zeroBytes: String(zeroBytes) },
+      ...(note === undefined ? {} : { note }),
+    }
+    return await change(body, options)
+  } finally {
+    await own.close()
+  }
+}
+
+/** Where the layer would be; a dry run seals none. */
+const unsealed = (imageId: string, version: number) => ({
+  storage: { kind: "data", config: { file: `layers/${imageId}/${layerNames(version).tables}` } },
+  files: [],
+})
+
+/** What the super client wrote. @throws NOTHING_TO_COMMIT OVERLAY_DAMAGED */
+const openOwn = async (
+  { data, hostBootId }: Parts,
+  overlay: string,
+  who: { readonly image: string; readonly client: string; readonly slot: number },
+) => {
+  const folder = overlay.split("/").reduce((at, name) => at.folder(name), data)
+  if ((await folder.readFile("header")) === undefined) throw fail("NOTHING_TO_COMMIT", who)
+  await settleGeneration(folder, hostBootId)
+  const own = await openOwnExtents(folder)
+  if (own.dataBytes + own.zeroBytes > 0) return own
+  await own.close()
+  throw fail("NOTHING_TO_COMMIT", who)
+}
+
+/** The overlay's folder goes, and the new version is read once for its checksums, while it is served already. */
+const afterwards = async (
+  parts: Parts,
+  change: ReturnType<typeof makeChange>,
+  { events }: Changed,
+  { actor }: CallOptions,
+): Promise<void> => {
+  const { image, version, client, slot } = events[0]!.data as EventData<"ImageCommitted">
+  const { serving } = parts
+  if (serving === undefined) return
+  await parts.views.state(catalogueProjection)
+  await serving.disks.sweep([{ clientId: client.id, slot }])
+  // The job list says how it went; a version that it could not read now is read at the next start.
+  runCheck(parts, change, image.id, version, { actor }).catch(() => {})
+}

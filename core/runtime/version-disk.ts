@@ -1,0 +1,60 @@
+/**
+ * Opens a whole version past the cache, as it is on the disk now: for checks, and whatever else reads all of it once.
+ *
+ * **Details** The layers of a committed version are put together as the server does it, through one flattened map.
+ */
+import { extendMapFrom } from "../block/layers/extend.ts"
+import { LayerMapBudget } from "../block/layers/map.ts"
+import { type LayerSource, layeredVolume } from "../block/layers/volume.ts"
+import type { ImageFile } from "../storage/open-image.ts"
+import type { ImageOpener } from "../storage/opener.ts"
+import type { Volume } from "../storage/volume.ts"
+import { openAsItIs, openLayer, parentRef, type VersionRef } from "./version-ref.ts"
+
+export interface VersionDisk {
+  readonly disk: Pick<Volume, "sizeBytes" | "read" | "extents" | "close">
+  readonly sizeBytes: number
+  /** Those of the version itself: its own layer's, or all that it is read from where it has no parent. */
+  readonly files: ReadonlyArray<ImageFile>
+}
+
+/** @throws IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED IMAGE_CHANGED IMAGE_DAMAGED LAYER_MAPS_FULL */
+export const openVersionDisk = async (opener: ImageOpener, ref: VersionRef): Promise<VersionDisk> => {
+  if (ref.below.length === 0) return openAsItIs(opener, ref)
+  const closers: Array<() => Promise<void>> = []
+  const close = async () => {
+    for (const one of closers.splice(0).reverse()) await one()
+  }
+  try {
+    const disk = await flattened(opener, ref, closers)
+    const identity = await opener.identify(ref.version.storage)
+    const files = ref.version.files.map((f) => ({ path: f.path, sizeBytes: Number(f.sizeBytes), identity }))
+    return {
+      disk: { sizeBytes: disk.sizeBytes, read: disk.read.bind(disk), extents: disk.extents.bind(disk), close },
+      sizeBytes: disk.sizeBytes,
+      files,
+    }
+  } catch (e) {
+    await close()
+    throw e
+  }
+}
+
+const flattened = async (opener: ImageOpener, ref: VersionRef, closers: Array<() => Promise<void>>) => {
+  const refs: Array<VersionRef> = []
+  for (let at: VersionRef | undefined = ref; at !== undefined; at = parentRef(at)) refs.push(at)
+  const [base, ...layers] = refs.reverse()
+  const { disk } = await openAsItIs(opener, base!)
+  closers.push(() => disk.close())
+  const sources = new Map<number, LayerSource>([[0, disk]])
+  let map = new LayerMapBudget().baseMap(disk.sizeBytes)
+  for (const layerRef of layers) {
+    const layer = await openLayer(opener, layerRef)
+    closers.push(layer.close)
+    sources.set(layerRef.version.number, layer.data)
+    const parent = map
+    map = await extendMapFrom(parent, layerRef.version.number, layer.runs())
+    parent.release()
+  }
+  return layeredVolume(map, sources)
+}
