@@ -14,6 +14,9 @@ import { LeafBuilder } from "./leaf-builder.ts"
 import { dropLeaf, LayerMap, LEAF_BITS, LEAF_PAGES, type Leaf, takeLeaf } from "./map.ts"
 import { dataCode, GRAIN, type LayerPage, PAGE_GRAINS, uniformPage, zeroCode } from "./page.ts"
 
+/** A few milliseconds of work. */
+const RUNS_A_TURN = 16_384
+
 /** @throws LAYER_MAPS_FULL, and then the budget is as it was */
 export const extendMap = (parent: LayerMap, layer: number, runs: Iterable<Extent>): LayerMap => {
   const extension = new MapExtension(parent, layer)
@@ -26,7 +29,10 @@ export const extendMap = (parent: LayerMap, layer: number, runs: Iterable<Extent
   }
 }
 
-/** The same, from runs that are read as they are needed. @throws LAYER_MAPS_FULL, and what reading the runs throws */
+/**
+ * The same, from runs that are read as they are needed; clients are served in between.
+ * @throws LAYER_MAPS_FULL, and what reading the runs throws
+ */
 export const extendMapFrom = async (
   parent: LayerMap,
   layer: number,
@@ -34,7 +40,12 @@ export const extendMapFrom = async (
 ): Promise<LayerMap> => {
   const extension = new MapExtension(parent, layer)
   try {
-    for await (const run of runs) extension.add(run)
+    let added = 0
+    for await (const run of runs) {
+      extension.add(run)
+      // Runs that are in memory already arrive without a turn of the loop.
+      if (++added % RUNS_A_TURN === 0) await new Promise<void>((resolve) => setImmediate(resolve))
+    }
     return extension.finish()
   } catch (e) {
     extension.abandon()

@@ -144,6 +144,24 @@ describe("a map of layers", () => {
     const map = await extendMapFrom(base, 1, arriving())
     expect([...ownRuns(map)].filter((run) => run.kind !== "absent")).toEqual(runs)
   })
+
+  it("lets others have their turn while many runs arrive", async () => {
+    const size = 8 * PAGE_SPAN
+    const arriving = async function* () {
+      yield* grains(size, ...Array.from({ length: 4 * PAGE }, (_, i) => [2 * i, 1, "data"] as const))
+    }
+    let turns = 0
+    let done = false
+    const others = () => {
+      turns++
+      if (!done) setImmediate(others)
+    }
+    setImmediate(others)
+    const map = await extendMapFrom(new LayerMapBudget().baseMap(size), 1, arriving())
+    done = true
+    expect(turns).toBeGreaterThanOrEqual(2)
+    expect([map.lookup(0), map.lookup(1), map.lookup(8 * PAGE - 2)]).toEqual([data(1), 0, data(1)])
+  })
 })
 
 describe("the runs a layer brought itself", () => {
