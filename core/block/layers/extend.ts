@@ -5,13 +5,13 @@
  * touched is the parent's, a page covered whole costs nothing. Half-made maps hold memory of the budget until they are finished or abandoned.
  *
  * **Gotchas** A run begins at a grain and ends at one, or with the disk. What is `absent` may be left out or told: it changes nothing.
+ * The parent may be released while its child is being made.
  */
 import assert from "node:assert"
 import { limits } from "../../limits.ts"
 import type { Extent } from "../device.ts"
-
 import { LeafBuilder } from "./leaf-builder.ts"
-import { dropLeaf, LayerMap, LEAF_BITS, LEAF_PAGES, type Leaf, takeLeaf } from "./map.ts"
+import { dropLeaf, holdLeaves, LayerMap, LEAF_BITS, LEAF_PAGES, type Leaf, releaseLeaves, takeLeaf } from "./map.ts"
 import { dataCode, GRAIN, type LayerPage, PAGE_GRAINS, uniformPage, zeroCode } from "./page.ts"
 
 /** A few milliseconds of work. */
@@ -75,6 +75,7 @@ class MapExtension {
     this.#parent = parent
     this.#layer = layer
     this.#leaves = [...parent.leaves]
+    holdLeaves(parent.leaves)
   }
 
   add({ offset, length, kind }: Extent): void {
@@ -100,14 +101,17 @@ class MapExtension {
 
   finish(): LayerMap {
     this.#endLeaf()
-    const { budget, sizeBytes, chain } = this.#parent
-    return new LayerMap(budget, sizeBytes, [...chain, this.#layer], this.#leaves)
+    const { budget, sizeBytes, chain, leaves } = this.#parent
+    const map = new LayerMap(budget, sizeBytes, [...chain, this.#layer], this.#leaves)
+    releaseLeaves(budget, leaves)
+    return map
   }
 
   /** Gives back what was taken so far. */
   abandon(): void {
-    for (const leaf of this.#made) dropLeaf(this.#parent.budget, leaf)
-    this.#made.length = 0
+    const { budget, leaves } = this.#parent
+    for (const leaf of this.#made) dropLeaf(budget, leaf)
+    releaseLeaves(budget, leaves)
   }
 
   #lay(number: number, from: number, to: number, code: number): void {
