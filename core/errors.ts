@@ -385,7 +385,7 @@ export const errors = {
   OVERLAY_RETIRED: entry<{ client: string; slot: number }>({
     exit: 1,
     message: (p) => `the overlay that ${p.client} slot ${p.slot} was using has been retired`,
-    cause: () => "the client was reset or linked elsewhere",
+    cause: () => "the client was reset or linked elsewhere, or its writes were taken for the next version",
     fix: () => "start the client again",
   }),
 

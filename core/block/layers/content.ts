@@ -11,7 +11,6 @@
  * much as a hot 4 KiB read, so the answer is remembered: one entry of four numbers for each slot of the cache, by the low bits of the cluster.
  * An entry is believed only when the slot still holds that cluster of that content.
  */
-import assert from "node:assert"
 import { limits } from "../../limits.ts"
 import type { CachedContent, ReadCache } from "../cache.ts"
 import { inParallel } from "../parallel.ts"
@@ -25,8 +24,9 @@ const ENTRY_BITS = 2
 export class LayeredContent implements VersionContent {
   readonly #cache: ReadCache
   readonly #map: LayerMap
-  /** By layer number. */
-  readonly #contents: ReadonlyArray<CachedContent | undefined>
+  readonly #open: (layer: number) => CachedContent
+  /** By layer number, opened when a cluster of that layer is first asked for: a content costs the cache a table of its disk. */
+  readonly #contents: Array<CachedContent | undefined>
   readonly #touched: ((contentIndex: number, cluster: number) => void) | undefined
   readonly #seen: Int32Array
   readonly #mask: number
@@ -34,12 +34,13 @@ export class LayeredContent implements VersionContent {
   constructor(
     cache: ReadCache,
     map: LayerMap,
-    contents: ReadonlyArray<CachedContent | undefined>,
+    open: (layer: number) => CachedContent,
     touched: ((contentIndex: number, cluster: number) => void) | undefined,
   ) {
     this.#cache = cache
     this.#map = map
-    this.#contents = contents
+    this.#open = open
+    this.#contents = new Array(map.layer + 1).fill(undefined)
     this.#touched = touched
     const entries = 2 ** Math.ceil(Math.log2(Math.min(cache.slots, Math.ceil(map.sizeBytes / CLUSTER))))
     this.#seen = new Int32Array(entries << ENTRY_BITS).fill(-1)
@@ -114,9 +115,8 @@ export class LayeredContent implements VersionContent {
   }
 
   #of(cluster: number): CachedContent {
-    const content = this.#contents[this.#map.contentOf(cluster)]
-    assert(content !== undefined, "every layer of the version has its content")
-    return content
+    const layer = this.#map.contentOf(cluster)
+    return this.#contents[layer] ?? (this.#contents[layer] = this.#open(layer))
   }
 
   async #eachCluster(

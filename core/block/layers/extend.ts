@@ -5,14 +5,17 @@
  * touched is the parent's, a page covered whole costs nothing. Half-made maps hold memory of the budget until they are finished or abandoned.
  *
  * **Gotchas** A run begins at a grain and ends at one, or with the disk. What is `absent` may be left out or told: it changes nothing.
+ * The parent may be released while its child is being made.
  */
 import assert from "node:assert"
 import { limits } from "../../limits.ts"
 import type { Extent } from "../device.ts"
-
 import { LeafBuilder } from "./leaf-builder.ts"
-import { dropLeaf, LayerMap, LEAF_BITS, LEAF_PAGES, type Leaf, takeLeaf } from "./map.ts"
+import { dropLeaf, holdLeaves, LayerMap, LEAF_BITS, LEAF_PAGES, type Leaf, releaseLeaves, takeLeaf } from "./map.ts"
 import { dataCode, GRAIN, type LayerPage, PAGE_GRAINS, uniformPage, zeroCode } from "./page.ts"
+
+/** A few milliseconds of work. */
+const RUNS_A_TURN = 16_384
 
 /** @throws LAYER_MAPS_FULL, and then the budget is as it was */
 export const extendMap = (parent: LayerMap, layer: number, runs: Iterable<Extent>): LayerMap => {
@@ -26,7 +29,10 @@ export const extendMap = (parent: LayerMap, layer: number, runs: Iterable<Extent
   }
 }
 
-/** The same, from runs that are read as they are needed. @throws LAYER_MAPS_FULL, and what reading the runs throws */
+/**
+ * The same, from runs that are read as they are needed; clients are served in between.
+ * @throws LAYER_MAPS_FULL, and what reading the runs throws
+ */
 export const extendMapFrom = async (
   parent: LayerMap,
   layer: number,
@@ -34,7 +40,12 @@ export const extendMapFrom = async (
 ): Promise<LayerMap> => {
   const extension = new MapExtension(parent, layer)
   try {
-    for await (const run of runs) extension.add(run)
+    let added = 0
+    for await (const run of runs) {
+      extension.add(run)
+      // Runs that are in memory already arrive without a turn of the loop.
+      if (++added % RUNS_A_TURN === 0) await new Promise<void>((resolve) => setImmediate(resolve))
+    }
     return extension.finish()
   } catch (e) {
     extension.abandon()
@@ -64,6 +75,7 @@ class MapExtension {
     this.#parent = parent
     this.#layer = layer
     this.#leaves = [...parent.leaves]
+    holdLeaves(parent.leaves)
   }
 
   add({ offset, length, kind }: Extent): void {
@@ -89,14 +101,17 @@ class MapExtension {
 
   finish(): LayerMap {
     this.#endLeaf()
-    const { budget, sizeBytes, chain } = this.#parent
-    return new LayerMap(budget, sizeBytes, [...chain, this.#layer], this.#leaves)
+    const { budget, sizeBytes, chain, leaves } = this.#parent
+    const map = new LayerMap(budget, sizeBytes, [...chain, this.#layer], this.#leaves)
+    releaseLeaves(budget, leaves)
+    return map
   }
 
   /** Gives back what was taken so far. */
   abandon(): void {
-    for (const leaf of this.#made) dropLeaf(this.#parent.budget, leaf)
-    this.#made.length = 0
+    const { budget, leaves } = this.#parent
+    for (const leaf of this.#made) dropLeaf(budget, leaf)
+    releaseLeaves(budget, leaves)
   }
 
   #lay(number: number, from: number, to: number, code: number): void {

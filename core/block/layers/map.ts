@@ -87,6 +87,17 @@ export const dropLeaf = (budget: LayerMapBudget, leaf: Leaf): void => {
   budget.giveBack(bytes)
 }
 
+export const holdLeaves = (leaves: ReadonlyArray<Leaf>): void => {
+  for (const leaf of leaves) leaf.refs++
+}
+
+export const releaseLeaves = (budget: LayerMapBudget, leaves: ReadonlyArray<Leaf>): void => {
+  for (const leaf of leaves) {
+    leaf.refs--
+    if (leaf.refs === 0) dropLeaf(budget, leaf)
+  }
+}
+
 const rootBytes = (leaves: number): number => leaves * POINTER_BYTES + 256
 
 /** The memory of all layer maps together. One for a server. */
@@ -139,7 +150,7 @@ export class LayerMap {
     this.chain = chain
     this.layer = chain.at(-1)!
     this.leaves = leaves
-    for (const leaf of leaves) leaf.refs++
+    holdLeaves(leaves)
   }
 
   pageAt(number: number): LayerPage {
@@ -180,10 +191,7 @@ export class LayerMap {
   release(): void {
     if (this.#released) return
     this.#released = true
-    for (const leaf of this.leaves) {
-      leaf.refs--
-      if (leaf.refs === 0) dropLeaf(this.budget, leaf)
-    }
+    releaseLeaves(this.budget, this.leaves)
     this.budget.giveBack(rootBytes(this.leaves.length))
   }
 

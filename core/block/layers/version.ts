@@ -9,7 +9,7 @@
  * **Gotchas** Closing the device closes no source and does not release the map: whoever opened those does, after the device is closed.
  */
 import assert from "node:assert"
-import type { CachedContent, ReadCache } from "../cache.ts"
+import type { CacheSource, ReadCache } from "../cache.ts"
 import type { BlockDevice } from "../device.ts"
 import { Version } from "../version.ts"
 import { LayeredContent } from "./content.ts"
@@ -44,16 +44,12 @@ export const openLayeredVersion = ({ id, cache, map, parts, heat }: LayeredVersi
   assert.deepEqual(layers, map.chain, "the base and every layer of the version, each once")
   const { sizeBytes } = map
   const below = layeredVolume(map, new Map(parts.map((part) => [part.layer, part.source])))
-  const contents: Array<CachedContent | undefined> = new Array(map.layer + 1).fill(undefined)
-  for (const { layer, contentId, verify } of parts) {
-    contents[layer] = cache.open({
-      contentId,
-      sizeBytes,
-      read: (into, at, offset, length) => below.read(into, at, offset, length),
-      verify,
-      touched: heat,
-    })
+  const byLayer = new Map(parts.map((part) => [part.layer, part]))
+  const openContent = (layer: number) => {
+    const { contentId, verify } = byLayer.get(layer)!
+    const read: CacheSource["read"] = (into, at, offset, length) => below.read(into, at, offset, length)
+    return cache.open({ contentId, sizeBytes, read, verify, touched: heat })
   }
   const verified = parts.some((part) => part.verify !== undefined)
-  return new Version({ id, sizeBytes, content: new LayeredContent(cache, map, contents, heat), below, verified })
+  return new Version({ id, sizeBytes, content: new LayeredContent(cache, map, openContent, heat), below, verified })
 }

@@ -144,6 +144,24 @@ describe("a map of layers", () => {
     const map = await extendMapFrom(base, 1, arriving())
     expect([...ownRuns(map)].filter((run) => run.kind !== "absent")).toEqual(runs)
   })
+
+  it("lets others have their turn while many runs arrive", async () => {
+    const size = 8 * PAGE_SPAN
+    const arriving = async function* () {
+      yield* grains(size, ...Array.from({ length: 4 * PAGE }, (_, i) => [2 * i, 1, "data"] as const))
+    }
+    let turns = 0
+    let done = false
+    const others = () => {
+      turns++
+      if (!done) setImmediate(others)
+    }
+    setImmediate(others)
+    const map = await extendMapFrom(new LayerMapBudget().baseMap(size), 1, arriving())
+    done = true
+    expect(turns).toBeGreaterThanOrEqual(2)
+    expect([map.lookup(0), map.lookup(1), map.lookup(8 * PAGE - 2)]).toEqual([data(1), 0, data(1)])
+  })
 })
 
 describe("the runs a layer brought itself", () => {
@@ -235,6 +253,37 @@ describe("the memory of maps", () => {
     const budget = new LayerMapBudget(needed)
     expect(extendMap(budget.baseMap(size), 1, runs).lookup(1)).toBe(data(1))
     expect(codeOf(thrown(() => budget.baseMap(size)))).toBe("LAYER_MAPS_FULL")
+  })
+
+  it("of a parent that is released while its child is being made stays until the child is done", async () => {
+    const size = 600 * PAGE_SPAN
+    for (const fails of [false, true]) {
+      const budget = new LayerMapBudget()
+      const parent = extendMap(
+        budget.baseMap(size),
+        1,
+        grains(size, [1, 1, "data"], [5, 1, "zero"], [300 * PAGE, 9, "data"]),
+      )
+      const arriving = async function* () {
+        yield* grains(size, [0, 1, "data"])
+        parent.release()
+        yield* grains(size, [7, 1, "data"], [599 * PAGE, 1, "zero"])
+        if (fails) throw new Error("the file went away")
+      }
+      const map = await extendMapFrom(parent, 2, arriving()).catch(() => undefined)
+      if (map !== undefined) {
+        expect([0, 1, 5, 7, 300 * PAGE].map((g) => map.lookup(g))).toEqual([
+          data(2),
+          data(1),
+          zero(1),
+          data(2),
+          data(1),
+        ])
+        map.release()
+      }
+      // The base map is left.
+      expect(budget.bytes).toBe(3 * 8 + 256)
+    }
   })
 
   it("is given back when the runs end in an error", async () => {
