@@ -119,7 +119,8 @@ export const errors = {
     exit: 1,
     message: (p) => `image ${p.image} is in use by ${p.links} ${p.links === 1 ? "link" : "links"}`,
     cause: (p) => `linked to it: ${p.who}`,
-    fix: () => "unlink them or link them to another image first: imagelink client unlink CLIENT...",
+    fix: () =>
+      "unlink them or link them to another image first: imagelink client unlink CLIENT..., or imagelink group unlink GROUP",
   }),
   IMAGE_NOT_SEALED: entry<{ image: string }>({
     exit: 1,

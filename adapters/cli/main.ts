@@ -276,6 +276,7 @@ export const program = (): Command => {
     .option("--type <type>", "only of this type (ClientLinked)")
     .option("--client <client>", "only of this client")
     .option("--image <image>", "only of this image")
+    .option("--group <group>", "only of this group, and the links it gave")
     .option("--follow", "go on with new ones until stopped")
   verb(root, "boots", "what clients booted, and when", "reads", boots, "boots")
     .option("--client <client>", "only this client")

@@ -316,6 +316,7 @@ export interface OperationMap {
       readonly type?: string
       readonly client?: string
       readonly image?: string
+      readonly group?: string
       readonly follow?: boolean
     },
     { readonly position: number },

@@ -162,6 +162,8 @@ describe("a group", () => {
       .map((line) => JSON.parse(line) as { event: string; group: string })
     expect(lines.at(0)).toMatchObject({ event: "GroupChanged", what: "group created", group: "lab" })
     expect(lines.filter(({ event }) => event === "GroupChanged")).toHaveLength(6)
+    const logged = (await ok("log", "--group", "hall", "--json")).trim().split("\n")
+    expect(logged.map((line) => JSON.parse(line).type)).toEqual(lines.map(({ event }) => event))
     expect(lines.at(-1)).toMatchObject({ event: "ClientUnlinked", what: "unlinked", group: "hall" })
   })
 

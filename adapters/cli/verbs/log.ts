@@ -21,6 +21,7 @@ interface LogOptions extends CommonOptions {
   readonly type?: string
   readonly client?: string
   readonly image?: string
+  readonly group?: string
   readonly follow?: boolean
 }
 
@@ -44,6 +45,7 @@ const read = async (
     ...(options.type === undefined ? {} : { type: options.type }),
     ...(options.client === undefined ? {} : { client: options.client }),
     ...(options.image === undefined ? {} : { image: options.image }),
+    ...(options.group === undefined ? {} : { group: options.group }),
     ...(following ? { follow: true } : {}),
   }
   const onItem = (text: string) => {

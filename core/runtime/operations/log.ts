@@ -39,12 +39,13 @@ export const logOperations = (parts: Parts): Operations<"log"> => {
   }
 }
 
-/** The filter that is asked for; undefined for none. @throws CLIENT_NOT_FOUND IMAGE_NOT_FOUND USAGE */
+/** The filter that is asked for; undefined for none. @throws CLIENT_NOT_FOUND IMAGE_NOT_FOUND GROUP_NOT_FOUND USAGE */
 const filterOf = async ({ views }: Parts, input: Input<"log">): Promise<HistoryFilter | undefined> => {
-  const { client, image } = input
+  const { client, image, group } = input
   const type = input.type === undefined ? undefined : typeOf(input.type)
-  if (client === undefined && image === undefined) return type === undefined ? undefined : { type }
-  const filter = historyFilter(await views.state(catalogueProjection), { client, image, type })
+  if (client === undefined && image === undefined && group === undefined)
+    return type === undefined ? undefined : { type }
+  const filter = historyFilter(await views.state(catalogueProjection), { client, image, group, type })
   if (filter instanceof ImagelinkError) throw filter
   return filter
 }
