@@ -8,8 +8,14 @@ import type { VolumeIdentity } from "./volume.ts"
 export interface ImageOpener {
   /** Opens an image as a guest sees it; without `format` its content decides. */
   open(location: StorageLocation, format?: string): Promise<OpenedImage>
-  /** What identifies the bytes at a location now, by its name rather than by a handle that was opened before. */
-  identify(location: StorageLocation): Promise<VolumeIdentity>
+  /**
+   * What identifies the bytes of an image's files now, by their names rather than by handles that were opened before. `files` are those
+   * that an opening told, the image first. Undefined for one that the storage cannot find by its path.
+   */
+  identify(
+    location: StorageLocation,
+    files: ReadonlyArray<{ readonly path: string }>,
+  ): Promise<ReadonlyArray<VolumeIdentity | undefined>>
 }
 
 export const makeOpener = (registry: () => Promise<PluginRegistry>, host: Host): ImageOpener => {
@@ -21,14 +27,21 @@ export const makeOpener = (registry: () => Promise<PluginRegistry>, host: Host):
       const chosen = format === undefined ? {} : { format }
       return openImageFile({ location, plugins, formats: plugins.formats, host, signal, ...chosen })
     },
-    async identify(location) {
+    async identify(location, [image, ...others]) {
       const { openVolume } = await import("./open-volume.ts")
-      const volume = await openVolume(location, { plugins: await registry(), host, signal })
-      try {
-        return await volume.identity()
-      } finally {
-        await volume.close()
+      const { placeBeside } = await import("./open-image.ts")
+      const plugins = await registry()
+      const identityAt = async (place: StorageLocation | undefined): Promise<VolumeIdentity | undefined> => {
+        if (place === undefined) return undefined
+        const volume = await openVolume(place, { plugins, host, signal })
+        try {
+          return await volume.identity()
+        } finally {
+          await volume.close()
+        }
       }
+      const beside = others.map(({ path }) => placeBeside(plugins.storage(location.kind), location, image?.path, path))
+      return Promise.all([location, ...beside].map(identityAt))
     },
   }
 }
