@@ -13,7 +13,7 @@ import type { JobContext } from "../jobs.ts"
 import { limits } from "../limits.ts"
 import type { ImageOpener } from "../storage/opener.ts"
 import type { VolumeFolder } from "../storage/volume.ts"
-import { changed, differences, identify, openAsItIs, sinceRecorded, type VersionRef } from "./version-ref.ts"
+import { changed, difference, identify, openAsItIs, sinceRecorded, type VersionRef } from "./version-ref.ts"
 
 export interface Checked {
   readonly check: Check
@@ -32,6 +32,7 @@ export const checkVersion = async (
 ): Promise<Checked> => {
   const known = await loadTable(sidecars, ref)
   const { disk, files } = await openAsItIs(opener, ref)
+  const identity = files.map((file) => file.identity)
   let read: Uint32Array
   try {
     if (disk.sizeBytes !== Number(ref.version.sizeBytes)) throw changed(ref, "its size changed")
@@ -40,11 +41,9 @@ export const checkVersion = async (
   } finally {
     await disk.close()
   }
-  if (differences(files, await identify(opener, ref)) !== undefined) throw changed(ref, "it changed while it was read")
-  const since = sinceRecorded(
-    ref,
-    files.map((file) => file.identity),
-  )
+  if (difference(identity, await identify(opener, ref)) !== undefined)
+    throw changed(ref, "it changed while it was read")
+  const since = sinceRecorded(ref, identity)
   if (known === undefined) {
     if (since !== undefined) throw changed(ref, since)
     return first(sidecars, ref, read)
