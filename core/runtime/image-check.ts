@@ -13,7 +13,7 @@ import type { JobContext } from "../jobs.ts"
 import { limits } from "../limits.ts"
 import type { ImageOpener } from "../storage/opener.ts"
 import type { VolumeFolder } from "../storage/volume.ts"
-import { changed, difference, identify, openAsItIs, sinceRecorded, type VersionRef } from "./version-ref.ts"
+import { changed, filesDifference, identify, openAsItIs, sinceRecorded, type VersionRef } from "./version-ref.ts"
 
 export interface Checked {
   readonly check: Check
@@ -41,7 +41,7 @@ export const checkVersion = async (
   } finally {
     await disk.close()
   }
-  if (difference(identity, await identify(opener, ref)) !== undefined)
+  if (filesDifference(files, await identify(opener, ref)) !== undefined)
     throw changed(ref, "it changed while it was read")
   const since = sinceRecorded(ref, identity)
   if (known === undefined) {

@@ -32,24 +32,27 @@ const pathOf = ({ version }: VersionRef): string => version.files[0]?.path ?? ve
 export const changed = (ref: VersionRef, what: string): ImagelinkError =>
   fail("IMAGE_CHANGED", { image: ref.imageName, path: pathOf(ref), what })
 
+/** What differs, in words; undefined when nothing does. */
+export const difference = (recorded: VolumeIdentity, now: VolumeIdentity): string | undefined => {
+  const keys = Object.keys(recorded).filter((key) => recorded[key] !== now[key])
+  return keys.length === 0 ? undefined : `${keys.join(", ")} changed`
+}
+
+type Files = ReadonlyArray<{ readonly path: string; readonly identity: VolumeIdentity }>
 type Identities = ReadonlyArray<VolumeIdentity | undefined>
 
-/** Which of some files differs, and in what, in words; undefined when none does. An identity that is not to be had differs from nothing. */
-export const difference = (before: Identities, now: Identities): { index: number; what: string } | undefined => {
-  for (const [index, recorded = {}] of before.entries()) {
-    const later = now[index]
-    const keys = later === undefined ? [] : Object.keys(recorded).filter((key) => recorded[key] !== later[key])
-    if (keys.length > 0) return { index, what: `${keys.join(", ")} changed` }
+/** What differs between the files of an image and these identities, in order. One that is not to be had differs from nothing. */
+export const filesDifference = (files: Files, now: Identities): string | undefined => {
+  for (const [i, { path, identity }] of files.entries()) {
+    const what = difference(identity, now[i] ?? identity)
+    if (what !== undefined) return i === 0 ? what : `${path}, which it is read from: ${what}`
   }
   return undefined
 }
 
-/** What differs between the recorded files and these identities; of a file that the image's own depends on with its path. */
-export const sinceRecorded = ({ version: { files } }: VersionRef, now: Identities): string | undefined => {
-  const recorded = files.map((file) => file.identity)
-  const { index = 0, what } = difference(recorded, now) ?? {}
-  return index === 0 ? what : `${files[index]?.path}, which it is read from: ${what}`
-}
+/** What differs between the recorded files and these identities. */
+export const sinceRecorded = (ref: VersionRef, now: Identities): string | undefined =>
+  filesDifference(ref.version.files, now)
 
 /** Says which image an error about a file is about. */
 const naming = async <A>(ref: VersionRef, work: () => Promise<A>): Promise<A> => {
