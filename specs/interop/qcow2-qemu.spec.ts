@@ -237,6 +237,17 @@ describe.skipIf(qemu.skip)("a chain of files that qemu wrote", () => {
     expect(files.map((file) => file.path)).toEqual([`top-${what}.qcow2`, ...names].map(at))
   })
 
+  it("of a hundred files, each with its own clusters", async () => {
+    await create(at("deep0.qcow2"), MiB, "cluster_size=4k")
+    await qemuIo(at("deep0.qcow2"), ["write -P 200 0 1M"])
+    for (let n = 1; n < 100; n++) {
+      const path = at(`deep${n}.qcow2`)
+      await create(path, MiB, "cluster_size=4k", "-u", "-b", `deep${n - 1}.qcow2`, "-F", "qcow2")
+      await qemuIo(path, [`write -P ${n} ${n * 8192} 4k`])
+    }
+    await expectAsQemu(at("deep99.qcow2"), 10)
+  })
+
   it("over a raw file of no whole blocks, whose rest reads as zeros", async () => {
     await writeFile(at("odd.raw"), noise(70_001, 9))
     await create(at("over-odd.qcow2"), MiB, "cluster_size=4k", "-b", "odd.raw", "-F", "raw")
