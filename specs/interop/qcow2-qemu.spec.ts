@@ -237,13 +237,13 @@ describe.skipIf(qemu.skip)("a chain of files that qemu wrote", () => {
     expect(files.map((file) => file.path)).toEqual([`top-${what}.qcow2`, ...names].map(at))
   })
 
-  it("of a hundred files, each with its own clusters", async () => {
+  it("of a hundred files, some with clusters of their own", async () => {
     await create(at("deep0.qcow2"), MiB, "cluster_size=4k")
     await qemuIo(at("deep0.qcow2"), ["write -P 200 0 1M"])
     for (let n = 1; n < 100; n++) {
       const path = at(`deep${n}.qcow2`)
       await create(path, MiB, "cluster_size=4k", "-u", "-b", `deep${n - 1}.qcow2`, "-F", "qcow2")
-      await qemuIo(path, [`write -P ${n} ${n * 8192} 4k`])
+      if (n % 11 === 0) await qemuIo(path, [`write -P ${n} ${n * 8192} 4k`])
     }
     await expectAsQemu(at("deep99.qcow2"), 10)
   })
