@@ -131,7 +131,8 @@ export const limits = {
   formatProbeBytes: 4 * KiB,
   /** A fixed VHD is told from a raw disk only by its footer, the last 512 bytes. */
   formatProbeTailBytes: 512,
-  formatSiblingsMax: 64,
+  /** Files that one image is read from besides its own: fifty layers, each of two files, and what they stand on. */
+  formatSiblingsMax: 128,
   siblingNameCharsMax: 1024,
   /** Pages of one opened image's tables, those of every file it depends on included. */
   formatTableBytesMax: 32 * MiB,

@@ -14,7 +14,7 @@ import { limits } from "../limits.ts"
 import type { ImageOpener } from "../storage/opener.ts"
 import type { VolumeFolder } from "../storage/volume.ts"
 import { openVersionDisk } from "./version-disk.ts"
-import { changed, difference, identify, sinceRecorded, type VersionRef } from "./version-ref.ts"
+import { changed, filesDifference, identify, sinceRecorded, type VersionRef } from "./version-ref.ts"
 
 export interface Checked {
   readonly check: Check
@@ -33,7 +33,7 @@ export const checkVersion = async (
 ): Promise<Checked> => {
   const recorded = await loadTable(sidecars, ref).catch(damageOf)
   const { disk, files } = await openVersionDisk(opener, ref)
-  const identity = files[0]!.identity
+  const identity = files.map((file) => file.identity)
   let read: Uint32Array
   try {
     if (disk.sizeBytes !== Number(ref.version.sizeBytes)) throw changed(ref, "its size changed")
@@ -42,7 +42,7 @@ export const checkVersion = async (
   } finally {
     await disk.close()
   }
-  if (difference(identity, await identify(opener, ref)) !== undefined)
+  if (filesDifference(files, await identify(opener, ref)) !== undefined)
     throw changed(ref, "it changed while it was read")
   const since = sinceRecorded(ref, identity)
   const known = isImagelinkError(recorded) ? await makeAgain(sidecars, ref, read, recorded) : recorded

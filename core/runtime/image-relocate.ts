@@ -11,7 +11,7 @@ import type { ImageOpener } from "../storage/opener.ts"
 import type { StorageLocation } from "../storage/plugin.ts"
 import type { VolumeFolder } from "../storage/volume.ts"
 import { loadTable } from "./image-check.ts"
-import { changed, difference, mismatch, type VersionRef } from "./version-ref.ts"
+import { changed, filesDifference, mismatch, type VersionRef } from "./version-ref.ts"
 
 /**
  * The files as they are at the new place, in the recorded format.
@@ -43,7 +43,7 @@ export const provenFiles = async (
   } finally {
     await opened.disk.close()
   }
-  if (difference(files[0]!.identity, await opener.identify(location)) !== undefined)
+  if (filesDifference(files, await opener.identify(location, files)) !== undefined)
     throw changed(there, "it changed while it was read")
   const bad = recorded.findIndex((checksum, cluster) => checksum !== read[cluster])
   if (bad >= 0) throw mismatch(there, bad)

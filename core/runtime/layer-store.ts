@@ -71,11 +71,9 @@ export const makeLayerStore = (data: VolumeFolder, files: DataFiles, opener: Ima
     const volume = await root.folder(imageId).open(name)
     const { sizeBytes } = volume
     await volume.close()
-    return {
-      path: `${LAYERS}/${imageId}/${name}`,
-      sizeBytes: String(sizeBytes),
-      identity: await opener.identify(storage),
-    }
+    const path = `${LAYERS}/${imageId}/${name}`
+    const [identity = {}] = await opener.identify(storage, [{ path }])
+    return { path, sizeBytes: String(sizeBytes), identity }
   }
 
   return {

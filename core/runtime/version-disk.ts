@@ -27,8 +27,10 @@ export const openVersionDisk = async (opener: ImageOpener, ref: VersionRef): Pro
   }
   try {
     const disk = await flattened(opener, ref, closers)
-    const identity = await opener.identify(ref.version.storage)
-    const files = ref.version.files.map((f) => ({ path: f.path, sizeBytes: Number(f.sizeBytes), identity }))
+    const identities = await opener.identify(ref.version.storage, ref.version.files)
+    const files = ref.version.files.map(({ path, sizeBytes }, i) => {
+      return { path, sizeBytes: Number(sizeBytes), identity: identities[i] ?? {} }
+    })
     return {
       disk: { sizeBytes: disk.sizeBytes, read: disk.read.bind(disk), extents: disk.extents.bind(disk), close },
       sizeBytes: disk.sizeBytes,

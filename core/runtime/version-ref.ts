@@ -1,8 +1,9 @@
 /**
  * A recorded version and the file it is read from: found, opened, and compared with what the log says of it.
  *
- * **Details** What identifies a file (device, inode, size, mtime, ctime) is compared as the plugin reports it. A version is opened only over the
- * recorded file; its name is looked at again whenever a disk is opened. Errors about the file name the image.
+ * **Details** What identifies a file (device, inode, size, mtime, ctime) is compared as the plugin reports it: of the image's file, and of every
+ * other that the image is read from. A version is opened only over the recorded files; their names are looked at again whenever a disk is
+ * opened. Errors about a file name the image.
  */
 import type { Catalogue, VersionEntry } from "../domain/catalogue.ts"
 import { fail, ImagelinkError } from "../errors.ts"
@@ -59,9 +60,21 @@ export const difference = (recorded: VolumeIdentity, now: VolumeIdentity): strin
   return keys.length === 0 ? undefined : `${keys.join(", ")} changed`
 }
 
-/** What differs between the recorded file and this identity. */
-export const sinceRecorded = (ref: VersionRef, now: VolumeIdentity): string | undefined =>
-  difference(ref.version.files[0]?.identity ?? {}, now)
+type Files = ReadonlyArray<{ readonly path: string; readonly identity: VolumeIdentity }>
+type Identities = ReadonlyArray<VolumeIdentity | undefined>
+
+/** What differs between the files of an image and these identities, in order. One that is not to be had differs from nothing. */
+export const filesDifference = (files: Files, now: Identities): string | undefined => {
+  for (const [i, { path, identity }] of files.entries()) {
+    const what = difference(identity, now[i] ?? identity)
+    if (what !== undefined) return i === 0 ? what : `${path}, which it is read from: ${what}`
+  }
+  return undefined
+}
+
+/** What differs between the recorded files and these identities. */
+export const sinceRecorded = (ref: VersionRef, now: Identities): string | undefined =>
+  filesDifference(ref.version.files, now)
 
 /** Says which image an error about a file is about. */
 const naming = async <A>(ref: VersionRef, work: () => Promise<A>): Promise<A> => {
@@ -70,11 +83,18 @@ const naming = async <A>(ref: VersionRef, work: () => Promise<A>): Promise<A> =>
   } catch (e) {
     if (!(e instanceof ImagelinkError)) throw e
     if (e.code === "IMAGE_FILE_NOT_FOUND")
-      throw fail(e.code, { path: pathOf(ref), image: ref.imageName }, { underlying: e })
+      throw fail(e.code, { path: missingOf(ref, e), image: ref.imageName }, { underlying: e })
     if (e.code !== "IMAGE_ACCESS_DENIED") throw e
     throw new ImagelinkError({ ...e.toJSON(), message: `image ${ref.imageName}: ${e.message}` }, { underlying: e })
   }
 }
+
+/** Which of its files an error is about: the longest of their paths that it names. */
+const missingOf = (ref: VersionRef, { message }: ImagelinkError): string =>
+  ref.version.files
+    .map((file) => file.path)
+    .filter((path) => message.includes(path))
+    .reduce((longest, path) => (path.length > longest.length ? path : longest), "") || pathOf(ref)
 
 /** Opens whatever is at the place of a version that has nothing below it. @throws IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED IMAGE_NOT_A_DISK IO_ERROR */
 export const openAsItIs = (opener: ImageOpener, ref: VersionRef): Promise<OpenedImage> =>
@@ -84,23 +104,25 @@ export const openAsItIs = (opener: ImageOpener, ref: VersionRef): Promise<Opened
 export const openLayer = async (opener: ImageOpener, ref: VersionRef): Promise<OpenedLayer> => {
   const layer = await naming(ref, () => opener.openLayer(ref.version.storage, ref.version.format))
   const size = layer.sizeBytes === Number(ref.version.sizeBytes) ? undefined : "its size changed"
-  const what = sinceRecorded(ref, layer.identity) ?? size
+  const what = sinceRecorded(ref, layer.identities) ?? size
   if (what === undefined) return layer
   await layer.close()
   throw changed(ref, what)
 }
 
-/** Opens the recorded file, and no other. @throws IMAGE_CHANGED and what `openAsItIs` throws */
+/** Opens the recorded files, and no others. @throws IMAGE_CHANGED and what `openAsItIs` throws */
 export const openRecorded = async (opener: ImageOpener, ref: VersionRef): Promise<OpenedImage> => {
   const image = await openAsItIs(opener, ref)
-  const what = sinceRecorded(ref, image.files[0]!.identity)
+  const identities = image.files.map((file) => file.identity)
+  const what = sinceRecorded(ref, identities)
   if (what === undefined) return image
   await image.disk.close()
   throw changed(ref, what)
 }
 
-export const identify = (opener: ImageOpener, ref: VersionRef): Promise<VolumeIdentity> =>
-  naming(ref, () => opener.identify(ref.version.storage))
+/** What identifies the version's files now. */
+export const identify = (opener: ImageOpener, ref: VersionRef): Promise<Identities> =>
+  naming(ref, () => opener.identify(ref.version.storage, ref.version.files))
 
 /** @throws IMAGE_CHANGED IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED */
 export const refuseIfChanged = async (opener: ImageOpener, ref: VersionRef): Promise<void> => {

@@ -174,6 +174,20 @@ const openSibling = async (
   return { ...file, config: beside }
 }
 
+/** The location of a file that an image was read from, by its path as the opening told it; undefined where that does not say enough. */
+export const placeBeside = (
+  plugin: StoragePlugin,
+  { kind, config }: StorageLocation,
+  image: string | undefined,
+  path: string,
+): StorageLocation | undefined => {
+  const folder = image?.slice(0, image.lastIndexOf("/") + 1) ?? ""
+  const relative = folder !== "" && path.startsWith(folder) ? path.slice(folder.length) : undefined
+  if (relative === undefined || siblingFault(relative) !== undefined) return undefined
+  const beside = plugin.sibling?.(config, relative)
+  return beside === undefined ? undefined : { kind, config: beside as StorageLocation["config"] }
+}
+
 /** Why a name may not be opened beside an image. */
 export const siblingFault = (relative: unknown): string | undefined => {
   if (typeof relative !== "string" || relative === "") return "it is not a file name"

@@ -17,8 +17,14 @@ import type { VolumeIdentity } from "./volume.ts"
 export interface ImageOpener {
   /** Opens an image as a guest sees it; without `format` its content decides. */
   open(location: StorageLocation, format?: string): Promise<OpenedImage>
-  /** What identifies the bytes at a location now, by its name rather than by a handle that was opened before. */
-  identify(location: StorageLocation): Promise<VolumeIdentity>
+  /**
+   * What identifies the bytes of an image's files now, by their names rather than by handles that were opened before. `files` are those
+   * that an opening told, the image first. Undefined for one that the storage cannot find by its path.
+   */
+  identify(
+    location: StorageLocation,
+    files: ReadonlyArray<{ readonly path: string }>,
+  ): Promise<ReadonlyArray<VolumeIdentity | undefined>>
   /** Opens a sealed layer by itself: its tables, and the file that has its bytes. */
   openLayer(location: StorageLocation, format: string): Promise<OpenedLayer>
   /** @throws IMAGE_FORMAT_UNSUPPORTED */
@@ -31,7 +37,8 @@ export interface OpenedLayer {
   readonly sizeBytes: number
   runs(): AsyncIterable<Extent>
   readonly data: GuardedVolume
-  readonly identity: VolumeIdentity
+  /** Of its tables and of its bytes. */
+  readonly identities: ReadonlyArray<VolumeIdentity>
   close(): Promise<void>
 }
 
@@ -81,14 +88,23 @@ export const makeOpener = (registry: () => Promise<PluginRegistry>, host: Host, 
       const [first, ...others] = opened.files
       return { ...opened, files: [{ ...first!, identity: identityOf(location, first!.identity) }, ...others] }
     },
-
-    async identify(location) {
-      const volume = await openFile(location)
-      try {
-        return identityOf(location, await volume.identity())
-      } finally {
-        await volume.close()
+    async identify(location, [image, ...others]) {
+      const { placeBeside } = await import("./open-image.ts")
+      const plugins = await registry()
+      const inside = fileIn(location) !== undefined
+      const identityAt = async (place: StorageLocation | undefined): Promise<VolumeIdentity | undefined> => {
+        if (place === undefined) return undefined
+        const volume = await openFile(place)
+        try {
+          return identityOf(place, await volume.identity())
+        } finally {
+          await volume.close()
+        }
       }
+      const besideOf = (path: string) =>
+        inside ? inData(path) : placeBeside(plugins.storage(location.kind), location, image?.path, path)
+      const beside = others.map(({ path }) => besideOf(path))
+      return Promise.all([location, ...beside].map(identityAt))
     },
 
     async openLayer(location, name) {
@@ -106,7 +122,8 @@ export const makeOpener = (registry: () => Promise<PluginRegistry>, host: Host, 
           await data.close()
           await tables.close()
         }
-        return { sizeBytes: tables.sizeBytes, runs: tables.runs, data, identity, close }
+        const identities = [identity, onlyTime(await data.identity())]
+        return { sizeBytes: tables.sizeBytes, runs: tables.runs, data, identities, close }
       } catch (e) {
         await volume.close()
         throw e

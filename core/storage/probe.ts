@@ -7,7 +7,6 @@
  * **Gotchas** Probe when an image is added, never again: the log records the format. A raw disk whose guest writes a qcow2 header into
  * its first sector would otherwise be opened as qcow2 at the next start, with a backing file of the guest's choice.
  */
-import assert from "node:assert"
 import { fail, type ImagelinkError } from "../errors.ts"
 import { limits } from "../limits.ts"
 import type { DiskFormat, ProbeInput } from "./format.ts"
@@ -29,7 +28,7 @@ export const pickFormat = (formats: ReadonlyArray<DiskFormat>, input: ProbeInput
   for (const format of formats) {
     const result = ask(format, input)
     if (result.match === "magic") {
-      assert(magic === undefined, `both ${magic?.format} and ${format.format} claim the same content`)
+      if (magic !== undefined) throw contradiction(path, magic, format)
       magic = format
     } else if (result.match === "foreign") foreign ??= result.what
     else if (result.match === "fallback") fallback ??= format
@@ -40,6 +39,10 @@ export const pickFormat = (formats: ReadonlyArray<DiskFormat>, input: ProbeInput
   if (fallback !== undefined) return fallback
   throw fail("IMAGE_NOT_A_DISK", { path, why: `none of the installed formats (${names(formats)}) knows its content` })
 }
+
+/** One has its mark at the beginning and the other at the end. Whoever made the file may have meant either, or harm. */
+const contradiction = (path: string, one: DiskFormat, other: DiskFormat): ImagelinkError =>
+  fail("IMAGE_NOT_A_DISK", { path, why: `its content claims to be both ${one.format} and ${other.format}` })
 
 const names = (formats: ReadonlyArray<DiskFormat>) => formats.map((f) => f.format).join(", ") || "none"
 

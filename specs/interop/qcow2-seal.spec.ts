@@ -1,6 +1,6 @@
 /** Layers that we seal, read by qemu: clean to qemu-img check, and the bytes that were meant. */
 import { mkdtempSync } from "node:fs"
-import { open, readFile, rm, stat, writeFile } from "node:fs/promises"
+import { mkdir, open, readFile, rm, stat, symlink, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, describe, expect, it } from "vitest"
@@ -102,6 +102,35 @@ describe.skipIf(qemu.skip)("a sealed layer", () => {
       expected = merged(expected, data, extents)
       await expectLayer(`chain${n}.qcow2`, expected)
     }
+  })
+
+  it("finds its parents through folders that are symlinks, and theirs from there, as qemu does", async () => {
+    const sizeBytes = 2 * MiB
+    await mkdir(at("elsewhere"))
+    await mkdir(at("layers/parents"), { recursive: true })
+    await symlink(at("elsewhere"), at("layers/parents/win11-v1"))
+    await symlink("..", at("layers/parents/win11-v2"))
+    let expected = noise(sizeBytes, 60)
+    await writeFile(at("elsewhere/base.raw"), expected)
+    const parents = [
+      { path: "parents/win11-v1/base.raw", format: "raw" },
+      { path: "parents/win11-v2/v2.qcow2", format: "qcow2" },
+    ]
+    for (const [i, parent] of parents.entries()) {
+      const data = noise(sizeBytes, 61 + i)
+      await writeFile(at(`layers/v${i + 2}.data`), data)
+      const extents = randomExtents(sizeBytes, GRAIN, 61 + i)
+      await seal(`layers/v${i + 2}.qcow2`, { sizeBytes, extents: () => extents, dataFile: `v${i + 2}.data`, parent })
+      expected = merged(expected, data, extents)
+    }
+    const top = await openFile(at("layers/v3.qcow2"))
+    const names = ["v3.data", "parents/win11-v2/v2.qcow2", "parents/win11-v2/v2.data"]
+    expect(top.disk.dependsOn).toEqual([...names, "parents/win11-v2/parents/win11-v1/base.raw"])
+    expect((await readDisk(top)).equals(expected)).toBe(true)
+    await top.disk.close()
+    const inLayers = (...args: ReadonlyArray<string>) => run("env", "-C", at("layers"), "qemu-img", ...args)
+    await inLayers("convert", "-f", "qcow2", "-O", "raw", "v3.qcow2", "out.raw")
+    expect((await readFile(at("layers/out.raw"))).equals(expected)).toBe(true)
   })
 
   it.each(["data", "zero", "absent", undefined] as const)("of nothing but %s", async (kind) => {

@@ -34,8 +34,9 @@ export const draftOperations = (parts: Parts): Operations<"image.create" | "imag
       const release = parts.serving?.drafts.hold(image) ?? (() => {})
       try {
         await flushDraft(parts, image.id)
-        const identity = await parts.opener.identify(storage)
-        const files = [{ path: draftFile(image.id), sizeBytes, identity }]
+        const path = draftFile(image.id)
+        const [identity = {}] = await parts.opener.identify(storage, [{ path }])
+        const files = [{ path, sizeBytes, identity }]
         const body = { type: "SealImage" as const, imageId: image.id, storage, format: "raw", sizeBytes, files }
         const changed = await change(body, options)
         if (!changed.dryRun && parts.serving) runCheck(parts, change, image.id, 1, options).catch(() => {})

@@ -2,8 +2,8 @@
  * Opens a qcow2 file: header, extensions, the L1 table, and the files that it names.
  *
  * **Details** Features are judged before anything else is believed. Every table must lie in the file, so what is allocated here is never more than the
- * file is long. Names of other files are plain relative ones (core judges them); qemu's other ways to name one (`json:`, `nbd:`, any
- * protocol) are refused, as they are in qemu's own reading whatever has a colon before the first slash.
+ * file is long. Names of other files are plain relative ones (core judges them). Whatever has a colon before its first slash is no file name to
+ * qemu but a protocol (`json:`, `nbd:`), and is refused.
  *
  * **Gotchas** A backing file whose format the image does not name is told by its content, and so it is only as safe as whoever writes to it.
  */
