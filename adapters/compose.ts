@@ -66,6 +66,7 @@ const own: ReadonlyArray<PluginSource> = [
   { module: "plugins/example", load: async () => (await import("../plugins/example/index.ts")).default },
   { module: "plugins/formats/raw", load: async () => (await import("../plugins/formats/raw/index.ts")).default },
   { module: "plugins/formats/vhd", load: async () => (await import("../plugins/formats/vhd/index.ts")).default },
+  { module: "plugins/formats/vhdx", load: async () => (await import("../plugins/formats/vhdx/index.ts")).default },
 ]
 
 /** `thirdParty` answers the modules that the config names. */

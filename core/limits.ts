@@ -124,6 +124,9 @@ export const limits = {
   formatTableJudgedBytesMax: 16 * MiB,
   /** Runs that one question for extents looks up. */
   formatExtentLookupsMax: 4096,
+  /** A log that is replayed in memory; 1 MiB is usual. */
+  vhdxLogBytesMax: 8 * MiB,
+  vhdxLogChangesMax: 16_384,
   pluginKindCharsMax: 32,
   identityKeysMax: 16,
   identityCharsMax: 256,
