@@ -123,7 +123,7 @@ export const limits = {
   /** Tables of an image that are judged whole when it is opened; of larger ones, each entry when it is used. */
   formatTableJudgedBytesMax: 16 * MiB,
   /** Runs that one question for extents looks up. */
-  formatExtentLookupsMax: 4096,
+  formatExtentLookupsMax: 1024,
   /** A log that is replayed in memory; 1 MiB is usual. */
   vhdxLogBytesMax: 8 * MiB,
   vhdxLogChangesMax: 16_384,
