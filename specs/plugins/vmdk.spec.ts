@@ -120,7 +120,7 @@ formatPluginSuite(
       { name: "its last grain cut off", files: { a: single.bytes.subarray(0, -512) } },
       { name: "a descriptor past the end", files: { a: changed(30, [1]) } },
       { name: "a descriptor that is too long", files: { a: changed(36, [0, 1]) } },
-      { name: "no descriptor where one should be", files: { a: changed(512, [0]) } },
+      { name: "no descriptor where one should be", files: { a: changed(512, [0x41]) } },
       { name: "one extent of a disk", files: { a: sparseVmdk(plain).bytes } },
       { name: "a stream without its footer", files: { a: stream.bytes.subarray(0, -512) } },
       { name: "another compression", files: { a: changed(77, [2], stream.bytes) } },
@@ -216,9 +216,10 @@ describe("a VMDK descriptor", () => {
   })
 
   it("says what a single extent is, and what the program does not read", async () => {
-    expect(await codeOf({ a: sparseVmdk(plain).bytes })).toBe(
-      "IMAGE_FORMAT_UNSUPPORTED: it is one extent of a disk; the file that describes the disk is what to give",
-    )
+    const lone =
+      "IMAGE_FORMAT_UNSUPPORTED: it is one extent of a disk; the file that describes the disk is what to give"
+    expect(await codeOf({ a: sparseVmdk(plain).bytes })).toBe(lone)
+    expect(await codeOf({ a: changed(512, new Array(512).fill(0)) })).toBe(lone)
     expect(await codeOf(flatOf('RW 16 VMFSRDM "f.vmdk"'))).toBe(
       "IMAGE_FORMAT_UNSUPPORTED: it has an extent of the kind VMFSRDM",
     )

@@ -93,8 +93,11 @@ export class VhdxLayer implements DiskLayer {
     const entry = yield* this.#entry(block + Math.floor(block / this.#ratio))
     const why = this.#blockFault(block, entry)
     if (why !== undefined) throw fail("IO_ERROR", { offset, length: run, what: path, why })
-    if (entry.state === NOT_PRESENT) return yield* layerBelow(parent, offset, run)
-    if (entry.state < FULLY_PRESENT) return { kind: "zero", length: run }
+    if (entry.state < FULLY_PRESENT) {
+      const blocks = yield* this.#alike(block, entry.state)
+      const all = Math.min(length, blocks * blockBytes - inside)
+      return entry.state === NOT_PRESENT ? yield* layerBelow(parent, offset, all) : { kind: "zero", length: all }
+    }
     if (entry.state === FULLY_PRESENT) return { kind: "data", volume, at: entry.at + inside, length: run }
     const bitmapAt = yield* this.#bitmapOf(block, offset, run)
     const last = Math.ceil((inside + run) / sectorBytes)
@@ -117,6 +120,17 @@ export class VhdxLayer implements DiskLayer {
         : `block ${block} is there in part, and the bitmap that says which is not`
     if (why !== undefined) throw fail("IO_ERROR", { offset, length, what: this.#options.path, why })
     return entry.at + ((block % this.#ratio) * blockBytes) / sectorBytes / 8
+  }
+
+  /** How many blocks from this one on are in its state, as far as its chunk and the page go. */
+  *#alike(block: number, state: number): Lookup<number> {
+    const at = this.#options.bat.at + (block + Math.floor(block / this.#ratio)) * ENTRY_BYTES
+    const page = yield* this.#table.page(at)
+    const place = at % this.#table.pageBytes
+    const most = Math.min(this.#ratio - (block % this.#ratio), (page.length - place) / ENTRY_BYTES)
+    let count = 1
+    while (count < most && (page[place + count * ENTRY_BYTES]! & 7) === state) count++
+    return count
   }
 
   *#entry(index: number): Lookup<Entry> {

@@ -128,15 +128,18 @@ const headerOf = async ({ volume, path }: Asked): Promise<SparseHeader> => {
 
 const descriptorOf = async ({ volume, path }: Asked, header: SparseHeader | undefined): Promise<Descriptor> => {
   const { at, length } = header?.descriptor ?? { at: 0, length: volume.sizeBytes }
-  if (length === 0)
-    throw fail("IMAGE_FORMAT_UNSUPPORTED", {
+  const lone = () =>
+    fail("IMAGE_FORMAT_UNSUPPORTED", {
       path,
       format: "vmdk extent",
       why: "it is one extent of a disk; the file that describes the disk is what to give",
     })
+  if (length === 0) throw lone()
   if (length > limits.vmdkDescriptorBytesMax || at + length > volume.sizeBytes)
     throw good({ damaged: `its descriptor is said to have ${length} bytes` }, path)
   const bytes = await readUpTo(volume, at, length)
+  // Some programs leave the place for one empty.
+  if (bytes[0] === 0) throw lone()
   if (!isDescriptor(bytes)) throw good({ damaged: "it has no descriptor where one should be" }, path)
   return good(decodeDescriptor(bytes), path)
 }

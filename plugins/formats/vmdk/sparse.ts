@@ -97,10 +97,14 @@ export class SparseExtent {
     const { header, volume, path, startsAt, parent } = this.#options
     const grain = Math.floor((offset - startsAt) / header.grainBytes)
     const within = offset - startsAt - grain * header.grainBytes
-    const run = Math.min(length, header.grainBytes - within)
     const table = Math.floor(grain / header.tableEntries)
     const tableAt = yield* this.#tableAt(table)
-    const entry = tableAt === 0 ? 0 : yield* this.#entry(table, tableAt, grain % header.tableEntries, offset)
+    const index = grain % header.tableEntries
+    const { entry, alike } =
+      tableAt === 0
+        ? { entry: 0, alike: header.tableEntries - index }
+        : yield* this.#entries(table, tableAt, index, offset)
+    const run = Math.min(length, alike * header.grainBytes - within)
     if (entry === 0) return yield* layerBelow(parent, offset, run)
     if (entry === 1 && header.zeroedGrains) return { kind: "zero", length: run }
     const why = this.#grainFault(grain, entry)
@@ -120,12 +124,18 @@ export class SparseExtent {
     return readU32(page, at % this.#directory.pageBytes) * SECTOR
   }
 
-  *#entry(table: number, tableAt: number, index: number, offset: number): Lookup<number> {
+  /** The entry at `index`, and of how many grains from there on it speaks: those that have none, as far as table and page go. */
+  *#entries(table: number, tableAt: number, index: number, offset: number): Lookup<{ entry: number; alike: number }> {
     const why = this.#tableFault(table, tableAt)
     if (why !== undefined) throw fail("IO_ERROR", { offset, what: this.#options.path, why })
     const at = tableAt + index * ENTRY_BYTES
     const page = yield* this.#tables.page(at)
-    return readU32(page, at % this.#tables.pageBytes)
+    const place = at % this.#tables.pageBytes
+    const entry = readU32(page, place)
+    const most = Math.min(this.#options.header.tableEntries - index, (page.length - place) / ENTRY_BYTES)
+    let alike = 1
+    if (entry === 0) while (alike < most && readU32(page, place + alike * ENTRY_BYTES) === 0) alike++
+    return { entry, alike }
   }
 
   #tableFault(table: number, at: number): string | undefined {
@@ -191,7 +201,8 @@ export class SparseExtent {
   *#entryOf(table: number, grain: number): Lookup<number> {
     const { header, startsAt } = this.#options
     const tableAt = yield* this.#tableAt(table)
-    return yield* this.#entry(table, tableAt, grain % header.tableEntries, startsAt + grain * header.grainBytes)
+    const offset = startsAt + grain * header.grainBytes
+    return (yield* this.#entries(table, tableAt, grain % header.tableEntries, offset)).entry
   }
 }
 
