@@ -1,4 +1,4 @@
-/** The VMDK format on files built from the specification: every kind of extent, delta disks, descriptors as people write them, and what is refused. */
+/** The VMDK format on files built from the specification: every kind of extent, delta disks, descriptors, and what is refused. */
 import { formatPluginSuite } from "imagelink/conformance/format-plugin"
 import { describe, expect, it } from "vitest"
 import { isImagelinkError } from "../../core/errors.ts"

@@ -8,8 +8,8 @@
  *                     │desc│last 4 │first 8    │file offset (8)│sequence (8)│        … and one data sector, in order
  *      data sector    │data│sequence, high│ bytes 8 to 4091 of the sector │sequence, low│
  *
- * **Which entries count** (2.3.2, 2.3.3). Entries with adjoining sequence numbers, one right behind the other, are a sequence; it is valid if its last
- * entry's `tail` is where one of its entries begins. The valid one that ends with the greatest number is replayed, from its tail on.
+ * **Which entries count** (2.3.2, 2.3.3). Entries with adjoining sequence numbers, one right behind the other, are a sequence; it is valid if
+ * its last entry's `tail` is where one of its entries begins. The valid one that ends with the greatest number is replayed, from its tail on.
  *
  * **Gotchas** The log is read whole and each byte is summed a few times at most, whatever entries claim to be there.
  */
