@@ -167,6 +167,8 @@ describe("the parent of a differencing VHD", () => {
     ["a relative path closed by a NUL", { W2ru: "base.vhd\0junk" }, "", "base.vhd"],
     ["a relative path that leads out, by its last part", { W2ru: "..\\x\\base.vhd" }, "", "base.vhd"],
     ["an absolute path, by its last part", { W2ku: "C:\\disks\\base.vhd" }, "", "base.vhd"],
+    ["a URL, as XenServer writes it", { MacX: "file://./ba%73e.vhd\0" }, "", "base.vhd"],
+    ["a URL that cannot be decoded", { MacX: "file://./%zz.vhd" }, "", "%zz.vhd"],
     ["the name in the header", {}, "base.vhd", "base.vhd"],
     ["the absolute path when the relative one is stale", { W2ru: ".\\old.vhd", W2ku: "D:\\base.vhd" }, "", "base.vhd"],
     ["a name that is not ASCII", { W2ru: ".\\Базовый 基.vhd" }, "", "Базовый 基.vhd"],
