@@ -8,7 +8,7 @@
 import type { limits } from "../limits.ts"
 import type { Volume } from "./volume.ts"
 
-/** How sure a probe is. `magic` beats `fallback`; a file that two formats claim by `magic` is refused. */
+/** How sure a probe is. `magic` beats `fallback`; content that two formats claim by `magic` is refused. */
 export type ProbeResult =
   | { readonly match: "magic" | "fallback" }
   | { readonly match: "no" }

@@ -2,7 +2,7 @@
  * Finds out by content which format a volume is in; its name is never looked at.
  *
  * **Details** Every format sees the same first and last bytes. `magic` beats `foreign` beats `fallback`: a format that knows the
- * content takes it, something known to be no disk is refused by name, and only what nobody knows is served as raw. What two formats know is refused.
+ * content takes it, something known to be no disk is refused by name, and only what nobody knows is served as raw.
  *
  * **Gotchas** Probe when an image is added, never again: the log records the format. A raw disk whose guest writes a qcow2 header into
  * its first sector would otherwise be opened as qcow2 at the next start, with a backing file of the guest's choice.
@@ -28,7 +28,7 @@ export const pickFormat = (formats: ReadonlyArray<DiskFormat>, input: ProbeInput
   for (const format of formats) {
     const result = ask(format, input)
     if (result.match === "magic") {
-      if (magic !== undefined) throw fail("IMAGE_NOT_A_DISK", { path, why: twoThings(magic, format) })
+      if (magic !== undefined) throw contradiction(path, magic, format)
       magic = format
     } else if (result.match === "foreign") foreign ??= result.what
     else if (result.match === "fallback") fallback ??= format
@@ -40,9 +40,9 @@ export const pickFormat = (formats: ReadonlyArray<DiskFormat>, input: ProbeInput
   throw fail("IMAGE_NOT_A_DISK", { path, why: `none of the installed formats (${names(formats)}) knows its content` })
 }
 
-/** Formats have marks in different places, so whoever makes a file can give it two. */
-const twoThings = (one: DiskFormat, other: DiskFormat): string =>
-  `it can be read as ${one.format} and as ${other.format}, and which of them is meant cannot be told`
+/** One has its mark at the beginning and the other at the end. Whoever made the file may have meant either, or harm. */
+const contradiction = (path: string, one: DiskFormat, other: DiskFormat): ImagelinkError =>
+  fail("IMAGE_NOT_A_DISK", { path, why: `its content claims to be both ${one.format} and ${other.format}` })
 
 const names = (formats: ReadonlyArray<DiskFormat>) => formats.map((f) => f.format).join(", ") || "none"
 

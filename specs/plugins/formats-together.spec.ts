@@ -50,7 +50,5 @@ describe("exactly one format takes", () => {
 
 it("a file that is two things at once is refused, and both are named", () => {
   const both = Buffer.concat([Buffer.from(`\n${extentText(["RW 8 ZERO"])}`), footer])
-  expect(pick(both)).toBe(
-    "IMAGE_NOT_A_DISK: it can be read as vhd and as vmdk, and which of them is meant cannot be told",
-  )
+  expect(pick(both)).toBe("IMAGE_NOT_A_DISK: its content claims to be both vhd and vmdk")
 })
