@@ -70,6 +70,8 @@ const own: ReadonlyArray<PluginSource> = [
   { module: "plugins/formats/raw", load: async () => (await import("../plugins/formats/raw/index.ts")).default },
   { module: "plugins/formats/qcow2", load: async () => (await import("../plugins/formats/qcow2/index.ts")).default },
   { module: "plugins/formats/vhd", load: async () => (await import("../plugins/formats/vhd/index.ts")).default },
+  { module: "plugins/formats/vhdx", load: async () => (await import("../plugins/formats/vhdx/index.ts")).default },
+  { module: "plugins/formats/vmdk", load: async () => (await import("../plugins/formats/vmdk/index.ts")).default },
 ]
 
 /** `thirdParty` answers the modules that the config names. */

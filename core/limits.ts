@@ -142,7 +142,16 @@ export const limits = {
   /** Tables of an image that are judged whole when it is opened; of larger ones, each entry when it is used. */
   formatTableJudgedBytesMax: 16 * MiB,
   /** Runs that one question for extents looks up. */
-  formatExtentLookupsMax: 4096,
+  formatExtentLookupsMax: 1024,
+  /** A log that is replayed in memory; 1 MiB is usual. */
+  vhdxLogBytesMax: 8 * MiB,
+  vhdxLogChangesMax: 16_384,
+  vmdkDescriptorBytesMax: 64 * KiB,
+  vmdkGrainBytesMax: 64 * MiB,
+  /** A compressed grain is unpacked whole. */
+  vmdkPackedGrainBytesMax: 2 * MiB,
+  /** Of one grain table; 512 are usual. */
+  vmdkTableEntriesMax: 4096,
   pluginKindCharsMax: 32,
   identityKeysMax: 16,
   identityCharsMax: 256,
@@ -177,6 +186,7 @@ must(limits.clusterBytes % limits.grainBytes === 0, "a cluster is whole grains")
 must(limits.grainBytes % limits.physicalBlockBytes === 0, "a grain is whole physical blocks")
 must(limits.physicalBlockBytes % limits.logicalBlockBytes === 0, "a physical block is whole logical blocks")
 must(limits.syncIoBytesMax <= limits.ioBytesMax, "a synchronous request is a request")
+must(limits.vmdkPackedGrainBytesMax * 8 <= limits.formatTableBytesMax, "some unpacked grains fit beside the tables")
 must(limits.formatTablePageBytes * 16 <= limits.formatTableBytesMax, "a chain's lookup fits the budget of its pages")
 must(limits.scanBytes % limits.clusterBytes === 0, "a scan step is whole clusters")
 must(limits.ioBytesMax <= limits.nbdInFlightBytesMax, "one request of the largest size fits the in-flight budget")

@@ -2,6 +2,7 @@
 import { formatPluginSuite } from "imagelink/conformance/format-plugin"
 import { describe, expect, it } from "vitest"
 import { isImagelinkError } from "../../core/errors.ts"
+import { limits } from "../../core/limits.ts"
 import vhd from "../../plugins/formats/vhd/index.ts"
 import { ends, openDisk } from "../conformance/format/subject.ts"
 import { type Files, sampleBytes } from "../conformance/format-plugin.ts"
@@ -166,6 +167,8 @@ describe("the parent of a differencing VHD", () => {
     ["a relative path closed by a NUL", { W2ru: "base.vhd\0junk" }, "", "base.vhd"],
     ["a relative path that leads out, by its last part", { W2ru: "..\\x\\base.vhd" }, "", "base.vhd"],
     ["an absolute path, by its last part", { W2ku: "C:\\disks\\base.vhd" }, "", "base.vhd"],
+    ["a URL, as XenServer writes it", { MacX: "file://./ba%73e.vhd\0" }, "", "base.vhd"],
+    ["a URL that cannot be decoded", { MacX: "file://./%zz.vhd" }, "", "%zz.vhd"],
     ["the name in the header", {}, "base.vhd", "base.vhd"],
     ["the absolute path when the relative one is stale", { W2ru: ".\\old.vhd", W2ku: "D:\\base.vhd" }, "", "base.vhd"],
     ["a name that is not ASCII", { W2ru: ".\\Базовый 基.vhd" }, "", "Базовый 基.vhd"],
@@ -214,7 +217,7 @@ describe("the parent of a differencing VHD", () => {
     expect(Buffer.compare(await readRange(disk, 0, disk.sizeBytes), expected)).toBe(0)
   })
 
-  it("may be 64 deep, and no deeper", async () => {
+  it("may be as deep as an image may have files, and no deeper", async () => {
     const deep = (layers: number) => {
       const made = vhdChain({ sizeBytes: 4096, blockBytes: 4096, layers, seed: 1 })
       return {
@@ -222,9 +225,9 @@ describe("the parent of a differencing VHD", () => {
         guest: made.at(-1)!.guest,
       }
     }
-    const { files, guest } = deep(65)
+    const { files, guest } = deep(limits.formatSiblingsMax + 1)
     const { disk } = await openDisk(subject, files)
     expect(Buffer.compare(await readRange(disk, 0, 4096), guest)).toBe(0)
-    expect(await codeOf(deep(66).files)).toMatch(/^IMAGE_DEPENDENCY_REFUSED/)
+    expect(await codeOf(deep(limits.formatSiblingsMax + 2).files)).toMatch(/^IMAGE_DEPENDENCY_REFUSED/)
   })
 })

@@ -20,7 +20,7 @@ export interface Mutable {
   readonly files: Readonly<Record<string, Uint8Array>>
   /** Ranges worth changing: headers, tables, markers. */
   readonly hot: Readonly<Record<string, ReadonlyArray<readonly [offset: number, length: number]>>>
-  /** Makes the checksums of a changed file right. */
+  /** Makes the checksums of a changed file right; changes bytes of hot ranges only. */
   readonly seal?: (bytes: Buffer, name: string) => void
 }
 
@@ -153,10 +153,28 @@ const WORDS = [
   0xffff_ffff,
 ]
 
+/** Copies of files that were changed, and may be changed again once their hot ranges are as they were: copying whole files takes longest. */
+const scratch = new WeakMap<Uint8Array, Buffer>()
+const SLACK = 512
+
+const fresh = (original: Uint8Array, hot: ReadonlyArray<readonly [number, number]>): Buffer => {
+  const copy = scratch.get(original)
+  if (copy === undefined) {
+    const made = Buffer.from(original)
+    scratch.set(original, made)
+    return made
+  }
+  for (const [at, length] of hot) {
+    const from = Math.max(0, at - SLACK)
+    copy.set(original.subarray(from, at + length + SLACK), from)
+  }
+  return copy
+}
+
 const mutated = (sample: Mutable, r: Random): Record<string, Uint8Array> => {
   const files: Record<string, Uint8Array> = { ...sample.files }
   const name = r.pick(Object.keys(sample.hot))
-  let bytes = Buffer.from(files[name]!)
+  let bytes = fresh(files[name]!, sample.hot[name]!)
   for (let changes = 1 + r.int(4); changes > 0; changes--) change(bytes, sample.hot[name]!, r)
   if (r.chance(0.08)) bytes = bytes.subarray(0, Math.max(1, r.int(bytes.length)))
   if (r.chance(0.6)) sample.seal?.(bytes, name)

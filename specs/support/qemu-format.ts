@@ -12,10 +12,15 @@ import { PluginRegistry } from "../../core/storage/registry.ts"
 import file from "../../plugins/file/index.ts"
 import raw from "../../plugins/formats/raw/index.ts"
 import vhd from "../../plugins/formats/vhd/index.ts"
+import vhdx from "../../plugins/formats/vhdx/index.ts"
+import vmdk from "../../plugins/formats/vmdk/index.ts"
 import { run } from "./nbd-server.ts"
 import { patterned, random } from "./random.ts"
 
-const plugins = [file, raw, vhd].reduce((registry, plugin) => registry.add(plugin, "own"), new PluginRegistry())
+const plugins = [file, raw, vhd, vhdx, vmdk].reduce(
+  (registry, plugin) => registry.add(plugin, "own"),
+  new PluginRegistry(),
+)
 
 export const openPath = (path: string): Promise<OpenedImage> =>
   openImageFile({

@@ -60,7 +60,7 @@ export interface DynamicFields {
   readonly parent?: {
     readonly id: number
     readonly name?: string
-    /** Locator texts by platform code; `W2ru` and `W2ku` are UTF-16LE. */
+    /** Locator texts by platform code: UTF-16LE, and UTF-8 for `MacX`. */
     readonly locators?: Readonly<Record<string, string>>
   }
   readonly creator?: string
@@ -75,7 +75,7 @@ export const dynamicVhd = ({ sizeBytes, blockBytes, id, blocks, parent, creator 
   const entries = Math.ceil(sizeBytes / blockBytes)
   const texts = Object.entries(parent?.locators ?? {}).map(([code, text]) => ({
     code,
-    bytes: Buffer.from(text, "utf16le"),
+    bytes: Buffer.from(text, code === "MacX" ? "utf8" : "utf16le"),
   }))
   const tableAt = 1536 + texts.length * 4096
   const table = Buffer.alloc(sectors(entries * 4), 0xff)

@@ -85,8 +85,12 @@ export class BlockLayer implements DiskLayer {
     const block = Math.floor(offset / blockBytes)
     const inside = offset - block * blockBytes
     const run = Math.min(length, blockBytes - inside)
-    const sector = yield* this.#entry(block)
-    if (sector === UNUSED) return yield* layerBelow(parent, offset, run)
+    const at = header.tableAt + block * ENTRY_BYTES
+    const page = yield* this.#table.page(at)
+    const place = at % this.#table.pageBytes
+    const sector = readU32(page, place)
+    if (sector === UNUSED)
+      return yield* layerBelow(parent, offset, Math.min(length, unusedFrom(page, place) * blockBytes - inside))
     const why = this.#fault(block, sector)
     if (why !== undefined) throw fail("IO_ERROR", { offset, length: run, what: path, why })
     const data = sector * SECTOR + this.#bitmapBytes
@@ -98,12 +102,6 @@ export class BlockLayer implements DiskLayer {
     return set ? { kind: "data", volume, at: data + inside, length: alike } : yield* layerBelow(parent, offset, alike)
   }
 
-  *#entry(block: number): Lookup<number> {
-    const at = this.#options.header.tableAt + block * ENTRY_BYTES
-    const page = yield* this.#table.page(at)
-    return readU32(page, at % this.#table.pageBytes)
-  }
-
   #fault(block: number, sector: number): string | undefined {
     const { volume, header } = this.#options
     if (sector === UNUSED) return undefined
@@ -112,6 +110,13 @@ export class BlockLayer implements DiskLayer {
     if (sector > 0 && end <= volume.sizeBytes) return undefined
     return `block ${block} is said to end at byte ${end}, and the file at ${volume.sizeBytes}: it was cut short, or its table is damaged`
   }
+}
+
+/** How many entries from here on are of blocks that are not there, as far as the page goes. */
+const unusedFrom = (page: Uint8Array, at: number): number => {
+  let end = at
+  while (end + ENTRY_BYTES <= page.length && readU32(page, end) === UNUSED) end += ENTRY_BYTES
+  return (end - at) / ENTRY_BYTES
 }
 
 const readU32 = (page: Uint8Array, at: number): number =>
