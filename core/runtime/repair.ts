@@ -13,6 +13,7 @@ import { type ImagelinkError, isImagelinkError } from "../errors.ts"
 import type { MakeDatabase } from "../log/database.ts"
 import { parse } from "../log/envelope.ts"
 import type { Actor, Recorded } from "../log/event-log.ts"
+import { commandOf } from "../log/repair/fields.ts"
 import { counted, damagedPart, type Finding, lost, whole } from "../log/repair/finding.ts"
 import { inspectStore } from "../log/repair/inspect-store.ts"
 import type { Upcaster } from "../log/upcast.ts"
@@ -99,8 +100,8 @@ const verified = async ({ open, actor }: RepairOptions, foldAgain: boolean): Pro
 
 interface Saved {
   readonly name: string
-  /** The checkpoint, or why it is none. */
-  readonly checkpoint: Checkpoint | string
+  /** The checkpoint without its state, or why it is none. */
+  readonly checkpoint: Omit<Checkpoint, "state"> | string
 }
 
 const readSaved = async (folder: VolumeFolder): Promise<ReadonlyArray<Saved>> => {
@@ -110,10 +111,21 @@ const readSaved = async (folder: VolumeFolder): Promise<ReadonlyArray<Saved>> =>
     const load = Effect.catch(store.load(name), (e: ImagelinkError) => Effect.succeed(e.reason))
     const loaded = await Effect.runPromise(load)
     if (loaded === undefined) continue
-    saved.push({ name, checkpoint: typeof loaded === "string" ? loaded : decodeCheckpoint(loaded) })
+    const decoded = typeof loaded === "string" ? loaded : decodeCheckpoint(loaded)
+    saved.push({ name, checkpoint: typeof decoded === "string" ? decoded : withoutState(decoded) })
   }
   return saved
 }
+
+/** Many states at once would be more than everything else together. */
+const withoutState = ({ name, version, storeId, position, command, unknown }: Checkpoint): Saved["checkpoint"] => ({
+  name,
+  version,
+  storeId,
+  position,
+  command,
+  unknown,
+})
 
 const judgeProjections = (
   { projections }: RepairOptions,
@@ -122,7 +134,7 @@ const judgeProjections = (
   events: ReadonlyArray<Uint8Array>,
 ): Finding => {
   const commandAt = (position: number): string | undefined =>
-    position === 0 ? "" : (parse(events[position - 1] ?? new Uint8Array()) as Recorded | undefined)?.command
+    position === 0 ? "" : events[position - 1] && commandOf(events[position - 1]!)
   const why = ({ name, checkpoint }: Saved): string | undefined => {
     if (typeof checkpoint === "string") return checkpoint
     const own = isMarkName(name) ? name.slice(0, name.lastIndexOf("-at-")) : name

@@ -10,13 +10,13 @@ import { resolve } from "node:path"
 import * as Effect from "effect/Effect"
 import { fail, type ImagelinkError, isImagelinkError } from "../../errors.ts"
 import type { MakeDatabase } from "../database.ts"
-import { parse } from "../envelope.ts"
-import type { Recorded, SiteIdentity } from "../event-log.ts"
+import type { SiteIdentity } from "../event-log.ts"
 import { openHead, replaceHead } from "../head.ts"
 import { type StorePaths, storeExists, storePaths } from "../store-files.ts"
 import { TlogFiles } from "../tiles/files.ts"
 import { type Chosen, choose } from "./choose.ts"
 import { readEvidence } from "./evidence.ts"
+import { commandOf } from "./fields.ts"
 import { counted, damagedPart, type Finding, lost, ranges, whole } from "./finding.ts"
 import { inspectIdentity } from "./identity.ts"
 import { inspectTlog } from "./inspect-tlog.ts"
@@ -157,7 +157,7 @@ const describe = (e: ImagelinkError, { store }: StorePaths): string =>
 const inspectHead = (paths: StorePaths, head: HeadRead, events: ReadonlyArray<Uint8Array>): Finding => {
   const part = "store/head"
   const commandAt = (position: number) =>
-    position === 0 ? "" : (parse(events[position - 1] ?? new Uint8Array()) as Recorded | undefined)?.command
+    position === 0 ? "" : events[position - 1] && commandOf(events[position - 1]!)
   const wrong =
     "damage" in head
       ? head.damage
