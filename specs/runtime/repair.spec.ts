@@ -136,6 +136,7 @@ describe("repair", () => {
       state()
       await repair(data)
       expect(await contentOf(data)).toEqual(content)
+      expect([existsSync(at("store/db.new")), existsSync(at("store/db.building"))]).toEqual([false, false])
       rmSync(at("store/db/CURRENT"))
       await repair(data)
       expect(await contentOf(data)).toEqual(content)
@@ -192,6 +193,33 @@ describe("events that are nowhere", () => {
     expect((await rowOf("store/db", { dryRun: true })).detail).toContain("event 307 cannot be read")
     await repair(data, { acceptLoss: true })
     expect((await contentOf(data)).events).toEqual(content.events)
+  })
+
+  it("that were never acknowledged are dropped as LevelDB drops them, with the rest of their command", async () => {
+    without()
+    const newest = logs().at(-1)!
+    const rows = Array.from({ length: 120 }, (_, i) => ({
+      line: i + 1,
+      mac: `52:54:00:00:fe:${(16 + i).toString(16)}`,
+    }))
+    const before = readFileSync(at("store/head"))
+    await withSite(data, (s) => s.call("client.import", { file: "c.csv", rows }, { actor }))
+    // the import is in a log of its own now, of two frames; the last one is cut, and head says that it was not acknowledged
+    const log = filesIn(data)
+      .filter((name) => /^store\/db\/\d+\.log$/.test(name))
+      .at(-1)!
+    expect(log).not.toBe(newest)
+    const bytes = readFileSync(at(log))
+    const torn = bytes.subarray(0, bytes.lastIndexOf('"position":420,'))
+    writeFileSync(at("store/head"), before)
+    writeFileSync(at(log), torn)
+    expect(notWhole(await repair(data, { dryRun: true }))).toEqual([])
+    // now with the first frame's checksum flipped as well, so that the log is read for what is left in it
+    const flipped = Buffer.from(torn)
+    flipped[0]! ^= 1
+    writeFileSync(at(log), flipped)
+    expect(notWhole(await repair(data))).toEqual([["store/db", "mended"]])
+    expect(await contentOf(data)).toEqual(content)
   })
 
   it("with no head, no checkpoint and a damaged database: nobody knows how many there were", async () => {

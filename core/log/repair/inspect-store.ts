@@ -20,7 +20,7 @@ import { commandOf } from "./fields.ts"
 import { counted, damagedPart, type Finding, lost, ranges, whole } from "./finding.ts"
 import { inspectIdentity } from "./identity.ts"
 import { inspectTlog } from "./inspect-tlog.ts"
-import { asideOf, finishSwap, readableDatabase, rebuildDatabase } from "./rebuild-database.ts"
+import { asideOf, finishSwap, isUnfinished, readableDatabase, rebuildDatabase } from "./rebuild-database.ts"
 import { type Salvaged, salvage } from "./salvage.ts"
 
 export interface InspectOptions {
@@ -133,11 +133,10 @@ const inspectDatabase = (
     ...(fromBundles === 0 ? [] : [`${counted(fromBundles, "event")} missing, or not as published`]),
     ...(withoutEntry === 0 ? [] : [`the index misses ${counted(withoutEntry, "command")}`]),
   ]
-  const unfinished = readableDatabase(paths) !== paths.database
-  if (wrong.length === 0 && !unfinished) return whole(part, counted(events.length, "event"))
+  if (wrong.length === 0 && !isUnfinished(paths)) return whole(part, counted(events.length, "event"))
   if (wrong.length === 0) {
-    const detail = "an earlier repair was cut off before its last step"
-    return damagedPart(part, detail, "the step is done", async () => finishSwap(paths))
+    const detail = "an earlier repair was cut off"
+    return damagedPart(part, detail, "what it made is put in its place, or cleared away", async () => finishSwap(paths))
   }
   const remedy = [
     `made again with ${counted(events.length, "event")}`,

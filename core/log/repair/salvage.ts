@@ -4,7 +4,7 @@
  *     the scan passes ─► the live tables, and the whole records of the live logs: what LevelDB would show
  *     it does not     ─► every file; of a log that is not whole, all that its frames still hold together
  *
- * **Details** Everything is held in memory, about a kilobyte an event. A position may be found with several contents, as when somebody wrote
+ * **Details** Everything is held in memory, about 2.5 KiB an event with what it is compared with. A position may be found with several contents, as when somebody wrote
  * an event anew; which one counts is not decided here.
  */
 import { readdirSync, readFileSync } from "node:fs"
