@@ -16,6 +16,7 @@ import type { Actor, Recorded } from "../log/event-log.ts"
 import { commandOf } from "../log/repair/fields.ts"
 import { counted, damagedPart, type Finding, lost, whole } from "../log/repair/finding.ts"
 import { inspectStore } from "../log/repair/inspect-store.ts"
+import { giveToOwner } from "../log/repair/owner.ts"
 import type { Upcaster } from "../log/upcast.ts"
 import { type Checkpoint, decodeCheckpoint } from "../projections/checkpoint-file.ts"
 import { isMarkName } from "../projections/marks.ts"
@@ -63,9 +64,13 @@ export const repair = async (options: RepairOptions): Promise<ReadonlyArray<Repa
     findings.push(...(await judgeSidecars(options, store.events)))
   }
   if (options.dryRun) return findings.map(row)
-  const rows = await mendAll(options, findings)
-  const folded = rows.some((r) => r.state === "mended" && /^(store.db|projections)$/.test(r.part))
-  return store.opens ? [...rows, await verified(options, folded)] : rows
+  try {
+    const rows = await mendAll(options, findings)
+    const folded = rows.some((r) => r.state === "mended" && /^(store.db|projections)$/.test(r.part))
+    return store.opens ? [...rows, await verified(options, folded)] : rows
+  } finally {
+    giveToOwner(dir)
+  }
 }
 
 const row = ({ part, state, detail, remedy }: Finding): RepairRow => ({ part, state, detail, remedy })

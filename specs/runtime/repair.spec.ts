@@ -1,5 +1,14 @@
 /** What a repair brings back, what it gives up only when told to, and that it never signs another history. */
-import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
+import {
+  existsSync,
+  lchownSync,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs"
 import { join } from "node:path"
 import { beforeAll, describe, expect, it } from "vitest"
 import { openDatabase } from "../../core/log/database.ts"
@@ -289,6 +298,22 @@ describe("on the command line", () => {
     const lost = await imagelink(["repair", "--json"], { data })
     expect([lost.status, refusal(lost).code]).toEqual([3, "REPAIR_INCOMPLETE"])
     expect(JSON.parse(lost.stdout)).toContainEqual(expect.objectContaining({ part: "store/site.key", state: "lost" }))
+  })
+
+  it.runIf(process.getuid?.() === 0)("run by root, leaves everything to the store's owner", async () => {
+    without("store/head", "store/db/CURRENT", "projections", "tlog/tile/0")
+    const owner = 65534
+    const own = (path: string) => {
+      lchownSync(path, owner, owner)
+      if (lstatSync(path).isDirectory()) for (const name of readdirSync(path)) own(join(path, name))
+    }
+    own(data)
+    await repair(data)
+    const others = readdirSync(data, { recursive: true, encoding: "utf8" }).filter(
+      (n) => lstatSync(at(n)).uid !== owner,
+    )
+    expect(others).toEqual([])
+    expect((await imagelink(["client", "add", "52:54:00:00:ff:04"], { data, uid: owner })).stderr).toBe("")
   })
 
   it("is refused while a server runs, and where there is no store", async () => {
