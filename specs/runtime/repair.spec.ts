@@ -239,6 +239,19 @@ describe("events that are nowhere", () => {
   })
 })
 
+it("without the means to check a signature, nothing at all is touched", async () => {
+  for (const gone of [
+    ["store/store.json", "store/site.key"],
+    ["store/store.json", "tlog/checkpoint"],
+  ]) {
+    without(...gone, "store/db/CURRENT", "store/head")
+    const before = snapshot(data)
+    const lost = notWhole(await repair(data))
+    expect(lost).toEqual(gone.filter((name) => name.startsWith("store/")).map((name) => [name, "lost"]))
+    expect(snapshot(data)).toEqual(before)
+  }
+})
+
 describe("another history", () => {
   /** The same store, its last published events recorded otherwise. */
   const forked = async () => {

@@ -26,10 +26,10 @@ export interface Evidence {
   hashes(position: number): ReadonlyArray<Hash>
 }
 
-/** Reads `tlog/`; without a key no checkpoint counts. */
-export const readEvidence = (files: TlogFiles, key: NoteKey | undefined): Evidence => {
+/** Reads `tlog/`; a checkpoint counts if this key signed it. */
+export const readEvidence = (files: TlogFiles, key: NoteKey): Evidence => {
   const note = files.read("checkpoint")?.toString("utf8")
-  const opened = note === undefined ? undefined : key === undefined ? { refused: noKey } : openCheckpoint(note, key)
+  const opened = note === undefined ? undefined : openCheckpoint(note, key)
   const checkpoint = opened === undefined || "refused" in opened ? undefined : opened
   const refused = opened !== undefined && "refused" in opened ? opened.refused : undefined
   const entries = readAll(files, "entries", decodeBundle)
@@ -42,8 +42,6 @@ export const readEvidence = (files: TlogFiles, key: NoteKey | undefined): Eviden
     hashes: (position) => hashes.at(position),
   }
 }
-
-const noKey = "there is no key to check it with"
 
 type Decode = (bytes: Uint8Array) => ReadonlyArray<Uint8Array> | undefined
 

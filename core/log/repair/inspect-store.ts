@@ -50,8 +50,9 @@ export const inspectStore = (options: InspectOptions): StoreInspection => {
   const files = new TlogFiles(resolve(options.dir))
   const identity = inspectIdentity(paths, files, options.storeId)
   const { site, key } = identity
-  const publicKey = site?.publicKey ?? key?.publicKey
-  const evidence = readEvidence(files, site && publicKey && { name: site.name, publicKey })
+  // without it no signature can be checked, and nothing is mended that a checkpoint might contradict
+  if (site === undefined) return { findings: identity.findings, site, events: [], opens: false }
+  const evidence = readEvidence(files, site)
   const head = readHead(paths)
   const position = "damage" in head ? 0 : head.position
   const salvaged = salvage(readableDatabase(paths), position)
@@ -65,7 +66,7 @@ export const inspectStore = (options: InspectOptions): StoreInspection => {
     loss !== undefined && options.acceptLoss && chosen.contradiction === undefined && published <= events.length
   const database = inspectDatabase(options, paths, { head, salvaged, chosen }, givenUp ? undefined : loss, givenUp)
   const findings = [...identity.findings, database]
-  if (site === undefined || database.state === "lost") return { findings, site, events, opens: false }
+  if (database.state === "lost") return { findings, site, events, opens: false }
   findings.push(inspectHead(paths, head, events))
   const log = {
     site,
