@@ -118,6 +118,25 @@ describe("repair", () => {
     expect(await contentOf(data)).toEqual(content)
   })
 
+  it("brings an older copy of the store up to what was published since", async () => {
+    without()
+    await withSite(data, async (site) => {
+      await site.call("client.add", { mac: "52:54:00:00:ff:05" }, { actor })
+      await site.call("client.link", { clients: ["PC-002"], image: "win11@1", slot: 2 }, { actor })
+      await site.call("audit.checkpoint", {}, { actor })
+    })
+    const newest = await contentOf(data)
+    copyData(join(source, "store"), at("store"))
+    await expect(withSite(data, (s) => s.call("audit.checkpoint", {}, { actor }))).rejects.toMatchObject({
+      code: "LOG_FORKED",
+    })
+    expect(await rowOf("store/db")).toMatchObject({
+      state: "mended",
+      remedy: expect.stringMatching(/^made again with 306 events; 2 of them from the entry bundles;/),
+    })
+    expect(await contentOf(data)).toEqual(newest)
+  })
+
   it("answers a command whose id was used, and refuses one whose index entry is gone rather than append twice", async () => {
     const commandId = "01a204d2-871d-7fc3-bf36-0000000000aa"
     without()
