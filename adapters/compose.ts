@@ -158,7 +158,7 @@ export const openParts = async ({
     await Effect.runPromise(createStore(dataDir, { site: siteName(), now: now(), random, database, host }))
   }
   const scope = Scope.makeUnsafe()
-  const upcaster = makeUpcaster({ current: schemaVersions, steps: {} })
+  const upcaster = currentShapes()
   const openLog = whole ? (await import("../core/log/level-log.ts")).openLevelLog : openLazyLog
   const open = openLog({ dir: dataDir, database, host, upcaster, server: hostname() })
   const log = await Effect.runPromise(Scope.provide(open, scope))
@@ -188,6 +188,9 @@ export const openParts = async ({
   return { parts, data, host, release }
 }
 
+/** How events of older shapes are read. */
+const currentShapes = () => makeUpcaster({ current: schemaVersions, steps: {} })
+
 export interface RepairDataOptions {
   readonly dataDir: string
   readonly dryRun: boolean
@@ -215,7 +218,7 @@ export const repairData = async ({ dataDir, container = compose(), ...asked }: R
       ...asked,
       dir: dataDir,
       database,
-      upcaster: makeUpcaster({ current: schemaVersions, steps: {} }),
+      upcaster: currentShapes(),
       projections: data.folder("projections"),
       sidecars: data.folder("sidecars"),
       newId: () => uuid7(now(), random(uuid7RandomBytes)),

@@ -40,6 +40,8 @@ export interface Projector {
   checkpoint(): Effect.Effect<void, ImagelinkError>
   /** Folds everything from zero, and makes all marks anew. @throws STORE_DAMAGED */
   rebuild(): Effect.Effect<void, ImagelinkError>
+  /** Fresh cells for all its projections, and what puts them in the place of those at work: for `rebuildAll`. */
+  anew(): { readonly cells: ReadonlyArray<Cell>; readonly takeOver: () => void }
   state<S>(projection: Projection<S>): S
   report(): ReadonlyArray<ProjectionReport>
 }
@@ -70,14 +72,13 @@ export const makeProjector = ({ log, projections, checkpoints, marks }: Projecto
     return { folded: cells.length === 0 ? 0 : log.head() - before, ignored }
   })
 
-  const rebuild = Effect.fnUntraced(function* () {
-    const anew = projections.map(freshCell)
-    if (marks) for (const projection of projections) yield* marks.clear(projection)
-    // what is appended while the fold ends is fed to the old cells, so the new ones must have it before they take over
-    do yield* fold(log, anew, head, marks)
-    while (lowest(anew) < log.head())
-    cells = anew
-  })
+  const anew = () => {
+    const fresh = projections.map(freshCell)
+    const takeOver = () => {
+      cells = fresh
+    }
+    return { cells: fresh, takeOver }
+  }
 
   const feedNew = (cell: Cell, recorded: Recorded): void => {
     feed(cell, recorded)
@@ -89,7 +90,8 @@ export const makeProjector = ({ log, projections, checkpoints, marks }: Projecto
 
   return {
     start,
-    rebuild,
+    anew,
+    rebuild: () => rebuildAll(log, [{ anew }], marks),
     catchUp: () => Effect.andThen(fold(log, cells, head, marks), saveDue),
     applyNew: (events) => {
       for (const cell of cells) for (const recorded of events) feedNew(cell, recorded)
@@ -105,3 +107,19 @@ export const makeProjector = ({ log, projections, checkpoints, marks }: Projecto
       })),
   }
 }
+
+/** Folds all projections of several projectors from zero in one reading of the log, and makes all marks anew. @throws STORE_DAMAGED */
+export const rebuildAll = Effect.fnUntraced(function* (
+  log: ProjectedLog,
+  projectors: ReadonlyArray<Pick<Projector, "anew">>,
+  marks: Marks | undefined,
+) {
+  const fresh = projectors.map((projector) => projector.anew())
+  const cells = fresh.flatMap((one) => one.cells)
+  if (marks) for (const { projection } of cells) yield* marks.clear(projection)
+  const head = () => log.head()
+  // what is appended while the fold ends is fed to the old cells, so the new ones must have it before they take over
+  do yield* fold(log, cells, head, marks)
+  while (lowest(cells) < head())
+  for (const { takeOver } of fresh) takeOver()
+})

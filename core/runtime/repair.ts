@@ -13,8 +13,10 @@ import { type ImagelinkError, isImagelinkError } from "../errors.ts"
 import type { MakeDatabase } from "../log/database.ts"
 import { parse } from "../log/envelope.ts"
 import type { Actor, Recorded } from "../log/event-log.ts"
+import { commandOf } from "../log/repair/fields.ts"
 import { counted, damagedPart, type Finding, lost, whole } from "../log/repair/finding.ts"
 import { inspectStore } from "../log/repair/inspect-store.ts"
+import { giveToOwner } from "../log/repair/owner.ts"
 import type { Upcaster } from "../log/upcast.ts"
 import { type Checkpoint, decodeCheckpoint } from "../projections/checkpoint-file.ts"
 import { isMarkName } from "../projections/marks.ts"
@@ -63,9 +65,13 @@ export const repair = async (options: RepairOptions): Promise<ReadonlyArray<Repa
     findings.push(...(await judgeSidecars(options, store.events)))
   }
   if (options.dryRun) return findings.map(row)
-  const rows = await mendAll(options, findings)
-  const folded = rows.some((r) => r.state === "mended" && /^(store.db|projections)$/.test(r.part))
-  return store.opens ? [...rows, await verified(options, folded)] : rows
+  try {
+    const rows = await mendAll(options, findings)
+    const folded = rows.some((r) => r.state === "mended" && /^(store.db|projections)$/.test(r.part))
+    return store.opens ? [...rows, await verified(options, folded)] : rows
+  } finally {
+    giveToOwner(dir)
+  }
 }
 
 const row = ({ part, state, detail, remedy }: Finding): RepairRow => ({ part, state, detail, remedy })
@@ -100,8 +106,8 @@ const verified = async ({ open, actor }: RepairOptions, foldAgain: boolean): Pro
 
 interface Saved {
   readonly name: string
-  /** The checkpoint, or why it is none. */
-  readonly checkpoint: Checkpoint | string
+  /** The checkpoint without its state, or why it is none. */
+  readonly checkpoint: Omit<Checkpoint, "state"> | string
 }
 
 const readSaved = async (folder: VolumeFolder): Promise<ReadonlyArray<Saved>> => {
@@ -111,10 +117,21 @@ const readSaved = async (folder: VolumeFolder): Promise<ReadonlyArray<Saved>> =>
     const load = Effect.catch(store.load(name), (e: ImagelinkError) => Effect.succeed(e.reason))
     const loaded = await Effect.runPromise(load)
     if (loaded === undefined) continue
-    saved.push({ name, checkpoint: typeof loaded === "string" ? loaded : decodeCheckpoint(loaded) })
+    const decoded = typeof loaded === "string" ? loaded : decodeCheckpoint(loaded)
+    saved.push({ name, checkpoint: typeof decoded === "string" ? decoded : withoutState(decoded) })
   }
   return saved
 }
+
+/** Many states at once would be more than everything else together. */
+const withoutState = ({ name, version, storeId, position, command, unknown }: Checkpoint): Saved["checkpoint"] => ({
+  name,
+  version,
+  storeId,
+  position,
+  command,
+  unknown,
+})
 
 const judgeProjections = (
   { projections }: RepairOptions,
@@ -123,7 +140,7 @@ const judgeProjections = (
   events: ReadonlyArray<Uint8Array>,
 ): Finding => {
   const commandAt = (position: number): string | undefined =>
-    position === 0 ? "" : (parse(events[position - 1] ?? new Uint8Array()) as Recorded | undefined)?.command
+    position === 0 ? "" : events[position - 1] && commandOf(events[position - 1]!)
   const why = ({ name, checkpoint }: Saved): string | undefined => {
     if (typeof checkpoint === "string") return checkpoint
     const own = isMarkName(name) ? name.slice(0, name.lastIndexOf("-at-")) : name

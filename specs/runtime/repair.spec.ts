@@ -1,5 +1,14 @@
 /** What a repair brings back, what it gives up only when told to, and that it never signs another history. */
-import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
+import {
+  existsSync,
+  lchownSync,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs"
 import { join } from "node:path"
 import { beforeAll, describe, expect, it } from "vitest"
 import { openDatabase } from "../../core/log/database.ts"
@@ -109,6 +118,25 @@ describe("repair", () => {
     expect(await contentOf(data)).toEqual(content)
   })
 
+  it("brings an older copy of the store up to what was published since", async () => {
+    without()
+    await withSite(data, async (site) => {
+      await site.call("client.add", { mac: "52:54:00:00:ff:05" }, { actor })
+      await site.call("client.link", { clients: ["PC-002"], image: "win11@1", slot: 2 }, { actor })
+      await site.call("audit.checkpoint", {}, { actor })
+    })
+    const newest = await contentOf(data)
+    copyData(join(source, "store"), at("store"))
+    await expect(withSite(data, (s) => s.call("audit.checkpoint", {}, { actor }))).rejects.toMatchObject({
+      code: "LOG_FORKED",
+    })
+    expect(await rowOf("store/db")).toMatchObject({
+      state: "mended",
+      remedy: expect.stringMatching(/^made again with 306 events; 2 of them from the entry bundles;/),
+    })
+    expect(await contentOf(data)).toEqual(newest)
+  })
+
   it("answers a command whose id was used, and refuses one whose index entry is gone rather than append twice", async () => {
     const commandId = "01a204d2-871d-7fc3-bf36-0000000000aa"
     without()
@@ -136,6 +164,7 @@ describe("repair", () => {
       state()
       await repair(data)
       expect(await contentOf(data)).toEqual(content)
+      expect([existsSync(at("store/db.new")), existsSync(at("store/db.building"))]).toEqual([false, false])
       rmSync(at("store/db/CURRENT"))
       await repair(data)
       expect(await contentOf(data)).toEqual(content)
@@ -194,12 +223,52 @@ describe("events that are nowhere", () => {
     expect((await contentOf(data)).events).toEqual(content.events)
   })
 
+  it("that were never acknowledged are dropped as LevelDB drops them, with the rest of their command", async () => {
+    without()
+    const newest = logs().at(-1)!
+    const rows = Array.from({ length: 120 }, (_, i) => ({
+      line: i + 1,
+      mac: `52:54:00:00:fe:${(16 + i).toString(16)}`,
+    }))
+    const before = readFileSync(at("store/head"))
+    await withSite(data, (s) => s.call("client.import", { file: "c.csv", rows }, { actor }))
+    // the import is in a log of its own now, of two frames; the last one is cut, and head says that it was not acknowledged
+    const log = filesIn(data)
+      .filter((name) => /^store\/db\/\d+\.log$/.test(name))
+      .at(-1)!
+    expect(log).not.toBe(newest)
+    const bytes = readFileSync(at(log))
+    const torn = bytes.subarray(0, bytes.lastIndexOf('"position":420,'))
+    writeFileSync(at("store/head"), before)
+    writeFileSync(at(log), torn)
+    expect(notWhole(await repair(data, { dryRun: true }))).toEqual([])
+    // now with the first frame's checksum flipped as well, so that the log is read for what is left in it
+    const flipped = Buffer.from(torn)
+    flipped[0]! ^= 1
+    writeFileSync(at(log), flipped)
+    expect(notWhole(await repair(data))).toEqual([["store/db", "mended"]])
+    expect(await contentOf(data)).toEqual(content)
+  })
+
   it("with no head, no checkpoint and a damaged database: nobody knows how many there were", async () => {
     without("store/head", "store/db/CURRENT", "tlog")
     expect((await rowOf("store/db")).detail).toMatch(/304 events can be read, and neither head nor checkpoint says/)
     expect(await rowOf("store/db", { acceptLoss: true })).toMatchObject({ state: "mended" })
     expect((await contentOf(data)).events).toEqual(content.events)
   })
+})
+
+it("without the means to check a signature, nothing at all is touched", async () => {
+  for (const gone of [
+    ["store/store.json", "store/site.key"],
+    ["store/store.json", "tlog/checkpoint"],
+  ]) {
+    without(...gone, "store/db/CURRENT", "store/head")
+    const before = snapshot(data)
+    const lost = notWhole(await repair(data))
+    expect(lost).toEqual(gone.filter((name) => name.startsWith("store/")).map((name) => [name, "lost"]))
+    expect(snapshot(data)).toEqual(before)
+  }
 })
 
 describe("another history", () => {
@@ -261,6 +330,21 @@ describe("on the command line", () => {
     const lost = await imagelink(["repair", "--json"], { data })
     expect([lost.status, refusal(lost).code]).toEqual([3, "REPAIR_INCOMPLETE"])
     expect(JSON.parse(lost.stdout)).toContainEqual(expect.objectContaining({ part: "store/site.key", state: "lost" }))
+  })
+
+  it.runIf(process.getuid?.() === 0)("run by root, leaves everything to the store's owner", async () => {
+    without("store/head", "store/db/CURRENT", "projections", "tlog/tile/0")
+    const owner = 65534
+    const own = (path: string) => {
+      lchownSync(path, owner, owner)
+      if (lstatSync(path).isDirectory()) for (const name of readdirSync(path)) own(join(path, name))
+    }
+    own(data)
+    await repair(data)
+    const others = readdirSync(data, { recursive: true, encoding: "utf8" }).filter(
+      (n) => lstatSync(at(n)).uid !== owner,
+    )
+    expect(others).toEqual([])
   })
 
   it("is refused while a server runs, and where there is no store", async () => {

@@ -15,6 +15,9 @@ const checksumBytes = 4
 const beginnings = ['{"actor":{', '{"command":"']
 const [open, close, quote, backslash] = [0x7b, 0x7d, 0x22, 0x5c]
 
+/** Whether a carved record is an event; else it is an index entry. */
+export const isEvent = (json: Uint8Array): boolean => json[2] === beginnings[0]!.charCodeAt(2)
+
 /** Calls `onRecord` with the canonical bytes of every whole record, as views. */
 export const carve = (bytes: Buffer, onRecord: (json: Uint8Array) => void): void => {
   const next = beginnings.map((text) => bytes.indexOf(text, checksumBytes))

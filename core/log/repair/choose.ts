@@ -9,11 +9,10 @@
  * tile vouches for, count as lost too, because nothing says which of them was acknowledged.
  */
 import type { CommandEntry } from "../command-index.ts"
-import { parse } from "../envelope.ts"
-import type { Recorded } from "../event-log.ts"
 import { rootOf } from "../merkle/frontier.ts"
 import { leafHash, sameHash } from "../merkle/hash.ts"
 import { type Evidence, isVouched } from "./evidence.ts"
+import { commandOf } from "./fields.ts"
 import type { Salvaged } from "./salvage.ts"
 
 export interface Chosen {
@@ -88,10 +87,13 @@ const agree = (salvaged: Salvaged, evidence: Evidence, picks: Array<Pick>): stri
   const gives = (tries: ReadonlyArray<Pick>) =>
     tries.every((bytes) => bytes !== undefined) &&
     sameHash(rootOf(tries.map((bytes) => leafHash(bytes))), checkpoint.root)
-  const of = (choice: (position: number) => Pick) => picks.map((pick, i) => choice(i + 1) ?? pick)
-  const stored = of((position) => salvaged.events.get(position)?.at(-1))
-  const bundled = of((position) => evidence.entries(position)[0])
-  for (const tries of [picks, stored, bundled]) {
+  if (gives(picks)) return undefined
+  const choices: ReadonlyArray<(position: number) => Pick> = [
+    (position) => salvaged.events.get(position)?.at(-1),
+    (position) => evidence.entries(position)[0],
+  ]
+  for (const choice of choices) {
+    const tries = picks.map((pick, i) => choice(i + 1) ?? pick)
     if (!gives(tries)) continue
     tries.forEach((bytes, i) => {
       picks[i] = bytes
@@ -127,8 +129,6 @@ const beyond = (salvaged: Salvaged, picks: Array<Pick>): void => {
     picks.push(...events.map((found) => found![0]))
   }
 }
-
-const commandOf = (bytes: Uint8Array): string => (parse(bytes) as Recorded).command
 
 /** All events of a command or none: the last command goes when not all of it is there. */
 const withoutPart = (events: ReadonlyArray<Uint8Array>, { commands }: Salvaged): ReadonlyArray<Uint8Array> => {

@@ -3,7 +3,6 @@
  * which are a second copy of every published event.
  */
 import { readdirSync } from "node:fs"
-import { parse } from "../envelope.ts"
 import { type Hash, leafHash, sameHash } from "../merkle/hash.ts"
 import type { TreeHead } from "../merkle/verify.ts"
 import { decodeBundle } from "../tiles/bundle.ts"
@@ -12,6 +11,7 @@ import type { TlogFiles } from "../tiles/files.ts"
 import type { NoteKey } from "../tiles/note.ts"
 import { entriesUpTo, tileFolder, tileWidth } from "../tiles/paths.ts"
 import { decodeTile } from "../tiles/tile-tree.ts"
+import { positionOf } from "./fields.ts"
 
 export interface Evidence {
   /** The checkpoint whose signature is right. */
@@ -26,10 +26,10 @@ export interface Evidence {
   hashes(position: number): ReadonlyArray<Hash>
 }
 
-/** Reads `tlog/`; without a key no checkpoint counts. */
-export const readEvidence = (files: TlogFiles, key: NoteKey | undefined): Evidence => {
+/** Reads `tlog/`; a checkpoint counts if this key signed it. */
+export const readEvidence = (files: TlogFiles, key: NoteKey): Evidence => {
   const note = files.read("checkpoint")?.toString("utf8")
-  const opened = note === undefined ? undefined : key === undefined ? { refused: noKey } : openCheckpoint(note, key)
+  const opened = note === undefined ? undefined : openCheckpoint(note, key)
   const checkpoint = opened === undefined || "refused" in opened ? undefined : opened
   const refused = opened !== undefined && "refused" in opened ? opened.refused : undefined
   const entries = readAll(files, "entries", decodeBundle)
@@ -38,37 +38,48 @@ export const readEvidence = (files: TlogFiles, key: NoteKey | undefined): Eviden
     checkpoint,
     refused,
     extent: Math.max(checkpoint?.size ?? 0, files.extent()),
-    entries: (position) => at(entries, position).filter((entry) => isOf(entry, position)),
-    hashes: (position) => at(hashes, position),
+    entries: (position) => entries.at(position).filter((entry) => positionOf(entry) === position),
+    hashes: (position) => hashes.at(position),
   }
 }
 
-const noKey = "there is no key to check it with"
+type Decode = (bytes: Uint8Array) => ReadonlyArray<Uint8Array> | undefined
 
-const isOf = (entry: Uint8Array, position: number): boolean =>
-  (parse(entry) as { position?: unknown } | undefined)?.position === position
+/** What the files of a level hold, the full ones and the partial ones; taken apart when they are asked for, one tile at a time. */
+class Tiles {
+  readonly files: Map<number, Array<Uint8Array>>
+  readonly decode: Decode
+  index = -1
+  open: ReadonlyArray<ReadonlyArray<Uint8Array>> = []
 
-/** By tile index, what each of its files holds: the full one and the partial ones. */
-type Tiles = Map<number, Array<ReadonlyArray<Uint8Array>>>
+  constructor(files: Map<number, Array<Uint8Array>>, decode: Decode) {
+    this.files = files
+    this.decode = decode
+  }
 
-const at = (tiles: Tiles, position: number): ReadonlyArray<Uint8Array> =>
-  (tiles.get(Math.floor((position - 1) / tileWidth)) ?? []).flatMap((tile) => tile[(position - 1) % tileWidth] ?? [])
+  at(position: number): ReadonlyArray<Uint8Array> {
+    const index = Math.floor((position - 1) / tileWidth)
+    if (index !== this.index) {
+      this.index = index
+      this.open = (this.files.get(index) ?? []).flatMap((bytes) => {
+        const decoded = this.decode(bytes)
+        return decoded === undefined ? [] : [decoded]
+      })
+    }
+    return this.open.flatMap((tile) => tile[(position - 1) % tileWidth] ?? [])
+  }
+}
 
-const readAll = (
-  files: TlogFiles,
-  level: 0 | "entries",
-  decode: (bytes: Uint8Array) => ReadonlyArray<Uint8Array> | undefined,
-): Tiles => {
-  const tiles: Tiles = new Map()
+const readAll = (files: TlogFiles, level: 0 | "entries", decode: Decode): Tiles => {
+  const found = new Map<number, Array<Uint8Array>>()
   for (const name of namesUnder(files.path(tileFolder(level)))) {
     const upTo = entriesUpTo(name)
     const bytes = upTo === undefined ? undefined : readFile(files, `${tileFolder(level)}/${name}`)
-    const decoded = bytes && decode(bytes)
-    if (upTo === undefined || decoded === undefined) continue
+    if (upTo === undefined || bytes === undefined) continue
     const index = Math.ceil(upTo / tileWidth) - 1
-    tiles.set(index, [...(tiles.get(index) ?? []), decoded])
+    found.set(index, [...(found.get(index) ?? []), bytes])
   }
-  return tiles
+  return new Tiles(found, decode)
 }
 
 /** Its content, where it is a file: a full tile's path is also the beginning of a folder's. */

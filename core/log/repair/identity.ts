@@ -34,7 +34,11 @@ export const inspectIdentity = (paths: StorePaths, files: TlogFiles, storeId: st
   if (key === undefined || name === undefined) {
     const why =
       key === undefined ? "site.key is not there to make it from" : "no signed checkpoint says the site's name"
-    const finding = lost("store/store.json", `${recorded.damage}; ${why}`, "put it back from a backup")
+    const finding = lost(
+      "store/store.json",
+      `${recorded.damage}; ${why}`,
+      "put it back from a backup; until then nothing else is touched",
+    )
     return { site: undefined, key, findings: [finding, key === undefined ? keyLost(key) : keyWhole] }
   }
   const site = { name, storeId, publicKey: key.publicKey, createdAt: uuid7Time(storeId) }

@@ -10,17 +10,17 @@ import { resolve } from "node:path"
 import * as Effect from "effect/Effect"
 import { fail, type ImagelinkError, isImagelinkError } from "../../errors.ts"
 import type { MakeDatabase } from "../database.ts"
-import { parse } from "../envelope.ts"
-import type { Recorded, SiteIdentity } from "../event-log.ts"
+import type { SiteIdentity } from "../event-log.ts"
 import { openHead, replaceHead } from "../head.ts"
 import { type StorePaths, storeExists, storePaths } from "../store-files.ts"
 import { TlogFiles } from "../tiles/files.ts"
 import { type Chosen, choose } from "./choose.ts"
 import { readEvidence } from "./evidence.ts"
+import { commandOf } from "./fields.ts"
 import { counted, damagedPart, type Finding, lost, ranges, whole } from "./finding.ts"
 import { inspectIdentity } from "./identity.ts"
 import { inspectTlog } from "./inspect-tlog.ts"
-import { asideOf, finishSwap, readableDatabase, rebuildDatabase } from "./rebuild-database.ts"
+import { asideOf, finishSwap, isUnfinished, readableDatabase, rebuildDatabase } from "./rebuild-database.ts"
 import { type Salvaged, salvage } from "./salvage.ts"
 
 export interface InspectOptions {
@@ -50,8 +50,9 @@ export const inspectStore = (options: InspectOptions): StoreInspection => {
   const files = new TlogFiles(resolve(options.dir))
   const identity = inspectIdentity(paths, files, options.storeId)
   const { site, key } = identity
-  const publicKey = site?.publicKey ?? key?.publicKey
-  const evidence = readEvidence(files, site && publicKey && { name: site.name, publicKey })
+  // without it no signature can be checked, and nothing is mended that a checkpoint might contradict
+  if (site === undefined) return { findings: identity.findings, site, events: [], opens: false }
+  const evidence = readEvidence(files, site)
   const head = readHead(paths)
   const position = "damage" in head ? 0 : head.position
   const salvaged = salvage(readableDatabase(paths), position)
@@ -65,7 +66,7 @@ export const inspectStore = (options: InspectOptions): StoreInspection => {
     loss !== undefined && options.acceptLoss && chosen.contradiction === undefined && published <= events.length
   const database = inspectDatabase(options, paths, { head, salvaged, chosen }, givenUp ? undefined : loss, givenUp)
   const findings = [...identity.findings, database]
-  if (site === undefined || database.state === "lost") return { findings, site, events, opens: false }
+  if (database.state === "lost") return { findings, site, events, opens: false }
   findings.push(inspectHead(paths, head, events))
   const log = {
     site,
@@ -133,11 +134,10 @@ const inspectDatabase = (
     ...(fromBundles === 0 ? [] : [`${counted(fromBundles, "event")} missing, or not as published`]),
     ...(withoutEntry === 0 ? [] : [`the index misses ${counted(withoutEntry, "command")}`]),
   ]
-  const unfinished = readableDatabase(paths) !== paths.database
-  if (wrong.length === 0 && !unfinished) return whole(part, counted(events.length, "event"))
+  if (wrong.length === 0 && !isUnfinished(paths)) return whole(part, counted(events.length, "event"))
   if (wrong.length === 0) {
-    const detail = "an earlier repair was cut off before its last step"
-    return damagedPart(part, detail, "the step is done", async () => finishSwap(paths))
+    const detail = "an earlier repair was cut off"
+    return damagedPart(part, detail, "what it made is put in its place, or cleared away", async () => finishSwap(paths))
   }
   const remedy = [
     `made again with ${counted(events.length, "event")}`,
@@ -157,7 +157,7 @@ const describe = (e: ImagelinkError, { store }: StorePaths): string =>
 const inspectHead = (paths: StorePaths, head: HeadRead, events: ReadonlyArray<Uint8Array>): Finding => {
   const part = "store/head"
   const commandAt = (position: number) =>
-    position === 0 ? "" : (parse(events[position - 1] ?? new Uint8Array()) as Recorded | undefined)?.command
+    position === 0 ? "" : events[position - 1] && commandOf(events[position - 1]!)
   const wrong =
     "damage" in head
       ? head.damage

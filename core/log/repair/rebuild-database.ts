@@ -25,7 +25,10 @@ const made = (paths: StorePaths) => join(paths.store, "db.new")
 export const readableDatabase = (paths: StorePaths): string =>
   !existsSync(paths.database) && existsSync(made(paths)) ? made(paths) : paths.database
 
-/** Ends what an earlier repair began. */
+/** Whether an earlier repair was cut off and left something. */
+export const isUnfinished = (paths: StorePaths): boolean => existsSync(building(paths)) || existsSync(made(paths))
+
+/** Ends what an earlier repair began, or clears it away. */
 export const finishSwap = (paths: StorePaths): void => {
   rmSync(building(paths), { recursive: true, force: true })
   if (!existsSync(made(paths))) return

@@ -4,7 +4,7 @@
  *     the scan passes ─► the live tables, and the whole records of the live logs: what LevelDB would show
  *     it does not     ─► every file; of a log that is not whole, all that its frames still hold together
  *
- * **Details** Everything is held in memory, about a kilobyte an event. A position may be found with several contents, as when somebody wrote
+ * **Details** Everything is held in memory, about 2.5 KiB an event with what it is compared with. A position may be found with several contents, as when somebody wrote
  * an event anew; which one counts is not decided here.
  */
 import { readdirSync, readFileSync } from "node:fs"
@@ -14,7 +14,8 @@ import type { CommandEntry } from "../command-index.ts"
 import { parse } from "../envelope.ts"
 import { readLogFile } from "../leveldb/frames.ts"
 import { liveFiles, scanDatabase } from "../leveldb/scan.ts"
-import { carve } from "./carve.ts"
+import { carve, isEvent } from "./carve.ts"
+import { positionOf } from "./fields.ts"
 
 export interface Salvaged {
   /** What was found under each position: one content, unless something is wrong. */
@@ -89,12 +90,14 @@ const payloads = (file: Buffer): Buffer => {
 }
 
 const keep = ({ events, commands }: Salvaged, json: Uint8Array): void => {
-  const { position, command, first } = (parse(json) ?? {}) as Partial<CommandEntry & { position: number }>
-  if (position === undefined) {
-    if (command !== undefined && first !== undefined) commands.set(command, parse(json) as CommandEntry)
+  if (!isEvent(json)) {
+    const entry = parse(json) as Partial<CommandEntry>
+    if (entry.command !== undefined && entry.first !== undefined) commands.set(entry.command, entry as CommandEntry)
     return
   }
-  const there = events.get(position) ?? []
-  if (there.some((other) => Buffer.compare(other, json) === 0)) return
-  events.set(position, [...there, json])
+  const position = positionOf(json)
+  if (position === undefined) return
+  const there = events.get(position)
+  if (there === undefined) events.set(position, [json])
+  else if (!there.some((other) => Buffer.compare(other, json) === 0)) events.set(position, [...there, json])
 }

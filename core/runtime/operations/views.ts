@@ -9,7 +9,7 @@ import { groupsProjection } from "../../projections/groups.ts"
 import { imageVersions } from "../../projections/image-versions.ts"
 import { lastChanges } from "../../projections/last-changes.ts"
 import { linkRows, linkTable } from "../../projections/link-table.ts"
-import { makeProjector } from "../../projections/projector.ts"
+import { makeProjector, type Projector } from "../../projections/projector.ts"
 import type { Parts } from "../parts.ts"
 import type { Operations } from "../site.ts"
 
@@ -32,32 +32,25 @@ export const viewOperations = (parts: Parts): Operations<Names> => {
     },
 
     rebuild: async () => {
-      const rebuilt: Array<{ name: string; position: number }> = []
-      for (const projection of projections) rebuilt.push(await rebuild(parts, projection))
-      return rebuilt
+      const rebuilt = await views.rebuild(projections)
+      const stopped = rebuilt.find((p) => p.stopped !== undefined)?.stopped
+      if (stopped !== undefined) throw stopped
+      return rebuilt.map(({ name, position }) => ({ name, position }))
     },
-    "rebuild.check": () => Promise.all(projections.map((p) => compareWithRebuild(parts, p))),
+    "rebuild.check": async () => {
+      const rebuilt = makeProjector({ log, projections })
+      await Effect.runPromise(rebuilt.start())
+      return Promise.all(projections.map((p) => compareWithRebuild(parts, p, rebuilt)))
+    },
 
     jobs: async () => jobs.list(),
     "job.cancel": async ({ id }) => ({ cancelled: jobs.cancel(id) }),
   }
 }
 
-/** Folds a projection again from zero, makes its marks anew and saves where it is. @throws why it could not go to the head */
-const rebuild = async ({ views }: Parts, projection: AnyProjection) => {
-  const projector = await views.projector(projection)
-  await Effect.runPromise(projector.rebuild())
-  const { name, position, stopped } = projector.report()[0]!
-  if (stopped !== undefined) throw stopped
-  await Effect.runPromise(projector.checkpoint())
-  return { name, position }
-}
-
-/** Folds a projection again from zero and compares, byte for byte, with the one at work. */
-const compareWithRebuild = async ({ log, views }: Parts, projection: AnyProjection) => {
+/** Compares a projection, byte for byte, with what was folded again from zero. */
+const compareWithRebuild = async ({ log, views }: Parts, projection: AnyProjection, rebuilt: Projector) => {
   const encoded = (state: unknown) => JSON.stringify(projection.encode(state))
-  const rebuilt = makeProjector({ log, projections: [projection] })
-  await Effect.runPromise(rebuilt.start())
   const live = encoded(await views.state(projection))
   await Effect.runPromise(rebuilt.catchUp())
   return { name: projection.name, position: log.head(), equal: live === encoded(rebuilt.state(projection)) }
