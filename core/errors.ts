@@ -538,6 +538,18 @@ export const errors = {
     cause: () => "what is listed above is missing or is not what was recorded; everything else was copied",
     fix: () => "mend what is named ('imagelink image check', 'imagelink image relocate'), then make the backup again",
   }),
+  TARGET_NOT_EMPTY: entry<{ path: string }>({
+    exit: 1,
+    message: (p) => `${p.path} is not empty`,
+    cause: () => "a backup is restored into a data folder of its own; what is there would go",
+    fix: (p) => `name another folder with --data DIR; or say --force, which moves ${p.path} aside and keeps it`,
+  }),
+  RESTORE_REFUSED: entry<{ path: string; why: string }>({
+    exit: 1,
+    message: (p) => `nothing can be restored into ${p.path}`,
+    cause: (p) => p.why,
+    fix: () => "name another folder with --data DIR, or another name with --site NAME; nothing was changed",
+  }),
   BACKUP_DAMAGED: entry<{ dir: string; why: string }>({
     exit: 3,
     message: (p) => `the backup in ${p.dir} is not whole`,

@@ -201,6 +201,7 @@ const apply = (catalogue: Catalogue, position: number, event: DomainEvent): void
   else if (event.type === "ClientLinked") clientLinked(catalogue, position, event.data)
   else if (event.type === "ClientUnlinked") clientOf(catalogue, event.data).links.delete(event.data.slot)
   else if (event.type === "OverlayReset") overlayReset(catalogue, position, event.data)
+  else if (event.type === "LogRestored") return
   else event satisfies never
 }
 

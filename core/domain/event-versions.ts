@@ -17,6 +17,7 @@ export const schemaVersions = {
   ClientLinked: 1,
   ClientUnlinked: 1,
   OverlayReset: 1,
+  LogRestored: 1,
 } as const satisfies { [T in EventType]: (typeof eventShapes)[T][0] }
 
 /** What a fold needs of a recorded event. The log's `Recorded` is one. */

@@ -126,6 +126,25 @@ export const OverlayReset = Schema.Struct({
   link: LinkState,
 })
 
+/**
+ * The log up to here is that of another origin, read back from a backup; from here on it goes its own way under a name and key of its own.
+ * What the other may have recorded after `from` is not in it.
+ */
+export const LogRestored = Schema.Struct({
+  /** This log's name, and its verifier key line (C2SP signed-note). */
+  origin: Schema.String,
+  key: Schema.String,
+  from: Schema.Struct({
+    origin: Schema.String,
+    key: Schema.String,
+    size: Natural,
+    /** Base64. */
+    root: Schema.String,
+    /** The note that signs size and root. */
+    checkpoint: Schema.String,
+  }),
+})
+
 /** The current shape of every type: `[schemaVersion, data schema]`. */
 export const eventShapes = {
   ImageAdded: [1, ImageAdded],
@@ -138,6 +157,7 @@ export const eventShapes = {
   ClientLinked: [1, ClientLinked],
   ClientUnlinked: [1, ClientUnlinked],
   OverlayReset: [1, OverlayReset],
+  LogRestored: [1, LogRestored],
 } as const
 
 export type EventType = keyof typeof eventShapes

@@ -27,6 +27,14 @@ export const seal = (text: string): Uint8Array => {
   return out
 }
 
+/** The same for bytes that are canonical already. */
+export const sealBytes = (bytes: Uint8Array): Uint8Array => {
+  const out = Buffer.allocUnsafe(checksumBytes + bytes.length)
+  out.set(bytes, checksumBytes)
+  writeU32(out, 0, crc32c(bytes))
+  return out
+}
+
 /** The bytes behind the checksum, as a view; undefined when they do not match it. */
 export const unseal = (value: Uint8Array): Uint8Array | undefined => {
   if (value.length <= checksumBytes) return undefined

@@ -96,6 +96,14 @@ const say = (event: DomainEvent): Said => {
       return { what: "unlinked", from: linkText(event.data.from), to: null }
     case "OverlayReset":
       return { what: "overlay reset", from: null, to: linkText(event.data.link) }
+    case "LogRestored": {
+      const { origin, from } = event.data
+      return {
+        what: "log restored",
+        from: `${from.origin}, ${from.size} event${from.size === 1 ? "" : "s"}`,
+        to: origin,
+      }
+    }
   }
 }
 
