@@ -202,6 +202,12 @@ export const errors = {
     cause: () => "the client was never linked there, or was unlinked",
     fix: (p) => `link it: imagelink client link ${p.client} IMAGE${p.slot ? ` --slot ${p.slot}` : ""}`,
   }),
+  LINK_NOT_RESTORABLE: entry<{ client: string; slot: number; image: string; why: string }>({
+    exit: 1,
+    message: (p) => `${p.client} slot ${p.slot} cannot be linked to ${p.image} again`,
+    cause: (p) => p.why,
+    fix: () => "choose a moment whose images are all there, or link the clients by hand; nothing was changed",
+  }),
   SLOT_INVALID: entry<{ slot: string }>({
     exit: 1,
     message: (p) => `${p.slot} is not a slot`,

@@ -137,6 +137,33 @@ export const ResetOverlays = Schema.Struct({
   slot: Schema.Finite,
 })
 
+const RestoredLink = Schema.Struct({
+  slot: ImageChecked.fields.version,
+  imageId: Id,
+  /** What it was called then, for the refusal. */
+  image: Text,
+  pinned: Schema.NullOr(ImageChecked.fields.version),
+  overlay: OverlayPolicy,
+})
+
+/** Brings clients and their own links back to what they were after the event `at`; which is given in full. */
+export const RestoreLinks = Schema.Struct({
+  type: Schema.Literal("RestoreLinks"),
+  at: Schema.Natural,
+  clients: Schema.Array(
+    Schema.Struct({
+      clientId: Id,
+      /** For one that was removed since. */
+      newId: Id,
+      name: Text,
+      mac: Text,
+      address: Schema.NullOr(Text),
+      links: Schema.Array(RestoredLink),
+    }),
+  ).check(Schema.isMaxLength(limits.commandClientsMax)),
+  discardKept: Schema.optionalKey(Schema.Boolean),
+})
+
 export const commandShapes = {
   AddImage,
   RecordCheck,
@@ -150,6 +177,7 @@ export const commandShapes = {
   LinkClients,
   UnlinkClients,
   ResetOverlays,
+  RestoreLinks,
 } as const
 
 export type CommandType = keyof typeof commandShapes

@@ -56,7 +56,11 @@ export const removeClients = (catalogue: Catalogue, command: Body<"RemoveClients
   return forEach(clients, (client) => removeOne(catalogue, client, command.discardKept === true))
 }
 
-const removeOne = (catalogue: Catalogue, client: ClientEntry, discardKept: boolean): DomainEvent | ImagelinkError => {
+export const removeOne = (
+  catalogue: Catalogue,
+  client: ClientEntry,
+  discardKept: boolean,
+): DomainEvent | ImagelinkError => {
   const slots = [...client.links].sort(([a], [b]) => a - b)
   const links = slots.map(([slot, link]) => ({ slot, link: linkState(catalogue, link) }))
   const keeps = links.find(({ link }) => link.overlay === "keep")

@@ -15,6 +15,7 @@ import { addImage, recordCheck, relocateImage, removeImage } from "./decide-imag
 import { importClients } from "./decide-import.ts"
 import { linkClients, resetOverlays, unlinkClients } from "./decide-link.ts"
 import { registerClient } from "./decide-register.ts"
+import { restoreLinks } from "./decide-restore.ts"
 import { type Decision, refuse } from "./decision.ts"
 
 const byType = (catalogue: Catalogue, body: CommandBody): Decision => {
@@ -43,6 +44,8 @@ const byType = (catalogue: Catalogue, body: CommandBody): Decision => {
       return unlinkClients(catalogue, body)
     case "ResetOverlays":
       return resetOverlays(catalogue, body)
+    case "RestoreLinks":
+      return restoreLinks(catalogue, body)
   }
 }
 

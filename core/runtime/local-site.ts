@@ -17,6 +17,7 @@ const families = {
   log: async (): Promise<Family> => (await import("./operations/log.ts")).logOperations,
   audit: async (): Promise<Family> => (await import("./operations/audit.ts")).auditOperations,
   backup: async (): Promise<Family> => (await import("./operations/backup.ts")).backupOperations,
+  restore: async (): Promise<Family> => (await import("./operations/restore.ts")).restoreOperations,
 }
 
 const familyOf: Readonly<Record<OperationName, keyof typeof families>> = {
@@ -52,6 +53,7 @@ const familyOf: Readonly<Record<OperationName, keyof typeof families>> = {
   "audit.consistency": "audit",
   "audit.export": "audit",
   backup: "backup",
+  "links.restore": "restore",
 }
 
 export const operationNames: ReadonlySet<string> = new Set(Object.keys(familyOf))

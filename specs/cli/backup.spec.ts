@@ -87,3 +87,40 @@ describe("imagelink restore", () => {
     expect(existsSync(join(folder, "other"))).toBe(false)
   }, 30_000)
 })
+
+describe("imagelink restore --until", () => {
+  it("brings links back by new events, with and without a server, and says which in a dry run", async () => {
+    const at = join(folder, "until")
+    await ok(["image", "add", "win11", image.path], at)
+    for (const n of [1, 2]) await ok(["client", "add", `52:54:00:00:01:0${n}`], at)
+    await ok(["client", "link", "PC-{001..002}", "win11"], at)
+    const links = await json(["links"], { data: at })
+    await ok(["client", "unlink", "PC-001"], at)
+    await ok(["client", "remove", "PC-002"], at)
+    expect(await ok(["restore", "--position", "6", "--dry-run"], at)).toMatch(
+      /^would append 3 events:\n {2}PC-002 registered: .*\n {2}PC-001 linked: .*\n {2}PC-002 linked: /,
+    )
+    expect(await json(["links"], { data: at })).toEqual([])
+    await ok(["restore", "--position", "6"], at)
+    expect(await json(["links"], { data: at })).toEqual(links)
+    const server = await startServe(at)
+    await ok(["client", "add", "52:54:00:00:01:03"], at)
+    await ok(["client", "unlink", "PC-002"], at)
+    expect(await ok(["restore", "--position", "11"], at)).toMatch(/^PC-003 removed: .*\nPC-002 linked: /)
+    expect(await json(["links"], { data: at })).toEqual(links)
+    expect(await ok(["restore", "--until", "0s"], at)).toContain("nothing to change")
+    await server.stop()
+    expect(await ok(["audit", "verify"], at)).toContain("holds: 15 events")
+  }, 60_000)
+
+  it("takes a folder or one moment, and says so", async () => {
+    for (const args of [
+      [],
+      [backup, "--until", "1h"],
+      ["--until", "1h", "--position", "1"],
+      ["--position", "1", "--force"],
+    ])
+      expect((await imagelink(["restore", ...args], { data })).status).toBe(2)
+    expect(await refused(["restore", "--position", "99"])).toMatchObject({ exit: 1, code: "POSITION_NOT_FOUND" })
+  }, 30_000)
+})

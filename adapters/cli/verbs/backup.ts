@@ -1,11 +1,14 @@
 /** `imagelink backup` and `imagelink restore`. */
 import { resolve } from "node:path"
+import { fail } from "../../../core/errors.ts"
 import type { RestoreAnswer } from "../../../core/runtime/restore/restore.ts"
 import type { BackupAnswer } from "../../../core/runtime/site.ts"
 import type { CommonOptions } from "../options.ts"
-import { bytes, count, print, printJson } from "../output.ts"
+import { bytes, count, print, printJson, time } from "../output.ts"
 import { progressView } from "../progress.ts"
 import { actor, callOptions, dataDir, interruptible, withSite } from "../site.ts"
+import { parsePosition, parseSince } from "../time.ts"
+import { printChanged } from "./changed.ts"
 
 interface BackupOptions extends CommonOptions {
   readonly images?: boolean
@@ -54,9 +57,44 @@ interface RestoreVerbOptions extends CommonOptions {
   readonly force?: boolean
   readonly site?: string
   readonly imagesTo?: string
+  readonly until?: string
+  readonly position?: string
+  readonly discardKept?: boolean
 }
 
-export const restore = async (options: RestoreVerbOptions, dir: string): Promise<void> => {
+/** Two things under one verb: a backup that is named is restored; without one, links go back to a moment of this log. */
+export const restore = (options: RestoreVerbOptions, dir: string | undefined): Promise<void> => {
+  const { until, position, discardKept, commandId, force, site, imagesTo } = options
+  const usage = (why: string) => fail("USAGE", { why, see: "imagelink restore --help" })
+  const moments = [until, position].filter((text) => text !== undefined)
+  if (dir === undefined && moments.length !== 1)
+    throw usage("name the backup's folder, or a moment with --until or --position")
+  if (dir === undefined && (force || site !== undefined || imagesTo !== undefined))
+    throw usage("--force, --site and --images-to go with a backup's folder")
+  if (dir === undefined) return restoreLinks(options)
+  if (moments.length > 0 || discardKept || commandId !== undefined)
+    throw usage("--until, --position, --discard-kept and --command-id go without a backup's folder")
+  return restoreBackup(options, dir)
+}
+
+const restoreLinks = (options: RestoreVerbOptions): Promise<void> => {
+  const { until, position, discardKept } = options
+  const input = {
+    ...(until === undefined ? {} : { at: parseSince(until, Date.now()) }),
+    ...(position === undefined ? {} : { position: parsePosition(position) }),
+    ...(discardKept ? { discardKept } : {}),
+  }
+  return withSite(options, false, async (site) => {
+    const answer = await site.call("links.restore", input, callOptions(options))
+    const { asOf } = answer
+    process.stderr.write(
+      `as of position ${asOf.position}, ${asOf.at === null ? "before the first event" : time(asOf.at)}\n`,
+    )
+    printChanged(options, answer)
+  })
+}
+
+const restoreBackup = async (options: RestoreVerbOptions, dir: string): Promise<void> => {
   const { restoreSite } = await import("../../compose.ts")
   const view = await progressView(`restore from ${dir}`, options.json === true)
   const answer = await restoreSite({

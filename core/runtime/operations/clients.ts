@@ -66,10 +66,10 @@ export const clientOperations = (parts: Parts): Operations<Names> => {
 }
 
 /** Also those that are linked no more: a session may go on over what was unlinked. */
-const everySlot = Array.from({ length: limits.slotMax + 1 }, (_, slot) => slot)
+export const everySlot = Array.from({ length: limits.slotMax + 1 }, (_, slot) => slot)
 
 /** Carries out a change with the slots held, so that no session begins on an overlay that is going away. @throws OVERLAY_IN_USE */
-const whileUnused = async <A>(
+export const whileUnused = async <A>(
   disks: NonNullable<Parts["serving"]>["disks"],
   catalogue: Catalogue,
   names: ReadonlyArray<string>,
