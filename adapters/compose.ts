@@ -32,6 +32,7 @@ import { makeJobs } from "../core/runtime/job-runner.ts"
 import { makeLayerStore } from "../core/runtime/layer-store.ts"
 import { makeLocalSite } from "../core/runtime/local-site.ts"
 import type { Parts } from "../core/runtime/parts.ts"
+import type { RestoreAnswer, RestoreOptions } from "../core/runtime/restore/restore.ts"
 import type { Site } from "../core/runtime/site.ts"
 import { makeViews } from "../core/runtime/views.ts"
 import { guardFolder } from "../core/storage/guard-folder.ts"
@@ -259,3 +260,15 @@ const siteName = (): string =>
   hostname()
     .replaceAll(/[^\x21-\x2a\x2c-\x7e]/g, "-")
     .slice(0, 64) || "imagelink"
+
+/** Restores a backup into a data folder, which nobody has open. @throws see core/runtime/restore/restore.ts */
+export const restoreSite = async (options: RestoreOptions): Promise<RestoreAnswer> => {
+  const { restore } = await import("../core/runtime/restore/restore.ts")
+  const container = compose()
+  const { now } = container.resolve(tokens.clock)
+  const random = container.resolve(tokens.random)
+  const newId = () => uuid7(now(), random(uuid7RandomBytes))
+  const [database, host] = [container.resolve(tokens.database), container.resolve(tokens.host)]
+  const open = (dataDir: string) => openParts({ dataDir, create: false, container })
+  return restore({ now, newId, random, database, host, open }, options)
+}

@@ -302,6 +302,12 @@ export const errors = {
     cause: () => "the client was never linked there, or was unlinked",
     fix: (p) => `link it: imagelink client link ${p.client} IMAGE${p.slot ? ` --slot ${p.slot}` : ""}`,
   }),
+  LINK_NOT_RESTORABLE: entry<{ client: string; slot: number; image: string; why: string }>({
+    exit: 1,
+    message: (p) => `${p.client} slot ${p.slot} cannot be linked to ${p.image} again`,
+    cause: (p) => p.why,
+    fix: () => "choose a moment whose images are all there, or link the clients by hand; nothing was changed",
+  }),
   SLOT_INVALID: entry<{ slot: string }>({
     exit: 1,
     message: (p) => `${p.slot} is not a slot`,
@@ -692,6 +698,18 @@ export const errors = {
     message: (p) => `the backup in ${p.dir} lacks ${p.missing === 1 ? "a file" : `${p.missing} files`}`,
     cause: () => "what is listed above is missing or is not what was recorded; everything else was copied",
     fix: () => "mend what is named ('imagelink image check', 'imagelink image relocate'), then make the backup again",
+  }),
+  TARGET_NOT_EMPTY: entry<{ path: string }>({
+    exit: 1,
+    message: (p) => `${p.path} is not empty`,
+    cause: () => "a backup is restored into a data folder of its own; what is there would go",
+    fix: (p) => `name another folder with --data DIR; or say --force, which moves ${p.path} aside and keeps it`,
+  }),
+  RESTORE_REFUSED: entry<{ path: string; why: string }>({
+    exit: 1,
+    message: (p) => `nothing can be restored into ${p.path}`,
+    cause: (p) => p.why,
+    fix: () => "name another folder with --data DIR, or another name with --site NAME; nothing was changed",
   }),
   BACKUP_DAMAGED: entry<{ dir: string; why: string }>({
     exit: 3,

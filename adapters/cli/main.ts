@@ -344,6 +344,23 @@ export const program = (): Command => {
     .option("--secrets", "the key that signs the log too; keep that backup as you keep the key")
     .option("--dry-run", "say what would be copied, and copy nothing")
 
+  verb(
+    root,
+    "restore [dir]",
+    "make the data folder anew from a backup, as a log of its own; or bring clients and links back to a moment",
+    "runs",
+    backups,
+    "restore",
+  )
+    .option("--force", "move a data folder that is there aside, and keep it")
+    .option("--site <name>", "the restored log's name (default: the old one with an ending of its own)")
+    .option("--images-to <dir>", "put the image files there, and have them read from there")
+    .option("--until <time>", "no backup: clients and their links as they were then, by new events")
+    .option("--position <n>", "no backup: as they were after this event")
+    .option("--discard-kept", "throw away what kept overlays hold")
+    .option("--dry-run", "verify the backup and the data folder, or print the events; change nothing")
+    .option("--command-id <uuid>", "retry key, with --until or --position: the same id appends once")
+
   verb(root, "serve", "serve disks until stopped", "runs", () => import("./verbs/serve.ts"), "serve")
     .option("--config <file>", "imagelink.toml (default: in the data folder, if there)")
     .option("--address <ip>", "address to listen on (default 127.0.0.1)")

@@ -269,6 +269,7 @@ const apply = (catalogue: Catalogue, position: number, event: DomainEvent): void
     putClient(catalogue, { ...clientOf(catalogue, event.data), nextBoot: event.data.to })
   else if (event.type === "ClientBooted") clientBooted(catalogue, event.data)
   else if (event.type === "GroupChanged") groupChanged(catalogue, event.data)
+  else if (event.type === "LogRestored") return
   else event satisfies never
 }
 

@@ -275,6 +275,33 @@ export const RemoveGroup = Schema.Struct({
   discardKept: Schema.optionalKey(Schema.Boolean),
 })
 
+const RestoredLink = Schema.Struct({
+  slot: ImageChecked.fields.version,
+  imageId: Id,
+  /** What it was called then, for the refusal. */
+  image: Text,
+  pinned: Schema.NullOr(ImageChecked.fields.version),
+  overlay: OverlayPolicy,
+})
+
+/** Brings clients and their own links back to what they were after the event `at`; which is given in full. */
+export const RestoreLinks = Schema.Struct({
+  type: Schema.Literal("RestoreLinks"),
+  at: Schema.Natural,
+  clients: Schema.Array(
+    Schema.Struct({
+      clientId: Id,
+      /** For one that was removed since. */
+      newId: Id,
+      name: Text,
+      mac: Text,
+      address: Schema.NullOr(Text),
+      links: Schema.Array(RestoredLink),
+    }),
+  ).check(Schema.isMaxLength(limits.commandClientsMax)),
+  discardKept: Schema.optionalKey(Schema.Boolean),
+})
+
 export const commandShapes = {
   AddImage,
   CreateImage,
@@ -303,6 +330,7 @@ export const commandShapes = {
   LinkGroup,
   UnlinkGroup,
   RemoveGroup,
+  RestoreLinks,
 } as const
 
 export type CommandType = keyof typeof commandShapes

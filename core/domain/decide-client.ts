@@ -67,7 +67,11 @@ export const removeClients = (catalogue: Catalogue, command: Body<"RemoveClients
   return Result.map(removed, (events) => [...leaveGroups(catalogue, clients), ...events])
 }
 
-const removeOne = (catalogue: Catalogue, client: ClientEntry, discardKept: boolean): DomainEvent | ImagelinkError => {
+export const removeOne = (
+  catalogue: Catalogue,
+  client: ClientEntry,
+  discardKept: boolean,
+): DomainEvent | ImagelinkError => {
   const slots = [...client.links].sort(([a], [b]) => a - b)
   const links = slots.map(([slot, link]) => ({ slot, link: linkState(catalogue, link) }))
   for (const [slot, link] of slots) if (link.superVersion !== null) return superActive(catalogue, client, slot, link)

@@ -18,6 +18,7 @@ import { addImage, recordCheck, relocateImage, removeImage } from "./decide-imag
 import { importClients } from "./decide-import.ts"
 import { linkClients, resetOverlays, unlinkClients } from "./decide-link.ts"
 import { registerClient } from "./decide-register.ts"
+import { restoreLinks } from "./decide-restore.ts"
 import { clearSuperClient, setSuperClient } from "./decide-super.ts"
 import { commitImage, placeImage, retireVersion, rollBackImage } from "./decide-version.ts"
 import { type Decision, refuse } from "./decision.ts"
@@ -78,6 +79,8 @@ const byType = (catalogue: Catalogue, body: CommandBody): Decision => {
       return unlinkGroup(catalogue, body)
     case "RemoveGroup":
       return removeGroup(catalogue, body)
+    case "RestoreLinks":
+      return restoreLinks(catalogue, body)
   }
 }
 

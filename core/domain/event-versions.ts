@@ -28,6 +28,7 @@ export const schemaVersions = {
   ClientNextBootSet: 1,
   ClientBooted: 1,
   GroupChanged: 1,
+  LogRestored: 1,
 } as const satisfies { [T in EventType]: (typeof eventShapes)[T][0] }
 
 /** What a fold needs of a recorded event. The log's `Recorded` is one. */

@@ -268,6 +268,25 @@ export const GroupChanged = Schema.Struct({
   left: Schema.Array(ClientRef),
 })
 
+/**
+ * The log up to here is that of another origin, read back from a backup; from here on it goes its own way under a name and key of its own.
+ * What the other may have recorded after `from` is not in it.
+ */
+export const LogRestored = Schema.Struct({
+  /** This log's name, and its verifier key line (C2SP signed-note). */
+  origin: Schema.String,
+  key: Schema.String,
+  from: Schema.Struct({
+    origin: Schema.String,
+    key: Schema.String,
+    size: Natural,
+    /** Base64. */
+    root: Schema.String,
+    /** The note that signs size and root. */
+    checkpoint: Schema.String,
+  }),
+})
+
 /** The current shape of every type: `[schemaVersion, data schema]`. */
 export const eventShapes = {
   ImageAdded: [1, ImageAdded],
@@ -291,6 +310,7 @@ export const eventShapes = {
   ClientNextBootSet: [1, ClientNextBootSet],
   ClientBooted: [1, ClientBooted],
   GroupChanged: [1, GroupChanged],
+  LogRestored: [1, LogRestored],
 } as const
 
 export type EventType = keyof typeof eventShapes

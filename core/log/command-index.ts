@@ -9,11 +9,15 @@ import { parse, seal, unseal } from "./envelope.ts"
 
 export interface CommandEntry {
   readonly command: string
+  /** Empty where the index was made again from the events, which do not have it. */
   readonly fingerprint: string
   /** Position of its first event, and how many there are; at least one. */
   readonly first: number
   readonly count: number
 }
+
+/** Whether a command was the one that is asked for again under its id. Where it is not known any more what was asked, the id decides. */
+export const isSameCommand = (recorded: string, asked: string): boolean => recorded === "" || recorded === asked
 
 export const encodeCommand = (entry: CommandEntry): Uint8Array => seal(canonicalJson(entry))
 

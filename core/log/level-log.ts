@@ -20,7 +20,7 @@ import type { Scope } from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { fail, type ImagelinkError } from "../errors.ts"
 import { limits } from "../limits.ts"
-import { type CommandEntry, decodeCommand, encodeCommand } from "./command-index.ts"
+import { type CommandEntry, decodeCommand, encodeCommand, isSameCommand } from "./command-index.ts"
 import { storeError } from "./database.ts"
 import { decodeBytes, decodeRecord, encodeRecord } from "./envelope.ts"
 import type { Appended, AppendRequest, EventLog, Recorded, RecordedBytes } from "./event-log.ts"
@@ -137,7 +137,7 @@ class Log {
   }
 
   async repeat(request: AppendRequest, entry: CommandEntry): Promise<Appended> {
-    if (entry.fingerprint !== request.fingerprint) throw fail("COMMAND_REUSED", { id: request.command })
+    if (!isSameCommand(entry.fingerprint, request.fingerprint)) throw fail("COMMAND_REUSED", { id: request.command })
     return { events: await this.eventsOf(entry), position: this.position, repeated: true }
   }
 

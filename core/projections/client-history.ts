@@ -146,6 +146,14 @@ const say = (event: DomainEvent): Said => {
       return { what: "booted", from: null, to: bootText(event.data) }
     case "GroupChanged":
       return groupText(event.data)
+    case "LogRestored": {
+      const { origin, from } = event.data
+      return {
+        what: "log restored",
+        from: `${from.origin}, ${from.size} event${from.size === 1 ? "" : "s"}`,
+        to: origin,
+      }
+    }
   }
 }
 

@@ -18,6 +18,7 @@ import { decide } from "../domain/decide.ts"
 import { type DomainEvent, eventShapes } from "../domain/events.ts"
 import { fail, type ImagelinkError } from "../errors.ts"
 import { limits } from "../limits.ts"
+import { isSameCommand } from "../log/command-index.ts"
 import type { EventLog, NewEvent, Recorded } from "../log/event-log.ts"
 import { catalogueProjection } from "../projections/catalogue.ts"
 import type { Projector } from "../projections/projector.ts"
@@ -98,7 +99,7 @@ export const makeHandler = ({ log, projector, fingerprint }: HandlerOptions): Ha
     Effect.gen(function* () {
       const before = yield* log.findCommand(command.id)
       if (!before) return undefined
-      if (before.fingerprint !== fingerprint(command.body)) {
+      if (!isSameCommand(before.fingerprint, fingerprint(command.body))) {
         return yield* Effect.fail(fail("COMMAND_REUSED", { id: command.id }))
       }
       return { events: before.events, position: log.head(), repeated: true, dryRun: command.dryRun }

@@ -22,6 +22,7 @@ const families = {
   boot: async (): Promise<Family> => (await import("./operations/boots.ts")).bootOperations,
   audit: async (): Promise<Family> => (await import("./operations/audit.ts")).auditOperations,
   backup: async (): Promise<Family> => (await import("./operations/backup.ts")).backupOperations,
+  restore: async (): Promise<Family> => (await import("./operations/restore.ts")).restoreOperations,
 }
 
 const familyOf: Readonly<Record<OperationName, keyof typeof families>> = {
@@ -73,6 +74,7 @@ const familyOf: Readonly<Record<OperationName, keyof typeof families>> = {
   "audit.consistency": "audit",
   "audit.export": "audit",
   backup: "backup",
+  "links.restore": "restore",
 }
 
 export const operationNames: ReadonlySet<string> = new Set(Object.keys(familyOf))

@@ -353,6 +353,8 @@ export interface OperationMap {
     { readonly path: string; readonly force?: boolean },
     { readonly path: string; readonly sizeBytes: number; readonly size: number; readonly root: string }
   >
+  /** Brings clients and their own links back to a moment, by events of today. */
+  "links.restore": Op<Moment & { readonly discardKept?: boolean }, Changed & { readonly asOf: AsOf }>
   /** Makes a backup, or brings the one that is there up to now, as a job. `dir` is absolute. A dry run answers what it would copy. */
   backup: Op<{ readonly dir: string; readonly images?: boolean; readonly secrets?: boolean }, BackupAnswer>
 }

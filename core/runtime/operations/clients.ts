@@ -65,7 +65,7 @@ export const clientOperations = (parts: Parts): Operations<Names> => {
 }
 
 /** Also those that are linked no more: a session may go on over what was unlinked. */
-const everySlot = Array.from({ length: limits.slotMax + 1 }, (_, slot) => slot)
+export const everySlot = Array.from({ length: limits.slotMax + 1 }, (_, slot) => slot)
 
 const clientRows = (catalogue: Catalogue): ReadonlyArray<ClientRow> =>
   [...catalogue.clients.values()].sort((a, b) => compareNatural(a.name, b.name)).map((c) => clientRow(catalogue, c))
