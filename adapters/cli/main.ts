@@ -125,6 +125,22 @@ export const program = (): Command => {
     "remove",
   )
 
+  verb(image, "create <name>", "make an empty disk, to be written to and sealed", "changes", versions, "create")
+    .option("--size <size>", "how large: 64G, 500M, or bytes")
+    .option("--note <text>", "why, for the history")
+  verb(image, "seal <name>", "make what was written to a created image its version 1", "changes", versions, "seal")
+  verb(
+    image,
+    "commit <name>",
+    "make what the super client wrote the image's next version, and it current",
+    "changes",
+    versions,
+    "commit",
+  )
+    .option("--note <text>", "what changed, for the history")
+    .option("--when-off", "wait until the super client is shut down")
+    .option("--fence", "end the super client's sessions first")
+  verb(image, "retire <name@version>", "give up a version that nobody needs, for good", "changes", versions, "retire")
   verb(
     image,
     "rollback <name>",

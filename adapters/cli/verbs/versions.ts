@@ -1,8 +1,10 @@
 /** The verbs that move an image's clients from version to version. */
+import type { EventData } from "../../../core/domain/events.ts"
 import { fail } from "../../../core/errors.ts"
+import { parseBytes } from "../../../core/runtime/sizes.ts"
 import type { CommonOptions } from "../options.ts"
-import { print } from "../output.ts"
-import { callOptions, withSite } from "../site.ts"
+import { bytes, print } from "../output.ts"
+import { callOptions, interruptible, withSite } from "../site.ts"
 import { printChanged } from "./changed.ts"
 import { slotOf } from "./link-options.ts"
 
@@ -82,5 +84,68 @@ export const nextBoot = (options: CommonOptions, words: ReadonlyArray<string>): 
   return withSite(options, false, async (site) => {
     const input = { clients, to: nextBootOf(what) }
     printChanged(options, await site.call("client.next-boot", input, callOptions(options)))
+  })
+}
+
+export const create = (
+  options: CommonOptions & { readonly size?: string; readonly note?: string },
+  name: string,
+): Promise<void> => {
+  const see = "imagelink image create --help"
+  if (options.size === undefined) throw fail("USAGE", { why: "say how large: --size 64G", see })
+  const sizeBytes = parseBytes(options.size)
+  if (sizeBytes === undefined) throw fail("USAGE", { why: `${JSON.stringify(options.size)} is not a size`, see })
+  const input = { name, sizeBytes, ...(options.note === undefined ? {} : { note: options.note }) }
+  return withSite(options, true, async (site) => {
+    const result = await site.call("image.create", input, callOptions(options))
+    printChanged(options, result, () => {
+      if (!result.dryRun && result.events.length > 0)
+        print(`next: while a server runs, write to its export image/${name}, then: imagelink image seal ${name}`)
+    })
+  })
+}
+
+export const seal = (options: CommonOptions, name: string): Promise<void> =>
+  withSite(options, false, async (site) => {
+    printChanged(options, await site.call("image.seal", { name }, callOptions(options)))
+  })
+
+interface CommitOptions extends CommonOptions {
+  readonly note?: string
+  readonly whenOff?: boolean
+  readonly fence?: boolean
+}
+
+export const commit = (options: CommitOptions, name: string): Promise<void> => {
+  const { note, whenOff, fence } = options
+  const input = {
+    name,
+    ...(note === undefined ? {} : { note }),
+    ...(whenOff ? { whenOff: true } : {}),
+    ...(fence ? { fence: true } : {}),
+  }
+  return withSite(options, false, async (site) => {
+    const result = await site.call("image.commit", input, { ...callOptions(options), signal: interruptible() })
+    printChanged(options, result, () => {
+      const made = result.events[0]?.data as EventData<"ImageCommitted"> | undefined
+      if (made === undefined) return
+      const { layer, version } = made
+      print(`${bytes(Number(layer.dataBytes))} of data, ${bytes(Number(layer.zeroBytes))} made zero`)
+      if (result.dryRun || result.repeated) return
+      print(
+        `links that follow ${name} get @${version} at their next boot; take it back with: imagelink image rollback ${name}`,
+      )
+    })
+  })
+}
+
+/** `NAME@VERSION`. */
+export const retire = (options: CommonOptions, reference: string): Promise<void> => {
+  const [name = "", version = "", ...more] = reference.split("@")
+  const see = "imagelink image retire --help"
+  if (name === "" || more.length > 0) throw fail("USAGE", { why: "name a version, as in win11@3", see })
+  const input = { name, version: versionNumber(version, see) }
+  return withSite(options, false, async (site) => {
+    printChanged(options, await site.call("image.retire", input, callOptions(options)))
   })
 }

@@ -9,8 +9,8 @@ import { defineFormat } from "imagelink/plugin"
 import { u32 } from "./bytes.ts"
 import { MAGIC } from "./header.ts"
 import { openQcow2 } from "./open.ts"
-import { openTables } from "./tables.ts"
 import { sealLayer } from "./seal.ts"
+import { openTables } from "./tables.ts"
 
 export default defineFormat({
   apiVersion: 1,
