@@ -169,7 +169,8 @@ describe("a group", () => {
 
   it("comes again from the events, byte for byte", async () => {
     const checked = await json<ReadonlyArray<{ equal: boolean }>>(["rebuild", "--check"], { data })
-    expect(checked.map(({ equal }) => equal)).toEqual([true, true, true, true, true])
+    expect(checked.length).toBeGreaterThan(4)
+    expect(checked.filter(({ equal }) => !equal)).toEqual([])
   })
 })
 

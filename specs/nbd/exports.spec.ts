@@ -88,6 +88,6 @@ describe("a peer", () => {
     ["fe80::127.0.0.1", "fe80::127.0.0.1", false],
     [undefined, "unknown", false],
   ])("at %s is shown as %s, loopback %s", (address, shown, loopback) => {
-    expect(peerOf(address)).toEqual({ address: shown, loopback })
+    expect(peerOf(address)).toEqual({ address: shown, loopback, protocol: "nbd" })
   })
 })
