@@ -25,7 +25,7 @@ export interface Chosen {
   readonly contradiction: string | undefined
   /** How many were taken from the bundles because the database does not have them as they were signed. */
   readonly fromBundles: number
-  /** Commands whose index entry is gone: repeating one is refused rather than answered. */
+  /** Commands whose index entry is gone: repeating one is judged by its id alone. */
   readonly withoutEntry: number
 }
 
@@ -141,7 +141,7 @@ const withoutPart = (events: ReadonlyArray<Uint8Array>, { commands }: Salvaged):
   return entry?.first === from + 1 && entry.count === events.length - from ? events : events.slice(0, from)
 }
 
-/** The index entry of every command: the one that was found, or one that no request matches. */
+/** The index entry of every command: the one that was found, or one that only tells its id. */
 const indexOf = (events: ReadonlyArray<Uint8Array>, salvaged: Salvaged) => {
   const commands: Array<CommandEntry> = []
   events.forEach((bytes, i) => {
