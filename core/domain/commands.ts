@@ -282,9 +282,11 @@ const RestoredLink = Schema.Struct({
   image: Text,
   pinned: Schema.NullOr(ImageChecked.fields.version),
   overlay: OverlayPolicy,
+  /** Id of the group that gave it, then. */
+  group: Schema.optionalKey(Id),
 })
 
-/** Brings clients and their own links back to what they were after the event `at`; which is given in full. */
+/** Brings clients, groups and all links back to what they were after the event `at`; which is given in full. */
 export const RestoreLinks = Schema.Struct({
   type: Schema.Literal("RestoreLinks"),
   at: Schema.Natural,
@@ -299,6 +301,20 @@ export const RestoreLinks = Schema.Struct({
       links: Schema.Array(RestoredLink),
     }),
   ).check(Schema.isMaxLength(limits.commandClientsMax)),
+  groups: Schema.optionalKey(
+    Schema.Array(
+      Schema.Struct({
+        groupId: Id,
+        /** For one that was removed since. */
+        newId: Id,
+        name: Text,
+        options: Schema.Record(Schema.String, Schema.String),
+        /** Ids of its members, then. */
+        clients: Schema.Array(Id),
+        links: Schema.Array(RestoredLink),
+      }),
+    ),
+  ),
   discardKept: Schema.optionalKey(Schema.Boolean),
 })
 

@@ -1,5 +1,5 @@
 /**
- * Decider of RestoreLinks: what it takes for clients and their links to be as they were at a moment, as events of today.
+ * Decider of RestoreLinks: what it takes for clients, groups and links to be as they were at a moment, as events of today.
  *
  *     clients registered since ─► removed          clients that differ ─► changed           clients removed since ─► registered anew
  *     then, slot by slot: links that differ ─► linked, links made since ─► unlinked
@@ -9,18 +9,18 @@
  * from one client to another go back in an order in which each is free; where clients have exchanged theirs, one is parked for a moment
  * under a name and a MAC that nobody has.
  *
- * **Gotchas** What an overlay held does not come back: a link that is made again begins a fresh one.
+ * **Gotchas** What an overlay held does not come back: a link that is made again begins a fresh one. Boot options of clients and the current
+ * versions of images stay what they are today. A super client keeps its slot: it is committed or cleared first.
  */
 import { fail, ImagelinkError } from "../errors.ts"
 import type { Catalogue, ClientEntry, LinkEntry } from "./catalogue.ts"
 import type { Body } from "./commands.ts"
 import { removeOne } from "./decide-client.ts"
-import { leaveGroups } from "./decide-group.ts"
 import { linkSlot, unlinkSlot } from "./decide-link.ts"
+import { type RestoredGroups, restoreGroups } from "./decide-restore-groups.ts"
 import { acceptAll, type Decision, event, refuse, together } from "./decision.ts"
 import type { ClientRef, DomainEvent, EventData } from "./events.ts"
-import { groupLink } from "./group-links.ts"
-import { clientRef, groupRef, type Target } from "./lookup.ts"
+import { clientRef, type Target } from "./lookup.ts"
 import { nameKey } from "./names.ts"
 import { removedIdProblem } from "./registration.ts"
 
@@ -134,26 +134,21 @@ const linkOutcomes = (
   current: ClientEntry | undefined,
   wanted: Wanted,
   discardKept: boolean,
+  { refOf }: RestoredGroups,
 ): ReadonlyArray<Outcome> => {
   const links: ReadonlyMap<number, LinkEntry> = current?.links ?? new Map()
   const made = wanted.links.map((link): Outcome => {
     const target = targetOf(catalogue, wanted.name, link)
     if (target instanceof ImagelinkError) return target
     const now = links.get(link.slot)
-    // As it was, whoever gives it: a group or the client itself.
-    if (now?.imageId === link.imageId && now.pinned === link.pinned && now.overlay === link.overlay) return undefined
-    return linkSlot(catalogue, ref, link.slot, now, target, { overlay: link.overlay, discardKept })
+    const group = link.group === undefined ? undefined : refOf.get(link.group)
+    return linkSlot(catalogue, ref, link.slot, now, target, { overlay: link.overlay, discardKept, group })
   })
   const slots = [...links.keys()]
     .filter((slot) => !wanted.links.some((link) => link.slot === slot))
     .sort((a, b) => a - b)
   const ended = slots.map((slot): Outcome => {
-    const link = links.get(slot)!
-    const group = link.group === undefined ? groupLink(catalogue, ref.id, slot)?.group : groupRef(catalogue, link.group)
-    if (group === undefined) return unlinkSlot(catalogue, ref, slot, link, discardKept)
-    const image = catalogue.images.get(link.imageId)!.name
-    const why = `group:${group.name} links the slot now; take ${wanted.name} out of it, or unlink the group, first`
-    return fail("LINK_NOT_RESTORABLE", { client: wanted.name, slot, image, why })
+    return unlinkSlot(catalogue, ref, slot, links.get(slot)!, discardKept)
   })
   return [...made, ...ended]
 }
@@ -172,6 +167,10 @@ const registrations = (
     return [idProblem(catalogue, newId) ?? event("ClientRegistered", { client: { id: newId, name, mac }, address })]
   })
 
+/** A wanted client as it is called by the end. */
+const refNow = (wanted: Wanted, current: ClientEntry | undefined): ClientRef =>
+  clientRef({ ...wanted, id: current?.id ?? wanted.newId })
+
 export const restoreLinks = (catalogue: Catalogue, command: Body<"RestoreLinks">): Decision => {
   const discardKept = command.discardKept === true
   const matched = matchClients(catalogue, command.clients)
@@ -188,17 +187,23 @@ export const restoreLinks = (catalogue: Catalogue, command: Body<"RestoreLinks">
     return same ? [] : [{ id: current.id, now, to, parked: false }]
   })
   const changed = changesInOrder(holders, command.clients, changes)
-  const linked = [...matched].flatMap(([wanted, current]) => {
-    const ref = clientRef({ ...wanted, id: current?.id ?? wanted.newId })
-    return linkOutcomes(catalogue, ref, current, wanted, discardKept)
-  })
+  const fresh = [...matched].flatMap(([{ newId, name, mac }, current]) =>
+    current === undefined ? [{ id: newId, name, mac }] : [],
+  )
+  const byIdThen = new Map([...matched].map(([wanted, current]) => [wanted.clientId, refNow(wanted, current)]))
+  const gone = new Set(leaving.map(({ id }) => id))
+  const groups = restoreGroups(catalogue, command.groups ?? [], (id) => byIdThen.get(id), gone, fresh)
+  const linked = [...matched].flatMap(([wanted, current]) =>
+    linkOutcomes(catalogue, refNow(wanted, current), current, wanted, discardKept, groups),
+  )
 
-  const left = leaveGroups(catalogue, leaving)
   const outcomes: ReadonlyArray<Outcome> = [
-    ...left,
+    ...groups.problems,
+    ...groups.first,
     ...removed,
     ...changed,
     ...registrations(catalogue, matched),
+    ...groups.then,
     ...linked,
   ]
   const refused = outcomes.filter((one) => one instanceof ImagelinkError)

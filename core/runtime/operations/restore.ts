@@ -56,11 +56,13 @@ export const restoreOperations = (parts: Parts): Operations<"links.restore"> => 
     "links.restore": async ({ discardKept, ...moment }, options) => {
       const asOf = await resolveMoment(log, moment)
       const then = await Effect.runPromise(foldAsOf(log, catalogueProjection, asOf.position, views.marks))
-      const clients = clientsOf(then, idsOf(parts.newId, options.commandId))
+      const newId = idsOf(parts.newId, options.commandId)
+      const clients = clientsOf(then, newId)
       const body = {
         type: "RestoreLinks" as const,
         at: asOf.position,
         clients,
+        groups: groupsOf(then, newId),
         ...(discardKept ? { discardKept } : {}),
       }
       return { asOf, ...(await untilDecided(body, options)) }
@@ -75,8 +77,14 @@ const clientsOf = ({ clients, images }: Catalogue, newId: () => string): Body<"R
     ...{ clientId: id, newId: newId(), name, mac, address },
     links: [...links]
       .sort(([a], [b]) => a - b)
-      .map(([slot, { imageId, pinned, overlay }]) => ({
-        ...{ slot, imageId, pinned, overlay },
+      .map(([slot, { imageId, pinned, overlay, group }]) => ({
+        ...{ slot, imageId, pinned, overlay, ...(group === undefined ? {} : { group }) },
         image: images.get(imageId)!.name,
       })),
+  }))
+
+const groupsOf = ({ groups, images }: Catalogue, newId: () => string): NonNullable<Body<"RestoreLinks">["groups"]> =>
+  [...groups.values()].map(({ id, name, members, links, options }) => ({
+    ...{ groupId: id, newId: newId(), name, options, clients: [...members] },
+    links: [...links].map(([slot, link]) => ({ slot, ...link, image: images.get(link.imageId)!.name })),
   }))
