@@ -142,8 +142,8 @@ export interface BackupImage {
   /** Where it is read from. */
   readonly path: string
   readonly sizeBytes: number
-  /** `cloned`: the copy shares its blocks with the original. `kept`: the backup has it already. */
-  readonly done: "copied" | "cloned" | "kept"
+  /** `cloned`: the copy shares its blocks with the original. `linked`: it is the same file. `kept`: the backup has it already. */
+  readonly done: "copied" | "cloned" | "linked" | "kept"
 }
 
 export interface BackupAnswer {
