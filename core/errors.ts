@@ -128,6 +128,14 @@ export const errors = {
     cause: () => "it was created empty and may still be written to",
     fix: (p) => `write the disk to the export image/${p.image}, then seal it: imagelink image seal ${p.image}`,
   }),
+  IMAGE_DIFF_REFUSED: entry<{ from: string; to: string }>({
+    exit: 1,
+    message: (p) => `${p.from} and ${p.to} are versions of two images`,
+    cause: () =>
+      "versions are compared by the layers that one was made of and the other was not; two images share none",
+    fix: (p) =>
+      `name two versions of one image ('imagelink image show ${p.to.split("@")[0]}' lists them); whole disks are compared byte for byte by qemu-img compare, over their exports image/NAME@VERSION`,
+  }),
   IMAGE_VERSION_RETIRED: entry<{ image: string; version: number }>({
     exit: 1,
     message: (p) => `image ${p.image}@${p.version} is retired`,

@@ -75,6 +75,10 @@ export const limits = {
   commandDepthMax: 16,
   /** Bad clusters that one ImageChecked lists. */
   checkClustersListedMax: 64,
+  /** Runs that one comparison of two versions lists; all are counted. */
+  diffRunsMax: 10_000,
+  /** Equal parts of the disk for which it counts what differs. */
+  diffParts: 64,
   pageEventsMax: 1000,
   /** Boots that one command records. */
   bootsRecordedMax: 1000,

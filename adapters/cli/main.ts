@@ -140,6 +140,14 @@ export const program = (): Command => {
     .option("--note <text>", "what changed, for the history")
     .option("--when-off", "wait until the super client is shut down")
     .option("--fence", "end the super client's sessions first")
+  verb(
+    image,
+    "diff <from> <to>",
+    "diff NAME@V NAME@W: where on the disk two versions of an image differ, told by their layers alone",
+    "reads",
+    versions,
+    "diff",
+  ).option("--limit <n>", "list at most so many runs")
   verb(image, "retire <name@version>", "give up a version that nobody needs, for good", "changes", versions, "retire")
   verb(
     image,
@@ -356,7 +364,7 @@ export const program = (): Command => {
     backups,
     "backup",
   )
-    .option("--images", "the image files of all versions too")
+    .option("--images", "the image files and layers of all versions too")
     .option("--secrets", "the key that signs the log too; keep that backup as you keep the key")
     .option("--dry-run", "say what would be copied, and copy nothing")
 

@@ -3,7 +3,7 @@
  *
  *     layers/<image id>/v3.qcow2   tables; external data file v3.data, backing file parents/<image id>-v2/v2.qcow2
  *                       v3.data    the super overlay's own data file, under its second name
- *                       parents/<image id>-v1 ─► the folder of the image as it was added
+ *                       parents/<image id>-v1 ─► the folder of the image as it was added, or ../../../drafts
  *                       parents/<image id>-v2 ─► ..
  *
  * **Details** A sealed file never changes; where its parent is, only the pointer says. All layers of an image are in one folder under names of their
@@ -44,6 +44,8 @@ export interface LayerStore {
   seal(request: SealRequest): Promise<SealedLayer>
   /** Version 1 is read from another file of the same name now. */
   repoint(imageId: string, base: VersionEntry): Promise<void>
+  /** All pointers to parents, of layers that were put back; nothing where there are none. */
+  repointAll(imageId: string, versions: ReadonlyArray<VersionEntry>): Promise<void>
   /** Removes the files of a version that the log has retired. */
   remove(imageId: string, version: number): Promise<void>
   /** Removes what no version in the catalogue is read from. */
@@ -61,7 +63,7 @@ export const makeLayerStore = (data: VolumeFolder, files: DataFiles, opener: Ima
       await files.pointTo(`${LAYERS}/${imageId}/${link}`, "..")
       return `${link}/${layerNames(parent.number).tables}`
     }
-    const path = localPath(opener, parent)
+    const path = localPath(parent)
     if (path !== undefined) await files.pointTo(`${LAYERS}/${imageId}/${link}`, posix.dirname(path))
     return `${link}/${posix.basename(path ?? "base")}`
   }
@@ -93,6 +95,12 @@ export const makeLayerStore = (data: VolumeFolder, files: DataFiles, opener: Ima
       if ((await root.folder(imageId).list()).length > 0) await point(imageId, base)
     },
 
+    async repointAll(imageId, versions) {
+      if ((await root.folder(imageId).list()).length === 0) return
+      const parents = versions.flatMap(({ parent, retired }) => (parent === null || retired ? [] : [parent]))
+      for (const number of new Set(parents)) await point(imageId, versions[number - 1]!)
+    },
+
     async remove(imageId, version) {
       const { tables, data: dataName } = layerNames(version)
       const folder = root.folder(imageId)
@@ -117,10 +125,14 @@ export const makeLayerStore = (data: VolumeFolder, files: DataFiles, opener: Ima
   }
 }
 
-/** Where an image that was added is on this machine; undefined when it is not a local file. */
-const localPath = (opener: ImageOpener, { storage }: VersionEntry): string | undefined => {
-  const { path } = storage.config as { readonly path?: unknown }
-  return storage.kind === "file" && typeof path === "string" ? path : opener.pathOf(storage)
+/**
+ * Where version 1 is, as seen from the folder of pointers; undefined when it is not a local file. A file of the data folder is named
+ * from there, so that the folder can be moved.
+ */
+const localPath = ({ storage }: VersionEntry): string | undefined => {
+  const { path, file } = storage.config as { readonly path?: unknown; readonly file?: unknown }
+  if (storage.kind === "data" && typeof file === "string") return `../../../${file}`
+  return storage.kind === "file" && typeof path === "string" ? path : undefined
 }
 
 /** The runs of the overlay by themselves, held as a map: sealing goes over them twice. */

@@ -142,8 +142,8 @@ export interface BackupImage {
   /** Where it is read from. */
   readonly path: string
   readonly sizeBytes: number
-  /** `cloned`: the copy shares its blocks with the original. `kept`: the backup has it already. */
-  readonly done: "copied" | "cloned" | "kept"
+  /** `cloned`: the copy shares its blocks with the original. `linked`: it is the same file. `kept`: the backup has it already. */
+  readonly done: "copied" | "cloned" | "linked" | "kept"
 }
 
 export interface BackupAnswer {
@@ -164,6 +164,26 @@ export interface BackupAnswer {
   readonly secrets: boolean
   /** What is not in it, in words. */
   readonly leftOut: ReadonlyArray<string>
+}
+
+export interface ImageDiffAnswer {
+  readonly image: string
+  readonly from: number
+  readonly to: number
+  readonly sizeBytes: number
+  /** What was written, perhaps with the bytes that were there; in order, the first ones only where there are more. `kind` is what it is in `to`. */
+  readonly runs: ReadonlyArray<{ readonly offset: number; readonly length: number; readonly kind: "data" | "zero" }>
+  /** Of all runs. */
+  readonly totals: { readonly runs: number; readonly dataBytes: number; readonly zeroBytes: number }
+  /** The disk in parts of `partBytes`, the last one shorter, and how much of each differs. */
+  readonly partBytes: number
+  readonly parts: ReadonlyArray<number>
+}
+
+/** A version of an image, by name; without a number the current one. */
+export interface VersionNamed {
+  readonly name: string
+  readonly version?: number
 }
 
 type Nothing = Readonly<Record<string, never>>
@@ -204,6 +224,11 @@ export interface OperationMap {
   "image.commit": Op<
     { readonly name: string; readonly note?: string; readonly whenOff?: boolean; readonly fence?: boolean },
     Changed
+  >
+  /** Reads tables and no data. At most `runsMax` runs are listed. */
+  "image.diff": Op<
+    { readonly from: VersionNamed; readonly to: VersionNamed; readonly runsMax?: number },
+    ImageDiffAnswer
   >
   "image.retire": Op<{ readonly name: string; readonly version: number }, Changed>
   /** Without `to`, the version that the current one was made on. */

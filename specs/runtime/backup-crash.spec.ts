@@ -13,7 +13,7 @@ import { verifyBackup } from "../../core/runtime/backup/verify-backup.ts"
 import { scratch } from "../support/cli.ts"
 import { rawImage } from "../support/images.ts"
 import { random } from "../support/random.ts"
-import { operator, serveHere } from "../support/serving.ts"
+import { operator, type ServingSite, serveHere, write } from "../support/serving.ts"
 
 const folder = scratch("backup-crash")
 const child = join(import.meta.dirname, "support/backup-crash-child.ts")
@@ -39,10 +39,23 @@ const rows = (from: number, count: number) =>
 const grow = async (from: number, count: number, more: "image" | undefined = undefined) => {
   const here = await serveHere(data)
   await here.do("client.import", { rows: rows(from, count), file: "lab.csv" })
-  if (more)
-    await here.do("image.add", { name: "win11", path: rawImage(folder, "win11.raw", 96 * 1024).path, check: true })
+  if (more) await addImages(here)
   head = here.parts.log.head()
   await here.close()
+}
+/** One that is served in place with a version committed on it, and one that was written to and sealed. */
+const addImages = async (here: ServingSite) => {
+  await here.do("image.add", { name: "win11", path: rawImage(folder, "win11.raw", 96 * 1024).path, check: true })
+  await here.do("client.link", { clients: ["PC-001"], image: "win11", slot: 0 })
+  await here.do("client.set-super", { client: "PC-001", image: "win11" })
+  const lease = await here.attach("PC-001")
+  await write(lease, 0, Buffer.alloc(4096, "two"))
+  await lease.release()
+  await here.do("image.commit", { name: "win11" })
+  await here.do("image.create", { name: "tools", sizeBytes: 64 * 1024 })
+  await here.do("image.seal", { name: "tools" })
+  await here.do("image.check", { name: "win11", version: 2 })
+  await here.do("image.check", { name: "tools" })
 }
 const restored = async (backup: string, to: string): Promise<number> => {
   const { signal } = new AbortController()
@@ -53,6 +66,8 @@ const verifyData = async (dir: string) => {
   const here = await serveHere(dir)
   const { size } = await here.do("audit.verify", {})
   const { name } = here.parts.log.site
+  for (const { name: image, current } of await here.do("image.list", {}))
+    expect((await here.do("image.check", { name: image, version: current })).result).toBe("verified")
   await here.close()
   return { size, name }
 }
@@ -90,7 +105,7 @@ it.each(seeds)(
       }
       run("backup", 0, data, dir)
       expect((await verifyBackup(dir)).manifest.position, said).toBe(head)
-      expect(readdirSync(dir).sort(), said).toEqual(["images", "manifest.json", "sidecars", "tlog"])
+      expect(readdirSync(dir).sort(), said).toEqual(["drafts", "images", "layers", "manifest.json", "sidecars", "tlog"])
       rmSync(dir, { recursive: true })
     }
     expect((await verifyData(data)).size).toBe(head)

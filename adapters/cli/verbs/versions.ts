@@ -1,9 +1,10 @@
 /** The verbs that move an image's clients from version to version. */
 import type { EventData } from "../../../core/domain/events.ts"
 import { fail } from "../../../core/errors.ts"
+import type { ImageDiffAnswer, VersionNamed } from "../../../core/runtime/site.ts"
 import { parseBytes } from "../../../core/runtime/sizes.ts"
 import type { CommonOptions } from "../options.ts"
-import { bytes, print } from "../output.ts"
+import { bytes, type Column, count, print, printJson, table } from "../output.ts"
 import { callOptions, interruptible, withSite } from "../site.ts"
 import { printChanged } from "./changed.ts"
 import { slotOf } from "./link-options.ts"
@@ -137,6 +138,62 @@ export const commit = (options: CommitOptions, name: string): Promise<void> => {
       )
     })
   })
+}
+
+/** `NAME@VERSION`, or `NAME` for its current version. */
+const versionNamed = (reference: string, see: string): VersionNamed => {
+  const [name = "", version, ...more] = reference.split("@")
+  if (name === "" || more.length > 0) throw fail("USAGE", { why: "name a version, as in win11@3", see })
+  return version === undefined ? { name } : { name, version: versionNumber(version, see) }
+}
+
+const ROWS_DEFAULT = 20
+
+const diffColumns: ReadonlyArray<Column<ImageDiffAnswer["runs"][number]>> = [
+  { title: "OFFSET", align: "right", value: (run) => String(run.offset) },
+  { title: "LENGTH", align: "right", value: (run) => String(run.length) },
+  { title: "SIZE", align: "right", value: (run) => bytes(run.length) },
+  { title: "KIND", value: (run) => run.kind },
+]
+
+export const diff = (
+  options: CommonOptions & { readonly limit?: string },
+  fromText: string,
+  toText: string,
+): Promise<void> => {
+  const see = "imagelink image diff --help"
+  const { limit } = options
+  if (limit !== undefined && !/^\d{1,9}$/.test(limit))
+    throw fail("USAGE", { why: `${JSON.stringify(limit)} is not a number of runs`, see })
+  const asked = limit === undefined ? (options.json ? {} : { runsMax: ROWS_DEFAULT }) : { runsMax: Number(limit) }
+  const input = { from: versionNamed(fromText, see), to: versionNamed(toText, see), ...asked }
+  return withSite(options, false, async (site) => {
+    const answer = await site.call("image.diff", input, { ...callOptions(options), signal: interruptible() })
+    if (options.json) printJson(answer)
+    else printDiff(answer)
+  })
+}
+
+const printDiff = ({ image, from, to, sizeBytes, runs, totals, partBytes, parts }: ImageDiffAnswer): void => {
+  const pair = `${image}@${from} and @${to}`
+  if (totals.runs === 0) {
+    print(`${pair} are the same: no layer changed anything`)
+    return
+  }
+  const { dataBytes, zeroBytes } = totals
+  print(
+    `${pair} differ in ${count(totals.runs, "run")}: ${bytes(dataBytes)} of data, ${bytes(zeroBytes)} of zeros in @${to}`,
+  )
+  print(`[${parts.map((changed, i) => mark(changed, Math.min(partBytes, sizeBytes - i * partBytes))).join("")}]`)
+  print(`  each mark is ${bytes(partBytes)}: . nothing, - some, + a tenth, # half of it or more`)
+  if (runs.length > 0) print(table(diffColumns, runs))
+  if (runs.length < totals.runs) print(`… and ${totals.runs - runs.length} more; --limit lists more of them`)
+}
+
+const mark = (changed: number, of: number): string => {
+  if (changed === 0) return "."
+  if (changed * 10 < of) return "-"
+  return changed * 2 < of ? "+" : "#"
 }
 
 /** `NAME@VERSION`. */

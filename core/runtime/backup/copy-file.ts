@@ -2,11 +2,12 @@
  * Copies a large file: as a clone that shares its blocks where the file system can, else byte by byte with its zeros left out; and hashes it.
  *
  * **Details** The copy is made beside its place, synced and renamed into it. A clone is what FICLONE gives (ioctl_ficlone(2)), and is read once
- * for the hash. Never a hard link: a second name changes the file's ctime, and an image would count as changed from then on.
+ * for the hash. A hard link is made only of what asks for it: a second name changes the file's ctime, and an image that is served in place would
+ * count as changed from then on. What is sealed in the data folder is known by its modification time alone.
  */
 import { createHash, type Hash } from "node:crypto"
 import { type BigIntStats, constants } from "node:fs"
-import { copyFile, type FileHandle, mkdir, open, rename, rm, stat } from "node:fs/promises"
+import { copyFile, type FileHandle, link, mkdir, open, rename, rm, stat, utimes } from "node:fs/promises"
 import { dirname } from "node:path"
 import { fail } from "../../errors.ts"
 import { limits } from "../../limits.ts"
@@ -15,13 +16,17 @@ export interface CopyOptions {
   readonly signal?: AbortSignal
   /** Told how many more bytes were read. */
   readonly onBytes?: (count: number) => void
+  /** Where it cannot be cloned, a second name will do: neither is ever written to. */
+  readonly mayLink?: boolean
+  /** The copy gets this modification time, in milliseconds since 1970. */
+  readonly mtimeMs?: number | undefined
 }
 
 export interface Copied {
   readonly sizeBytes: number
   readonly sha256: string
-  /** It shares its blocks with the original. */
-  readonly cloned: boolean
+  /** A clone shares its blocks with the original; a link is the original under a second name. */
+  readonly done: "copied" | "cloned" | "linked"
 }
 
 export const filePrivate = 0o600
@@ -32,21 +37,31 @@ export const copyWhole = async (from: string, to: string, options: CopyOptions =
   const building = `${to}.new`
   await rm(building, { force: true })
   try {
-    const cloned = await clone(from, building)
-    const hash = cloned ? await hashFile(building, options) : await copyBytes(from, building, options)
+    const done = await shared(from, building, options)
+    const hash = done === "copied" ? await copyBytes(from, building, options) : await hashFile(building, options)
+    if (options.mtimeMs !== undefined && done !== "linked") await setModified(building, options.mtimeMs)
     await syncPath(building)
     await rename(building, to)
+    // rename(2) does nothing where both names are of one file already, as after an interrupted backup
+    await rm(building, { force: true })
     await syncPath(dirname(to))
-    return { ...hash, cloned }
+    return { ...hash, done }
   } catch (e) {
     await rm(building, { force: true })
     throw e
   }
 }
 
-const clone = async (from: string, to: string): Promise<boolean> => {
+/** Gives the file another name or a clone at `to`; `copied` where neither was to be had, and then nothing is there. */
+const shared = async (from: string, to: string, { mayLink }: CopyOptions): Promise<Copied["done"]> => {
+  if (await succeeds(copyFile(from, to, constants.COPYFILE_FICLONE_FORCE))) return "cloned"
+  if (mayLink && (await succeeds(link(from, to)))) return "linked"
+  return "copied"
+}
+
+const succeeds = async (sharing: Promise<void>): Promise<boolean> => {
   try {
-    await copyFile(from, to, constants.COPYFILE_FICLONE_FORCE)
+    await sharing
     return true
   } catch (e) {
     const { code } = e as NodeJS.ErrnoException
@@ -55,7 +70,13 @@ const clone = async (from: string, to: string): Promise<boolean> => {
   }
 }
 
-type Hashed = Omit<Copied, "cloned">
+/** Half a millisecond more, because the seconds go through a double, and what rounds down must not end in the millisecond before. */
+const setModified = (path: string, mtimeMs: number): Promise<void> => {
+  const seconds = (mtimeMs + 0.5) / 1000
+  return utimes(path, seconds, seconds)
+}
+
+type Hashed = Omit<Copied, "done">
 
 export const hashFile = async (path: string, options: CopyOptions = {}): Promise<Hashed> => {
   const file = await open(path, "r")
@@ -139,7 +160,7 @@ export const writeWhole = async (path: string, bytes: Uint8Array): Promise<void>
   await syncPath(dirname(path))
 }
 
-/** What identifies a local file, under the names that the file plugin records. */
+/** What identifies a local file, under the names that the file plugin records, and the one that files of the data folder are known by. */
 export const identityOf = async (path: string): Promise<Readonly<Record<string, string>>> => {
   const stats: BigIntStats = await stat(path, { bigint: true })
   const { dev, ino, size, mtimeNs, ctimeNs } = stats
@@ -148,6 +169,7 @@ export const identityOf = async (path: string): Promise<Readonly<Record<string, 
     inode: String(ino),
     sizeBytes: String(size),
     mtimeNs: String(mtimeNs),
+    mtimeMs: String(mtimeNs / 1_000_000n),
     ctimeNs: String(ctimeNs),
   }
 }

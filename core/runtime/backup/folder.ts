@@ -9,7 +9,7 @@ import { join, relative, resolve } from "node:path"
 import { fail } from "../../errors.ts"
 import { isRunning } from "../../log/left-overs.ts"
 import { folderPrivate } from "./copy-file.ts"
-import { type Manifest, manifestName, readManifest } from "./manifest.ts"
+import { dataFolders, type Manifest, manifestName, readManifest } from "./manifest.ts"
 
 const markName = ".imagelink-backup"
 /** What this process writes now: after a restart an old mark may bear the id that this process has. */
@@ -55,7 +55,7 @@ export const holdBackupFolder = (dir: string): (() => void) => {
   }
 }
 
-const ownFolders = ["tlog/tile", "sidecars", "images", "secrets"]
+const ownFolders = ["tlog/tile", "sidecars", "images", ...dataFolders, "secrets"]
 
 /** Removes from the backup's own folders what its manifest does not name: what the one before had, or an interrupted one began. */
 export const removeUnnamed = (dir: string, { files }: Manifest): void => {

@@ -3,18 +3,22 @@
  *
  * **Details** A version's files are copied exactly if each is still the one that was recorded, before and after it is read. What a version is read
  * from decides the folder's name, so a relocated version is copied anew beside the old copy, which the manifest before still names.
- * Only local files are copied; where another plugin keeps the bytes, that is said.
+ * Only local files are copied; where another plugin keeps the bytes, that is said. What is sealed in the data folder (layers, and disks that were
+ * written to first) keeps its path there, and its modification time. Retired versions have no files any more.
  */
 import { createHash } from "node:crypto"
 import { dirname, relative } from "node:path"
 import { join } from "node:path/posix"
 import type { Catalogue, ImageEntry, VersionEntry } from "../../domain/catalogue.ts"
+import { compareNatural } from "../../domain/natural.ts"
 import { fail, isImagelinkError } from "../../errors.ts"
 import { canonicalBytes } from "../../log/canonical.ts"
+import { type ImageOpener, inData } from "../../storage/opener.ts"
+import type { BackupImage } from "../site.ts"
 import { difference } from "../version-ref.ts"
 import { type CopyOptions, copyWhole, identityOf } from "./copy-file.ts"
 import { isThere } from "./log-part.ts"
-import { type BackupFile, type ImageFileOf, isInside, type Manifest } from "./manifest.ts"
+import { type BackupFile, type ImageFileOf, isDataPath, isInside, type Manifest } from "./manifest.ts"
 
 export interface WantedFile {
   /** In the backup. */
@@ -22,6 +26,8 @@ export interface WantedFile {
   readonly image: ImageFileOf
   readonly sizeBytes: number
   readonly identity: Readonly<Record<string, string>>
+  /** Of a file of the data folder. */
+  readonly mtimeMs?: string
 }
 
 export interface WantedImages {
@@ -30,13 +36,16 @@ export interface WantedImages {
   readonly leftOut: ReadonlyArray<string>
 }
 
-/** Every file of every version. */
-export const wantedImages = ({ images }: Pick<Catalogue, "images">): WantedImages => {
+type PathOf = ImageOpener["pathOf"]
+
+/** Every file of every version that is not retired. */
+export const wantedImages = ({ images }: Pick<Catalogue, "images">, pathOf: PathOf): WantedImages => {
   const files: Array<WantedFile> = []
   const leftOut: Array<string> = []
   for (const image of images.values()) {
-    for (const version of image.versions) {
-      const wanted = wantedFiles(image, version)
+    for (const version of image.versions.filter(({ retired }) => !retired)) {
+      const { kind } = version.storage
+      const wanted = kind === "data" ? sealedFiles(image, version, pathOf) : wantedFiles(image, version)
       if (typeof wanted === "string") leftOut.push(`image ${image.name}@${version.number}: ${wanted}`)
       else files.push(...wanted)
     }
@@ -59,9 +68,32 @@ const wantedFiles = (image: ImageEntry, version: VersionEntry): ReadonlyArray<Wa
   return outside === undefined ? wanted : `${outside.image.path} is not in the folder of its first file`
 }
 
-export type Outcome =
-  | { readonly file: BackupFile; readonly done: "copied" | "cloned" | "kept" }
-  | { readonly failed: string }
+/** Files of the data folder, each under its path there. */
+const sealedFiles = (
+  image: ImageEntry,
+  { storage, files, number }: VersionEntry,
+  pathOf: PathOf,
+): ReadonlyArray<WantedFile> | string => {
+  const { file } = storage.config as { readonly file: string }
+  const wanted = files.map(({ path: name, sizeBytes, identity }, i) => {
+    const path = i === 0 ? file : name
+    const from = pathOf(inData(path)) ?? path
+    const of = { id: image.id, name: image.name, version: number, path: from, relative: path }
+    return { path, image: of, sizeBytes: Number(sizeBytes), identity, mtimeMs: identity.mtimeMs ?? "0" }
+  })
+  const strange = wanted.find(({ path }) => !isDataPath(path))
+  return strange === undefined ? wanted : `${strange.path} is not where sealed files are kept`
+}
+
+/** Disks that somebody may be writing to: they are copied once they are sealed. */
+export const unsealedDrafts = ({ images }: Pick<Catalogue, "images">): ReadonlyArray<string> =>
+  [...images.values()]
+    .filter(({ draft }) => draft !== null)
+    .map(({ name }) => name)
+    .sort(compareNatural)
+    .map((name) => `image ${name}: it is not sealed, and may be written to`)
+
+export type Outcome = { readonly file: BackupFile; readonly done: BackupImage["done"] } | { readonly failed: string }
 
 /** Copies one file, or keeps the copy that the backup before made of it. @throws CANCELLED NO_SPACE and whatever the backup's folder does */
 export const copyImage = async (
@@ -70,22 +102,24 @@ export const copyImage = async (
   prior: ReadonlyMap<string, BackupFile>,
   options: CopyOptions,
 ): Promise<Outcome> => {
+  const { path, image, mtimeMs } = wanted
+  const sealed = mtimeMs === undefined ? {} : { mtimeMs }
   const known = keptFile(dir, wanted, prior)
-  if (known !== undefined) return { file: known, done: "kept" }
-  const { path, image } = wanted
+  if (known !== undefined) return { file: { ...known, ...sealed }, done: "kept" }
   try {
     await refuseChanged(wanted)
   } catch (e) {
     if (isImagelinkError(e)) return { failed: e.message }
     return { failed: `image ${image.name}@${image.version}: ${(e as Error).message}` }
   }
-  const { cloned, ...copied } = await copyWhole(image.path, join(dir, path), options)
+  const how = mtimeMs === undefined ? {} : { mayLink: true, mtimeMs: Number(mtimeMs) }
+  const { done, ...copied } = await copyWhole(image.path, join(dir, path), { ...options, ...how })
   try {
     await refuseChanged(wanted)
   } catch (e) {
     return { failed: `image ${image.name}@${image.version}: while it was copied: ${(e as Error).message}` }
   }
-  return { file: { path, ...copied, image }, done: cloned ? "cloned" : "copied" }
+  return { file: { path, ...copied, image, ...sealed }, done }
 }
 
 /** The copy that is there already. */
@@ -98,8 +132,9 @@ export const keptFile = (
   return known !== undefined && known.sizeBytes === sizeBytes && isThere(dir, known) ? known : undefined
 }
 
-const refuseChanged = async ({ image, identity }: WantedFile): Promise<void> => {
-  const what = difference(identity, await identityOf(image.path))
+const refuseChanged = async ({ image, identity, sizeBytes }: WantedFile): Promise<void> => {
+  const recorded = { ...identity, sizeBytes: String(sizeBytes) }
+  const what = difference(recorded, await identityOf(image.path))
   if (what !== undefined) throw fail("IMAGE_CHANGED", { image: image.name, path: image.path, what })
 }
 

@@ -14,8 +14,6 @@ import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import type { Catalogue } from "../../domain/catalogue.ts"
-import { linkVersion } from "../../domain/lookup.ts"
-import { compareNatural } from "../../domain/natural.ts"
 import { fail } from "../../errors.ts"
 import type { JobContext } from "../../jobs.ts"
 import { storeError } from "../../log/database.ts"
@@ -28,9 +26,18 @@ import type { Parts } from "../parts.ts"
 import type { BackupAnswer, BackupImage } from "../site.ts"
 import { writeWhole } from "./copy-file.ts"
 import { holdBackupFolder, openBackupFolder, removeUnnamed } from "./folder.ts"
-import { copyImage, filesByPath, keptFile, type WantedFile, wantedImages } from "./image-part.ts"
+import {
+  copyImage,
+  filesByPath,
+  keptFile,
+  unsealedDrafts,
+  type WantedFile,
+  type WantedImages,
+  wantedImages,
+} from "./image-part.ts"
 import { copyLog, isThere } from "./log-part.ts"
 import { type BackupFile, encodeManifest, type Manifest, manifestName, sha256 } from "./manifest.ts"
+import { overlaysLeftOut } from "./overlays-left-out.ts"
 
 export interface BackupOptions {
   readonly dir: string
@@ -86,9 +93,10 @@ const make = async (parts: Parts, publisher: Publisher, options: BackupOptions, 
     const gathered = new Gathered()
     for (const file of copied.files) gathered.add(file, copied.written.has(file.path))
     await addSidecars(parts, dir, catalogue, prior, gathered)
-    const images = await addImages(dir, catalogue, prior, options.images, gathered, job)
+    const wanted = wantedImages(catalogue, parts.opener.pathOf)
+    const images = await addImages(dir, wanted, prior, options.images, gathered, job)
     if (secrets) await addKey(dir, publisher.options.dir, gathered)
-    const leftOut = [...images, ...overlaysOf(catalogue)]
+    const leftOut = [...images, ...unsealedDrafts(catalogue), ...overlaysLeftOut(catalogue)]
     const { files, failed } = gathered
     const all = [...leftOut, ...failed]
     const base64 = Buffer.from(root).toString("base64")
@@ -127,7 +135,7 @@ export const planBackup = async (parts: Parts, options: BackupOptions): Promise<
   const old = prior && openCheckpoint(prior.checkpoint, parts.log.site)
   if (old !== undefined && "refused" in old)
     throw fail("BACKUP_REFUSED", { dir, why: `it holds a backup of another site: ${old.refused}` })
-  const wanted = wantedImages(catalogue)
+  const wanted = wantedImages(catalogue, parts.opener.pathOf)
   const gathered = new Gathered()
   const before = filesByPath(prior)
   for (const file of wanted.files) {
@@ -141,7 +149,8 @@ export const planBackup = async (parts: Parts, options: BackupOptions): Promise<
   const events = { copied: position - (old?.size ?? 0), total: position }
   const leftOut = [
     ...(options.images ? wanted.leftOut : noImages(wanted.files, gathered.images)),
-    ...overlaysOf(catalogue),
+    ...unsealedDrafts(catalogue),
+    ...overlaysLeftOut(catalogue),
   ]
   return { dir, position, root: null, dryRun: true, events, files, images: gathered.images, secrets, leftOut }
 }
@@ -161,8 +170,8 @@ const addSidecars = async (
 ): Promise<void> => {
   const before = filesByPath(prior)
   const named = [...images.values()].flatMap((image) =>
-    image.versions.flatMap(({ number, check }) =>
-      check ? [{ ...check.checksums, of: `${image.name}@${number}` }] : [],
+    image.versions.flatMap(({ number, check, retired }) =>
+      check && !retired ? [{ ...check.checksums, of: `${image.name}@${number}` }] : [],
     ),
   )
   for (const { sidecar, sha256: expected, of } of named) {
@@ -185,14 +194,13 @@ const addSidecars = async (
 /** Copies what is asked for and keeps what the backup before has; answers what is left out. */
 const addImages = async (
   dir: string,
-  catalogue: Catalogue,
+  wanted: WantedImages,
   prior: Manifest | undefined,
   asked: boolean,
   gathered: Gathered,
   { signal, progress }: JobContext,
 ): Promise<ReadonlyArray<string>> => {
   const before = filesByPath(prior)
-  const wanted = wantedImages(catalogue)
   const todo = wanted.files.filter((file) => keptFile(dir, file, before) === undefined)
   const total = todo.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
   let done = 0
@@ -223,17 +231,4 @@ const addKey = async (dir: string, dataDir: string, gathered: Gathered): Promise
   const path = "secrets/site.key"
   await writeWhole(join(dir, path), bytes)
   gathered.add({ path, sizeBytes: bytes.length, sha256: sha256(bytes) }, true)
-}
-
-/** Kept overlays change while they are copied, so none is: each is named. */
-const overlaysOf = (catalogue: Catalogue): ReadonlyArray<string> => {
-  const clients = [...catalogue.clients.values()].sort((a, b) => compareNatural(a.name, b.name))
-  return clients.flatMap(({ name, links }) =>
-    [...links].flatMap(([slot, link]) => {
-      const image = catalogue.images.get(link.imageId)!
-      return link.overlay === "keep"
-        ? [`what ${name} slot ${slot} keeps over ${image.name}@${linkVersion(image, link)}`]
-        : []
-    }),
-  )
 }

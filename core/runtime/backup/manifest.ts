@@ -5,6 +5,7 @@
  *     DIR/tlog/              the log: tiles, entry bundles, checkpoint, key
  *     DIR/sidecars/          checksum files
  *     DIR/images/<image id>/v<N>-<hash>/…
+ *     DIR/layers/<image id>/v<N>.{qcow2,data} and DIR/drafts/<image id>.raw, as in the data folder
  *     DIR/secrets/site.key   only where that was asked for
  *
  * **Details** What it does not name is no part of the backup: the rest of one that was interrupted, or of the one before. It carries the
@@ -38,7 +39,14 @@ export interface BackupFile {
   /** Hex. */
   readonly sha256: string
   readonly image?: ImageFileOf
+  /** Of a file that goes back to this very path in the data folder: its modification time, by which the log knows it. */
+  readonly mtimeMs?: string
 }
+
+/** Where the data folder keeps sealed files: layers of committed versions, and disks that were written to and sealed. */
+export const dataFolders = ["layers", "drafts"]
+
+export const isDataPath = (path: string): boolean => dataFolders.includes(path.split("/", 1)[0]!) && isInside(path)
 
 export interface Manifest {
   /** UTC milliseconds. */
@@ -93,7 +101,8 @@ const decodeManifest = (dir: string, path: string, bytes: Uint8Array): Manifest 
   const { format, site, ...rest } = body as unknown as Manifest & { readonly format: number }
   const publicKey = new Uint8Array(Buffer.from(site.publicKey as unknown as string, "base64"))
   for (const file of rest.files) {
-    if (!isInside(file.path)) throw fail("BACKUP_DAMAGED", { dir, why: `${path} names ${JSON.stringify(file.path)}` })
+    if (!isInside(file.path) || isDataPath(file.path) !== (file.mtimeMs !== undefined))
+      throw fail("BACKUP_DAMAGED", { dir, why: `${path} names ${JSON.stringify(file.path)}` })
   }
   return { ...rest, site: { ...site, publicKey } }
 }

@@ -16,7 +16,7 @@ import type { Site } from "../site.ts"
 type ImageFile = BackupFile & { readonly image: ImageFileOf }
 
 const imageFiles = ({ files }: Manifest): ReadonlyArray<ImageFile> =>
-  files.filter((file): file is ImageFile => file.image !== undefined)
+  files.filter((file): file is ImageFile => file.image !== undefined && file.mtimeMs === undefined)
 
 const placeOf = (folder: string, { image }: ImageFile): string =>
   join(folder, image.name, `v${image.version}`, image.relative)

@@ -13,9 +13,9 @@
 import { copyFileSync, existsSync, mkdirSync } from "node:fs"
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
+import type { Catalogue } from "../../domain/catalogue.ts"
 import { schemaVersions } from "../../domain/event-versions.ts"
 import type { EventData } from "../../domain/events.ts"
-import { linkVersion } from "../../domain/lookup.ts"
 import { fail } from "../../errors.ts"
 import type { Host } from "../../host.ts"
 import type { Progress } from "../../jobs.ts"
@@ -31,10 +31,12 @@ import { verifierKey } from "../../log/tiles/note.ts"
 import { catalogueProjection } from "../../projections/catalogue.ts"
 import { copyWhole } from "../backup/copy-file.ts"
 import { type Manifest, sha256 } from "../backup/manifest.ts"
+import { lastingOverlays } from "../backup/overlays-left-out.ts"
 import { type VerifiedBackup, verifyBackup } from "../backup/verify-backup.ts"
 import { makeLocalSite } from "../local-site.ts"
 import type { Parts } from "../parts.ts"
 import { copyImages, type RelocatedImages, relocateImages } from "./restore-images.ts"
+import { copySealed, pointLayers, withoutFiles } from "./restore-sealed.ts"
 import { checkedName, derivedName, randomBytes } from "./site-name.ts"
 import { buildingFolder, discard, exchange, openTarget, type Target } from "./target.ts"
 
@@ -110,6 +112,7 @@ const build = async (
   try {
     mkdirSync(building, { recursive: true })
     await copySidecars(backup, verified.manifest, building)
+    await copySealed(backup, verified.manifest, building, { signal, onProgress })
     const config = join(target.dir, "imagelink.toml")
     if (target.replaces && existsSync(config)) copyFileSync(config, join(building, "imagelink.toml"))
     await makeStore(parts, options, verified, building, name)
@@ -154,17 +157,19 @@ const finish = async (
   const site = makeLocalSite(parts, release)
   try {
     await refuseOtherRoot(parts.log, checkpoint, options.backup)
+    await pointLayers(parts)
     await recordRestored(parts.log, manifest, { command: newId(), at: now(), actor: options.actor })
     const relocated: RelocatedImages =
       options.imagesTo === undefined
         ? { images: [], notes: [] }
         : await relocateImages(site, manifest, options.imagesTo, options)
-    const kept = await keptLinks(parts)
+    const catalogue = await parts.views.state(catalogueProjection)
+    const lost = [...withoutFiles(catalogue, manifest), ...overlaysBegunAnew(catalogue)]
     const { note, size, root } = await (await parts.publisher()).publish()
     const base64 = Buffer.from(root).toString("base64")
     const { name } = parts.log.site
     const to = { origin: name, key: verifierKey(parts.log.site), position: size, root: base64, checkpoint: note }
-    return { to, images: relocated.images, notes: [...relocated.notes, ...kept] }
+    return { to, images: relocated.images, notes: [...relocated.notes, ...lost] }
   } finally {
     await site.close()
   }
@@ -194,15 +199,11 @@ const recordRestored = (
   return Effect.runPromise(log.append({ ...command, fingerprint, expectedPosition: position, events: [event] }))
 }
 
+const wordsFor = { kept: "kept", super: "wrote as super client", aside: "wrote as super client and kept aside" }
+
 /** Overlays are in no backup: who keeps its writes begins anew, and is named. */
-const keptLinks = async ({ views }: Parts): Promise<ReadonlyArray<string>> => {
-  const { clients, images } = await views.state(catalogueProjection)
-  return [...clients.values()].flatMap(({ name, links }) =>
-    [...links]
-      .filter(([, link]) => link.overlay === "keep")
-      .map(([slot, link]) => {
-        const image = images.get(link.imageId)!
-        return `${name} slot ${slot} begins anew over ${image.name}@${linkVersion(image, link)}: what it kept is in no backup`
-      }),
+const overlaysBegunAnew = (catalogue: Catalogue): ReadonlyArray<string> =>
+  lastingOverlays(catalogue).map(
+    ({ client, slot, on, of }) =>
+      `${client} slot ${slot} begins anew over ${on}: what it ${wordsFor[of]} is in no backup`,
   )
-}

@@ -23,7 +23,7 @@ const counted = (of: object, names: ReadonlyArray<string>) => {
   }
 }
 counted(fs, ["renameSync", "writeFileSync", "mkdirSync", "rmSync", "fsyncSync", "copyFileSync", "writeSync"])
-counted(fs.promises, ["rename", "open", "mkdir", "rm", "copyFile"])
+counted(fs.promises, ["rename", "open", "mkdir", "rm", "copyFile", "link", "utimes"])
 syncBuiltinESMExports()
 
 const { openSite, restoreSite } = await import("../../../adapters/compose.ts")
