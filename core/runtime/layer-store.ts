@@ -46,7 +46,9 @@ export interface LayerStore {
   repoint(imageId: string, base: VersionEntry): Promise<void>
   /** Removes the files of a version that the log has retired. */
   remove(imageId: string, version: number): Promise<void>
-  /** Removes what no version in the catalogue is read from. */
+  /** Removes all versions of an image that the log has removed. */
+  removeImage(imageId: string): Promise<void>
+  /** Removes what no version in the catalogue is read from. Only at a start: a commit that is under way is not in there yet. */
   sweep(catalogue: Catalogue): Promise<void>
 }
 
@@ -99,6 +101,8 @@ export const makeLayerStore = (data: VolumeFolder, files: DataFiles, opener: Ima
       await folder.remove(tables)
       await folder.remove(dataName)
     },
+
+    removeImage: (imageId) => root.remove(imageId),
 
     async sweep({ images }) {
       for (const imageId of await root.list()) {

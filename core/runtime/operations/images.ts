@@ -66,8 +66,8 @@ export const imageOperations = (parts: Parts): Operations<Names> => {
       for (const { image, sidecars } of changed.events.map((e) => e.data as EventData<"ImageRemoved">)) {
         await parts.serving?.stacks.removed(image.id)
         for (const sidecar of sidecars) await dropSidecar(parts, sidecar)
+        await parts.layers.removeImage(image.id)
       }
-      await parts.layers.sweep(await parts.views.state(catalogueProjection))
       return changed
     },
 
