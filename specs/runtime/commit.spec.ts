@@ -262,7 +262,7 @@ describe("a commit of a running client", () => {
   })
 
   it("that waits goes with the super client when another is named meanwhile", async () => {
-    const l = await lab(2)
+    const l = await lab(3)
     await here.do("client.set-super", { client: l.client(1), image: l.image })
     const first = await here.attach(l.client(1))
     await write(first, 0, Buffer.alloc(4096, "thrown away"))
@@ -273,7 +273,7 @@ describe("a commit of a running client", () => {
     const second = await here.attach(l.client(2))
     const half = await edit(second, l.bytes, 1)
     await first.release()
-    for (let i = 0; i < 50; i++) await turn()
+    for (let i = 0; i < 5; i++) await clientBytes(here, l.client(3))
     expect(await commitsOf(l.image)).toBe(0)
     const whole = await edit(second, half, 2)
     await second.release()
@@ -284,7 +284,8 @@ describe("a commit of a running client", () => {
 
 describe("a slot that two changes hold", () => {
   it("lets a session in only after both", async () => {
-    const { client } = await lab(1)
+    const { client } = await lab(2)
+    await clientBytes(here, client(1))
     const { clientsByName } = await here.parts.views.state(catalogueProjection)
     const clientId = clientsByName.get(client(1).toLowerCase())!.id
     const slot = { clientId, slot: 0 }
@@ -294,7 +295,7 @@ describe("a slot that two changes hold", () => {
       lease = l
     })
     two()
-    for (let i = 0; i < 50; i++) await turn()
+    for (let i = 0; i < 5; i++) await clientBytes(here, client(2))
     expect(lease).toBe(undefined)
     one()
     await attaching

@@ -7,7 +7,6 @@
  * and commits nothing twice. The overlay's data file gets a second name and no copy: what a commit costs is metadata.
  */
 import { isDeepStrictEqual } from "node:util"
-import * as Effect from "effect/Effect"
 import { openOwnExtents, settleGeneration } from "../../block/overlay/sealed.ts"
 import { superClientOf } from "../../domain/decide-version.ts"
 import type { EventData } from "../../domain/events.ts"
@@ -20,6 +19,7 @@ import { LAYER_FORMAT, layerNames } from "../layer-store.ts"
 import { generationPath } from "../overlay-folders.ts"
 import type { Parts } from "../parts.ts"
 import type { CallOptions, Changed, Input, Operations } from "../site.ts"
+import { madeBefore } from "./before.ts"
 import { type Change, makeChange } from "./change.ts"
 import { runCheck } from "./images.ts"
 
@@ -32,26 +32,12 @@ export const commitOperations = (parts: Parts): Operations<"image.commit"> => {
     "image.commit": async (input, options) => {
       const title = `commit ${input.name}`
       const work = ({ signal }: JobContext) => commit(parts, { change, inTurn }, input, options, signal)
-      const changed = (await committedBefore(parts, input, options)) ?? (await parts.jobs.run(title, work, options))
+      const changed =
+        (await madeBefore(parts, "ImageCommitted", input.name, options)) ?? (await parts.jobs.run(title, work, options))
       if (!changed.dryRun && !changed.repeated) await afterwards(parts, change, changed, options)
       return changed
     },
   }
-}
-
-/** A retried command is answered with what it did then: its layer cannot be sealed a second time. @throws COMMAND_REUSED */
-const committedBefore = async (
-  { log }: Parts,
-  { name }: Asked,
-  { commandId, dryRun = false }: CallOptions,
-): Promise<Changed | undefined> => {
-  if (commandId === undefined) return undefined
-  const before = await Effect.runPromise(log.findCommand(commandId))
-  if (before === undefined) return undefined
-  const [event] = before.events
-  const was = event?.type === "ImageCommitted" ? (event.data as EventData<"ImageCommitted">).image.name : undefined
-  if (was?.toLowerCase() !== name.toLowerCase()) throw fail("COMMAND_REUSED", { id: commandId })
-  return { events: before.events, position: log.head(), repeated: true, dryRun }
 }
 
 type Turns = <A>(key: string, work: () => Promise<A>) => Promise<A>
@@ -92,7 +78,7 @@ const commit = async (
     const release = await unused(parts, slot, input, options.dryRun === true, signal)
     try {
       const changed = await inTurn(slot.imageId, async () => {
-        const before = await committedBefore(parts, input, options)
+        const before = await madeBefore(parts, "ImageCommitted", input.name, options)
         if (before !== undefined) return before
         const now = await slotOf(parts, input.name)
         return isDeepStrictEqual(now, slot) ? seal(parts, change, input, options) : undefined
