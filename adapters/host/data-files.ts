@@ -1,5 +1,5 @@
 /** Files of the data folder, on the local file system. */
-import { link, mkdir, open, rename, rm, symlink } from "node:fs/promises"
+import { link, mkdir, open, readlink, rename, rm, symlink } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import type { DataFiles } from "../../core/runtime/data-files.ts"
 
@@ -18,9 +18,11 @@ export const localDataFiles = (dataDir: string): DataFiles => {
       const to = at(name)
       const fresh = `${to}.new`
       await makeFolder(dirname(to))
-      await rm(fresh, { force: true })
-      await symlink(target, fresh)
-      await rename(fresh, to)
+      if ((await readlink(to).catch(() => undefined)) !== target) {
+        await rm(fresh, { force: true })
+        await symlink(target, fresh)
+        await rename(fresh, to)
+      }
       await syncFolder(dirname(to))
     },
 

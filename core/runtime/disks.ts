@@ -35,7 +35,7 @@ export interface DiskService extends Disks {
   hold(slots: ReadonlyArray<SlotRef>): Promise<() => void>
   /** Ends every session of a slot; its requests in flight are answered first. */
   end(slot: SlotRef): Promise<void>
-  /** Settles when nobody uses a slot. @throws CANCELLED */
+  /** Settles when nobody uses a slot and its files are closed. @throws CANCELLED */
   unused(slot: SlotRef, signal: AbortSignal): Promise<void>
   /** Removes generations that the log has retired and nobody uses: of these slots after a change, of every slot at a start. */
   sweep(slots?: ReadonlyArray<SlotRef>): Promise<void>
@@ -80,7 +80,8 @@ export const makeDisks = ({ catalogue, stacks, folders, drafts, onBoot }: DisksO
   /** Slot, then epoch: a slot has one current generation, and for a while an older one that sessions still hold. */
   const owners = new Map<string, Map<number, OverlayOwner>>()
   const opening = new Map<string, Promise<OverlayOwner>>()
-  const held = new Map<string, Promise<void>>()
+  /** Changes may hold a slot at the same time; it opens when the last of them lets go. */
+  const held = new Map<string, Set<Promise<void>>>()
   const arriving = new Map<string, Set<Promise<Lease>>>()
   /** Who waits for a slot to be unused. */
   const waiters = new Map<string, Set<() => void>>()
@@ -121,9 +122,12 @@ export const makeDisks = ({ catalogue, stacks, folders, drafts, onBoot }: DisksO
     const forget = async () => {
       owners.get(key)?.delete(link.epoch)
       if (owners.get(key)?.size === 0) owners.delete(key)
-      await base.release()
-      await sweepSlot(ref)
-      if (owners.get(key) === undefined) for (const resolve of waiters.get(key) ?? []) resolve()
+      try {
+        await base.release()
+        await sweepSlot(ref)
+      } finally {
+        if (owners.get(key) === undefined) for (const resolve of waiters.get(key) ?? []) resolve()
+      }
     }
     const owner = makeOwner(overlay, `${client.name} slot ${slot} over ${on.imageName}@${version}`, forget)
     if (header === undefined && slot === 0) onBoot(bootOf(client, link, on, policy, peer))
@@ -163,7 +167,10 @@ export const makeDisks = ({ catalogue, stacks, folders, drafts, onBoot }: DisksO
     return lease
   }
 
-  const gateOf = (client: ClientEntry, slot: number) => held.get(keyOf({ clientId: client.id, slot }))
+  const gateOf = (client: ClientEntry, slot: number): Promise<void> | undefined => {
+    const [gate] = held.get(keyOf({ clientId: client.id, slot })) ?? []
+    return gate
+  }
 
   return {
     async attach(name, slot, _boot, peer): Promise<Lease> {
@@ -204,10 +211,13 @@ export const makeDisks = ({ catalogue, stacks, folders, drafts, onBoot }: DisksO
       const gate = new Promise<void>((resolve) => {
         release = resolve
       })
-      for (const s of slots) held.set(keyOf(s), gate)
+      for (const s of slots) held.set(keyOf(s), (held.get(keyOf(s)) ?? new Set<Promise<void>>()).add(gate))
       await Promise.allSettled(slots.flatMap((s) => [...(arriving.get(keyOf(s)) ?? [])]))
       return () => {
-        for (const s of slots) if (held.get(keyOf(s)) === gate) held.delete(keyOf(s))
+        for (const key of slots.map(keyOf)) {
+          held.get(key)?.delete(gate)
+          if (held.get(key)?.size === 0) held.delete(key)
+        }
         release()
       }
     },

@@ -18,7 +18,12 @@ export interface Drafts {
 }
 
 const FOLDER = "drafts"
-export const draftFile = (imageId: string): string => `${FOLDER}/${imageId}.raw`
+const nameOf = (imageId: string) => `${imageId}.raw`
+export const draftFile = (imageId: string): string => `${FOLDER}/${nameOf(imageId)}`
+
+/** The file of an image that the log has removed, sealed or not; one that was added as it is has none. */
+export const removeDraft = (data: VolumeFolder, imageId: string): Promise<void> =>
+  data.folder(FOLDER).remove(nameOf(imageId))
 
 interface Open {
   readonly device: Promise<BlockDevice>
@@ -36,7 +41,7 @@ export const makeDrafts = (data: VolumeFolder): Drafts => {
       const { id, name } = image
       if (held.has(id)) throw busy(image, 0)
       const draft = open.get(id) ?? {
-        device: folder.open(`${id}.raw`).then((volume) => openDraft(`draft ${id}`, volume)),
+        device: folder.open(nameOf(id)).then((volume) => openDraft(`draft ${id}`, volume)),
         sessions: 0,
       }
       open.set(id, draft)

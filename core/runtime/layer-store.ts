@@ -48,7 +48,12 @@ export interface LayerStore {
   repointAll(imageId: string, versions: ReadonlyArray<VersionEntry>): Promise<void>
   /** Removes the files of a version that the log has retired. */
   remove(imageId: string, version: number): Promise<void>
-  /** Removes what no version in the catalogue is read from. */
+  /** Removes all versions of an image that the log has removed. */
+  removeImage(imageId: string): Promise<void>
+  /**
+   * Removes what no version in the catalogue is read from, and points to where version 1 is now. Only at a start: a commit that is under
+   * way is not in the catalogue yet.
+   */
   sweep(catalogue: Catalogue): Promise<void>
 }
 
@@ -63,7 +68,7 @@ export const makeLayerStore = (data: VolumeFolder, files: DataFiles, opener: Ima
       await files.pointTo(`${LAYERS}/${imageId}/${link}`, "..")
       return `${link}/${layerNames(parent.number).tables}`
     }
-    const path = localPath(parent)
+    const path = pathFromParents(parent)
     if (path !== undefined) await files.pointTo(`${LAYERS}/${imageId}/${link}`, posix.dirname(path))
     return `${link}/${posix.basename(path ?? "base")}`
   }
@@ -108,6 +113,8 @@ export const makeLayerStore = (data: VolumeFolder, files: DataFiles, opener: Ima
       await folder.remove(dataName)
     },
 
+    removeImage: (imageId) => root.remove(imageId),
+
     async sweep({ images }) {
       for (const imageId of await root.list()) {
         const image = images.get(imageId)
@@ -118,6 +125,8 @@ export const makeLayerStore = (data: VolumeFolder, files: DataFiles, opener: Ima
         const wanted = new Set(["parents"])
         for (const { number, parent, retired } of image.versions)
           if (parent !== null && !retired) for (const name of Object.values(layerNames(number))) wanted.add(name)
+        const [base] = image.versions
+        if (base !== undefined && wanted.size > 1) await point(imageId, base)
         const folder = root.folder(imageId)
         for (const name of await folder.list()) if (!wanted.has(name)) await folder.remove(name)
       }
@@ -125,14 +134,11 @@ export const makeLayerStore = (data: VolumeFolder, files: DataFiles, opener: Ima
   }
 }
 
-/**
- * Where version 1 is, as seen from the folder of pointers; undefined when it is not a local file. A file of the data folder is named
- * from there, so that the folder can be moved.
- */
-const localPath = ({ storage }: VersionEntry): string | undefined => {
+/** Where version 1 is, as a link in `parents/` names it; undefined when it is not a local file. The data folder may be moved with what is in it. */
+const pathFromParents = ({ storage }: VersionEntry): string | undefined => {
   const { path, file } = storage.config as { readonly path?: unknown; readonly file?: unknown }
-  if (storage.kind === "data" && typeof file === "string") return `../../../${file}`
-  return storage.kind === "file" && typeof path === "string" ? path : undefined
+  if (storage.kind === "file" && typeof path === "string") return path
+  return storage.kind === "data" && typeof file === "string" ? `../../../${file}` : undefined
 }
 
 /** The runs of the overlay by themselves, held as a map: sealing goes over them twice. */

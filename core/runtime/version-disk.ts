@@ -9,7 +9,7 @@ import { type LayerSource, layeredVolume } from "../block/layers/volume.ts"
 import type { ImageFile } from "../storage/open-image.ts"
 import type { ImageOpener } from "../storage/opener.ts"
 import type { Volume } from "../storage/volume.ts"
-import { openAsItIs, openLayer, parentRef, type VersionRef } from "./version-ref.ts"
+import { openAsItIs, openLayer, openLayerAsItIs, parentRef, type VersionRef } from "./version-ref.ts"
 
 export interface VersionDisk {
   readonly disk: Pick<Volume, "sizeBytes" | "read" | "extents" | "close">
@@ -51,7 +51,8 @@ const flattened = async (opener: ImageOpener, ref: VersionRef, closers: Array<()
   const sources = new Map<number, LayerSource>([[0, disk]])
   let map = new LayerMapBudget().baseMap(disk.sizeBytes)
   for (const layerRef of layers) {
-    const layer = await openLayer(opener, layerRef)
+    // What was touched below it is for the check of that version to judge.
+    const layer = await (layerRef === ref ? openLayerAsItIs : openLayer)(opener, layerRef)
     closers.push(layer.close)
     sources.set(layerRef.version.number, layer.data)
     const parent = map

@@ -100,11 +100,18 @@ const missingOf = (ref: VersionRef, { message }: ImagelinkError): string =>
 export const openAsItIs = (opener: ImageOpener, ref: VersionRef): Promise<OpenedImage> =>
   naming(ref, () => opener.open(ref.version.storage, ref.version.format))
 
-/** Opens the recorded layer of a committed version, by itself. @throws IMAGE_CHANGED IMAGE_FILE_NOT_FOUND IMAGE_DAMAGED */
-export const openLayer = async (opener: ImageOpener, ref: VersionRef): Promise<OpenedLayer> => {
+/** Opens the layer of a committed version, by itself, touched or not. @throws IMAGE_CHANGED IMAGE_FILE_NOT_FOUND IMAGE_DAMAGED */
+export const openLayerAsItIs = async (opener: ImageOpener, ref: VersionRef): Promise<OpenedLayer> => {
   const layer = await naming(ref, () => opener.openLayer(ref.version.storage, ref.version.format))
-  const size = layer.sizeBytes === Number(ref.version.sizeBytes) ? undefined : "its size changed"
-  const what = sinceRecorded(ref, layer.identities) ?? size
+  if (layer.sizeBytes === Number(ref.version.sizeBytes)) return layer
+  await layer.close()
+  throw changed(ref, "its size changed")
+}
+
+/** Opens the recorded layer of a committed version. @throws what `openLayerAsItIs` throws */
+export const openLayer = async (opener: ImageOpener, ref: VersionRef): Promise<OpenedLayer> => {
+  const layer = await openLayerAsItIs(opener, ref)
+  const what = sinceRecorded(ref, layer.identities)
   if (what === undefined) return layer
   await layer.close()
   throw changed(ref, what)

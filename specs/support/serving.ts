@@ -3,6 +3,7 @@ import { join } from "node:path"
 import { type OpenedSite, openParts } from "../../adapters/compose.ts"
 import type { Lease, Peer } from "../../core/block/lease.ts"
 import type { Actor } from "../../core/log/event-log.ts"
+import { catalogueProjection } from "../../core/projections/catalogue.ts"
 import type { Boot } from "../../core/runtime/boot-recorder.ts"
 import type { DiskService } from "../../core/runtime/disks.ts"
 import { makeLocalSite } from "../../core/runtime/local-site.ts"
@@ -34,6 +35,7 @@ export const serveHere = async (data: string): Promise<ServingSite> => {
   const serving = await makeServing(parts, { overlays, host, cacheBytes: 16 * 2 ** 20, onDamage: () => {}, onBoot })
   const site = makeLocalSite({ ...parts, serving }, async () => {})
   await serving.disks.sweep()
+  await parts.layers.sweep(await parts.views.state(catalogueProjection))
   return {
     site,
     disks: serving.disks,
@@ -54,6 +56,10 @@ export const readAll = async ({ device }: Lease): Promise<Buffer> => {
   const bytes = Buffer.alloc(device.sizeBytes)
   if (!device.readSync(bytes, 0, 0, bytes.length)) await device.read(bytes, 0, 0, bytes.length)
   return bytes
+}
+
+export const zero = async ({ device }: Lease, offset: number, length: number): Promise<void> => {
+  if (!device.zeroSync(offset, length, 0)) await device.zero(offset, length, 0)
 }
 
 export const write = async ({ device }: Lease, offset: number, bytes: Buffer): Promise<void> => {

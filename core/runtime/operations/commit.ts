@@ -6,65 +6,87 @@
  * **Details** Everything before the event is made again by the next commit, and everything after it by the next start, so a crash loses nothing
  * and commits nothing twice. The overlay's data file gets a second name and no copy: what a commit costs is metadata.
  */
-import * as Effect from "effect/Effect"
+import { isDeepStrictEqual } from "node:util"
 import { openOwnExtents, settleGeneration } from "../../block/overlay/sealed.ts"
 import { superClientOf } from "../../domain/decide-version.ts"
 import type { EventData } from "../../domain/events.ts"
 import { findImage } from "../../domain/lookup.ts"
 import { fail, ImagelinkError } from "../../errors.ts"
+import type { JobContext } from "../../jobs.ts"
 import { catalogueProjection } from "../../projections/catalogue.ts"
 import type { SlotRef } from "../disks.ts"
 import { LAYER_FORMAT, layerNames } from "../layer-store.ts"
 import { generationPath } from "../overlay-folders.ts"
 import type { Parts } from "../parts.ts"
 import type { CallOptions, Changed, Input, Operations } from "../site.ts"
-import { makeChange } from "./change.ts"
+import { madeBefore } from "./before.ts"
+import { type Change, makeChange } from "./change.ts"
 import { runCheck } from "./images.ts"
 
 type Asked = Input<"image.commit">
 
 export const commitOperations = (parts: Parts): Operations<"image.commit"> => {
   const change = makeChange(parts)
+  const inTurn = makeTurns()
   return {
     "image.commit": async (input, options) => {
-      const before = await committedBefore(parts, options)
-      if (before !== undefined) return before
       const title = `commit ${input.name}`
-      const changed = await parts.jobs.run(
-        title,
-        ({ signal }) => commit(parts, change, input, options, signal),
-        options,
-      )
-      if (!changed.dryRun) await afterwards(parts, change, changed, options)
+      const work = ({ signal }: JobContext) => commit(parts, { change, inTurn }, input, options, signal)
+      const changed =
+        (await madeBefore(parts, "ImageCommitted", input.name, options)) ?? (await parts.jobs.run(title, work, options))
+      if (!changed.dryRun && !changed.repeated) await afterwards(parts, change, changed, options)
       return changed
     },
   }
 }
 
-/** A retried command is answered with what it did then: its layer cannot be sealed a second time. */
-const committedBefore = async (
-  { log }: Parts,
-  { commandId, dryRun = false }: CallOptions,
-): Promise<Changed | undefined> => {
-  if (commandId === undefined) return undefined
-  const before = await Effect.runPromise(log.findCommand(commandId))
-  if (before?.events[0]?.type !== "ImageCommitted") return undefined
-  return { events: before.events, position: log.head(), repeated: true, dryRun }
+type Turns = <A>(key: string, work: () => Promise<A>) => Promise<A>
+
+/** One after the other for the same key, whatever became of those before. */
+const makeTurns = (): Turns => {
+  const last = new Map<string, Promise<unknown>>()
+  return (key, work) => {
+    const mine = (last.get(key) ?? Promise.resolve()).then(work)
+    const settled = mine
+      .catch(() => {})
+      .finally(() => {
+        if (last.get(key) === settled) last.delete(key)
+      })
+    last.set(key, settled)
+    return mine
+  }
 }
 
+interface Means {
+  readonly change: Change
+  readonly inTurn: Turns
+}
+
+/**
+ * **Gotchas** Two commits of an image would make the same file, so one seals after the other. And who is super client may have changed
+ * while the one before was waited for: the slot that is sealed is the one that is held.
+ */
 const commit = async (
   parts: Parts,
-  change: ReturnType<typeof makeChange>,
+  { change, inTurn }: Means,
   input: Asked,
   options: CallOptions,
   signal: AbortSignal,
 ): Promise<Changed> => {
-  const slot = await slotOf(parts, input.name)
-  const release = await unused(parts, slot, input, options.dryRun === true, signal)
-  try {
-    return await seal(parts, change, input, options)
-  } finally {
-    release()
+  for (;;) {
+    const slot = await slotOf(parts, input.name)
+    const release = await unused(parts, slot, input, options.dryRun === true, signal)
+    try {
+      const changed = await inTurn(slot.imageId, async () => {
+        const before = await madeBefore(parts, "ImageCommitted", input.name, options)
+        if (before !== undefined) return before
+        const now = await slotOf(parts, input.name)
+        return isDeepStrictEqual(now, slot) ? seal(parts, change, input, options) : undefined
+      })
+      if (changed !== undefined) return changed
+    } finally {
+      release()
+    }
   }
 }
 
@@ -77,15 +99,23 @@ const targetOf = async ({ views }: Parts, name: string) => {
   return { image, ...found }
 }
 
-const slotOf = async (parts: Parts, name: string): Promise<SlotRef & { readonly client: string }> => {
-  const { client, slot } = await targetOf(parts, name)
-  return { client: client.name, clientId: client.id, slot }
+interface SuperSlot extends SlotRef {
+  readonly client: string
+  readonly imageId: string
 }
 
-/** Keeps the slot for this commit, once nobody uses it. @throws OVERLAY_IN_USE CANCELLED */
+const slotOf = async (parts: Parts, name: string): Promise<SuperSlot> => {
+  const { image, client, slot } = await targetOf(parts, name)
+  return { imageId: image.id, client: client.name, clientId: client.id, slot }
+}
+
+/**
+ * Keeps the slot for this commit, once nobody uses it and the overlay of who did is closed. A dry run waits for nobody and ends nobody.
+ * @throws OVERLAY_IN_USE CANCELLED
+ */
 const unused = async (
   { serving }: Parts,
-  slot: SlotRef & { readonly client: string },
+  slot: SuperSlot,
   { whenOff, fence }: Asked,
   dryRun: boolean,
   signal: AbortSignal,
@@ -93,24 +123,24 @@ const unused = async (
   if (serving === undefined) return () => {}
   for (;;) {
     const release = await serving.disks.hold([slot])
-    const sessions = serving.disks.sessions(slot)
-    if (sessions === 0 || dryRun) return release
-    if (fence) {
-      await serving.disks.end(slot)
-      return release
+    try {
+      if (fence && !dryRun) await serving.disks.end(slot)
+      const sessions = serving.disks.sessions(slot)
+      if (sessions === 0) {
+        await serving.disks.unused(slot, signal)
+        return release
+      }
+      if (!whenOff || dryRun) throw fail("OVERLAY_IN_USE", { client: slot.client, slot: slot.slot, sessions })
+    } catch (e) {
+      release()
+      throw e
     }
     release()
-    if (!whenOff) throw fail("OVERLAY_IN_USE", { client: slot.client, slot: slot.slot, sessions })
     await serving.disks.unused(slot, signal)
   }
 }
 
-const seal = async (
-  parts: Parts,
-  change: ReturnType<typeof makeChange>,
-  { name, note }: Asked,
-  options: CallOptions,
-): Promise<Changed> => {
+const seal = async (parts: Parts, change: Change, { name, note }: Asked, options: CallOptions): Promise<Changed> => {
   const { image, client, slot, link, version: parentNumber } = await targetOf(parts, name)
   const parent = image.versions[parentNumber - 1]!
   const version = image.versions.length + 1
@@ -159,12 +189,7 @@ const openOwn = async (
 }
 
 /** The overlay's folder goes, and the new version is read once for its checksums, while it is served already. */
-const afterwards = async (
-  parts: Parts,
-  change: ReturnType<typeof makeChange>,
-  { events }: Changed,
-  { actor }: CallOptions,
-): Promise<void> => {
+const afterwards = async (parts: Parts, change: Change, { events }: Changed, { actor }: CallOptions): Promise<void> => {
   const { image, version, client, slot } = events[0]!.data as EventData<"ImageCommitted">
   const { serving } = parts
   if (serving === undefined) return

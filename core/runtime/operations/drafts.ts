@@ -7,6 +7,7 @@ import { inData } from "../../storage/opener.ts"
 import { draftFile } from "../drafts.ts"
 import type { Parts } from "../parts.ts"
 import type { Operations } from "../site.ts"
+import { madeBefore } from "./before.ts"
 import { makeChange } from "./change.ts"
 import { idsOf } from "./ids.ts"
 import { runCheck } from "./images.ts"
@@ -29,7 +30,10 @@ export const draftOperations = (parts: Parts): Operations<"image.create" | "imag
       const catalogue = await parts.views.state(catalogueProjection)
       const image = findImage(catalogue, name)
       if (image instanceof ImagelinkError) throw image
-      if (image.draft === null) return { events: [], position: catalogue.position, repeated: false, dryRun: false }
+      const before = await madeBefore(parts, "ImageSealed", name, options)
+      if (before !== undefined) return before
+      const { dryRun = false } = options
+      if (image.draft === null) return { events: [], position: catalogue.position, repeated: false, dryRun }
       const { storage, sizeBytes } = image.draft
       const release = parts.serving?.drafts.hold(image) ?? (() => {})
       try {

@@ -6,6 +6,7 @@ import { fail, ImagelinkError } from "../../errors.ts"
 import type { JobContext } from "../../jobs.ts"
 import { catalogueProjection } from "../../projections/catalogue.ts"
 import { imageRows, imageVersions } from "../../projections/image-versions.ts"
+import { removeDraft } from "../drafts.ts"
 import { checkVersion } from "../image-check.ts"
 import { provenFiles } from "../image-relocate.ts"
 import type { Parts } from "../parts.ts"
@@ -45,7 +46,12 @@ export const imageOperations = (parts: Parts): Operations<Names> => {
     },
 
     "image.relocate": async ({ name, version, path, storage }, options) => {
-      const ref = await refOf(parts, name, version)
+      // Layers are in the data folder and move with it; the one file with a place of its own is version 1's.
+      const ref = await refOf(parts, name, version ?? 1)
+      if (ref.below.length > 0) {
+        const why = `${ref.imageName}@${version} is kept in the data folder; only version 1 can be relocated`
+        throw fail("COMMAND_INVALID", { why })
+      }
       const location = storage ?? { kind: "file", config: { path } }
       const title = `relocate ${ref.imageName}@${ref.version.number}`
       const prove = (job: JobContext) => provenFiles(parts.opener, parts.sidecars, ref, location, job)
@@ -60,14 +66,18 @@ export const imageOperations = (parts: Parts): Operations<Names> => {
     },
 
     "image.remove": async (input, options) => {
-      const changed = await change({ type: "RemoveImage", ...input }, options)
+      const image = findImage(await parts.views.state(catalogueProjection), input.name)
+      const isDraft = !(image instanceof ImagelinkError) && image.draft !== null
+      const release = (isDraft && parts.serving?.drafts.hold(image)) || (() => {})
+      const changed = await change({ type: "RemoveImage", ...input }, options).finally(release)
       if (changed.dryRun) return changed
       // A repeated command comes here again, so that what a crash left behind goes too.
       for (const { image, sidecars } of changed.events.map((e) => e.data as EventData<"ImageRemoved">)) {
         await parts.serving?.stacks.removed(image.id)
         for (const sidecar of sidecars) await dropSidecar(parts, sidecar)
+        await parts.layers.removeImage(image.id)
+        await removeDraft(parts.data, image.id)
       }
-      await parts.layers.sweep(await parts.views.state(catalogueProjection))
       return changed
     },
 
