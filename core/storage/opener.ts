@@ -29,6 +29,8 @@ export interface ImageOpener {
   openLayer(location: StorageLocation, format: string): Promise<OpenedLayer>
   /** @throws IMAGE_FORMAT_UNSUPPORTED */
   format(name: string): Promise<DiskFormat>
+  /** Where a location of kind `data` is on this machine. */
+  pathOf(location: StorageLocation): string | undefined
 }
 
 export interface OpenedLayer {
@@ -129,5 +131,9 @@ export const makeOpener = (registry: () => Promise<PluginRegistry>, host: Host, 
     },
 
     format: formatOf,
+    pathOf(location) {
+      const file = fileIn(location)
+      return file === undefined ? undefined : `${dataDir}/${file}`
+    },
   }
 }
