@@ -7,25 +7,16 @@
  */
 import { isDeepStrictEqual } from "node:util"
 import type { ReadCache } from "../block/cache.ts"
-import { verifierOf } from "../block/checksums.ts"
 import type { BlockDevice } from "../block/device.ts"
-import { extendMapFrom } from "../block/layers/extend.ts"
-import { type LayerMap, LayerMapBudget } from "../block/layers/map.ts"
-import { type LayerPart, openLayeredVersion } from "../block/layers/version.ts"
+import { LayerMapBudget } from "../block/layers/map.ts"
+import { openLayeredVersion } from "../block/layers/version.ts"
+import { VersionMaps } from "../block/layers/version-maps.ts"
 import { openVersion } from "../block/version.ts"
 import type { ImagelinkError } from "../errors.ts"
-import { limits } from "../limits.ts"
 import type { ImageOpener } from "../storage/opener.ts"
 import type { StorageLocation } from "../storage/plugin.ts"
-import {
-  baseRef,
-  mismatch,
-  openLayer,
-  openRecorded,
-  parentRef,
-  refuseIfChanged,
-  type VersionRef,
-} from "./version-ref.ts"
+import { baseRef, parentRef, refuseIfChanged, type VersionRef } from "./version-ref.ts"
+import { makeVersionSources, type Source, versionKey } from "./version-sources.ts"
 
 export interface ImageStacks {
   /** @throws IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED IMAGE_CHANGED */
@@ -51,34 +42,35 @@ export interface StackHold {
   release(): Promise<void>
 }
 
-type Verify = (cluster: number, bytes: Uint8Array) => boolean
-
 interface Opened {
   readonly device: BlockDevice
-  /** Its own layer, after those of the versions it is made on. */
-  readonly parts: ReadonlyArray<LayerPart>
-  /** Of a base only once a version made on it is opened. */
-  map: LayerMap | undefined
-  verify: Verify | undefined
   /** Closes what is below the device; the device is closed first. */
   closeBelow(): Promise<void>
 }
+
+type Places = ReadonlyMap<number, StorageLocation>
 
 interface Stack {
   readonly key: string
   readonly imageId: string
   readonly version: number
-  /** Numbers of the versions that it is made on. */
-  readonly below: ReadonlySet<number>
+  /** Where it and the versions that it is made on are read from, by their numbers. */
+  readonly places: Places
   readonly opened: Promise<Opened>
   holds: number
-  readonly storage: StorageLocation
   /** No new disk stands on it; it closes when the last one has gone. A relocated one has the same bytes as its successor in the cache. */
   retired: undefined | "relocated" | "removed"
   closing: Promise<void> | undefined
 }
 
-const keyOf = (ref: VersionRef) => `${ref.imageId}@${ref.version.number}`
+const chainOf = (ref: VersionRef): ReadonlyArray<VersionRef> => {
+  const refs: Array<VersionRef> = []
+  for (let at: VersionRef | undefined = ref; at !== undefined; at = parentRef(at)) refs.push(at)
+  return refs.reverse()
+}
+
+const placesOf = ({ version, below }: VersionRef): Places =>
+  new Map([version, ...below].map(({ number, storage }) => [number, storage]))
 
 export const makeImageStacks = (
   opener: ImageOpener,
@@ -89,76 +81,47 @@ export const makeImageStacks = (
 ): ImageStacks => {
   const stacks = new Map<string, Stack>()
   const retired = new Set<Stack>()
-  const maps = new LayerMapBudget()
+  const sources = makeVersionSources(opener, loadTable, onDamage)
+  const maps = new VersionMaps(new LayerMapBudget())
 
-  /** Judges clusters by the recorded table, once there is one; what does not match is told once. */
-  const judging = async (ref: VersionRef): Promise<{ verify: Verify | undefined; readonly judge: Verify }> => {
-    const table = await loadTable(ref)
-    const own: { verify: Verify | undefined } = { verify: table && verifierOf({ table }) }
-    const reported = new Set<number>()
-    const judge = (cluster: number, bytes: Uint8Array) => {
-      if (own.verify === undefined || own.verify(cluster, bytes)) return true
-      if (reported.size < limits.damageReportsMax && !reported.has(cluster)) onDamage(mismatch(ref, cluster))
-      reported.add(cluster)
-      return false
+  /** From version 1 up to the version itself. */
+  const openStack = async (ref: VersionRef): Promise<Opened> => {
+    const closers: Array<() => Promise<void>> = []
+    const closeBelow = async () => {
+      for (const close of closers.splice(0).reverse()) await close()
     }
-    return Object.assign(own, { judge })
-  }
-
-  const openBase = async (ref: VersionRef): Promise<Opened> => {
-    const own = await judging(ref)
-    const { disk, sizeBytes } = await openRecorded(opener, ref)
-    const id = keyOf(ref)
-    const verify = own.judge
-    const device = openVersion({ id, contentId: id, cache, below: disk, sizeBytes, verify })
-    const parts = [{ layer: 0, contentId: id, source: disk, verify }]
-    return Object.assign(own, { device, parts, map: undefined, closeBelow: () => disk.close() })
-  }
-
-  /** Stands on its parent's stack, and keeps that open. */
-  const openChild = async (ref: VersionRef, parent: VersionRef): Promise<Opened> => {
-    const own = await judging(ref)
-    const beneath = hold(parent)
     try {
-      const { parts: below, map } = await mapped(beneath.stack)
-      const layer = await openLayer(opener, ref)
-      const number = ref.version.number
-      const contentId = keyOf(ref)
-      const parts = [...below, { layer: number, contentId, source: layer.data, verify: own.judge }]
-      const flat = await extendMapFrom(map, number, layer.runs()).catch((e) =>
-        layer.close().then(() => Promise.reject(e)),
-      )
-      const device = openLayeredVersion({ id: contentId, cache, map: flat, parts })
-      const closeBelow = async () => {
-        flat.release()
-        await layer.close()
-        await beneath.release()
+      const chain: Array<Source> = []
+      for (const one of chainOf(ref)) {
+        const { source, release } = await sources.hold(one)
+        closers.push(release)
+        chain.push(source)
       }
-      return Object.assign(own, { device, parts, map: flat, closeBelow })
+      return { device: await openChain(versionKey(ref), chain, closers), closeBelow }
     } catch (e) {
-      await beneath.release()
+      await closeBelow()
       throw e
     }
   }
 
-  const mapped = async (stack: Stack): Promise<Opened & { readonly map: LayerMap }> => {
-    const opened = await stack.opened
-    const map = (opened.map ??= maps.baseMap(opened.device.sizeBytes))
-    return { ...opened, map }
-  }
-
-  const openStack = (ref: VersionRef): Promise<Opened> => {
-    const parent = parentRef(ref)
-    return parent === undefined ? openBase(ref) : openChild(ref, parent)
+  const openChain = async (id: string, chain: ReadonlyArray<Source>, closers: Array<() => Promise<void>>) => {
+    const [base] = chain
+    const { part, sizeBytes } = base!
+    if (chain.length === 1) {
+      const { contentId, source: below, verify } = part
+      return openVersion({ id, contentId, cache, below, sizeBytes, verify })
+    }
+    const steps = chain.flatMap(({ step }) => (step === undefined ? [] : [step]))
+    const { map, release } = await maps.hold({ key: part.contentId, sizeBytes }, steps)
+    closers.push(async () => release())
+    return openLayeredVersion({ id, cache, map, parts: chain.map((source) => source.part) })
   }
 
   const start = (ref: VersionRef): Stack => {
-    const key = keyOf(ref)
+    const key = versionKey(ref)
     const { imageId, version } = ref
-    const { storage, number } = version
-    const below = new Set(ref.below.map((v) => v.number))
     const opened = openStack(ref)
-    const at = { key, imageId, version: number, below, storage }
+    const at = { key, imageId, version: version.number, places: placesOf(ref) }
     const stack: Stack = { ...at, opened, holds: 0, retired: undefined, closing: undefined }
     stacks.set(key, stack)
     stack.opened.catch(() => {
@@ -170,7 +133,6 @@ export const makeImageStacks = (
   const closeNow = async (stack: Stack): Promise<void> => {
     const opened = await stack.opened.catch(() => undefined)
     await opened?.device.close()
-    if (opened !== undefined && opened.parts.length === 1) opened.map?.release()
     await opened?.closeBelow()
     if (stack.retired === "removed") cache.forget(stack.key)
     retired.delete(stack)
@@ -189,22 +151,12 @@ export const makeImageStacks = (
 
   /** A command that moved a version, or one that it is made on, is seen here before it says so. */
   const retireMoved = async (ref: VersionRef): Promise<void> => {
-    for (let at: VersionRef | undefined = ref; at !== undefined; at = parentRef(at)) {
-      const stack = stacks.get(keyOf(at))
-      if (stack !== undefined && !isDeepStrictEqual(stack.storage, at.version.storage)) await retireWithChildren(stack)
-    }
-  }
-
-  /** Versions made on it read from it too. */
-  const retireWithChildren = async (stack: Stack): Promise<void> => {
-    const { imageId, version } = stack
-    for (const other of [...stacks.values()])
-      if (other.imageId === imageId && other.below.has(version)) await retire(other, "relocated")
-    await retire(stack, "relocated")
+    const stack = stacks.get(versionKey(ref))
+    if (stack !== undefined && !isDeepStrictEqual(stack.places, placesOf(ref))) await retire(stack, "relocated")
   }
 
   const hold = (ref: VersionRef): { readonly stack: Stack; release(): Promise<void> } => {
-    const stack = stacks.get(keyOf(ref)) ?? start(ref)
+    const stack = stacks.get(versionKey(ref)) ?? start(ref)
     stack.holds++
     let released = false
     const release = async () => {
@@ -231,18 +183,11 @@ export const makeImageStacks = (
         throw e
       }
     },
-    checked(ref, table) {
-      stacks.get(keyOf(ref))?.opened.then(
-        (opened) => {
-          opened.verify = verifierOf({ table })
-        },
-        () => {},
-      )
-    },
-    async relocated(before) {
-      const stack = stacks.get(keyOf(before))
-      if (stack !== undefined && isDeepStrictEqual(stack.storage, before.version.storage))
-        await retireWithChildren(stack)
+    checked: sources.checked,
+    async relocated({ imageId, version }) {
+      for (const stack of [...stacks.values()])
+        if (stack.imageId === imageId && isDeepStrictEqual(stack.places.get(version.number), version.storage))
+          await retire(stack, "relocated")
     },
     async retired(imageId, version) {
       const stack = stacks.get(`${imageId}@${version}`)
@@ -252,8 +197,7 @@ export const makeImageStacks = (
       for (const stack of [...stacks.values()]) if (stack.imageId === imageId) await retire(stack, "removed")
     },
     async close() {
-      // Newest first, because a version stands on its parent's stack.
-      const all = [...stacks.values(), ...retired].sort((a, b) => b.version - a.version)
+      const all = [...stacks.values(), ...retired]
       stacks.clear()
       for (const stack of all) await closeStack(stack)
     },

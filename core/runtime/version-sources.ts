@@ -1,0 +1,113 @@
+/**
+ * What each version brings by itself, opened once for all the stacks that stand on it: the disk of an image as it was added, or a layer.
+ *
+ * **Details** A source is closed when its last stack lets go of it. One that was relocated is another source from then on: stacks that have the old
+ * one keep it. Clusters are judged by the version's recorded table, once there is one.
+ */
+import { verifierOf } from "../block/checksums.ts"
+import type { LayerPart } from "../block/layers/version.ts"
+import type { LayerStep } from "../block/layers/version-maps.ts"
+import type { ImagelinkError } from "../errors.ts"
+import { limits } from "../limits.ts"
+import type { ImageOpener } from "../storage/opener.ts"
+import { mismatch, openLayer, openRecorded, type VersionRef } from "./version-ref.ts"
+
+export const versionKey = (ref: VersionRef): string => `${ref.imageId}@${ref.version.number}`
+
+export interface Source {
+  readonly part: LayerPart
+  /** How its layer changes the map; undefined for version 1. */
+  readonly step: LayerStep | undefined
+  readonly sizeBytes: number
+}
+
+export interface SourceHold {
+  readonly source: Source
+  release(): Promise<void>
+}
+
+export interface VersionSources {
+  /** @throws IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED IMAGE_CHANGED IMAGE_DAMAGED */
+  hold(ref: VersionRef): Promise<SourceHold>
+  /** A check has just recorded this table. */
+  checked(ref: VersionRef, table: Uint32Array): void
+}
+
+type Verify = (cluster: number, bytes: Uint8Array) => boolean
+
+interface Judging {
+  verify: Verify | undefined
+}
+
+interface Entry {
+  readonly key: string
+  readonly judging: Judging
+  readonly opened: Promise<Source & { close(): Promise<void> }>
+  holds: number
+}
+
+export const makeVersionSources = (
+  opener: ImageOpener,
+  loadTable: (ref: VersionRef) => Promise<Uint32Array | undefined>,
+  onDamage: (error: ImagelinkError) => void,
+): VersionSources => {
+  const entries = new Map<string, Entry>()
+  /** Its place too: what is read from elsewhere is another source. */
+  const entryKey = (ref: VersionRef) => `${versionKey(ref)} ${JSON.stringify(ref.version.storage)}`
+
+  /** What does not match is told once. */
+  const judgeOf = (ref: VersionRef, judging: Judging): Verify => {
+    const reported = new Set<number>()
+    return (cluster, bytes) => {
+      if (judging.verify === undefined || judging.verify(cluster, bytes)) return true
+      if (reported.size < limits.damageReportsMax && !reported.has(cluster)) onDamage(mismatch(ref, cluster))
+      reported.add(cluster)
+      return false
+    }
+  }
+
+  const open = async (ref: VersionRef, judging: Judging) => {
+    const table = await loadTable(ref)
+    judging.verify ??= table && verifierOf({ table })
+    const [contentId, verify] = [versionKey(ref), judgeOf(ref, judging)]
+    if (ref.below.length === 0) {
+      const { disk, sizeBytes } = await openRecorded(opener, ref)
+      const part = { layer: 0, contentId, source: disk, verify }
+      return { part, step: undefined, sizeBytes, close: () => disk.close() }
+    }
+    const { data, sizeBytes, runs, close } = await openLayer(opener, ref)
+    const layer = ref.version.number
+    return { part: { layer, contentId, source: data, verify }, step: { key: contentId, layer, runs }, sizeBytes, close }
+  }
+
+  const start = (key: string, ref: VersionRef): Entry => {
+    const judging: Judging = { verify: undefined }
+    const entry: Entry = { key, judging, opened: open(ref, judging), holds: 0 }
+    entries.set(key, entry)
+    entry.opened.catch(() => entries.delete(key))
+    return entry
+  }
+
+  return {
+    async hold(ref) {
+      const key = entryKey(ref)
+      const entry = entries.get(key) ?? start(key, ref)
+      entry.holds++
+      const source = await entry.opened
+      let released = false
+      const release = async () => {
+        if (released) return
+        released = true
+        entry.holds--
+        if (entry.holds > 0) return
+        entries.delete(key)
+        await source.close()
+      }
+      return { source, release }
+    },
+    checked(ref, table) {
+      const entry = entries.get(entryKey(ref))
+      if (entry !== undefined) entry.judging.verify = verifierOf({ table })
+    },
+  }
+}
