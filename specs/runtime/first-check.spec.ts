@@ -2,13 +2,16 @@
 import { readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { afterAll, beforeAll, expect, it } from "vitest"
+import { openParts } from "../../adapters/compose.ts"
 import { catalogueProjection } from "../../core/projections/catalogue.ts"
 import { type Checked, checkVersion } from "../../core/runtime/image-check.ts"
+import { makeLocalSite } from "../../core/runtime/local-site.ts"
+import { unverified } from "../../core/runtime/operations/images.ts"
 import { type VersionRef, versionRef } from "../../core/runtime/version-ref.ts"
 import type { ImageOpener } from "../../core/storage/opener.ts"
 import { scratch } from "../support/cli.ts"
 import { rawImage } from "../support/images.ts"
-import { type ServingSite, serveHere, write } from "../support/serving.ts"
+import { operator, type ServingSite, serveHere, write } from "../support/serving.ts"
 
 const KiB = 1024
 const folder = scratch("first-check")
@@ -101,6 +104,30 @@ it("it reads everything where the parent was found damaged, or its checksums are
     expect((await checkCounted(await unchecked(3))).baseBytes).toBe(all)
   }
   writeFileSync(lost, bytes)
+})
+
+it("a version that was retired before anybody checked it is not asked for at the next start", async () => {
+  const other = join(folder, "other")
+  const serving = await serveHere(other)
+  await serving.do("image.create", { name: "tools", sizeBytes: 64 * KiB })
+  await serving.do("image.seal", { name: "tools" })
+  await serving.do("image.check", { name: "tools" })
+  await serving.do("client.add", { mac: "52:54:00:00:00:02" })
+  await serving.do("client.link", { clients: ["PC-001"], image: "tools", slot: 0 })
+  await serving.do("client.set-super", { client: "PC-001", image: "tools" })
+  const lease = await serving.attach("PC-001")
+  await write(lease, 0, Buffer.alloc(512, "bad"))
+  await lease.release()
+  await serving.close()
+  // a process that does not serve checks nothing by itself
+  const { parts, release } = await openParts({ dataDir: other, create: false })
+  const site = makeLocalSite(parts, release)
+  await site.call("image.commit", { name: "tools" }, { actor: operator })
+  expect((await unverified(parts)).map(({ version }) => version)).toEqual([2])
+  await site.call("image.rollback", { name: "tools" }, { actor: operator })
+  await site.call("image.retire", { name: "tools", version: 2 }, { actor: operator })
+  expect(await unverified(parts)).toEqual([])
+  await site.close()
 })
 
 it("it is refused over an image that is not the recorded one any more", async () => {
