@@ -1,12 +1,16 @@
 /**
- * The job that reads a whole version: the first time it makes the checksum sidecar, later it compares with it.
+ * The job that reads a version: the first time it makes the checksum sidecar, later it compares all of it with that.
  *
  * **Details** It opens the files itself, past the cache, so that it sees what the storage answers. A file that changes while it is read is
  * refused, and so is one that is not the recorded one and has no checksums yet. One that has, and whose every byte is right, is accepted
  * as it is now. The sidecar is on disk before ImageChecked names it; one that was lost is made again, if the image still gives it byte for byte.
+ *
+ * The first check of a committed version whose parent is verified reads only the clusters that its layer touched: all others are the parent's, and so
+ * are their checksums.
  */
 import { createHash } from "node:crypto"
 import { computeChecksums, decodeChecksums, encodeChecksums } from "../block/checksums.ts"
+import { extendChecksums } from "../block/layers/checksums.ts"
 import type { Check, VersionEntry } from "../domain/catalogue.ts"
 import { fail, type ImagelinkError, isImagelinkError } from "../errors.ts"
 import type { JobContext } from "../jobs.ts"
@@ -14,7 +18,16 @@ import { limits } from "../limits.ts"
 import type { ImageOpener } from "../storage/opener.ts"
 import type { VolumeFolder } from "../storage/volume.ts"
 import { openVersionDisk } from "./version-disk.ts"
-import { changed, filesDifference, identify, sinceRecorded, type VersionRef } from "./version-ref.ts"
+import {
+  baseRef,
+  changed,
+  filesDifference,
+  identify,
+  parentRef,
+  refuseIfChanged,
+  sinceRecorded,
+  type VersionRef,
+} from "./version-ref.ts"
 
 export interface Checked {
   readonly check: Check
@@ -32,13 +45,16 @@ export const checkVersion = async (
   job: JobContext,
 ): Promise<Checked> => {
   const recorded = await loadTable(sidecars, ref).catch(damageOf)
-  const { disk, files } = await openVersionDisk(opener, ref)
+  const { disk, files, map } = await openVersionDisk(opener, ref)
   const identity = files.map((file) => file.identity)
   let read: Uint32Array
   try {
     if (disk.sizeBytes !== Number(ref.version.sizeBytes)) throw changed(ref, "its size changed")
     const onProgress = (done: number, total: number) => job.progress({ done, total, unit: "bytes" })
-    read = await computeChecksums(disk, { signal: job.signal, onProgress })
+    const options = { signal: job.signal, onProgress }
+    const parent = recorded === undefined && map !== undefined ? await parentTable(sidecars, ref) : undefined
+    if (parent !== undefined) read = await extendChecksums(parent, map!, disk, options)
+    else read = await computeChecksums(disk, options)
   } finally {
     await disk.close()
   }
@@ -48,12 +64,21 @@ export const checkVersion = async (
   const known = isImagelinkError(recorded) ? await makeAgain(sidecars, ref, read, recorded) : recorded
   if (known === undefined) {
     if (since !== undefined) throw changed(ref, since)
+    if (map !== undefined) await refuseIfChanged(opener, baseRef(ref))
     return first(sidecars, ref, read)
   }
   const checked = compared(ref, known, read)
   if (since === undefined || checked.check.result === "mismatch") return checked
   const now = files.map((f) => ({ path: f.path, sizeBytes: String(f.sizeBytes), identity: f.identity }))
   return { ...checked, files: now }
+}
+
+/** The checksums of the version that this one is made on, if those were right when it was last read. */
+const parentTable = async (sidecars: VolumeFolder, ref: VersionRef): Promise<Uint32Array | undefined> => {
+  const parent = parentRef(ref)
+  if (parent?.version.check?.result !== "verified") return undefined
+  const table = await loadTable(sidecars, parent).catch(damageOf)
+  return isImagelinkError(table) ? undefined : table
 }
 
 /** A checksum file that is damaged or missing; anything else is thrown on. */

@@ -4,7 +4,7 @@
  * **Details** The layers of a committed version are put together as the server does it, through one flattened map.
  */
 import { extendMapFrom } from "../block/layers/extend.ts"
-import { LayerMapBudget } from "../block/layers/map.ts"
+import { type LayerMap, LayerMapBudget } from "../block/layers/map.ts"
 import { type LayerSource, layeredVolume } from "../block/layers/volume.ts"
 import type { ImageFile } from "../storage/open-image.ts"
 import type { ImageOpener } from "../storage/opener.ts"
@@ -16,6 +16,8 @@ export interface VersionDisk {
   readonly sizeBytes: number
   /** Those of the version itself: its own layer's, or all that it is read from where it has no parent. */
   readonly files: ReadonlyArray<ImageFile>
+  /** Of a committed version: which layer has what. */
+  readonly map?: LayerMap
 }
 
 /** @throws IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED IMAGE_CHANGED IMAGE_DAMAGED LAYER_MAPS_FULL */
@@ -26,7 +28,7 @@ export const openVersionDisk = async (opener: ImageOpener, ref: VersionRef): Pro
     for (const one of closers.splice(0).reverse()) await one()
   }
   try {
-    const disk = await flattened(opener, ref, closers)
+    const { disk, map } = await flattened(opener, ref, closers)
     const identities = await opener.identify(ref.version.storage, ref.version.files)
     const files = ref.version.files.map(({ path, sizeBytes }, i) => {
       return { path, sizeBytes: Number(sizeBytes), identity: identities[i] ?? {} }
@@ -35,6 +37,7 @@ export const openVersionDisk = async (opener: ImageOpener, ref: VersionRef): Pro
       disk: { sizeBytes: disk.sizeBytes, read: disk.read.bind(disk), extents: disk.extents.bind(disk), close },
       sizeBytes: disk.sizeBytes,
       files,
+      map,
     }
   } catch (e) {
     await close()
@@ -59,5 +62,5 @@ const flattened = async (opener: ImageOpener, ref: VersionRef, closers: Array<()
     map = await extendMapFrom(parent, layerRef.version.number, layer.runs())
     parent.release()
   }
-  return layeredVolume(map, sources)
+  return { disk: layeredVolume(map, sources), map }
 }

@@ -1,8 +1,10 @@
 /** Committed versions and sealed disks are in a backup of the images, and come back where the log says that they are, as the same bytes. */
+import { execFileSync } from "node:child_process"
 import {
   existsSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   readlinkSync,
   renameSync,
   rmSync,
@@ -14,13 +16,16 @@ import { dirname, join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { restoreSite } from "../../adapters/compose.ts"
 import { catalogueProjection } from "../../core/projections/catalogue.ts"
+import { copyWhole } from "../../core/runtime/backup/copy-file.ts"
 import { encodeManifest, readManifest } from "../../core/runtime/backup/manifest.ts"
 import { verifyBackup } from "../../core/runtime/backup/verify-backup.ts"
 import type { RestoreAnswer, RestoreOptions } from "../../core/runtime/restore/restore.ts"
 import { scratch } from "../support/cli.ts"
 import { rawImage } from "../support/images.ts"
+import { requires } from "../support/requires.ts"
 import { loopback, operator, readAll, type ServingSite, serveHere, write } from "../support/serving.ts"
 
+const qemu = requires("qemu-img", "qemu-utils")
 const KiB = 1024
 const folder = scratch("backup-layers")
 const data = join(folder, "data")
@@ -241,6 +246,27 @@ describe("a restore", () => {
     })
   })
 
+  it.skipIf(qemu.skip)("is read by qemu too, through the pointers to parents that were made again", () => {
+    for (const [image, version] of [
+      ["win11", 3],
+      ["tools", 2],
+    ] as const) {
+      const cwd = join(to, "layers", ids[image])
+      const raw = join(folder, `${image}.qemu`)
+      execFileSync("qemu-img", ["convert", "-f", "qcow2", "-O", "raw", `v${version}.qcow2`, raw], {
+        cwd,
+        timeout: 30_000,
+      })
+      const { length } = expected.get(`${image}@${version}`)!
+      expect(
+        readFileSync(raw)
+          .subarray(0, length)
+          .equals(expected.get(`${image}@${version}`)!),
+        image,
+      ).toBe(true)
+    }
+  })
+
   it("makes the pointers to parents again, which still hold when the folder is moved", async () => {
     const moved = join(folder, "moved")
     renameSync(to, moved)
@@ -308,4 +334,14 @@ describe("a restore", () => {
       expect(await code(restore(fresh(), { backup: bad }))).toBe("BACKUP_DAMAGED")
     }
   })
+})
+
+it("a copy keeps its time to the millisecond", async () => {
+  const from = join(folder, "timed")
+  writeFileSync(from, "x")
+  for (const mtimeMs of [0, 1, 999, 5000, 1_700_000_000_001, 1_700_000_000_123, 1_700_000_000_999, 4_102_444_799_997]) {
+    const to = join(folder, "timed-copy")
+    await copyWhole(from, to, { mtimeMs })
+    expect(statSync(to, { bigint: true }).mtimeNs / 1_000_000n, `${mtimeMs}`).toBe(BigInt(mtimeMs))
+  }
 })

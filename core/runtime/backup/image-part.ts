@@ -132,8 +132,9 @@ export const keptFile = (
   return known !== undefined && known.sizeBytes === sizeBytes && isThere(dir, known) ? known : undefined
 }
 
-const refuseChanged = async ({ image, identity, sizeBytes }: WantedFile): Promise<void> => {
-  const recorded = { ...identity, sizeBytes: String(sizeBytes) }
+/** A sealed file is known by its time alone; its size is looked at too. */
+const refuseChanged = async ({ image, identity, sizeBytes, mtimeMs }: WantedFile): Promise<void> => {
+  const recorded = mtimeMs === undefined ? identity : { ...identity, sizeBytes: String(sizeBytes) }
   const what = difference(recorded, await identityOf(image.path))
   if (what !== undefined) throw fail("IMAGE_CHANGED", { image: image.name, path: image.path, what })
 }

@@ -153,6 +153,6 @@ export const unverified = async (
 ): Promise<ReadonlyArray<{ readonly imageId: string; readonly version: number }>> => {
   const { images } = await parts.views.state(catalogueProjection)
   return [...images.values()].flatMap((i) =>
-    i.versions.filter((v) => v.check === null).map((v) => ({ imageId: i.id, version: v.number })),
+    i.versions.filter((v) => v.check === null && !v.retired).map((v) => ({ imageId: i.id, version: v.number })),
   )
 }
