@@ -2,7 +2,8 @@
  * A disk that is not an image yet: every request goes to its one file, until it is sealed.
  *
  * **Details** Bytes are in the file when a write is acknowledged, and on the disk after a flush or with FUA. Making a range zero punches
- * it out where the host can, and writes zeros where it cannot.
+ * it out where the host can, and writes zeros where it cannot. What reads as zeros already is left: a hole stays a hole when a whole disk
+ * is zeroed before it is copied to.
  *
  * **Gotchas** Several peers may write at once; overlapping writes leave what the file system leaves, block by block.
  */
@@ -118,8 +119,12 @@ class Draft implements BlockDevice {
   }
 
   async #writeZeros(offset: number, length: number): Promise<void> {
-    for (let at = offset; at < offset + length; at += zeros.length)
-      await this.#volume.write(zeros, 0, at, Math.min(zeros.length, offset + length - at))
+    const now = Buffer.allocUnsafe(Math.min(zeros.length, length))
+    for (let at = offset; at < offset + length; at += zeros.length) {
+      const count = Math.min(zeros.length, offset + length - at)
+      await this.#volume.read(now, 0, at, count)
+      if (now.compare(zeros, 0, count, 0, count) !== 0) await this.#volume.write(zeros, 0, at, count)
+    }
   }
 
   async #counted<A>(request: () => Promise<A>): Promise<A> {

@@ -54,9 +54,18 @@ const pathOf = ({ version }: VersionRef): string => version.files[0]?.path ?? ve
 export const changed = (ref: VersionRef, what: string): ImagelinkError =>
   fail("IMAGE_CHANGED", { image: ref.imageName, path: pathOf(ref), what })
 
+/** A copy's time: through seconds in floating point it comes out a millisecond early, and some archives keep whole seconds only. */
+const isCopied = (key: string, recorded = "", now = ""): boolean => {
+  if (key !== "mtimeMs") return false
+  const [was, is] = [Number(recorded), Number(now)]
+  return Math.abs(was - is) <= 1 || is === was - (was % 1000)
+}
+
 /** What differs, in words; undefined when nothing does. */
 export const difference = (recorded: VolumeIdentity, now: VolumeIdentity): string | undefined => {
-  const keys = Object.keys(recorded).filter((key) => recorded[key] !== now[key])
+  const keys = Object.keys(recorded).filter(
+    (key) => recorded[key] !== now[key] && !isCopied(key, recorded[key], now[key]),
+  )
   return keys.length === 0 ? undefined : `${keys.join(", ")} changed`
 }
 

@@ -2,6 +2,7 @@ import { blockDeviceConformance } from "imagelink/conformance/block-device"
 import { describe, it } from "vitest"
 import { swappable } from "../../core/block/box.ts"
 import { ReadCache } from "../../core/block/cache.ts"
+import { openDraft } from "../../core/block/draft.ts"
 import { guardDevice } from "../../core/block/guard.ts"
 import { MapBudget } from "../../core/block/overlay/budget.ts"
 import type { GenerationPolicy } from "../../core/block/overlay/header.ts"
@@ -51,6 +52,12 @@ const overlay = (policy: GenerationPolicy, behaviour: Behaviour) => async () => 
   return { device: guardDevice(made), reference: bytes, dispose: () => made.close() }
 }
 
+const draft = (behaviour: Behaviour) => async () => {
+  const bytes = reference()
+  const device = guardDevice(openDraft("draft", MemoryVolume.of(bytes, behaviour)))
+  return { device, reference: bytes, dispose: () => device.close() }
+}
+
 const readable = { byteGranular: true, writable: false, durable: false, trim: false, fastZero: false }
 const writable = { byteGranular: true, writable: true, durable: true, trim: true, fastZero: true }
 
@@ -92,6 +99,14 @@ for (const [how, behaviour] of [
       name: `a discard overlay over ${how} volumes`,
       features: { ...writable, durable: false },
       make: overlay("discard", behaviour),
+    },
+  )
+  blockDeviceConformance(
+    { describe, it },
+    {
+      name: `a draft over a ${how} volume`,
+      features: { ...writable, fastZero: false },
+      make: draft(behaviour),
     },
   )
 }

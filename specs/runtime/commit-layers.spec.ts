@@ -217,6 +217,23 @@ describe("a layer that was touched", () => {
     for (const [i, bytes] of all.entries()) expect(await versionBytes(here, l.image, i + 1)).toEqual(bytes)
   })
 
+  it.each([
+    ["a millisecond early, as Node's copies have it", (ms: bigint) => (Number(ms) - 0.5) / 1000],
+    ["to the second, as archives keep it", (ms: bigint) => Number(ms / 1000n)],
+  ])("by giving it its time back %s is the same layer", async (_how, secondsOf) => {
+    const l = await lab()
+    const all = await commits(l, 1)
+    for (const name of ["v2.data", "v2.qcow2"]) {
+      const path = join(await layersOf(here, data, l.image), name)
+      const seconds = secondsOf(statSync(path, { bigint: true }).mtimeNs / 1_000_000n)
+      utimesSync(path, seconds, seconds)
+    }
+    await again()
+    expect(await versionBytes(here, l.image, 2)).toEqual(all[1])
+    utimesSync(join(await layersOf(here, data, l.image), "v2.data"), 1000, 1000)
+    expect(await codeOf(versionBytes(here, l.image, 2))).toBe("IMAGE_CHANGED")
+  })
+
   it.each(["v2.data", "v2.qcow2"])("by removing its %s is named, and the other versions are served", async (name) => {
     const l = await lab()
     await commits(l, 1)
