@@ -100,6 +100,8 @@ describe("a body from outside", () => {
     expect(config({ list: [1, "a", null, true, {}] })).toBe("accepted")
     expect(config("\ud800")).toBe("COMMAND_INVALID: a text in it is not well-formed Unicode")
     expect(config({ "\udc00": 1 })).toBe("COMMAND_INVALID: a key in it is not well-formed Unicode")
+    for (const key of ["\0", "a\nb", 'a"b', "a\\b"])
+      expect(config({ [key]: 1 })).toBe("COMMAND_INVALID: a key in it has a quote, a backslash or a control character")
     expect(config([Number.NaN])).toBe("COMMAND_INVALID: a number in it is not finite")
     expect(config(undefined)).toBe("COMMAND_INVALID: a value in it is undefined, which JSON has not")
     expect(config(1n)).toBe("COMMAND_INVALID: a value in it is bigint, which JSON has not")
