@@ -220,6 +220,30 @@ describe("a commit is refused", () => {
   })
 })
 
+describe("a session that comes while a commit is made", () => {
+  it("is refused to the commit, or waits for it and begins on the new version", async () => {
+    const seen = new Set<string>()
+    for (let i = 0; i < 12; i++) {
+      const { image, bytes, client } = await lab(1)
+      await here.do("client.set-super", { client: client(1), image })
+      const lease = await here.attach(client(1))
+      const after = await edit(lease, bytes)
+      await lease.release()
+      const committing = codeOf(commit(image))
+      for (let turns = 0; turns < i; turns++) await turn()
+      const early = await here.attach(client(1))
+      expect(await readAll(early)).toEqual(after)
+      const outcome = await committing
+      seen.add(outcome)
+      const rest = await edit(early, after, 2)
+      await early.release()
+      if (outcome === "OVERLAY_IN_USE") await commit(image)
+      expect(await versionBytes(here, image, 2), outcome).toEqual(outcome === "accepted" ? after : rest)
+    }
+    expect([...seen].every((outcome) => ["accepted", "OVERLAY_IN_USE"].includes(outcome))).toBe(true)
+  })
+})
+
 describe("a commit of a running client", () => {
   it("that is fenced has everything that was acknowledged, and ends the sessions", async () => {
     const { image, bytes, client } = await lab(1)

@@ -7,6 +7,7 @@ import { catalogueProjection } from "../../core/projections/catalogue.ts"
 import type { Boot } from "../../core/runtime/boot-recorder.ts"
 import type { DiskService } from "../../core/runtime/disks.ts"
 import { makeLocalSite } from "../../core/runtime/local-site.ts"
+import type { Parts } from "../../core/runtime/parts.ts"
 import { makeServing } from "../../core/runtime/serving.ts"
 import type { Input, OperationName, Result, Site } from "../../core/runtime/site.ts"
 
@@ -26,9 +27,13 @@ export interface ServingSite {
   close(): Promise<void>
 }
 
-/** Opens the store in `data`, or makes it, and serves it. */
-export const serveHere = async (data: string): Promise<ServingSite> => {
-  const { parts, data: folder, host, release } = await openParts({ dataDir: data, create: true })
+/** Opens the store in `data`, or makes it, and serves it; `exchange` puts other parts in place of some. */
+export const serveHere = async (
+  data: string,
+  exchange: (parts: Parts) => Partial<Parts> = () => ({}),
+): Promise<ServingSite> => {
+  const { parts: own, data: folder, host, release } = await openParts({ dataDir: data, create: true })
+  const parts = { ...own, ...exchange(own) }
   const overlays = folder.folder("overlays")
   const boots: Array<Boot> = []
   const onBoot = (boot: Boot) => void boots.push(boot)
