@@ -8,11 +8,10 @@
 import { isDeepStrictEqual } from "node:util"
 import type { ReadCache } from "../block/cache.ts"
 import { verifierOf } from "../block/checksums.ts"
-import type { BlockDevice } from "../block/device.ts"
 import { extendMapFrom } from "../block/layers/extend.ts"
 import { type LayerMap, LayerMapBudget } from "../block/layers/map.ts"
 import { type LayerPart, openLayeredVersion } from "../block/layers/version.ts"
-import { openVersion } from "../block/version.ts"
+import { openVersion, type Version } from "../block/version.ts"
 import type { ImagelinkError } from "../errors.ts"
 import { limits } from "../limits.ts"
 import type { ImageOpener } from "../storage/opener.ts"
@@ -41,12 +40,14 @@ export interface ImageStacks {
   retired(imageId: string, version: number): Promise<void>
   /** The image is in the catalogue no more: what nobody uses closes and leaves the cache, the rest when its last user has gone. */
   removed(imageId: string): Promise<void>
+  /** Numbers of the versions of an image that disks stand on now; not those that are open only because others are made on them. */
+  usedVersions(imageId: string): ReadonlyArray<number>
   close(): Promise<void>
 }
 
 /** One disk's use of a stack. */
 export interface StackHold {
-  readonly device: BlockDevice
+  readonly device: Version
   /** Once, when the device is not used any more. */
   release(): Promise<void>
 }
@@ -54,7 +55,7 @@ export interface StackHold {
 type Verify = (cluster: number, bytes: Uint8Array) => boolean
 
 interface Opened {
-  readonly device: BlockDevice
+  readonly device: Version
   /** Its own layer, after those of the versions it is made on. */
   readonly parts: ReadonlyArray<LayerPart>
   /** Of a base only once a version made on it is opened. */
@@ -72,6 +73,8 @@ interface Stack {
   readonly below: ReadonlySet<number>
   readonly opened: Promise<Opened>
   holds: number
+  /** Holds that are disks; the others are of versions made on it. */
+  disks: number
   readonly storage: StorageLocation
   /** No new disk stands on it; it closes when the last one has gone. A relocated one has the same bytes as its successor in the cache. */
   retired: undefined | "relocated" | "removed"
@@ -86,6 +89,8 @@ export const makeImageStacks = (
   loadTable: (ref: VersionRef) => Promise<Uint32Array | undefined>,
   /** Told once of each cluster that is not what was recorded; the client gets MEDIUM ERROR for that range. */
   onDamage: (error: ImagelinkError) => void,
+  /** A disk stands on a version that none stood on. */
+  onUsed: (ref: VersionRef) => void = () => {},
 ): ImageStacks => {
   const stacks = new Map<string, Stack>()
   const retired = new Set<Stack>()
@@ -159,7 +164,7 @@ export const makeImageStacks = (
     const below = new Set(ref.below.map((v) => v.number))
     const opened = openStack(ref)
     const at = { key, imageId, version: number, below, storage }
-    const stack: Stack = { ...at, opened, holds: 0, retired: undefined, closing: undefined }
+    const stack: Stack = { ...at, opened, holds: 0, disks: 0, retired: undefined, closing: undefined }
     stacks.set(key, stack)
     stack.opened.catch(() => {
       if (stacks.get(key) === stack) stacks.delete(key)
@@ -225,7 +230,14 @@ export const makeImageStacks = (
         const { device } = await stack.opened
         await refuseIfChanged(opener, ref)
         if (ref.below.length > 0) await refuseIfChanged(opener, baseRef(ref))
-        return { device, release }
+        if (stack.disks++ === 0) onUsed(ref)
+        let left = false
+        const leave = () => {
+          if (!left) stack.disks--
+          left = true
+          return release()
+        }
+        return { device, release: leave }
       } catch (e) {
         await release()
         throw e
@@ -251,6 +263,8 @@ export const makeImageStacks = (
     async removed(imageId) {
       for (const stack of [...stacks.values()]) if (stack.imageId === imageId) await retire(stack, "removed")
     },
+    usedVersions: (imageId) =>
+      [...stacks.values()].filter((s) => s.imageId === imageId && s.disks > 0).map((s) => s.version),
     async close() {
       // Newest first, because a version stands on its parent's stack.
       const all = [...stacks.values(), ...retired].sort((a, b) => b.version - a.version)

@@ -6,7 +6,7 @@ import type { Actor } from "../../core/log/event-log.ts"
 import type { Boot } from "../../core/runtime/boot-recorder.ts"
 import type { DiskService } from "../../core/runtime/disks.ts"
 import { makeLocalSite } from "../../core/runtime/local-site.ts"
-import { makeServing } from "../../core/runtime/serving.ts"
+import { makeServing, type Serving } from "../../core/runtime/serving.ts"
 import type { Input, OperationName, Result, Site } from "../../core/runtime/site.ts"
 
 export const operator: Actor = { kind: "cli", name: "operator" }
@@ -15,6 +15,9 @@ export const loopback: Peer = { address: "127.0.0.1", loopback: true, protocol: 
 export interface ServingSite {
   readonly site: Site
   readonly disks: DiskService
+  readonly ram: Serving["ram"]
+  /** Why an image that belongs in RAM is not there. */
+  readonly notInRam: ReadonlyArray<string>
   readonly parts: OpenedSite["parts"]
   /** Folder of the overlays. */
   readonly overlays: string
@@ -26,17 +29,30 @@ export interface ServingSite {
 }
 
 /** Opens the store in `data`, or makes it, and serves it. */
-export const serveHere = async (data: string): Promise<ServingSite> => {
+export const serveHere = async (data: string, ramBytes = 64 * 2 ** 20): Promise<ServingSite> => {
   const { parts, data: folder, host, release } = await openParts({ dataDir: data, create: true })
   const overlays = folder.folder("overlays")
   const boots: Array<Boot> = []
   const onBoot = (boot: Boot) => void boots.push(boot)
-  const serving = await makeServing(parts, { overlays, host, cacheBytes: 16 * 2 ** 20, onDamage: () => {}, onBoot })
+  const notInRam: Array<string> = []
+  const onNotInRam = ({ code }: { readonly code: string }) => void notInRam.push(code)
+  const cacheBytes = 16 * 2 ** 20
+  const serving = await makeServing(parts, {
+    overlays,
+    host,
+    cacheBytes,
+    ramBytes,
+    onDamage: () => {},
+    onNotInRam,
+    onBoot,
+  })
   const site = makeLocalSite({ ...parts, serving }, async () => {})
   await serving.disks.sweep()
   return {
     site,
     disks: serving.disks,
+    ram: serving.ram,
+    notInRam,
     parts,
     boots,
     overlays: join(data, "overlays"),
