@@ -136,7 +136,9 @@ export const makeRamTier = (options: RamTierOptions): RamTier => {
   const fillVersion = async (version: Planned, onCluster: () => void, job: AbortSignal): Promise<void> => {
     if (closed) throw cancelled(version.ref)
     const signal = AbortSignal.any([version.ending.signal, job])
-    const hold = await stacks.open(version.ref)
+    // It may have been relocated since it was planned.
+    const { imageId, version: planned } = version.ref
+    const hold = await stacks.open(versionRef(catalogue(), imageId, planned.number))
     let left = 0
     try {
       const count = Math.ceil(hold.device.sizeBytes / CLUSTER)

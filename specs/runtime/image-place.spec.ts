@@ -1,4 +1,4 @@
-import { statSync, truncateSync, utimesSync, writeFileSync } from "node:fs"
+import { renameSync, statSync, truncateSync, utimesSync, writeFileSync } from "node:fs"
 import { open as openFile } from "node:fs/promises"
 import { join } from "node:path"
 import { afterAll, beforeAll, expect, it } from "vitest"
@@ -216,6 +216,27 @@ it("a fill reports its progress; one that was cancelled goes on when it is asked
   expect(again.at(-1)).toEqual({ done: SIZE, total: SIZE, unit: "bytes" })
   expect(await readWithoutFile(lease, path, bytes)).toBe("the image")
   await lease.release()
+  await place(name, "file")
+})
+
+it("an image that is relocated between two fills is read from its new place, and what is in RAM stays there", async () => {
+  const { name, path, bytes } = await image()
+  const abort = new AbortController()
+  const options = { actor: operator, onProgress: () => abort.abort(), signal: abort.signal }
+  expect(await codeOf(here.site.call("image.place", { name, tier: "ramdisk" }, options))).toBe("CANCELLED")
+  const next = join(folder, `${name}-moved.raw`)
+  renameSync(path, next)
+  await here.do("image.relocate", { name, path: next })
+  const lease = await open(name)
+  expect((await place(name)).ram).toEqual({ versions: [1], bytes: 2 * MiB, left: 0 })
+  expect(await readWithoutFile(lease, next, bytes)).toBe("the image")
+  await lease.release()
+  await here.do("image.check", { name })
+  renameSync(next, path)
+  await here.do("image.relocate", { name, path })
+  const moved = await open(name)
+  expect(await readWithoutFile(moved, path, bytes)).toBe("the image")
+  await moved.release()
   await place(name, "file")
 })
 
