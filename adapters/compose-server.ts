@@ -54,12 +54,12 @@ export const startServer = async (options: ServerOptions): Promise<RunningServer
   const closers: Closers = [() => opened.release({ unused: !serves })]
   try {
     await followEvents(options, opened, closers)
-    const { site, disks, firstChecks } = await serveDisks(options, opened, closers)
+    const { site, disks, background } = await serveDisks(options, opened, closers)
     const nbd = await listenForNbd(options, disks, closers)
     const control = await listenControl(socketPath(dataDir), site, operationNames)
     closers.push(control.close)
     serves = true
-    firstChecks()
+    background()
     const listeners = { ...nbd, control: control.path }
     return { site, listeners, openDisk: (name) => openNbdDisk(nbd.nbd ?? "", name), close: () => closeAll(closers) }
   } catch (e) {
@@ -99,15 +99,23 @@ const serveDisks = async ({ config, onEvent }: ServerOptions, { parts, data, hos
     later,
     onProblem: (text) => onEvent({ level: "error", text }),
   })
-  const { cacheBytes } = config
-  const serving = await makeServing(parts, { overlays, host, cacheBytes, onDamage, onBoot: boots.record })
+  const { cacheBytes, ramBytes } = config
+  const onNotInRam = (e: ImagelinkError) =>
+    onEvent({
+      level: "error",
+      text: `${e.message} [${e.code}]; ${e.reason}; it is served from its file; fix: ${e.fix}`,
+    })
+  const options = { overlays, host, cacheBytes, ramBytes, onDamage, onNotInRam, onBoot: boots.record }
+  const serving = await makeServing(parts, options)
   const site = makeLocalSite({ ...parts, serving }, async () => {})
   closers.push(site.close, boots.close, serving.disks.close)
   await serving.disks.sweep()
   await parts.layers.sweep(await parts.views.state(catalogueProjection))
-  const firstChecks = () =>
+  const background = () => {
+    serving.ram.start()
     void checkUnverified({ ...parts, serving }, serverActor, (level, text) => onEvent({ level, text }))
-  return { site, disks: serving.disks, firstChecks }
+  }
+  return { site, disks: serving.disks, background }
 }
 
 const listenForNbd = async (

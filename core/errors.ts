@@ -154,6 +154,13 @@ export const errors = {
     cause: (p) => `needed by: ${p.who}`,
     fix: () => "link those clients to another version, roll back, or retire the versions made on it first",
   }),
+  RAM_TIER_FULL: entry<{ image: string; version: number; needs: number; has: number }>({
+    exit: 1,
+    message: (p) => `image ${p.image}@${p.version} does not fit in the RAM that is left for images`,
+    cause: (p) => `it needs ${p.needs} bytes, and ${p.has} are left`,
+    fix: () =>
+      "place another image back (imagelink image place OTHER --tier file), or start the server with more: imagelink serve --ram SIZE",
+  }),
   NO_SUPER_CLIENT: entry<{ image: string }>({
     exit: 1,
     message: (p) => `image ${p.image} has no super client`,

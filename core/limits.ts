@@ -56,6 +56,15 @@ export const limits = {
   // Memory
   cacheBytesMin: 16 * MiB,
   cacheBytesDefault: 256 * MiB,
+  /** For images placed in RAM, where the host cannot tell how much memory is available. */
+  ramBytesDefault: 256 * MiB,
+  /** Memory for images is taken in these steps. */
+  ramChunkBytes: 1 * MiB,
+  /** Clusters that are read at the same time while an image is brought into RAM. */
+  ramFillAtOnceMax: 4,
+  /** Clusters after which a long walk over an image lets others have their turn. */
+  ramFillTurnClusters: 16,
+  ramPlanTurnClusters: 16_384,
   /** Pages of all overlay maps together. */
   overlayMapBytesMax: 512 * MiB,
   /** Maps of all committed versions together. */
@@ -192,6 +201,7 @@ must(limits.physicalBlockBytes % limits.logicalBlockBytes === 0, "a physical blo
 must(limits.syncIoBytesMax <= limits.ioBytesMax, "a synchronous request is a request")
 must(limits.vmdkPackedGrainBytesMax * 8 <= limits.formatTableBytesMax, "some unpacked grains fit beside the tables")
 must(limits.formatTablePageBytes * 16 <= limits.formatTableBytesMax, "a chain's lookup fits the budget of its pages")
+must(limits.ramChunkBytes % limits.clusterBytes === 0, "memory for images is whole clusters")
 must(limits.scanBytes % limits.clusterBytes === 0, "a scan step is whole clusters")
 must(limits.ioBytesMax <= limits.nbdInFlightBytesMax, "one request of the largest size fits the in-flight budget")
 must(limits.ioBytesMax <= limits.nbdOutputBytesMax, "one reply of the largest size fits the output budget")

@@ -160,6 +160,15 @@ export const program = (): Command => {
     .option("--to <version>", "which one (default: the one that the current version was made on)")
     .option("--note <text>", "why, for the history")
 
+  verb(
+    image,
+    "place <name>",
+    "hold an image in RAM, or take it back to its file, while clients run on it",
+    "changes",
+    versions,
+    "place",
+  ).option("--tier <tier>", "ramdisk or file")
+
   const client = root.command("client").description("diskless computers and their links")
   verb(client, "add <mac>", "register a client", "changes", clients, "add")
     .option("--name <name>", "its name (default: the next free number, PC-001)")
@@ -390,6 +399,7 @@ export const program = (): Command => {
     .option("--address <ip>", "address to listen on (default 127.0.0.1)")
     .option("--nbd-port <n>", "NBD port; 0 = any free one, off = not served (default 10809)")
     .option("--cache <size>", "RAM for the read cache: 256M, 4G")
+    .option("--ram <size>", "RAM for images placed there (default: a quarter of what is available)")
     .option("--log-level <level>", "error, info or debug")
   verb(
     root,

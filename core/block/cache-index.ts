@@ -41,4 +41,13 @@ export class CacheIndex {
     this.held--
     if (--this.#heldInLeaf[number]! === 0) this.#leaves[number] = EMPTY_LEAF
   }
+
+  /** Removes every cluster that is in this slot or a higher one. */
+  removeFrom(slot: number): void {
+    for (let number = 0; number < this.#leaves.length; number++) {
+      const leaf = this.#leaves[number]!
+      if (leaf === EMPTY_LEAF) continue
+      for (let i = 0; i < LEAF_ENTRIES; i++) if (leaf[i]! >= slot) this.remove(number * LEAF_ENTRIES + i)
+    }
+  }
 }

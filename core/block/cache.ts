@@ -9,6 +9,11 @@
  * | free    | no           | yes          | a load takes it                                                    |
  * | loading | no           | no           | the load ends: held if the bytes came and verified, otherwise free |
  * | held    | yes          | yes, by CLOCK | a load takes it: its `used` mark was cleared and not set again    |
+ * | kept    | yes          | no           | its content leaves the RAM tier                                    |
+ *
+ * **The RAM tier** is the same table: what an image placed in RAM brings is kept, in memory of its own (ram-slots.ts), until it is let go. So a
+ * cluster is held once whether it was cached or kept, a read finds both alike, and moving an image is no event for a client. All clusters
+ * of zeros that are kept are one slot.
  *
  * **The copy** was measured on Node 24 (ns for 512 B / 4 KiB / 64 KiB, out of a 64 MiB cache): `Buffer.copy` from a slot 70 / 155 / 2100,
  * `set(subarray)` 75 / 170 / 2200 and one object of garbage each, `set` of a ready-made 4 KiB view 80 but 16 views for each slot. From a
@@ -23,6 +28,7 @@ import { limits } from "../limits.ts"
 import { CacheIndex } from "./cache-index.ts"
 import { InFlight } from "./in-flight.ts"
 import { inParallel } from "./parallel.ts"
+import { RamSlots } from "./ram-slots.ts"
 
 const CLUSTER = limits.clusterBytes
 const CLUSTER_BITS = Math.log2(CLUSTER)
@@ -51,6 +57,8 @@ export interface CacheStats {
   mismatches: number
   evictions: number
   bytes: number
+  /** Clusters kept that are not zeros, in bytes. */
+  ramBytes: number
 }
 
 interface Waiter {
@@ -65,16 +73,24 @@ interface Waiter {
 
 /** One content as all its openings share it. */
 interface Content {
+  readonly id: string
   readonly number: number
   readonly sizeBytes: number
   readonly index: CacheIndex
   readonly loading: Map<number, Array<Waiter>>
   openings: number
+  /** Clusters that are on their way into the RAM tier. */
+  keeping: number
 }
 
 export class ReadCache {
-  readonly stats: CacheStats = { hits: 0, misses: 0, loads: 0, mismatches: 0, evictions: 0, bytes: 0 }
-  readonly #slots: ReadonlyArray<Buffer>
+  readonly stats: CacheStats = { hits: 0, misses: 0, loads: 0, mismatches: 0, evictions: 0, bytes: 0, ramBytes: 0 }
+  /** Memory for contents that are kept. */
+  readonly ram: RamSlots
+  /** First those of the cache itself, then those of the RAM tier, then the one of zeros. */
+  readonly #slots: Array<Buffer>
+  readonly #count: number
+  readonly #zeros: number
   readonly #ownerOf: Int32Array
   readonly #clusterOf: Int32Array
   readonly #used: Uint8Array
@@ -85,20 +101,25 @@ export class ReadCache {
   #nextContent = 0
   #hand = 0
 
-  constructor(options: { readonly bytes: number }) {
+  constructor(options: { readonly bytes: number; readonly ramBytes?: number }) {
     const count = Math.floor(options.bytes / CLUSTER)
     assert(count >= 1, "a cache holds at least one cluster")
     const memory = new ArrayBuffer(count * CLUSTER)
     this.#slots = Array.from({ length: count }, (_, i) => Buffer.from(memory, i * CLUSTER, CLUSTER))
-    this.#ownerOf = new Int32Array(count).fill(FREE)
-    this.#clusterOf = new Int32Array(count)
-    this.#used = new Uint8Array(count)
+    const zeros = Buffer.alloc(CLUSTER)
+    this.ram = new RamSlots(options.ramBytes ?? 0, count, this.#slots, zeros)
+    this.#count = count
+    this.#zeros = count + this.ram.count
+    this.#slots[this.#zeros] = zeros
+    this.#ownerOf = new Int32Array(this.#zeros + 1).fill(FREE)
+    this.#clusterOf = new Int32Array(this.#zeros + 1)
+    this.#used = new Uint8Array(this.#zeros + 1)
     for (let i = count - 1; i >= 0; i--) this.#free.push(i)
   }
 
-  /** How many clusters there is room for. */
+  /** How many clusters there is room for, besides those kept. */
   get slots(): number {
-    return this.#slots.length
+    return this.#count
   }
 
   /** A slot that held this cluster of this content once: does it still? */
@@ -118,8 +139,9 @@ export class ReadCache {
     let content = this.#contents.get(source.contentId)
     if (content === undefined) {
       const index = new CacheIndex(Math.ceil(source.sizeBytes / CLUSTER))
-      content = { number: this.#nextContent++, sizeBytes: source.sizeBytes, index, loading: new Map(), openings: 0 }
-      this.#contents.set(source.contentId, content)
+      const { contentId: id, sizeBytes } = source
+      content = { id, number: this.#nextContent++, sizeBytes, index, loading: new Map(), openings: 0, keeping: 0 }
+      this.#contents.set(id, content)
       this.#contentByNumber.set(content.number, content)
     }
     assert.equal(content.sizeBytes, source.sizeBytes, "one content id, one size")
@@ -129,10 +151,11 @@ export class ReadCache {
     return new CachedContent(this, source, opened.number, opened.index, this.#slots, this.#used, {
       inFlight,
       load: (cluster, waiter) => this.#load(source, inFlight, opened, cluster, waiter),
+      keep: (cluster) => this.#keep(source, inFlight, opened, cluster),
       leave: (cluster, waiter) => removeFrom(opened.loading.get(cluster), waiter),
       close: () => {
         opened.openings--
-        this.#forgetIfUnused(source.contentId, opened)
+        this.#forgetIfUnused(opened)
       },
     })
   }
@@ -148,8 +171,50 @@ export class ReadCache {
     void this.#fill(source, content, cluster).finally(() => inFlight.leave())
   }
 
-  async #fill(source: CacheSource, content: Content, cluster: number): Promise<void> {
-    let slot = this.#takeSlot()
+  /** Into the RAM tier: moved there if it is cached, or loaded. False when there is no room. */
+  async #keep(source: CacheSource, inFlight: InFlight, content: Content, cluster: number): Promise<boolean> {
+    inFlight.enter()
+    content.keeping++
+    try {
+      while (content.loading.has(cluster)) await loaded(content.loading.get(cluster)!)
+      const cached = content.index.slotOf(cluster)
+      if (cached >= this.#count) return true
+      const slot = this.ram.take(content.id)
+      if (slot < 0) return false
+      if (cached < 0) {
+        const waiters: Array<Waiter> = []
+        content.loading.set(cluster, waiters)
+        const ended = loaded(waiters)
+        void this.#fill(source, content, cluster, slot)
+        await ended
+      } else {
+        this.#slots[cached]!.copy(this.#slots[slot]!)
+        this.#drop(cached)
+        this.#release(cached)
+        this.#waitingForSlot.shift()?.()
+        this.#hold(slot, content, cluster)
+      }
+      return true
+    } finally {
+      content.keeping--
+      inFlight.leave()
+    }
+  }
+
+  /** What is kept of a content leaves RAM at once. Nothing of it may be on its way there. */
+  letGo(contentId: string): void {
+    const content = this.#contents.get(contentId)
+    assert.equal(content?.keeping ?? 0, 0, "whoever keeps clusters stops before they are let go")
+    content?.index.removeFrom(this.#count)
+    for (const slot of this.ram.giveAll(contentId)) {
+      if (this.#ownerOf[slot] !== FREE) this.stats.ramBytes -= CLUSTER
+      this.#ownerOf[slot] = FREE
+    }
+    if (content !== undefined) this.#forgetIfUnused(content)
+  }
+
+  async #fill(source: CacheSource, content: Content, cluster: number, kept = -1): Promise<void> {
+    let slot = kept < 0 ? this.#takeSlot() : kept
     while (slot < 0) {
       await new Promise<void>((resolve) => this.#waitingForSlot.push(resolve))
       slot = this.#takeSlot()
@@ -184,16 +249,23 @@ export class ReadCache {
   }
 
   #hold(slot: number, content: Content, cluster: number): void {
+    const isKept = slot >= this.#count
+    if (isKept && this.#slots[slot]!.equals(this.#slots[this.#zeros]!)) {
+      this.ram.give(slot)
+      content.index.put(cluster, this.#zeros)
+      return
+    }
     this.#ownerOf[slot] = content.number
     this.#clusterOf[slot] = cluster
     this.#used[slot] = 1
     content.index.put(cluster, slot)
-    this.stats.bytes += CLUSTER
+    this.stats[isKept ? "ramBytes" : "bytes"] += CLUSTER
   }
 
   #release(slot: number): void {
     this.#ownerOf[slot] = FREE
-    this.#free.push(slot)
+    if (slot < this.#count) this.#free.push(slot)
+    else this.ram.give(slot)
   }
 
   /** A slot to load into, marked as loading; -1 when every slot is being loaded. */
@@ -205,7 +277,7 @@ export class ReadCache {
 
   /** CLOCK: the hand passes slots used since it last came by, clearing their mark, and takes the first that was not. */
   #evict(): number {
-    const count = this.#slots.length
+    const count = this.#count
     for (let passed = 0; passed < 2 * count; passed++) {
       const slot = this.#hand
       this.#hand = slot + 1 === count ? 0 : slot + 1
@@ -225,25 +297,25 @@ export class ReadCache {
     const content = this.#contentByNumber.get(this.#ownerOf[slot]!)!
     content.index.remove(this.#clusterOf[slot]!)
     this.stats.bytes -= CLUSTER
-    if (content.index.held > 0 || content.openings > 0) return
-    for (const [id, c] of this.#contents) if (c === content) this.#forgetIfUnused(id, content)
+    this.#forgetIfUnused(content)
   }
 
   /** Gives back at once what a closed content still holds, because it will not be opened again. Nobody waits for a slot while any is held. */
   forget(contentId: string): void {
     const content = this.#contents.get(contentId)
     if (content === undefined || content.openings > 0) return
-    for (let slot = 0; slot < this.#ownerOf.length; slot++) {
+    for (let slot = 0; slot < this.#count; slot++) {
       if (this.#ownerOf[slot] !== content.number) continue
       this.#drop(slot)
       this.#release(slot)
     }
+    this.letGo(contentId)
   }
 
   /** A closed content keeps its clusters until they are evicted, because it is likely to be opened again; then it is forgotten. */
-  #forgetIfUnused(id: string, content: Content): void {
+  #forgetIfUnused(content: Content): void {
     if (content.openings > 0 || content.index.held > 0 || content.loading.size > 0) return
-    this.#contents.delete(id)
+    this.#contents.delete(content.id)
     this.#contentByNumber.delete(content.number)
   }
 }
@@ -252,6 +324,7 @@ interface Loader {
   /** Loads that read from this opening's source, and callers that wait through it. */
   readonly inFlight: InFlight
   load(cluster: number, waiter: Waiter): void
+  keep(cluster: number): Promise<boolean>
   leave(cluster: number, waiter: Waiter): void
   close(): void
 }
@@ -345,6 +418,19 @@ export class CachedContent {
     })
   }
 
+  /**
+   * Brings a cluster into the RAM tier, where it stays until its content is let go; false when there is no room. @throws MEDIUM_ERROR
+   * when its checksum does not match, and what the source throws
+   */
+  keep(cluster: number): Promise<boolean> {
+    return this.#loader.keep(cluster)
+  }
+
+  /** Key of a cluster in the RAM tier. */
+  contentIdOf(_cluster: number): string {
+    return this.#source.contentId
+  }
+
   /** Reports heat for a read that was answered past the cache. */
   touch(offset: number, length: number): void {
     if (this.#touched === undefined) return
@@ -396,6 +482,10 @@ const NOWHERE = new Uint8Array(0)
 const cancelled = () => fail("CANCELLED", { what: "the read" })
 const mismatchAt = (offset: number, length: number) =>
   fail("MEDIUM_ERROR", { offset, length, what: "checksum does not match" })
+
+/** Waits for the load of a cluster, and wants none of its bytes. */
+const loaded = (waiters: Array<Waiter>): Promise<void> =>
+  new Promise((resolve, reject) => waiters.push({ into: NOWHERE, at: 0, from: 0, length: 0, resolve, reject }))
 
 const removeFrom = <A>(list: Array<A> | undefined, item: A): void => {
   const i = list?.indexOf(item) ?? -1

@@ -129,7 +129,8 @@ export const computeChecksums = async (
   return table
 }
 
-const ZERO_CRC = crc32c(new Uint8Array(CLUSTER))
+/** Of a cluster of zeros. */
+export const ZERO_CRC = crc32c(new Uint8Array(CLUSTER))
 const clustersOf = (sizeBytes: number): number => Math.ceil(sizeBytes / CLUSTER)
 const latin1 = (b: Uint8Array, at: number, length: number) =>
   Buffer.from(b.subarray(at, at + length)).toString("latin1")

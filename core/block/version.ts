@@ -30,7 +30,7 @@ export interface VersionOptions {
 }
 
 /** Opens a version over the volume that holds its guest content. */
-export const openVersion = (options: VersionOptions): BlockDevice => {
+export const openVersion = (options: VersionOptions): Version => {
   const { id, below, sizeBytes, verify } = options
   const content = options.cache.open({
     contentId: options.contentId,
@@ -48,6 +48,10 @@ export interface VersionContent {
   readSync(into: Uint8Array, at: number, offset: number, length: number): boolean
   read(into: Uint8Array, at: number, offset: number, length: number, signal?: AbortSignal): Promise<void>
   prefetch(offset: number, length: number, signal?: AbortSignal): Promise<void>
+  /** Brings a cluster into the RAM tier; false when there is no room. */
+  keep(cluster: number): Promise<boolean>
+  /** Content that a cluster is kept under. */
+  contentIdOf(cluster: number): string
   /** Reports heat for a read that was answered past the cache. */
   touch(offset: number, length: number): void
   close(): Promise<void>
@@ -121,6 +125,16 @@ export class Version implements BlockDevice {
   /** A hint: what cannot be read now will say so when it is really read. */
   async prefetch(offset: number, length: number, signal?: AbortSignal): Promise<void> {
     await this.#counted(() => this.#content.prefetch(offset, length, signal).catch(nobody))
+  }
+
+  /** Brings a cluster into the RAM tier; false when there is no room. @throws MEDIUM_ERROR, and what the volume below throws */
+  keep(cluster: number): Promise<boolean> {
+    return this.#counted(() => this.#content.keep(cluster))
+  }
+
+  /** What is kept of it is let go by this name; versions that share a cluster have it under one. */
+  contentIdOf(cluster: number): string {
+    return this.#content.contentIdOf(cluster)
   }
 
   writeSync(_from: Uint8Array, _at: number, offset: number, length: number): boolean {

@@ -15,6 +15,7 @@ export const ConfigFile = Schema.Struct({
   address: Schema.optionalKey(Schema.String),
   "nbd-port": Schema.optionalKey(PortOrOff),
   cache: Schema.optionalKey(Size),
+  ram: Schema.optionalKey(Size),
   "log-level": Schema.optionalKey(Schema.Literals(["error", "info", "debug"])),
   plugin: Schema.optionalKey(Schema.Array(Schema.Struct({ module: Schema.String }))),
 })
@@ -24,6 +25,8 @@ export interface ServeConfig {
   readonly address: string
   readonly nbdPort: number | "off"
   readonly cacheBytes: number
+  /** For images placed in RAM, all together; undefined: a quarter of the memory that is available at the start. */
+  readonly ramBytes: number | undefined
   readonly logLevel: "error" | "info" | "debug"
   /** ES modules of third-party plugins, as written; relative ones are relative to the file that names them. */
   readonly plugins: ReadonlyArray<string>
@@ -51,10 +54,17 @@ export const effectiveConfig = (
       file: sizeFrom,
       why: `cache: expected a size of at least 16M, like 256M or 4G, got ${JSON.stringify(merged.cache)}`,
     })
+  const ramBytes = merged.ram === undefined ? undefined : parseBytes(merged.ram)
+  if (merged.ram !== undefined && ramBytes === undefined)
+    throw fail("CONFIG_INVALID", {
+      file: sources.findLast((s) => s.settings.ram !== undefined)!.from,
+      why: `ram: expected a size like 512M or 16G, or 0, got ${JSON.stringify(merged.ram)}`,
+    })
   return {
     address: merged.address ?? "127.0.0.1",
     nbdPort: merged["nbd-port"] ?? NBD_PORT,
     cacheBytes,
+    ramBytes,
     logLevel: merged["log-level"] ?? "info",
     plugins: sources.flatMap((s) => s.settings.plugin ?? []).map((p) => p.module),
   }

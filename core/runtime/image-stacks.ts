@@ -7,11 +7,10 @@
  */
 import { isDeepStrictEqual } from "node:util"
 import type { ReadCache } from "../block/cache.ts"
-import type { BlockDevice } from "../block/device.ts"
 import { LayerMapBudget } from "../block/layers/map.ts"
 import { openLayeredVersion } from "../block/layers/version.ts"
 import { VersionMaps } from "../block/layers/version-maps.ts"
-import { openVersion } from "../block/version.ts"
+import { openVersion, type Version } from "../block/version.ts"
 import type { ImagelinkError } from "../errors.ts"
 import type { ImageOpener } from "../storage/opener.ts"
 import type { StorageLocation } from "../storage/plugin.ts"
@@ -32,18 +31,20 @@ export interface ImageStacks {
   retired(imageId: string, version: number): Promise<void>
   /** The image is in the catalogue no more: what nobody uses closes and leaves the cache, the rest when its last user has gone. */
   removed(imageId: string): Promise<void>
+  /** Numbers of the versions of an image that disks stand on now. */
+  usedVersions(imageId: string): ReadonlyArray<number>
   close(): Promise<void>
 }
 
 /** One disk's use of a stack. */
 export interface StackHold {
-  readonly device: BlockDevice
+  readonly device: Version
   /** Once, when the device is not used any more. */
   release(): Promise<void>
 }
 
 interface Opened {
-  readonly device: BlockDevice
+  readonly device: Version
   /** Closes what is below the device; the device is closed first. */
   closeBelow(): Promise<void>
 }
@@ -78,6 +79,8 @@ export const makeImageStacks = (
   loadTable: (ref: VersionRef) => Promise<Uint32Array | undefined>,
   /** Told once of each cluster that is not what was recorded; the client gets MEDIUM ERROR for that range. */
   onDamage: (error: ImagelinkError) => void,
+  /** A disk stands on a version that none stood on. */
+  onUsed: (ref: VersionRef) => void = () => {},
 ): ImageStacks => {
   const stacks = new Map<string, Stack>()
   const retired = new Set<Stack>()
@@ -177,6 +180,7 @@ export const makeImageStacks = (
         const { device } = await stack.opened
         await refuseIfChanged(opener, ref)
         if (ref.below.length > 0) await refuseIfChanged(opener, baseRef(ref))
+        if (stack.holds === 1) onUsed(ref)
         return { device, release }
       } catch (e) {
         await release()
@@ -196,6 +200,8 @@ export const makeImageStacks = (
     async removed(imageId) {
       for (const stack of [...stacks.values()]) if (stack.imageId === imageId) await retire(stack, "removed")
     },
+    usedVersions: (imageId) =>
+      [...stacks.values()].filter((s) => s.imageId === imageId && s.holds > 0).map((s) => s.version),
     async close() {
       const all = [...stacks.values(), ...retired]
       stacks.clear()

@@ -9,6 +9,7 @@ import type { Drafts } from "./drafts.ts"
 import type { ImageStacks } from "./image-stacks.ts"
 import type { JobRunner } from "./job-runner.ts"
 import type { LayerStore } from "./layer-store.ts"
+import type { RamTier } from "./ram-tier.ts"
 import type { Views } from "./views.ts"
 
 export interface Parts {
@@ -31,5 +32,10 @@ export interface Parts {
   /** Of the running kernel; undefined where the host cannot tell. */
   readonly hostBootId: string | undefined
   /** Present while this process serves disks. */
-  readonly serving?: { readonly disks: DiskService; readonly stacks: ImageStacks; readonly drafts: Drafts }
+  readonly serving?: {
+    readonly disks: DiskService
+    readonly stacks: ImageStacks
+    readonly drafts: Drafts
+    readonly ram: RamTier
+  }
 }

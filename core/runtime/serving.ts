@@ -4,6 +4,7 @@ import { ReadCache } from "../block/cache.ts"
 import { MapBudget } from "../block/overlay/budget.ts"
 import type { ImagelinkError } from "../errors.ts"
 import type { Host } from "../host.ts"
+import { limits } from "../limits.ts"
 import { catalogueProjection } from "../projections/catalogue.ts"
 import type { VolumeFolder } from "../storage/volume.ts"
 import type { Boot } from "./boot-recorder.ts"
@@ -13,18 +14,25 @@ import { loadTable } from "./image-check.ts"
 import { type ImageStacks, makeImageStacks } from "./image-stacks.ts"
 import { makeOverlayFolders } from "./overlay-folders.ts"
 import type { Parts } from "./parts.ts"
+import { makeRamTier, type RamTier } from "./ram-tier.ts"
+import type { VersionRef } from "./version-ref.ts"
 
 export interface Serving {
   readonly disks: DiskService
   readonly stacks: ImageStacks
   readonly drafts: Drafts
+  readonly ram: RamTier
 }
 
 export interface ServingOptions {
   readonly overlays: VolumeFolder
   readonly host: Host
   readonly cacheBytes: number
+  /** For images placed in RAM; undefined: a quarter of the memory that is available now. */
+  readonly ramBytes?: number | undefined
   readonly onDamage: (error: ImagelinkError) => void
+  /** An image that belongs in RAM is served from its file, and why. */
+  readonly onNotInRam?: (error: ImagelinkError) => void
   readonly onBoot: (boot: Boot) => void
 }
 
@@ -33,18 +41,23 @@ export interface ServingOptions {
  */
 export const makeServing = async (
   parts: Parts,
-  { overlays, host, cacheBytes, onDamage, onBoot }: ServingOptions,
+  { overlays, host, cacheBytes, ramBytes = ramShare(host), onDamage, onNotInRam = () => {}, onBoot }: ServingOptions,
 ): Promise<Serving> => {
   await parts.views.state(catalogueProjection)
   const projector = await parts.views.projector(catalogueProjection)
-  const stacks = makeImageStacks(
-    parts.opener,
-    new ReadCache({ bytes: cacheBytes }),
-    (ref) => loadTable(parts.sidecars, ref),
-    onDamage,
-  )
+  const cache = new ReadCache({ bytes: cacheBytes, ramBytes })
+  const table = (ref: VersionRef) => loadTable(parts.sidecars, ref)
+  const stacks = makeImageStacks(parts.opener, cache, table, onDamage, (ref) => ram.used(ref))
   const folders = makeOverlayFolders(overlays, host, new MapBudget())
   const drafts = makeDrafts(parts.data)
   const catalogue = () => projector.state(catalogueProjection)
-  return { stacks, drafts, disks: makeDisks({ catalogue, stacks, folders, drafts, onBoot }) }
+  const ram = makeRamTier({ cache, stacks, catalogue, table, jobs: parts.jobs, onNotInRam })
+  const disks = makeDisks({ catalogue, stacks, folders, drafts, onBoot })
+  const close = () => ram.close().then(disks.close)
+  return { stacks, drafts, ram, disks: { ...disks, close } }
+}
+
+const ramShare = ({ memoryAvailableBytes }: Host): number => {
+  const available = memoryAvailableBytes?.()
+  return available === undefined ? limits.ramBytesDefault : available / 4
 }

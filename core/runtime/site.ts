@@ -186,6 +186,19 @@ export interface VersionNamed {
   readonly version?: number
 }
 
+export interface ImagePlacedAnswer extends Changed {
+  /** What is in RAM now; null when nothing is, or when no server runs that could hold it. */
+  readonly ram: RamHeld | null
+}
+
+export interface RamHeld {
+  readonly versions: ReadonlyArray<number>
+  /** Memory that the image takes. Clusters of zeros, and what versions share, take none of their own. */
+  readonly bytes: number
+  /** Clusters that could not be read or are not what was recorded: a read goes to the file, and fails as it did before. */
+  readonly left: number
+}
+
 type Nothing = Readonly<Record<string, never>>
 interface Op<Input, Result, Item = never> {
   readonly input: Input
@@ -217,6 +230,8 @@ export interface OperationMap {
     },
     Changed
   >
+  /** While a server runs, it settles when the image is in RAM, or out of it. */
+  "image.place": Op<{ readonly name: string; readonly tier: "ramdisk" | "file" }, ImagePlacedAnswer>
   "image.remove": Op<{ readonly name: string }, Changed>
   "image.create": Op<{ readonly name: string; readonly sizeBytes: number; readonly note?: string }, Changed>
   "image.seal": Op<{ readonly name: string }, Changed>

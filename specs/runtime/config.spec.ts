@@ -47,6 +47,15 @@ describe("the settings of a server", () => {
     expect(effectiveConfig(from({ cache: "much" }, { cache: "16M" })).cacheBytes).toBe(16 * MiB)
   })
 
+  it("leave the RAM for images to the server, or say how much, or none", () => {
+    const ram = (...values: ReadonlyArray<string | number>) =>
+      effectiveConfig(from(...values.map((v) => ({ ram: v })))).ramBytes
+    expect([ram(), ram("1M"), ram("1M", 0), ram("much", "2G")]).toEqual([undefined, MiB, 0, 2 ** 31])
+    expect(why(() => effectiveConfig(from({ ram: "1M" }, { ram: "half" }, {})))).toBe(
+      'source 2 cannot be used: ram: expected a size like 512M or 16G, or 0, got "half"',
+    )
+  })
+
   it.each([
     [{ adress: "10.0.0.1" }, "adress"],
     [{ address: 1 }, "address"],

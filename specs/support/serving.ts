@@ -8,7 +8,7 @@ import type { Boot } from "../../core/runtime/boot-recorder.ts"
 import type { DiskService } from "../../core/runtime/disks.ts"
 import { makeLocalSite } from "../../core/runtime/local-site.ts"
 import type { Parts } from "../../core/runtime/parts.ts"
-import { makeServing } from "../../core/runtime/serving.ts"
+import { makeServing, type Serving } from "../../core/runtime/serving.ts"
 import type { Input, OperationName, Result, Site } from "../../core/runtime/site.ts"
 
 export const operator: Actor = { kind: "cli", name: "operator" }
@@ -17,6 +17,9 @@ export const loopback: Peer = { address: "127.0.0.1", loopback: true, protocol: 
 export interface ServingSite {
   readonly site: Site
   readonly disks: DiskService
+  readonly ram: Serving["ram"]
+  /** Why an image that belongs in RAM is not there. */
+  readonly notInRam: ReadonlyArray<string>
   readonly parts: OpenedSite["parts"]
   /** Folder of the overlays. */
   readonly overlays: string
@@ -31,19 +34,33 @@ export interface ServingSite {
 export const serveHere = async (
   data: string,
   exchange: (parts: Parts) => Partial<Parts> = () => ({}),
+  ramBytes = 64 * 2 ** 20,
 ): Promise<ServingSite> => {
   const { parts: own, data: folder, host, release } = await openParts({ dataDir: data, create: true })
   const parts = { ...own, ...exchange(own) }
   const overlays = folder.folder("overlays")
   const boots: Array<Boot> = []
   const onBoot = (boot: Boot) => void boots.push(boot)
-  const serving = await makeServing(parts, { overlays, host, cacheBytes: 16 * 2 ** 20, onDamage: () => {}, onBoot })
+  const notInRam: Array<string> = []
+  const onNotInRam = ({ code }: { readonly code: string }) => void notInRam.push(code)
+  const cacheBytes = 16 * 2 ** 20
+  const serving = await makeServing(parts, {
+    overlays,
+    host,
+    cacheBytes,
+    ramBytes,
+    onDamage: () => {},
+    onNotInRam,
+    onBoot,
+  })
   const site = makeLocalSite({ ...parts, serving }, async () => {})
   await serving.disks.sweep()
   await parts.layers.sweep(await parts.views.state(catalogueProjection))
   return {
     site,
     disks: serving.disks,
+    ram: serving.ram,
+    notInRam,
     parts,
     boots,
     overlays: join(data, "overlays"),

@@ -11,6 +11,7 @@ interface ServeOptions extends CommonOptions {
   readonly address?: string
   readonly nbdPort?: string
   readonly cache?: string
+  readonly ram?: string
   readonly logLevel?: string
 }
 
@@ -22,6 +23,7 @@ const fromFlags = (o: ServeOptions): ConfigFile =>
     ...(o.address === undefined ? {} : { address: o.address }),
     ...(o.nbdPort === undefined ? {} : { "nbd-port": portOf(o.nbdPort) }),
     ...(o.cache === undefined ? {} : { cache: o.cache }),
+    ...(o.ram === undefined ? {} : { ram: o.ram }),
     ...(o.logLevel === undefined ? {} : { "log-level": o.logLevel }),
   })
 
@@ -30,6 +32,7 @@ const fromEnvironment = (env: NodeJS.ProcessEnv): ConfigFile =>
     ...(env.IMAGELINK_ADDRESS === undefined ? {} : { address: env.IMAGELINK_ADDRESS }),
     ...(env.IMAGELINK_NBD_PORT === undefined ? {} : { "nbd-port": portOf(env.IMAGELINK_NBD_PORT) }),
     ...(env.IMAGELINK_CACHE === undefined ? {} : { cache: env.IMAGELINK_CACHE }),
+    ...(env.IMAGELINK_RAM === undefined ? {} : { ram: env.IMAGELINK_RAM }),
     ...(env.IMAGELINK_LOG_LEVEL === undefined ? {} : { "log-level": env.IMAGELINK_LOG_LEVEL }),
   })
 

@@ -1,10 +1,11 @@
 /** The verbs that move an image's clients from version to version. */
 import type { EventData } from "../../../core/domain/events.ts"
 import { fail } from "../../../core/errors.ts"
-import type { ImageDiffAnswer, VersionNamed } from "../../../core/runtime/site.ts"
+import type { ImageDiffAnswer, RamHeld, VersionNamed } from "../../../core/runtime/site.ts"
 import { parseBytes } from "../../../core/runtime/sizes.ts"
 import type { CommonOptions } from "../options.ts"
 import { bytes, type Column, count, print, printJson, table } from "../output.ts"
+import { progressView } from "../progress.ts"
 import { callOptions, interruptible, withSite } from "../site.ts"
 import { printChanged } from "./changed.ts"
 import { slotOf } from "./link-options.ts"
@@ -194,6 +195,34 @@ const mark = (changed: number, of: number): string => {
   if (changed === 0) return "."
   if (changed * 10 < of) return "-"
   return changed * 2 < of ? "+" : "#"
+}
+
+/** Waits until the image is in RAM, or out of it, where a server runs. */
+export const place = async (options: CommonOptions & { readonly tier?: string }, name: string): Promise<void> => {
+  const { tier } = options
+  if (tier !== "ramdisk" && tier !== "file")
+    throw fail("USAGE", { why: "say where: --tier ramdisk, or --tier file", see: "imagelink image place --help" })
+  const view = await progressView(`bringing ${name} into RAM`, options.json === true)
+  await withSite(options, false, async (site) => {
+    const result = await site
+      .call(
+        "image.place",
+        { name, tier },
+        { ...callOptions(options), signal: interruptible(), onProgress: view.report },
+      )
+      .finally(view.end)
+    printChanged(options, result, () => {
+      if (result.ram !== null) printHeld(name, result.ram)
+      else if (!result.dryRun && site.via === "local") print("it takes effect when a server starts")
+    })
+  })
+}
+
+const printHeld = (name: string, { versions, bytes: taken, left }: RamHeld): void => {
+  print(`in RAM: ${versions.map((v) => `@${v}`).join(", ")}, ${bytes(taken)}`)
+  if (left === 0) return
+  print(`note: ${count(left, "cluster")} could not be read, or not as recorded; reads of them go to the file`)
+  print(`next: imagelink image check ${name}`)
 }
 
 /** `NAME@VERSION`. */

@@ -103,6 +103,14 @@ export class LayeredContent implements VersionContent {
     await this.#eachCluster(offset, length, (content, cluster) => content.prefetch(cluster * CLUSTER, 1, signal))
   }
 
+  keep(cluster: number): Promise<boolean> {
+    return this.#of(cluster).keep(cluster)
+  }
+
+  contentIdOf(cluster: number): string {
+    return this.#of(cluster).contentIdOf(cluster)
+  }
+
   touch(offset: number, length: number): void {
     const last = Math.floor((offset + length - 1) / CLUSTER)
     for (let cluster = Math.floor(offset / CLUSTER); cluster <= last; cluster++) {

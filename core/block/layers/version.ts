@@ -10,7 +10,6 @@
  */
 import assert from "node:assert"
 import type { CacheSource, ReadCache } from "../cache.ts"
-import type { BlockDevice } from "../device.ts"
 import { Version } from "../version.ts"
 import { LayeredContent } from "./content.ts"
 import type { LayerMap } from "./map.ts"
@@ -39,7 +38,7 @@ export interface LayeredVersionOptions {
   readonly heat?: ((contentIndex: number, cluster: number) => void) | undefined
 }
 
-export const openLayeredVersion = ({ id, cache, map, parts, heat }: LayeredVersionOptions): BlockDevice => {
+export const openLayeredVersion = ({ id, cache, map, parts, heat }: LayeredVersionOptions): Version => {
   const layers = parts.map((part) => part.layer).sort((a, b) => a - b)
   assert.deepEqual(layers, map.chain, "the base and every layer of the version, each once")
   const { sizeBytes } = map

@@ -73,6 +73,7 @@ export const imageOperations = (parts: Parts): Operations<Names> => {
       if (changed.dryRun) return changed
       // A repeated command comes here again, so that what a crash left behind goes too.
       for (const { image, sidecars } of changed.events.map((e) => e.data as EventData<"ImageRemoved">)) {
+        await parts.serving?.ram.release(image.id)
         await parts.serving?.stacks.removed(image.id)
         for (const sidecar of sidecars) await dropSidecar(parts, sidecar)
         await parts.layers.removeImage(image.id)

@@ -23,6 +23,7 @@ export const versionOperations = (parts: Parts): Operations<Names> => {
       if (changed.dryRun) return changed
       // A repeated command comes here again, so that what a crash left behind goes too.
       for (const { image, version, sidecar } of changed.events.map((e) => e.data as EventData<"ImageVersionRetired">)) {
+        await parts.serving?.ram.retired(image.id, version)
         await parts.serving?.stacks.retired(image.id, version)
         await parts.layers.remove(image.id, version)
         if (sidecar !== null) await parts.sidecars.remove(sidecar)
