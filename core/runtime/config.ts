@@ -14,6 +14,8 @@ const Size = Schema.Union([Schema.String, Schema.Int])
 export const ConfigFile = Schema.Struct({
   address: Schema.optionalKey(Schema.String),
   "nbd-port": Schema.optionalKey(PortOrOff),
+  "tftp-port": Schema.optionalKey(PortOrOff),
+  "boot-files": Schema.optionalKey(Schema.String),
   cache: Schema.optionalKey(Size),
   "log-level": Schema.optionalKey(Schema.Literals(["error", "info", "debug"])),
   plugin: Schema.optionalKey(Schema.Array(Schema.Struct({ module: Schema.String }))),
@@ -23,6 +25,9 @@ export type ConfigFile = typeof ConfigFile.Type
 export interface ServeConfig {
   readonly address: string
   readonly nbdPort: number | "off"
+  readonly tftpPort: number | "off"
+  /** Folder that TFTP serves; where nobody names one, the server looks for one. */
+  readonly bootFiles?: string
   readonly cacheBytes: number
   readonly logLevel: "error" | "info" | "debug"
   /** ES modules of third-party plugins, as written; relative ones are relative to the file that names them. */
@@ -54,6 +59,8 @@ export const effectiveConfig = (
   return {
     address: merged.address ?? "127.0.0.1",
     nbdPort: merged["nbd-port"] ?? NBD_PORT,
+    tftpPort: merged["tftp-port"] ?? "off",
+    ...(merged["boot-files"] === undefined ? {} : { bootFiles: merged["boot-files"] }),
     cacheBytes,
     logLevel: merged["log-level"] ?? "info",
     plugins: sources.flatMap((s) => s.settings.plugin ?? []).map((p) => p.module),
