@@ -22,6 +22,10 @@ import { composeWith, type OpenedSite, openParts, tokens } from "./compose.ts"
 import { describeNbdEvent } from "./nbd/describe-event.ts"
 import { type DiskClient, openNbdDisk } from "./nbd/disk-client.ts"
 import { listenNbd } from "./nbd/server.ts"
+import { bootFolder } from "./tftp/boot-folder.ts"
+import { describeTftpEvent } from "./tftp/events.ts"
+import { folderFiles } from "./tftp/files.ts"
+import { listenTftp } from "./tftp/server.ts"
 
 /** A line of the server's own log. */
 export interface ServerEvent {
@@ -44,7 +48,7 @@ export interface RunningServer {
   close(): Promise<void>
 }
 
-/** Opens the store and serves. @throws what opening throws, PORT_IN_USE LISTEN_FAILED PLUGIN_INVALID DATA_IN_USE */
+/** Opens the store and serves. @throws what opening throws, PORT_IN_USE LISTEN_FAILED CONFIG_INVALID PLUGIN_INVALID DATA_IN_USE */
 export const startServer = async (options: ServerOptions): Promise<RunningServer> => {
   const { dataDir, config } = options
   const container = composeWith(dataDir, async () => config.plugins)
@@ -56,11 +60,12 @@ export const startServer = async (options: ServerOptions): Promise<RunningServer
     await followEvents(options, opened, closers)
     const { site, disks, background } = await serveDisks(options, opened, closers)
     const nbd = await listenForNbd(options, disks, closers)
+    const tftp = await listenForTftp(options, closers)
     const control = await listenControl(socketPath(dataDir), site, operationNames)
     closers.push(control.close)
     serves = true
     background()
-    const listeners = { ...nbd, control: control.path }
+    const listeners = { ...nbd, ...tftp, control: control.path }
     return { site, listeners, openDisk: (name) => openNbdDisk(nbd.nbd ?? "", name), close: () => closeAll(closers) }
   } catch (e) {
     await closeAll(closers)
@@ -128,4 +133,16 @@ const listenForNbd = async (
   const nbd = await listenNbd({ address, port, disks, onEvent: (e) => onEvent(describeNbdEvent(e)) })
   closers.push(nbd.close)
   return { nbd: `${nbd.address}:${nbd.port}` }
+}
+
+const listenForTftp = async (
+  { dataDir, config, onEvent }: ServerOptions,
+  closers: Closers,
+): Promise<Readonly<Record<string, string>>> => {
+  const { address, tftpPort: port } = config
+  if (port === "off") return {}
+  const files = folderFiles(await bootFolder(config.bootFiles, dataDir))
+  const tftp = await listenTftp({ address, port, files, onEvent: (e) => onEvent(describeTftpEvent(e)) })
+  closers.push(tftp.close)
+  return { tftp: `${tftp.address}:${tftp.port}` }
 }

@@ -66,4 +66,16 @@ export const worked: Readonly<Record<string, Worked>> = {
       "Commit: `imagelink image commit NAME`. The other clients get the new version at their next boot.",
     ],
   },
+  TFTP_TIMEOUT: {
+    see: "A client stands at its boot screen (PXE-E32, PXE-E35 or `TFTP` with dots) and goes on to its next boot device; the server's log names the client, the file and the last block it acknowledged.",
+    why: "The server sent packets and got no answer, however often it sent them again. At block 0 or 1 nothing comes through at all: as a rule a firewall, because a transfer does not stay on port 69 but goes on between two ports above 1023. In the middle of a file the way was lost: a cable, a switch, the client's power, or packets larger than the way takes. A slow disk under the boot files makes clients give up first.",
+    steps: [
+      "Take the client's address and the file from the log, and fetch the same file from another machine of that network: `curl -o /dev/null tftp://SERVER/FILE`.",
+      "If that fails too, look at the server's firewall: `nft list ruleset`. Let UDP in on the ports 67, 69 and 4011, and on the ports above 1023 from the clients' network; between networks, the router must do the same.",
+      "If only this client fails, look at its cable, its switch port (spanning tree without portfast keeps it silent for half a minute) and its firmware's version.",
+      "See whether answers come back while it boots: `tcpdump -ni any udp and host CLIENT`.",
+      "If transfers stop in the middle or are slow for all, measure the disk under the boot files: `dd if=FILE of=/dev/null bs=1M`, and move them to a local disk (`serve --boot-files DIR`).",
+      "Start the client again.",
+    ],
+  },
 }

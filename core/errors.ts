@@ -525,12 +525,24 @@ export const errors = {
     fix: (p) => `see ${p.see}`,
   }),
 
+  // --- Boot files -------------------------------------------------------------------------------------------------
+  TFTP_TIMEOUT: entry<{ client: string; file: string; lastBlock: number; blocks: number; seconds: number }>({
+    exit: 1,
+    message: (p) =>
+      `client ${p.client} stopped answering while ${p.file} was sent (block ${p.lastBlock} of ${p.blocks})`,
+    cause: (p) =>
+      `no answer for ${p.seconds} seconds, though the last packets were sent again; a firewall drops them, the client was switched off, or the disk under the boot files is slow`,
+    fix: () =>
+      "let UDP through between server and clients: ports 67, 69 and 4011, and the ports above 1023 that transfers use; then see whether the boot files' disk is slow",
+  }),
+
   // --- Server and store -------------------------------------------------------------------------------------------
   PORT_IN_USE: entry<{ protocol: string; address: string; port: number }>({
     exit: 1,
     message: (p) => `cannot listen for ${p.protocol} on ${p.address}:${p.port}`,
     cause: () => "another program has this port",
-    fix: (p) => `find it with 'ss -ltnp sport = :${p.port}' and stop it, or choose another: --${p.protocol}-port N`,
+    fix: (p) =>
+      `find it with 'ss ${p.protocol === "tftp" ? "-lunp" : "-ltnp"} sport = :${p.port}' and stop it, or choose another: --${p.protocol}-port N`,
   }),
   LISTEN_FAILED: entry<{ protocol: string; address: string; port: number; why: string }>({
     exit: 1,

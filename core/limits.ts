@@ -47,6 +47,27 @@ export const limits = {
   nbdCloseSecondsMax: 5,
   nbdKeepAliveSeconds: 30,
 
+  // TFTP
+  /** RFC 2347: "The maximum size of a request packet is 512 octets." */
+  tftpRequestBytesMax: 512,
+  /** RFC 2348: what an option may say at most. */
+  tftpBlksizeMax: 65_464,
+  tftpWindowBlocksMax: 64,
+  /** All blocks of a window together, unless it is one block; fits the usual receive buffer of a socket. */
+  tftpWindowBytesMax: 128 * KiB,
+  /** Read at once where blocks are small. */
+  tftpReadBytes: 64 * KiB,
+  tftpTransfersMax: 512,
+  tftpTransfersPerPeerMax: 32,
+  /** Doubled with each retry, up to the next. */
+  tftpTimeoutMillis: 1000,
+  tftpTimeoutMillisMax: 8000,
+  tftpRetriesMax: 5,
+  /** A transfer with a long timeout of its own ends after this time without an answer, once it was asked again. */
+  tftpSilenceMillisMax: 60_000,
+  /** Of a name or message that a client sent, in the server's log. */
+  tftpShownCharsMax: 128,
+
   // Parts of one request
   /** Pieces of one request that are read from below at the same time. */
   requestPiecesMax: 16,
@@ -207,6 +228,8 @@ must(limits.ioBytesMax <= limits.nbdInFlightBytesMax, "one request of the larges
 must(limits.ioBytesMax <= limits.nbdOutputBytesMax, "one reply of the largest size fits the output budget")
 must(limits.syncIoBytesMax + 64 <= limits.nbdSlabBytes, "a synchronous read and its header fit a slab")
 must(limits.nbdOutputPauseBytes + limits.ioBytesMax <= limits.nbdOutputBytesMax, "a pause leaves room for one reply")
+must(limits.tftpTransfersPerPeerMax <= limits.tftpTransfersMax, "one peer has no more transfers than all")
+must(limits.tftpTimeoutMillis <= limits.tftpTimeoutMillisMax, "patience grows")
 must(Number.isSafeInteger(limits.imageBytesMax), "offsets are exact numbers")
 must(limits.csvRowsMax * 2 <= limits.commandEventsMax, "an import registers and links every row in one command")
 must(limits.bootsRecordedMax <= limits.commandEventsMax, "every boot recorded is an event")

@@ -16,8 +16,14 @@ export const readConfigFile = async (file: string): Promise<ConfigFile> => {
     throw fail("CONFIG_INVALID", { file, why: (e as Error).message.replaceAll(/\s*\n\s*/g, " ") }, { underlying: e })
   }
   const config = decodeConfig(file, input)
-  if (config.plugin === undefined) return config
-  return { ...config, plugin: config.plugin.map((p) => ({ module: relativeTo(file, p.module) })) }
+  const bootFiles = config["boot-files"]
+  return {
+    ...config,
+    ...(bootFiles === undefined ? {} : { "boot-files": resolve(dirname(file), bootFiles) }),
+    ...(config.plugin === undefined
+      ? {}
+      : { plugin: config.plugin.map((p) => ({ module: relativeTo(file, p.module) })) }),
+  }
 }
 
 /** A path is relative to the file that names it; anything else is a package's name. */

@@ -398,6 +398,8 @@ export const program = (): Command => {
     .option("--config <file>", "imagelink.toml (default: in the data folder, if there)")
     .option("--address <ip>", "address to listen on (default 127.0.0.1)")
     .option("--nbd-port <n>", "NBD port; 0 = any free one, off = not served (default 10809)")
+    .option("--tftp-port <n>", "TFTP port, for firmware 69; 0 = any free one, off = not served (default off)")
+    .option("--boot-files <dir>", "what TFTP serves (default: boot/ in the data folder, else /usr/lib/ipxe)")
     .option("--cache <size>", "RAM for the read cache: 256M, 4G")
     .option("--ram <size>", "RAM for images placed there (default: a quarter of what is available)")
     .option("--log-level <level>", "error, info or debug")

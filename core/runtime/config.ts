@@ -14,6 +14,8 @@ const Size = Schema.Union([Schema.String, Schema.Int])
 export const ConfigFile = Schema.Struct({
   address: Schema.optionalKey(Schema.String),
   "nbd-port": Schema.optionalKey(PortOrOff),
+  "tftp-port": Schema.optionalKey(PortOrOff),
+  "boot-files": Schema.optionalKey(Schema.String),
   cache: Schema.optionalKey(Size),
   ram: Schema.optionalKey(Size),
   "log-level": Schema.optionalKey(Schema.Literals(["error", "info", "debug"])),
@@ -24,6 +26,9 @@ export type ConfigFile = typeof ConfigFile.Type
 export interface ServeConfig {
   readonly address: string
   readonly nbdPort: number | "off"
+  readonly tftpPort: number | "off"
+  /** Folder that TFTP serves; where nobody names one, the server looks for one. */
+  readonly bootFiles?: string
   readonly cacheBytes: number
   /** For images placed in RAM, all together; undefined: a quarter of the memory that is available at the start. */
   readonly ramBytes: number | undefined
@@ -63,6 +68,8 @@ export const effectiveConfig = (
   return {
     address: merged.address ?? "127.0.0.1",
     nbdPort: merged["nbd-port"] ?? NBD_PORT,
+    tftpPort: merged["tftp-port"] ?? "off",
+    ...(merged["boot-files"] === undefined ? {} : { bootFiles: merged["boot-files"] }),
     cacheBytes,
     ramBytes,
     logLevel: merged["log-level"] ?? "info",

@@ -22,6 +22,7 @@ describe("the settings of a server", () => {
     expect(effectiveConfig([])).toEqual({
       address: "127.0.0.1",
       nbdPort: 10809,
+      tftpPort: "off",
       cacheBytes: 256 * MiB,
       logLevel: "info",
       plugins: [],
@@ -30,10 +31,13 @@ describe("the settings of a server", () => {
 
   it("come from the last source that names them, key by key; plugins come from all", () => {
     const file: ConfigFile = { address: "10.0.0.1", "nbd-port": 1, cache: "16M", plugin: [{ module: "a" }] }
-    const merged = effectiveConfig(from(file, { "nbd-port": "off", cache: 2 ** 30 }, { plugin: [{ module: "b" }] }))
+    const tftp: ConfigFile = { "tftp-port": 69, "boot-files": "/srv/boot", plugin: [{ module: "b" }] }
+    const merged = effectiveConfig(from(file, { "nbd-port": "off", cache: 2 ** 30 }, tftp))
     expect(merged).toEqual({
       address: "10.0.0.1",
       nbdPort: "off",
+      tftpPort: 69,
+      bootFiles: "/srv/boot",
       cacheBytes: 2 ** 30,
       logLevel: "info",
       plugins: ["a", "b"],
@@ -63,6 +67,9 @@ describe("the settings of a server", () => {
     [{ "nbd-port": -1 }, "nbd-port"],
     [{ "nbd-port": 1.5 }, "nbd-port"],
     [{ "nbd-port": "on" }, "nbd-port"],
+    [{ "tftp-port": 65536 }, "tftp-port"],
+    [{ "tftp-port": "" }, "tftp-port"],
+    [{ "boot-files": 1 }, "boot-files"],
     [{ cache: true }, "cache"],
     [{ "log-level": "loud" }, "log-level"],
     [{ plugin: [{ module: "a", kind: "b" }] }, "kind"],

@@ -10,6 +10,8 @@ interface ServeOptions extends CommonOptions {
   readonly config?: string
   readonly address?: string
   readonly nbdPort?: string
+  readonly tftpPort?: string
+  readonly bootFiles?: string
   readonly cache?: string
   readonly ram?: string
   readonly logLevel?: string
@@ -22,6 +24,8 @@ const fromFlags = (o: ServeOptions): ConfigFile =>
   decodeConfig("the command line", {
     ...(o.address === undefined ? {} : { address: o.address }),
     ...(o.nbdPort === undefined ? {} : { "nbd-port": portOf(o.nbdPort) }),
+    ...(o.tftpPort === undefined ? {} : { "tftp-port": portOf(o.tftpPort) }),
+    ...(o.bootFiles === undefined ? {} : { "boot-files": o.bootFiles }),
     ...(o.cache === undefined ? {} : { cache: o.cache }),
     ...(o.ram === undefined ? {} : { ram: o.ram }),
     ...(o.logLevel === undefined ? {} : { "log-level": o.logLevel }),
@@ -31,6 +35,8 @@ const fromEnvironment = (env: NodeJS.ProcessEnv): ConfigFile =>
   decodeConfig("the environment (IMAGELINK_*)", {
     ...(env.IMAGELINK_ADDRESS === undefined ? {} : { address: env.IMAGELINK_ADDRESS }),
     ...(env.IMAGELINK_NBD_PORT === undefined ? {} : { "nbd-port": portOf(env.IMAGELINK_NBD_PORT) }),
+    ...(env.IMAGELINK_TFTP_PORT === undefined ? {} : { "tftp-port": portOf(env.IMAGELINK_TFTP_PORT) }),
+    ...(env.IMAGELINK_BOOT_FILES === undefined ? {} : { "boot-files": env.IMAGELINK_BOOT_FILES }),
     ...(env.IMAGELINK_CACHE === undefined ? {} : { cache: env.IMAGELINK_CACHE }),
     ...(env.IMAGELINK_RAM === undefined ? {} : { ram: env.IMAGELINK_RAM }),
     ...(env.IMAGELINK_LOG_LEVEL === undefined ? {} : { "log-level": env.IMAGELINK_LOG_LEVEL }),

@@ -1,0 +1,98 @@
+/**
+ * What TFTP serves: a port that opens files by name, and a folder behind it.
+ *
+ * **Details** A name is a path below the folder. Windows' loaders write `\Boot\BCD`: a backslash separates, and one at the start is the
+ * folder itself. Everything else that leads elsewhere is refused: `..`, a leading slash, a drive, another machine's share, NUL. A symbolic link is followed as
+ * long as what it leads to lies in the folder. Only regular files are served.
+ *
+ * **Gotchas** Links are judged when the file is opened: who may write to the folder may serve what the server can read.
+ */
+import { constants, type FileHandle, open, realpath } from "node:fs/promises"
+import { join, sep } from "node:path"
+
+export interface TftpPeer {
+  readonly address: string
+  readonly port: number
+}
+
+export interface OpenedFile {
+  readonly sizeBytes: number
+  /** Exactly `length` bytes, in a buffer that nobody writes to again. @throws FileChanged, or what reading throws */
+  read(offset: number, length: number): Promise<Uint8Array>
+  close(): Promise<void>
+}
+
+export interface TftpFiles {
+  /** Undefined: there is no such file. @throws FileRefused, or what opening throws */
+  open(name: string, peer: TftpPeer): Promise<OpenedFile | undefined>
+}
+
+/** The file is not for the client, or not for this server. */
+export class FileRefused extends Error {
+  override readonly name = "FileRefused"
+}
+export class FileChanged extends Error {
+  override readonly name = "FileChanged"
+}
+
+/** A name as a path below the folder, or undefined where it leads elsewhere. */
+export const pathOf = (name: string): string | undefined => {
+  if (name.includes("\0") || name.startsWith("/") || /^\\\\|^[a-z]:/iu.test(name)) return undefined
+  const parts = name.split(/[\\/]/u).filter((part) => part !== "" && part !== ".")
+  return parts.length === 0 || parts.includes("..") ? undefined : parts.join("/")
+}
+
+/** Serves the regular files below a folder. */
+export const folderFiles = (folder: string): TftpFiles => ({
+  async open(name) {
+    const path = pathOf(name)
+    if (path === undefined) throw new FileRefused("the name leads out of the served folder")
+    try {
+      const root = await realpath(folder)
+      const file = await realpath(join(root, path))
+      const inside = root.endsWith(sep) ? root : root + sep
+      if (!file.startsWith(inside)) throw new FileRefused("the name leads out of the served folder")
+      // Not blocking, so that a pipe is seen to be one instead of waiting for its writer.
+      return await regular(await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK))
+    } catch (e) {
+      return judge(e)
+    }
+  },
+})
+
+const judge = (e: unknown): undefined => {
+  const { code } = e as NodeJS.ErrnoException
+  if (code === "ENOENT" || code === "ENOTDIR" || code === "ENAMETOOLONG") return undefined
+  if (code === "EACCES" || code === "EPERM") throw new FileRefused("the server may not read the file", { cause: e })
+  if (code === "ELOOP") throw new FileRefused("the name is a symbolic link in a circle", { cause: e })
+  throw e
+}
+
+const regular = async (handle: FileHandle): Promise<OpenedFile | undefined> => {
+  try {
+    const stat = await handle.stat()
+    if (stat.isFile()) return opened(handle, stat.size)
+  } catch (e) {
+    await handle.close()
+    throw e
+  }
+  await handle.close()
+  return undefined
+}
+
+const opened = (handle: FileHandle, sizeBytes: number): OpenedFile => ({
+  sizeBytes,
+  async read(offset, length) {
+    const bytes = Buffer.allocUnsafe(length)
+    let got = 0
+    while (got < length) {
+      const { bytesRead } = await handle.read(bytes, got, length - got, offset + got)
+      if (bytesRead === 0) break
+      got += bytesRead
+    }
+    if (got < length || (await handle.stat()).size !== sizeBytes)
+      throw new FileChanged("the file changed while it was sent")
+    return bytes
+  },
+  close: () => handle.close(),
+})

@@ -1,0 +1,129 @@
+/**
+ * One transfer that runs: its own socket, whose port is the server's transfer identifier (RFC 1350 §4), around the state machine.
+ *
+ * **Details** A packet from anyone but the client is answered ERROR 5 and changes nothing. Steps run one after the other, so that the
+ * file is read once at a time.
+ */
+import { createSocket, type Socket } from "node:dgram"
+import { isIPv6 } from "node:net"
+import type { OpenedFile, TftpPeer } from "./files.ts"
+import { decode, ERROR_CODE, encode, type TftpOption } from "./packet.ts"
+import { begin, type Input, type Outcome, type Step, step, type Transfer, type TransferLimits } from "./transfer.ts"
+
+/** Time, as it comes in: milliseconds that never go back, and a call at a later one. */
+export interface Clock {
+  now(): number
+  later(run: () => void, millis: number): () => void
+}
+
+export interface RunningInput {
+  /** Where the transfer's socket is bound. */
+  readonly address: string
+  readonly peer: TftpPeer
+  readonly file: OpenedFile
+  readonly options: ReadonlyArray<TftpOption>
+  readonly bounds: TransferLimits
+  readonly clock: Clock
+  readonly started: (transfer: Transfer) => void
+  /** Called once. */
+  readonly ended: (outcome: Outcome) => void
+}
+
+export class RunningTransfer {
+  readonly #input: RunningInput
+  readonly #socket: Socket
+  #transfer: Transfer | undefined
+  #cancel: () => void = () => {}
+  #closed = false
+
+  constructor(input: RunningInput) {
+    this.#input = input
+    this.#socket = createSocket(isIPv6(input.address) ? "udp6" : "udp4")
+    this.#socket.on("error", (e) => this.#end({ type: "failed", message: e.message }))
+    this.#socket.on("message", (bytes, from) => this.#receive(bytes, from))
+    this.#socket.bind({ address: input.address, port: 0 }, () => {
+      if (this.#closed) return
+      const { options, file, bounds, clock } = input
+      const first = begin(options, file.sizeBytes, bounds, clock.now())
+      input.started(first[0])
+      this.#follow(first)
+    })
+  }
+
+  /** Ends it, and tells the client. */
+  stop(): void {
+    this.#step({ type: "stop" })
+    this.#end({ type: "stopped", message: "the server is stopping" })
+  }
+
+  /** Ends it without a word: the client has a new transfer and would take an ERROR to be about that. */
+  abandon(): void {
+    this.#end({ type: "stopped", message: "the client began anew" })
+  }
+
+  #receive(bytes: Buffer, from: TftpPeer): void {
+    const { peer } = this.#input
+    const packet = decode(bytes)
+    if (from.address === peer.address && from.port === peer.port) this.#step({ type: "packet", packet })
+    // Errors are never answered with errors: two strangers would go on for ever.
+    else if (packet.type !== "ERROR" && packet.type !== "unknown")
+      this.#send(
+        encode({ type: "ERROR", code: ERROR_CODE.unknownTransferId, message: "this transfer is not yours" }),
+        from,
+      )
+  }
+
+  #step(input: Input): void {
+    if (this.#closed || this.#transfer === undefined) return
+    this.#follow(step(this.#transfer, input, this.#input.clock.now()))
+  }
+
+  #follow([transfer, packets, effect]: Step): void {
+    this.#transfer = transfer
+    this.#cancel()
+    this.#cancel = () => {}
+    for (const packet of packets) this.#send(encode(packet), this.#input.peer)
+    if (effect.type === "read") void this.#read(effect.offset, effect.length)
+    else if (effect.type === "end") this.#end(effect.outcome)
+    else if (effect.type === "wait") {
+      const millis = Math.max(0, effect.until - this.#input.clock.now())
+      this.#cancel = this.#input.clock.later(() => this.#step({ type: "time" }), millis)
+    }
+  }
+
+  async #read(offset: number, length: number): Promise<void> {
+    let input: Input
+    try {
+      input = { type: "bytes", bytes: await this.#input.file.read(offset, length) }
+    } catch (e) {
+      input = { type: "unreadable", message: reasonOf(e) }
+    }
+    this.#step(input)
+  }
+
+  #send(bytes: Buffer, to: TftpPeer): void {
+    if (this.#closed) return
+    // What could not be sent counts as lost on the way: time sends it again, or ends the transfer.
+    this.#socket.send(bytes, to.port, to.address, () => {})
+  }
+
+  #end(outcome: Outcome): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#cancel()
+    closeSocket(this.#socket)
+    void this.#input.file.close().catch(() => {})
+    this.#input.ended(outcome)
+  }
+}
+
+/** Words for the client and the log; a path of this machine is not the client's business. */
+const reasonOf = (e: unknown): string => {
+  const { code, message, name } = e as NodeJS.ErrnoException
+  return name === "FileChanged" ? message : `the file cannot be read (${code ?? "unknown"})`
+}
+
+/** Closing at once would throw away what was just given to send. */
+const closeSocket = (socket: Socket): void => {
+  setImmediate(() => socket.close())
+}

@@ -1,0 +1,250 @@
+/**
+ * Serves files over TFTP (RFC 1350), read-only: one socket for requests, and one of its own for each transfer (running.ts).
+ *
+ * **Details** A request that comes again from the same port while its transfer runs is the client's retry and starts nothing; a different one
+ * from there means that the client began anew. A datagram that is no request is not answered, nor is an ERROR: two servers would
+ * answer each other for ever. With too many transfers, requests are not answered either, because clients then ask again.
+ *
+ * **Gotchas** Bound to all addresses, a machine with several answers from the one its routes choose, which some firmware does not accept:
+ * name one address.
+ */
+import { createSocket, type Socket } from "node:dgram"
+import { isIPv6 } from "node:net"
+import { fail } from "../../core/errors.ts"
+import { limits } from "../../core/limits.ts"
+import type { TftpEvent } from "./events.ts"
+import { FileRefused, type OpenedFile, type TftpFiles, type TftpPeer } from "./files.ts"
+import { decode, ERROR_CODE, encode, OPCODE, type Request } from "./packet.ts"
+import { type Clock, RunningTransfer } from "./running.ts"
+import { shown } from "./shown.ts"
+import type { Outcome, TransferLimits } from "./transfer.ts"
+
+export interface TftpServerLimits extends TransferLimits {
+  readonly transfersMax: number
+  readonly transfersPerPeerMax: number
+}
+
+export interface TftpServerInput {
+  readonly address: string
+  /** 0 for any free one. */
+  readonly port: number
+  readonly files: TftpFiles
+  readonly onEvent?: (event: TftpEvent) => void
+  readonly limits?: Partial<TftpServerLimits>
+  readonly clock?: Clock
+}
+
+export interface TftpServer {
+  readonly address: string
+  readonly port: number
+  transfers(): number
+  /** Takes no more requests, tells clients of running transfers, closes. A second close is the first. */
+  close(): Promise<void>
+}
+
+const defaults: TftpServerLimits = {
+  blksizeMax: limits.tftpBlksizeMax,
+  windowBlocksMax: limits.tftpWindowBlocksMax,
+  windowBytesMax: limits.tftpWindowBytesMax,
+  readBytes: limits.tftpReadBytes,
+  timeoutMillis: limits.tftpTimeoutMillis,
+  timeoutMillisMax: limits.tftpTimeoutMillisMax,
+  retriesMax: limits.tftpRetriesMax,
+  silenceMillisMax: limits.tftpSilenceMillisMax,
+  transfersMax: limits.tftpTransfersMax,
+  transfersPerPeerMax: limits.tftpTransfersPerPeerMax,
+}
+
+const systemClock: Clock = {
+  now: () => performance.now(),
+  later(run, millis) {
+    const timer = setTimeout(run, millis)
+    return () => clearTimeout(timer)
+  },
+}
+
+/** What the server holds for one client's port: a file being opened, or a transfer. */
+interface Slot {
+  readonly address: string
+  /** The request's bytes, by which a retry is known. */
+  readonly request: Buffer
+  running?: RunningTransfer
+}
+
+/** Listens and serves. @throws PORT_IN_USE LISTEN_FAILED */
+export const listenTftp = async (input: TftpServerInput): Promise<TftpServer> => {
+  const socket = createSocket(isIPv6(input.address) ? "udp6" : "udp4")
+  await bound(socket, input.address, input.port)
+  const requests = new Requests(input, socket)
+  socket.on("error", (e) => requests.report({ type: "broken", message: e.message }))
+  socket.on("message", (bytes, from) => requests.receive(bytes, from))
+  const { address, port } = socket.address()
+  let closing: Promise<void> | undefined
+  const close = async (): Promise<void> => {
+    const closed = new Promise<void>((resolve) => socket.close(() => resolve()))
+    await Promise.all([closed, requests.stop()])
+  }
+  return { address, port, transfers: () => requests.slots.size, close: () => (closing ??= close()) }
+}
+
+class Requests {
+  /** By the client's `address:port`. */
+  readonly slots = new Map<string, Slot>()
+  readonly #input: TftpServerInput
+  readonly #socket: Socket
+  readonly #bounds: TftpServerLimits
+  readonly #opening = new Set<Promise<void>>()
+  #stopped = false
+  /** Busy is reported once until a transfer ends, however often clients ask. */
+  #saidBusy = false
+
+  constructor(input: TftpServerInput, socket: Socket) {
+    this.#input = input
+    this.#socket = socket
+    this.#bounds = { ...defaults, ...input.limits }
+  }
+
+  report(event: TftpEvent): void {
+    this.#input.onEvent?.(event)
+  }
+
+  receive(bytes: Buffer, from: TftpPeer): void {
+    if (this.#stopped) return
+    const client = nameOf(from)
+    const packet = decode(bytes)
+    if (packet.type === "unknown") {
+      this.report({ type: "malformed", client, message: packet.why })
+      if (packet.opcode === OPCODE.RRQ || packet.opcode === OPCODE.WRQ)
+        this.#refuse(from, ERROR_CODE.illegalOperation, packet.why)
+    } else if (packet.type === "RRQ" || packet.type === "WRQ") this.#request(packet, Buffer.from(bytes), from)
+    else this.report({ type: "malformed", client, message: `${packet.type} where a request is expected` })
+  }
+
+  /** Ends what runs, and settles when nothing is being opened any more. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    for (const slot of [...this.slots.values()]) slot.running?.stop()
+    await Promise.all(this.#opening)
+  }
+
+  #request(request: Request, bytes: Buffer, from: TftpPeer): void {
+    const refusal = refusalOf(request)
+    if (refusal === undefined) this.#start(request, bytes, from)
+    else {
+      this.report({ type: "refused", client: nameOf(from), file: request.file, message: refusal[1] })
+      this.#refuse(from, ...refusal)
+    }
+  }
+
+  #start(request: Request, bytes: Buffer, from: TftpPeer): void {
+    const client = nameOf(from)
+    const before = this.slots.get(client)
+    if (before?.request.equals(bytes)) return
+    // While its file is still being opened, the earlier request is answered first; the client asks again.
+    if (before !== undefined && before.running === undefined) return
+    before?.running?.abandon()
+    const why = this.#busy(from)
+    if (why !== undefined) {
+      if (!this.#saidBusy) this.report({ type: "busy", client, file: request.file, message: why })
+      this.#saidBusy = true
+      return
+    }
+    const slot: Slot = { address: from.address, request: bytes }
+    this.slots.set(client, slot)
+    const opening = this.#open(request, from, slot).finally(() => this.#opening.delete(opening))
+    this.#opening.add(opening)
+  }
+
+  #busy(from: TftpPeer): string | undefined {
+    const { transfersMax, transfersPerPeerMax } = this.#bounds
+    if (this.slots.size >= transfersMax) return `not answered yet: ${transfersMax} transfers run`
+    let ofPeer = 0
+    for (const slot of this.slots.values()) if (slot.address === from.address) ofPeer++
+    if (ofPeer < transfersPerPeerMax) return undefined
+    return `not answered yet: ${transfersPerPeerMax} transfers run for this address`
+  }
+
+  async #open(request: Request, from: TftpPeer, slot: Slot): Promise<void> {
+    const about = { client: nameOf(from), file: request.file }
+    let file: OpenedFile | undefined
+    try {
+      file = await this.#input.files.open(request.file, from)
+    } catch (e) {
+      const refused = e instanceof FileRefused
+      const message = refused
+        ? e.message
+        : `the file cannot be opened (${(e as NodeJS.ErrnoException).code ?? "unknown"})`
+      this.#release(about.client, slot)
+      this.report({ ...about, type: refused ? "refused" : "failed", message })
+      return this.#refuse(from, refused ? ERROR_CODE.accessViolation : ERROR_CODE.notDefined, message)
+    }
+    if (file === undefined || this.#stopped) {
+      await file?.close()
+      this.#release(about.client, slot)
+      const message = file === undefined ? "there is no such file" : "the server is stopping"
+      this.report({ ...about, type: "refused", message })
+      return this.#refuse(from, file === undefined ? ERROR_CODE.fileNotFound : ERROR_CODE.notDefined, message)
+    }
+    this.#run(request, from, slot, file)
+  }
+
+  #run(request: Request, peer: TftpPeer, slot: Slot, file: OpenedFile): void {
+    const about = { client: nameOf(peer), file: request.file }
+    const { address } = this.#input
+    slot.running = new RunningTransfer({
+      address,
+      peer,
+      file,
+      options: request.options,
+      bounds: this.#bounds,
+      clock: this.#input.clock ?? systemClock,
+      started: ({ sizeBytes, agreed }) =>
+        this.report({ ...about, type: "started", sizeBytes, answers: agreed.answers }),
+      ended: (outcome) => {
+        this.#release(about.client, slot)
+        this.report(eventOf(about, outcome))
+      },
+    })
+  }
+
+  #release(client: string, slot: Slot): void {
+    if (this.slots.get(client) === slot) this.slots.delete(client)
+    this.#saidBusy = false
+  }
+
+  #refuse(to: TftpPeer, code: number, message: string): void {
+    if (!this.#stopped) this.#socket.send(encode({ type: "ERROR", code, message }), to.port, to.address, () => {})
+  }
+}
+
+const nameOf = ({ address, port }: TftpPeer): string => `${address.includes(":") ? `[${address}]` : address}:${port}`
+
+/** What is refused before a file is looked for. */
+const refusalOf = (request: Request): readonly [code: number, message: string] | undefined => {
+  if (request.type === "WRQ") return [ERROR_CODE.accessViolation, "this server takes no files"]
+  if (request.mode === "octet") return undefined
+  return [ERROR_CODE.notDefined, `files are sent in mode octet only, not ${shown(request.mode)}`]
+}
+
+const eventOf = (about: { readonly client: string; readonly file: string }, outcome: Outcome): TftpEvent => {
+  if (outcome.type !== "timeout") return { ...about, ...outcome }
+  const error = fail("TFTP_TIMEOUT", { ...outcome, client: about.client, file: shown(about.file) })
+  return { ...about, type: "timeout", error }
+}
+
+const bound = (socket: Socket, address: string, port: number): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const refused = (e: NodeJS.ErrnoException): void => {
+      socket.close()
+      reject(
+        e.code === "EADDRINUSE"
+          ? fail("PORT_IN_USE", { protocol: "tftp", address, port }, { underlying: e })
+          : fail("LISTEN_FAILED", { protocol: "tftp", address, port, why: e.message }, { underlying: e }),
+      )
+    }
+    socket.once("error", refused)
+    socket.bind({ address, port }, () => {
+      socket.off("error", refused)
+      resolve()
+    })
+  })

@@ -1,0 +1,221 @@
+/**
+ * One file on its way to one client, as a pure state machine: no socket, no timer, no file; time and bytes come in.
+ *
+ * | phase | waits for | goes on when |
+ * |---|---|---|
+ * | oack | ACK 0 (RFC 2347) | it comes: the first bytes are read |
+ * | reading | bytes of the file | they come: a window is sent |
+ * | sending | ACK of the window's last block (RFC 1350 §2, RFC 7440 §4) | it comes: the next window; of an earlier block: from the one after it |
+ * | ended | nothing | |
+ *
+ * **Details** Blocks are counted from 1 without end; the wire has the low 16 bits, so that after 65535 comes 0. The last block is the first one
+ * shorter than blksize: empty where the size is a multiple of it (RFC 1350 §6). A duplicate ACK sends nothing, because that would double
+ * every packet from there on (RFC 1123 §4.2.3.1, the Sorcerer's Apprentice): only time sends again, each time later, up to a bound. A timeout
+ * that was agreed (RFC 2349) stays as it is.
+ *
+ * **Gotchas** A client that lost the first block of a window acknowledges what it acknowledged before. That is a duplicate too and waits for time.
+ */
+import assert from "node:assert"
+import { type Agreed, type NegotiationLimits, negotiate } from "./negotiate.ts"
+import { ERROR_CODE, type ErrorPacket, type Packet, type TftpOption, type Unknown } from "./packet.ts"
+
+export interface TransferLimits extends NegotiationLimits {
+  /** Least that is read at once, so that small blocks do not cost a read each. */
+  readonly readBytes: number
+  readonly timeoutMillis: number
+  readonly timeoutMillisMax: number
+  /** How often the same packets are sent again. */
+  readonly retriesMax: number
+  /** With an agreed timeout that is long, fewer retries do. */
+  readonly silenceMillisMax: number
+}
+
+export interface Transfer {
+  readonly phase: "oack" | "reading" | "sending" | "ended"
+  readonly sizeBytes: number
+  readonly agreed: Agreed
+  readonly bounds: TransferLimits
+  /** The last block of the file. */
+  readonly lastBlock: number
+  /** Blocks that the client has. */
+  readonly acked: number
+  /** The last block that was sent in this window. */
+  readonly sent: number
+  /** Bytes of the file from `offset` on. */
+  readonly chunk: { readonly offset: number; readonly bytes: Uint8Array }
+  readonly retries: number
+  /** When the packets in question were sent first. */
+  readonly since: number
+  /** When time sends again; only while an answer is due. */
+  readonly deadline: number
+}
+
+export type Input =
+  | { readonly type: "packet"; readonly packet: Packet | Unknown }
+  | { readonly type: "bytes"; readonly bytes: Uint8Array }
+  | { readonly type: "unreadable"; readonly message: string }
+  | { readonly type: "time" }
+  | { readonly type: "stop" }
+
+export type Outcome =
+  | { readonly type: "done"; readonly sizeBytes: number }
+  | { readonly type: "stopped"; readonly message: string }
+  | { readonly type: "aborted"; readonly code: number; readonly message: string }
+  | { readonly type: "failed"; readonly message: string }
+  | { readonly type: "timeout"; readonly lastBlock: number; readonly blocks: number; readonly seconds: number }
+
+export type Effect =
+  | { readonly type: "none" }
+  | { readonly type: "read"; readonly offset: number; readonly length: number }
+  /** Give `time` at this moment, unless another step says otherwise. */
+  | { readonly type: "wait"; readonly until: number }
+  | { readonly type: "end"; readonly outcome: Outcome }
+
+export type Step = readonly [transfer: Transfer, packets: ReadonlyArray<Packet>, effect: Effect]
+
+const none: Effect = { type: "none" }
+
+/** The first step of a read request: an OACK if there is something to agree on, else the first block. */
+export const begin = (
+  options: ReadonlyArray<TftpOption>,
+  sizeBytes: number,
+  bounds: TransferLimits,
+  now: number,
+): Step => {
+  assert(Number.isSafeInteger(sizeBytes) && sizeBytes >= 0)
+  const agreed = negotiate(options, sizeBytes, bounds)
+  const transfer: Transfer = {
+    phase: "oack",
+    sizeBytes,
+    agreed,
+    bounds,
+    lastBlock: Math.floor(sizeBytes / agreed.blksize) + 1,
+    acked: 0,
+    sent: 0,
+    chunk: { offset: 0, bytes: new Uint8Array(0) },
+    retries: 0,
+    since: now,
+    deadline: now,
+  }
+  return agreed.answers.length === 0 ? nextWindow(transfer, now) : awaited(transfer, oack(agreed), now)
+}
+
+export const step = (transfer: Transfer, input: Input, now: number): Step => {
+  if (transfer.phase === "ended") return [transfer, [], none]
+  switch (input.type) {
+    case "packet":
+      return onPacket(transfer, input.packet, now)
+    case "bytes":
+      return onBytes(transfer, input.bytes, now)
+    case "unreadable":
+      return end(
+        transfer,
+        { type: "failed", message: input.message },
+        errorPacket(ERROR_CODE.notDefined, input.message),
+      )
+    case "time":
+      return onTime(transfer, now)
+    case "stop": {
+      const message = "the server is stopping"
+      return end(transfer, { type: "stopped", message }, errorPacket(ERROR_CODE.notDefined, message))
+    }
+  }
+}
+
+const onPacket = (transfer: Transfer, packet: Packet | Unknown, now: number): Step => {
+  switch (packet.type) {
+    case "ACK":
+      return onAck(transfer, packet.blockNumber, now)
+    case "ERROR": // RFC 1350 §7: it is not acknowledged and not sent again
+      return end(transfer, { type: "aborted", code: packet.code, message: packet.message })
+    case "unknown": // noise must not end a transfer
+      return waiting(transfer)
+    default: {
+      const message = `${packet.type} is not expected in a transfer to the client`
+      return end(transfer, { type: "failed", message }, errorPacket(ERROR_CODE.illegalOperation, message))
+    }
+  }
+}
+
+const onAck = (transfer: Transfer, blockNumber: number, now: number): Step => {
+  if (transfer.phase === "oack") return blockNumber === 0 ? nextWindow(transfer, now) : waiting(transfer)
+  const ahead = (blockNumber - transfer.acked) & 0xffff
+  if (transfer.phase === "reading" || ahead === 0 || ahead > transfer.sent - transfer.acked) return waiting(transfer)
+  const acked = transfer.acked + ahead
+  if (acked === transfer.lastBlock) return end({ ...transfer, acked }, { type: "done", sizeBytes: transfer.sizeBytes })
+  return nextWindow({ ...transfer, acked }, now)
+}
+
+/** Sends the window after `acked`, from the bytes at hand if they hold it whole. */
+const nextWindow = (transfer: Transfer, now: number): Step => {
+  const { acked, agreed, bounds, chunk, lastBlock, sizeBytes } = transfer
+  const from = acked * agreed.blksize
+  const sent = Math.min(acked + agreed.windowsize, lastBlock)
+  const to = Math.min(sent * agreed.blksize, sizeBytes)
+  const next = { ...transfer, sent }
+  if (from >= chunk.offset && to <= chunk.offset + chunk.bytes.length)
+    return awaited({ ...next, phase: "sending" }, windowOf(next), now)
+  const length = Math.min(Math.max(to - from, bounds.readBytes), sizeBytes - from)
+  const reading: Transfer = { ...next, phase: "reading", chunk: { offset: from, bytes: new Uint8Array(0) } }
+  return [reading, [], { type: "read", offset: from, length }]
+}
+
+const onBytes = (transfer: Transfer, bytes: Uint8Array, now: number): Step => {
+  assert(transfer.phase === "reading", "bytes come only when they were asked for")
+  const { offset } = transfer.chunk
+  const to = Math.min(transfer.sent * transfer.agreed.blksize, transfer.sizeBytes)
+  if (offset + bytes.length < to)
+    return step(transfer, { type: "unreadable", message: "the file changed while it was sent" }, now)
+  const sending: Transfer = { ...transfer, phase: "sending", chunk: { offset, bytes } }
+  return awaited(sending, windowOf(sending), now)
+}
+
+const windowOf = ({ acked, sent, agreed, chunk, sizeBytes }: Transfer): ReadonlyArray<Packet> =>
+  Array.from({ length: sent - acked }, (_, i) => {
+    const block = acked + 1 + i
+    const from = (block - 1) * agreed.blksize - chunk.offset
+    const to = Math.min(block * agreed.blksize, sizeBytes) - chunk.offset
+    return { type: "DATA", blockNumber: block & 0xffff, data: chunk.bytes.subarray(from, to) }
+  })
+
+const oack = (agreed: Agreed): ReadonlyArray<Packet> => [{ type: "OACK", options: agreed.answers }]
+
+const onTime = (transfer: Transfer, now: number): Step => {
+  if (transfer.phase === "reading" || now < transfer.deadline) return waiting(transfer)
+  const { bounds, retries, since, acked, agreed } = transfer
+  const silence = now - since
+  if (retries >= bounds.retriesMax || (retries > 0 && silence >= bounds.silenceMillisMax)) {
+    const message = "no answer from the client"
+    const seconds = Math.round(silence / 1000)
+    const outcome: Outcome = { type: "timeout", lastBlock: acked, blocks: transfer.lastBlock, seconds }
+    return end(transfer, outcome, errorPacket(ERROR_CODE.notDefined, message))
+  }
+  const again: Transfer = { ...transfer, retries: retries + 1, deadline: now + patience(transfer, retries + 1) }
+  return [again, transfer.phase === "oack" ? oack(agreed) : windowOf(again), { type: "wait", until: again.deadline }]
+}
+
+/** How long an answer is waited for after `retries` were sent. */
+const patience = ({ agreed, bounds }: Transfer, retries: number): number =>
+  agreed.timeoutSeconds === undefined
+    ? Math.min(bounds.timeoutMillis * 2 ** retries, bounds.timeoutMillisMax)
+    : agreed.timeoutSeconds * 1000
+
+/** Packets that were not sent before, and their answer's time. */
+const awaited = (transfer: Transfer, packets: ReadonlyArray<Packet>, now: number): Step => {
+  const deadline = now + patience(transfer, 0)
+  return [{ ...transfer, retries: 0, since: now, deadline }, packets, { type: "wait", until: deadline }]
+}
+
+const waiting = (transfer: Transfer): Step => [
+  transfer,
+  [],
+  transfer.phase === "reading" ? none : { type: "wait", until: transfer.deadline },
+]
+
+const errorPacket = (code: number, message: string): ErrorPacket => ({ type: "ERROR", code, message })
+
+const end = (transfer: Transfer, outcome: Outcome, last?: ErrorPacket): Step => [
+  { ...transfer, phase: "ended", chunk: { offset: 0, bytes: new Uint8Array(0) } },
+  last === undefined ? [] : [last],
+  { type: "end", outcome },
+]

@@ -1,0 +1,112 @@
+/** What is served of a folder: the regular files in it, and nothing beside it. */
+import { execFileSync } from "node:child_process"
+import { appendFileSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterAll, describe, expect, it } from "vitest"
+import { bootFolder } from "../../adapters/tftp/boot-folder.ts"
+import { FileChanged, FileRefused, folderFiles, pathOf } from "../../adapters/tftp/files.ts"
+
+const folder = realpathSync(mkdtempSync(join(tmpdir(), "imagelink-tftp-files-")))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const root = join(folder, "boot")
+mkdirSync(join(root, "Boot"), { recursive: true })
+mkdirSync(join(folder, "boot-beside"))
+writeFileSync(join(root, "Boot", "BCD"), "bcd")
+writeFileSync(join(root, "empty"), "")
+writeFileSync(join(folder, "secret"), "secret")
+writeFileSync(join(folder, "boot-beside", "secret"), "secret")
+symlinkSync("Boot/BCD", join(root, "inside"))
+symlinkSync("../secret", join(root, "outside"))
+symlinkSync("..", join(root, "up"))
+symlinkSync("../boot-beside", join(root, "beside"))
+symlinkSync("circle", join(root, "circle"))
+
+const peer = { address: "127.0.0.1", port: 1 }
+const tell = async (name: string): Promise<string> => {
+  try {
+    const file = await folderFiles(root).open(name, peer)
+    if (file === undefined) return "not there"
+    const bytes = await file.read(0, file.sizeBytes)
+    await file.close()
+    return `served ${Buffer.from(bytes)}`
+  } catch (e) {
+    if (e instanceof FileRefused) return "refused"
+    throw e
+  }
+}
+
+describe("a name", () => {
+  it.each([
+    ["a", "a"],
+    ["a/b.efi", "a/b.efi"],
+    ["\\Boot\\BCD", "Boot/BCD"],
+    ["a//b/./c", "a/b/c"],
+    ["..a/b..", "..a/b.."],
+    ["", undefined],
+    [".", undefined],
+    ["/a", undefined],
+    ["//host/a", undefined],
+    ["\\\\host\\share\\a", undefined],
+    ["C:\\a", undefined],
+    ["c:a", undefined],
+    ["..", undefined],
+    ["a/..", undefined],
+    ["a/../b", undefined],
+    ["a\\..\\..\\b", undefined],
+    ["a\0b", undefined],
+  ])("%j is the path %j", (name, path) => {
+    expect(pathOf(name)).toBe(path)
+  })
+})
+
+describe("a folder", () => {
+  it.each([
+    ["Boot/BCD", "served bcd"],
+    ["\\Boot\\BCD", "served bcd"],
+    ["empty", "served "],
+    ["inside", "served bcd"],
+    ["up/boot/Boot/BCD", "served bcd"],
+    ["Boot", "not there"],
+    ["none", "not there"],
+    ["empty/none", "not there"],
+    ["n".repeat(300), "not there"],
+    ["outside", "refused"],
+    ["up/secret", "refused"],
+    ["up", "refused"],
+    ["beside/secret", "refused"],
+    ["circle", "refused"],
+    ["../secret", "refused"],
+    [join(root, "empty"), "refused"],
+  ])("asked for %s: %s", async (name, told) => {
+    expect(await tell(name)).toBe(told)
+  })
+
+  it("has no pipes, and does not wait for their writers", async () => {
+    execFileSync("mkfifo", [join(root, "pipe")])
+    expect(await tell("pipe")).toBe("not there")
+  })
+
+  it("notices that a file grew or shrank while it is open", async () => {
+    const path = join(root, "changing")
+    writeFileSync(path, "12345678")
+    const file = (await folderFiles(root).open("changing", peer))!
+    expect(Buffer.from(await file.read(4, 4)).toString()).toBe("5678")
+    appendFileSync(path, "9")
+    await expect(file.read(4, 4)).rejects.toThrow(FileChanged)
+    writeFileSync(path, "1")
+    await expect(file.read(4, 4)).rejects.toThrow(FileChanged)
+    await file.close()
+  })
+})
+
+describe("the folder that is served", () => {
+  it("is the one that was named, else boot/ of the data folder", async () => {
+    expect(await bootFolder(join(folder, "boot-beside"), folder)).toBe(join(folder, "boot-beside"))
+    expect(await bootFolder(undefined, folder)).toBe(root)
+  })
+  it("is refused where it is none", async () => {
+    await expect(bootFolder(join(folder, "secret"), folder)).rejects.toMatchObject({ code: "CONFIG_INVALID" })
+    await expect(bootFolder(join(folder, "no"), folder)).rejects.toMatchObject({ code: "CONFIG_INVALID" })
+  })
+})
