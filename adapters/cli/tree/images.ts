@@ -1,0 +1,88 @@
+/** `imagelink image …` */
+import type { Command } from "commander"
+import { moment, verb } from "./declare.ts"
+
+const images = () => import("../verbs/images.ts")
+const time = () => import("../verbs/time.ts")
+const versions = () => import("../verbs/versions.ts")
+
+export const declareImages = (root: Command): void => {
+  const image = root.command("image").description("images and their versions")
+  verb(
+    image,
+    "add <name> [path]",
+    "add a disk image; it is served in place and never written",
+    "changes",
+    images,
+    "add",
+  )
+    .option("--note <text>", "why, for the history")
+    .option("--storage <kind>", "storage plugin (default file)")
+    .option("--storage-config <json>", "its configuration, in place of the path")
+    .option("--no-check", "do not read and checksum the image now (a server does it later)")
+  verb(image, "list", "images with size, version and use", "reads", images, "list")
+  moment(verb(image, "show <name>", "an image's versions and who uses them, now or then", "reads", time, "showImage"))
+  verb(image, "check <name[@version]>", "read a version and compare it with its checksums", "runs", images, "check")
+  verb(
+    image,
+    "relocate <name[@version]> [path]",
+    "read an image from another place, once every byte there has matched its checksums",
+    "changes",
+    images,
+    "relocate",
+  )
+    .option("--storage <kind>", "storage plugin (default file)")
+    .option("--storage-config <json>", "its configuration, in place of the path")
+  verb(
+    image,
+    "remove <name>",
+    "take an image off the register; its file stays where it is",
+    "changes",
+    images,
+    "remove",
+  )
+
+  verb(image, "create <name>", "make an empty disk, to be written to and sealed", "changes", versions, "create")
+    .option("--size <size>", "how large: 64G, 500M, or bytes")
+    .option("--note <text>", "why, for the history")
+  verb(image, "seal <name>", "make what was written to a created image its version 1", "changes", versions, "seal")
+  verb(
+    image,
+    "commit <name>",
+    "make what the super client wrote the image's next version, and it current",
+    "changes",
+    versions,
+    "commit",
+  )
+    .option("--note <text>", "what changed, for the history")
+    .option("--when-off", "wait until the super client is shut down")
+    .option("--fence", "end the super client's sessions first")
+  verb(
+    image,
+    "diff <from> <to>",
+    "diff NAME@V NAME@W: where on the disk two versions of an image differ, told by their layers alone",
+    "reads",
+    versions,
+    "diff",
+  ).option("--limit <n>", "list at most so many runs")
+  verb(image, "retire <name@version>", "give up a version that nobody needs, for good", "changes", versions, "retire")
+  verb(
+    image,
+    "rollback <name>",
+    "make an earlier version current again; links that follow get it at their next boot",
+    "changes",
+    versions,
+    "rollback",
+  )
+    .option("--to <version>", "which one (default: the one that the current version was made on)")
+    .option("--note <text>", "why, for the history")
+
+  verb(
+    image,
+    "place <name>",
+    "hold an image in RAM, or take it back to its file, while clients run on it",
+    "changes",
+    versions,
+    "place",
+  ).option("--tier <tier>", "ramdisk or file")
+}
