@@ -1,11 +1,26 @@
 /** Operations on versions and super clients that move pointers only: nothing is read, copied or deleted by them. */
 import type { EventData } from "../../domain/events.ts"
+import { findImage } from "../../domain/lookup.ts"
+import { whoNeeds } from "../../domain/needs.ts"
+import { fail, ImagelinkError } from "../../errors.ts"
 import { catalogueProjection } from "../../projections/catalogue.ts"
+import { overlaysOn } from "../overlays-on.ts"
 import type { Parts } from "../parts.ts"
-import type { Changed, Operations } from "../site.ts"
+import type { Changed, Input, Operations } from "../site.ts"
 import { makeChange } from "./change.ts"
 
 type Names = "image.retire" | "image.rollback" | "client.set-super" | "client.clear-super" | "client.next-boot"
+
+/** @throws VERSION_IN_USE when an overlay was made on it; what else keeps it is the decider's to say */
+const refuseIfStoodOn = async (parts: Parts, { name, version }: Input<"image.retire">): Promise<void> => {
+  const catalogue = await parts.views.state(catalogueProjection)
+  const image = findImage(catalogue, name)
+  if (image instanceof ImagelinkError || image.current === version) return
+  const details = await overlaysOn(parts, catalogue, image.id, version)
+  if (details.length === 0) return
+  const who = whoNeeds(details.map((needed) => ({ who: needed, version })))
+  throw fail("VERSION_IN_USE", { image: image.name, version, who }, { details })
+}
 
 export const versionOperations = (parts: Parts): Operations<Names> => {
   const change = makeChange(parts)
@@ -19,6 +34,7 @@ export const versionOperations = (parts: Parts): Operations<Names> => {
   }
   return {
     "image.retire": async (input, options) => {
+      await refuseIfStoodOn(parts, input)
       const changed = await change({ type: "RetireVersion", ...input }, options)
       if (changed.dryRun) return changed
       // A repeated command comes here again, so that what a crash left behind goes too.
