@@ -17,6 +17,7 @@ import { openParts } from "../../adapters/compose.ts"
 import { levelDatabase } from "../../adapters/level/database.ts"
 import { eventKey } from "../../core/log/keys.ts"
 import { cellsAsOf } from "../../core/projections/as-of.ts"
+import { bootHistory } from "../../core/projections/boot-history.ts"
 import { catalogueProjection } from "../../core/projections/catalogue.ts"
 import { type AnyProjection, freshCell, restoreCell, saveCell } from "../../core/projections/cell.ts"
 import { type Checkpoint, decodeCheckpoint } from "../../core/projections/checkpoint-file.ts"
@@ -26,7 +27,14 @@ import { lastChanges } from "../../core/projections/last-changes.ts"
 import { linkTable } from "../../core/projections/link-table.ts"
 import { eventAt, makeLongLog, shape, uuid } from "./support/long-log.ts"
 
-const all: ReadonlyArray<AnyProjection> = [catalogueProjection, linkTable, imageVersions, lastChanges, groupsProjection]
+const all: ReadonlyArray<AnyProjection> = [
+  catalogueProjection,
+  linkTable,
+  imageVersions,
+  lastChanges,
+  bootHistory,
+  groupsProjection,
+]
 const MiB = 1024 * 1024
 type Numbers = Readonly<Record<string, number>>
 
