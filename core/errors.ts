@@ -152,7 +152,8 @@ export const errors = {
     exit: 1,
     message: (p) => `image ${p.image}@${p.version} cannot be retired`,
     cause: (p) => `needed by: ${p.who}`,
-    fix: () => "link those clients to another version, roll back, or retire the versions made on it first",
+    fix: () =>
+      "link those clients to another version or reset them, roll back, or retire the versions made on it first",
   }),
   RAM_TIER_FULL: entry<{ image: string; version: number; needs: number; has: number }>({
     exit: 1,
