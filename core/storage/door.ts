@@ -18,7 +18,15 @@ export {
   type ProbeResult,
   type SealInput,
 } from "./format.ts"
-export { closeVolumes, type DiskLayer, type DiskMap, layerBelow, mappedDisk, type Run } from "./mapped-disk.ts"
+export {
+  closeVolumes,
+  type DiskLayer,
+  type DiskMap,
+  layerBelow,
+  layeredDisk,
+  mappedDisk,
+  type Run,
+} from "./mapped-disk.ts"
 export { openParentFile, parentNames } from "./parent-file.ts"
 export { definePlugin, type OpenContext, type PluginManifest, type StoragePlugin } from "./plugin.ts"
 export type { StandardIssue, StandardResult, StandardSchemaV1 } from "./schema.ts"

@@ -144,3 +144,22 @@ const pushRun = async (list: ExtentList, run: Run, offset: number, max: number):
     if (!list.push(offset + from - run.at, length, kind === "data" ? "data" : "zero")) return false
   return list.end(offset) === offset + run.length
 }
+
+/** The files of one disk, in order of opening; whoever opens another adds it. */
+export interface OpenedFiles {
+  readonly volumes: ReadonlyArray<Volume>
+  readonly dependsOn: ReadonlyArray<string>
+}
+
+/** The disk of the layer that `open` answers, whose parents it has opened. When it fails, every file that was opened so far is closed. */
+export const layeredDisk = async (files: OpenedFiles, open: () => Promise<DiskLayer>): Promise<FormatDisk> => {
+  try {
+    const layer = await open()
+    const { dependsOn, volumes } = files
+    const find = (offset: number, length: number) => layer.find(offset, length)
+    return mappedDisk({ sizeBytes: layer.sizeBytes, dependsOn, volumes, find })
+  } catch (thrown) {
+    await closeVolumes(files.volumes).catch(() => undefined)
+    throw thrown
+  }
+}

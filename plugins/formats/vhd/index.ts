@@ -13,13 +13,12 @@
  * Not done: disks split over several files (.v01 …) and the 511-byte footer, which ended with Virtual PC 2004. Both are refused.
  */
 import {
-  closeVolumes,
   type DiskLayer,
   defineFormat,
   type FormatContext,
   fail,
+  layeredDisk,
   limits,
-  mappedDisk,
   openParentFile,
   type ProbeInput,
   type ProbeResult,
@@ -43,18 +42,7 @@ export default defineFormat({
       dependsOn: [],
       ids: [],
     }
-    try {
-      const layer = await openLayer(volume, context.path, chain)
-      return mappedDisk({
-        sizeBytes: layer.sizeBytes,
-        dependsOn: chain.dependsOn,
-        volumes: chain.volumes,
-        find: (offset, length) => layer.find(offset, length),
-      })
-    } catch (thrown) {
-      await closeVolumes(chain.volumes).catch(() => undefined)
-      throw thrown
-    }
+    return layeredDisk(chain, () => openLayer(volume, context.path, chain))
   },
 })
 

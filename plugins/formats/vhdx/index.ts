@@ -9,13 +9,12 @@
  * item that is marked as required and is not known here is refused by its id.
  */
 import {
-  closeVolumes,
   type DiskLayer,
   defineFormat,
   type FormatContext,
   fail,
+  layeredDisk,
   limits,
-  mappedDisk,
   openParentFile,
   parentNames,
   TableBudget,
@@ -38,18 +37,7 @@ export default defineFormat({
   async open(volume, context) {
     const budget = new TableBudget(limits.formatTableBytesMax)
     const chain: Chain = { context, budget, volumes: [volume], dependsOn: [], ids: [] }
-    try {
-      const layer = await openLayer(volume, context.path, chain)
-      return mappedDisk({
-        sizeBytes: layer.sizeBytes,
-        dependsOn: chain.dependsOn,
-        volumes: chain.volumes,
-        find: (offset, length) => layer.find(offset, length),
-      })
-    } catch (thrown) {
-      await closeVolumes(chain.volumes).catch(() => undefined)
-      throw thrown
-    }
+    return layeredDisk(chain, () => openLayer(volume, context.path, chain))
   },
 })
 

@@ -11,13 +11,12 @@
  * Not done: ESXi's own sparse extents (COWD and SESPARSE), which stay on its datastores, and raw device mappings. They are refused by name.
  */
 import {
-  closeVolumes,
   type DiskLayer,
   defineFormat,
   type FormatContext,
   fail,
+  layeredDisk,
   limits,
-  mappedDisk,
   openParentFile,
   type ProbeInput,
   type ProbeResult,
@@ -45,18 +44,7 @@ export default defineFormat({
       dependsOn: [],
       judgedLeft: limits.formatTableJudgedBytesMax,
     }
-    try {
-      const layer = await openLayer(volume, context.path, chain)
-      return mappedDisk({
-        sizeBytes: layer.sizeBytes,
-        dependsOn: chain.dependsOn,
-        volumes: chain.volumes,
-        find: (offset, length) => layer.find(offset, length),
-      })
-    } catch (thrown) {
-      await closeVolumes(chain.volumes).catch(() => undefined)
-      throw thrown
-    }
+    return layeredDisk(chain, () => openLayer(volume, context.path, chain))
   },
 })
 
