@@ -50,11 +50,18 @@ export const errors = {
     cause: (p) => p.why,
     fix: () => "give a raw disk image: a regular file of whole 512-byte blocks",
   }),
-  IMAGE_SIZE_ODD: entry<{ path: string; sizeBytes: number }>({
+  IMAGE_SIZE_ODD: entry<{ path: string; sizeBytes: number; made?: boolean }>({
     exit: 1,
-    message: (p) => `${p.path} is ${p.sizeBytes} bytes long, which is not a multiple of 512`,
-    cause: () => "the file was cut short, or it is not a raw disk image",
-    fix: (p) => `copy it again from its source; if its tail is known good, pad it: truncate -s %512 ${p.path}`,
+    message: (p) =>
+      p.made
+        ? `${p.path} cannot be made ${p.sizeBytes} bytes long`
+        : `${p.path} is ${p.sizeBytes} bytes long, which is not a multiple of 512`,
+    cause: (p) =>
+      p.made ? "a disk is one or more whole 512-byte blocks" : "the file was cut short, or it is not a raw disk image",
+    fix: (p) =>
+      p.made
+        ? "give a size like 64G, or another multiple of 512"
+        : `copy it again from its source; if its tail is known good, pad it: truncate -s %512 ${p.path}`,
   }),
   IMAGE_TOO_LARGE: entry<{ path: string; sizeBytes: number; maxBytes: number }>({
     exit: 1,

@@ -21,7 +21,7 @@ export const createImage = (catalogue: Catalogue, command: Body<"CreateImage">):
   if (problem) return refuse(problem)
   const size = Number(sizeBytes)
   if (size === 0 || size % limits.logicalBlockBytes !== 0)
-    return refuse(fail("IMAGE_SIZE_ODD", { path: name, sizeBytes: size }))
+    return refuse(fail("IMAGE_SIZE_ODD", { path: name, sizeBytes: size, made: true }))
   if (size > limits.imageBytesMax)
     return refuse(fail("IMAGE_TOO_LARGE", { path: name, sizeBytes: size, maxBytes: limits.imageBytesMax }))
   const noted = note === undefined ? {} : { note }

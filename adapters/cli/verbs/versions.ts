@@ -229,7 +229,8 @@ const printHeld = (name: string, { versions, bytes: taken, left }: RamHeld): voi
 export const retire = (options: CommonOptions, reference: string): Promise<void> => {
   const [name = "", version = "", ...more] = reference.split("@")
   const see = "imagelink image retire --help"
-  if (name === "" || more.length > 0) throw fail("USAGE", { why: "name a version, as in win11@3", see })
+  if (name === "" || version === "" || more.length > 0)
+    throw fail("USAGE", { why: "name a version, as in win11@3", see })
   const input = { name, version: versionNumber(version, see) }
   return withSite(options, false, async (site) => {
     printChanged(options, await site.call("image.retire", input, callOptions(options)))
