@@ -15,7 +15,7 @@
 import assert from "node:assert"
 import { fail } from "../errors.ts"
 import { isKnownEvent, type Positioned } from "./event-versions.ts"
-import type { DomainEvent, EventData, NextBoot, OverlayPolicy } from "./events.ts"
+import type { EventData, EventType, NextBoot, OverlayPolicy } from "./events.ts"
 import {
   emptyImage,
   firstVersion,
@@ -171,6 +171,14 @@ const imageRelocated = (catalogue: Catalogue, data: EventData<"ImageRelocated">)
   versions![data.version - 1] = { ...version, ...data.to, check }
 }
 
+const imageRolledBack = (catalogue: Catalogue, data: EventData<"ImageRolledBack">): void => {
+  imageOf(catalogue, data).current = data.to
+}
+
+const imagePlaced = (catalogue: Catalogue, data: EventData<"ImagePlaced">): void => {
+  imageOf(catalogue, data).tier = data.to
+}
+
 const imageRemoved = (catalogue: Catalogue, data: EventData<"ImageRemoved">): void => {
   const image = catalogue.images.get(data.image.id)
   assert(image, `ImageRemoved names ${data.image.name}, which was never added`)
@@ -214,7 +222,7 @@ const clientRemoved = (catalogue: Catalogue, data: EventData<"ClientRemoved">): 
   catalogue.removed.set(id, { kind: "client", id, name, mac })
 }
 
-const clientLinked = (catalogue: Catalogue, position: number, data: EventData<"ClientLinked">): void => {
+const clientLinked = (catalogue: Catalogue, data: EventData<"ClientLinked">, position: number): void => {
   const { slot, to, from } = data
   const image = catalogue.images.get(to.image.id)
   assert(image, `ClientLinked names the image ${to.image.name}, which was never added`)
@@ -228,12 +236,19 @@ const clientLinked = (catalogue: Catalogue, position: number, data: EventData<"C
   links.set(slot, { imageId: image.id, pinned, version, overlay, epoch, superVersion: null, ...group })
 }
 
-const overlayReset = (catalogue: Catalogue, position: number, data: EventData<"OverlayReset">): void => {
+const clientUnlinked = (catalogue: Catalogue, data: EventData<"ClientUnlinked">): void => {
+  clientOf(catalogue, data).links.delete(data.slot)
+}
+
+const overlayReset = (catalogue: Catalogue, data: EventData<"OverlayReset">, position: number): void => {
   const links = clientOf(catalogue, data).links
   const before = links.get(data.slot)
   assert(before, `OverlayReset names ${data.client.name} slot ${data.slot}, which has no link`)
   links.set(data.slot, { ...before, version: data.link.version, epoch: position })
 }
+
+const nextBootSet = (catalogue: Catalogue, data: EventData<"ClientNextBootSet">): void =>
+  putClient(catalogue, { ...clientOf(catalogue, data), nextBoot: data.to })
 
 const clientBooted = (catalogue: Catalogue, data: EventData<"ClientBooted">): void => {
   const client = catalogue.clients.get(data.client.id)
@@ -246,40 +261,41 @@ const groupChanged = (catalogue: Catalogue, data: EventData<"GroupChanged">): vo
   if (data.to === null) catalogue.removed.set(id, { kind: "group", id, name, mac: null })
 }
 
-const apply = (catalogue: Catalogue, position: number, event: DomainEvent): void => {
-  if (event.type === "ImageAdded") imageAdded(catalogue, event.data)
-  else if (event.type === "ImageChecked") imageChecked(catalogue, event.data)
-  else if (event.type === "ImageRelocated") imageRelocated(catalogue, event.data)
-  else if (event.type === "ImageRemoved") imageRemoved(catalogue, event.data)
-  else if (event.type === "ImageCreated") imageCreated(catalogue, event.data)
-  else if (event.type === "ImageSealed") imageSealed(catalogue, event.data)
-  else if (event.type === "ImageCommitted") imageCommitted(catalogue, position, event.data)
-  else if (event.type === "ImageRolledBack") imageOf(catalogue, event.data).current = event.data.to
-  else if (event.type === "ImageVersionRetired") versionRetired(catalogue, event.data)
-  else if (event.type === "ImagePlaced") imageOf(catalogue, event.data).tier = event.data.to
-  else if (event.type === "ClientRegistered") clientRegistered(catalogue, event.data)
-  else if (event.type === "ClientChanged") clientChanged(catalogue, event.data)
-  else if (event.type === "ClientRemoved") clientRemoved(catalogue, event.data)
-  else if (event.type === "ClientLinked") clientLinked(catalogue, position, event.data)
-  else if (event.type === "ClientUnlinked") clientOf(catalogue, event.data).links.delete(event.data.slot)
-  else if (event.type === "OverlayReset") overlayReset(catalogue, position, event.data)
-  else if (event.type === "SuperClientSet") superClientSet(catalogue, position, event.data)
-  else if (event.type === "SuperClientCleared") superClientCleared(catalogue, position, event.data)
-  else if (event.type === "ClientNextBootSet")
-    putClient(catalogue, { ...clientOf(catalogue, event.data), nextBoot: event.data.to })
-  else if (event.type === "ClientBooted") clientBooted(catalogue, event.data)
-  else if (event.type === "GroupChanged") groupChanged(catalogue, event.data)
-  else if (event.type === "LogRestored") return
-  else event satisfies never
+/** What an event changes, by its type. */
+const appliers: {
+  readonly [T in EventType]: (catalogue: Catalogue, data: EventData<T>, position: number) => void
+} = {
+  ImageAdded: imageAdded,
+  ImageChecked: imageChecked,
+  ImageRelocated: imageRelocated,
+  ImageRemoved: imageRemoved,
+  ImageCreated: imageCreated,
+  ImageSealed: imageSealed,
+  ImageCommitted: imageCommitted,
+  ImageRolledBack: imageRolledBack,
+  ImageVersionRetired: versionRetired,
+  ImagePlaced: imagePlaced,
+  ClientRegistered: clientRegistered,
+  ClientChanged: clientChanged,
+  ClientRemoved: clientRemoved,
+  ClientLinked: clientLinked,
+  ClientUnlinked: clientUnlinked,
+  OverlayReset: overlayReset,
+  SuperClientSet: superClientSet,
+  SuperClientCleared: superClientCleared,
+  ClientNextBootSet: nextBootSet,
+  ClientBooted: clientBooted,
+  GroupChanged: groupChanged,
+  LogRestored: () => {},
 }
 
 /** Folds the next event in, in place. @throws EVENT_UNKNOWN */
-export const evolve = (catalogue: Catalogue, recorded: Positioned): Catalogue => {
-  assert(recorded.position === catalogue.position + 1, "events are folded in order, each once")
-  if (!isKnownEvent(recorded)) {
-    throw fail("EVENT_UNKNOWN", { type: `${recorded.type} v${recorded.schemaVersion}`, position: recorded.position })
-  }
-  apply(catalogue, recorded.position, recorded)
-  catalogue.position = recorded.position
+export const evolve = (catalogue: Catalogue, { position, type, schemaVersion, data }: Positioned): Catalogue => {
+  assert(position === catalogue.position + 1, "events are folded in order, each once")
+  if (!isKnownEvent({ type, schemaVersion }))
+    throw fail("EVENT_UNKNOWN", { type: `${type} v${schemaVersion}`, position })
+  const apply = appliers[type as EventType] as (catalogue: Catalogue, data: unknown, position: number) => void
+  apply(catalogue, data, position)
+  catalogue.position = position
   return catalogue
 }

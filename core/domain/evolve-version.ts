@@ -53,7 +53,7 @@ const endSuper = (catalogue: Catalogue, position: number, image: ImageEntry, dat
   image.superClient = null
 }
 
-export const imageCommitted = (catalogue: Catalogue, position: number, data: EventData<"ImageCommitted">): void => {
+export const imageCommitted = (catalogue: Catalogue, data: EventData<"ImageCommitted">, position: number): void => {
   const image = imageOf(catalogue, data)
   const { version: number, parent, format, sizeBytes, storage, files } = data
   assert(number === image.versions.length + 1, `ImageCommitted makes ${image.name}@${number} out of turn`)
@@ -68,7 +68,7 @@ export const versionRetired = (catalogue: Catalogue, data: EventData<"ImageVersi
 }
 
 /** A resumed overlay keeps its own epoch, by which its folder is found. */
-export const superClientSet = (catalogue: Catalogue, position: number, data: EventData<"SuperClientSet">): void => {
+export const superClientSet = (catalogue: Catalogue, data: EventData<"SuperClientSet">, position: number): void => {
   const image = imageOf(catalogue, data)
   const { links, link } = linkOf(catalogue, data)
   const { version, resumes, slot } = data
@@ -79,8 +79,8 @@ export const superClientSet = (catalogue: Catalogue, position: number, data: Eve
 
 export const superClientCleared = (
   catalogue: Catalogue,
-  position: number,
   data: EventData<"SuperClientCleared">,
+  position: number,
 ): void => {
   const image = imageOf(catalogue, data)
   const { client, slot, version, overlay, kept } = data

@@ -13,7 +13,11 @@ import assert from "node:assert"
 /** Nesting allowed in a value; more than any event needs, and it turns a cycle into a clear refusal. */
 const depthMax = 64
 
+/** What stands for itself between quotes: no quote, backslash or control character, no surrogate. */
+const plain = /^[ !#-[\]-\ud7ff\ue000-\uffff]*$/
+
 const string = (s: string): string => {
+  if (plain.test(s)) return `"${s}"`
   assert(s.isWellFormed(), "a string with a lone surrogate has no canonical form")
   return JSON.stringify(s)
 }

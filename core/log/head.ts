@@ -69,6 +69,8 @@ export interface Head {
   readonly command: () => string
   /** Overwrites the older slot, synchronously and without a sync. */
   write(position: number, command: string): void
+  /** The same in two steps, so that an append need not wait for the first: the answer does the writing. One at a time. */
+  prepare(position: number, command: string): () => void
   sync(): void
   close(): void
 }
@@ -97,16 +99,20 @@ export const openHead = (path: string, options: { readonly write: boolean }): He
     closeSync(fd)
     throw e
   }
-  return {
-    position: () => at.position,
-    command: () => at.command,
-    write(position, command) {
-      const next = { sequence: at.sequence + 1, position, command }
-      encodeSlot(next, slot)
+  const prepare = (position: number, command: string) => {
+    const next = { sequence: at.sequence + 1, position, command }
+    encodeSlot(next, slot)
+    return () => {
       const written = writeSync(fd, slot, 0, slotBytes, (next.sequence % 2) * slotBytes)
       if (written !== slotBytes) throw new Error(`only ${written} of ${slotBytes} bytes were written to ${path}`)
       at = next
-    },
+    }
+  }
+  return {
+    position: () => at.position,
+    command: () => at.command,
+    prepare,
+    write: (position, command) => prepare(position, command)(),
     sync: () => fsyncSync(fd),
     close: () => closeSync(fd),
   }

@@ -67,10 +67,10 @@ const asEventLog = (log: Log): LevelLog => ({
   follow: (after) => Stream.paginate(after, (from) => followPage(log, from)),
 })
 
-const recordedBytes: Decode<RecordedBytes> = (file, position, value) => ({
-  position,
-  bytes: decodeBytes(file, position, value),
-})
+const recordedBytes: Decode<RecordedBytes> = {
+  decode: (file, position, value) => ({ position, bytes: decodeBytes(file, position, value) }),
+  knowsPosition: false,
+}
 
 type Page = readonly [ReadonlyArray<Recorded>, Option.Option<number>]
 
@@ -109,7 +109,10 @@ class Log {
     this.upcaster = options.upcaster
     this.server = options.server
     this.reader = new RecordReader(store.database, store.paths.database)
-    this.decode = (file, position, value) => this.upcaster.upcast(decodeRecord(file, position, value))
+    this.decode = {
+      decode: (file, position, value) => this.upcaster.upcast(decodeRecord(file, position, value)),
+      knowsPosition: true,
+    }
     this.position = store.newest?.position ?? 0
     this.lastAt = store.newest?.at ?? 0
   }
@@ -126,7 +129,7 @@ class Log {
     assert(request.events.length <= limits.commandEventsMax, "a command yields more events than fit")
     assert(Number.isSafeInteger(request.at) && request.at >= 0, "a time is whole milliseconds since 1970")
     if (this.stopped !== undefined) throw fail("STORE_READ_ONLY", { why: this.stopped })
-    const before = await this.entry(request.command)
+    const before = this.entry(request.command)
     if (before !== undefined) return this.repeat(request, before)
     if (request.expectedPosition !== this.position) {
       throw fail("LOG_CONFLICT", { expected: request.expectedPosition, actual: this.position })
@@ -160,8 +163,10 @@ class Log {
     operations.push(put(commandKey(command), encodeCommand({ command, count: events.length, fingerprint, first })))
     const position = this.position + events.length
     try {
-      await this.store.database.batch(operations, { ...encodings, ...synced })
-      this.store.head.write(position, command)
+      const written = this.store.database.batch(operations, synced)
+      const acknowledge = this.store.head.prepare(position, command)
+      await written
+      acknowledge()
     } catch (e) {
       const why = `writing to it failed: ${(e as Error).message}`
       this.stopped = why
@@ -172,14 +177,18 @@ class Log {
     this.wake()
   }
 
-  async entry(command: string): Promise<CommandEntry | undefined> {
+  entry(command: string): CommandEntry | undefined {
     // at once: LevelDB's filters answer for a new command without reading, and a turn of its threads is a fifth of an append
-    const value = await this.guard(async () => this.store.database.getSync(commandKey(command), encodings))
-    return value === undefined ? undefined : decodeCommand(this.reader.file, command, value)
+    try {
+      const value = this.store.database.getSync(commandKey(command))
+      return value === undefined ? undefined : decodeCommand(this.reader.file, command, value)
+    } catch (e) {
+      throw this.refusal(e)
+    }
   }
 
   async findCommand(id: string) {
-    const entry = await this.entry(id)
+    const entry = this.entry(id)
     return entry && { fingerprint: entry.fingerprint, events: await this.eventsOf(entry) }
   }
 
@@ -207,9 +216,13 @@ class Log {
     try {
       return await read()
     } catch (e) {
-      if (this.closed) throw fail("STORE_READ_ONLY", { why: closedWhy }, { underlying: e })
-      throw storeError(e, this.reader.file, undefined)
+      throw this.refusal(e)
     }
+  }
+
+  refusal(e: unknown): ImagelinkError {
+    if (this.closed) return fail("STORE_READ_ONLY", { why: closedWhy }, { underlying: e })
+    return storeError(e, this.reader.file, undefined)
   }
 
   /** Calls `then` once there is an event after `position` (true), or the log closed (false). Answers how to stop waiting. */
@@ -241,8 +254,7 @@ class Log {
 }
 
 const closedWhy = "the log is closed"
-const encodings = { keyEncoding: "utf8", valueEncoding: "buffer" } as const
 /** LevelDB's own option, which the abstract type does not know: the batch is on disk when it succeeds. */
-const synced = { sync: true }
+const synced: object = { sync: true }
 
 const put = (key: string, value: Uint8Array) => ({ type: "put" as const, key, value: value as Buffer })

@@ -2,18 +2,33 @@
  * Reads events out of the database: in order, without a gap, each against its checksum.
  *
  * **Details** A read is bounded by a position that is known to be there, so an event that LevelDB does not find is noticed even at the
- * end. Values come as buffers and are parsed once; nothing else is done to an event here, because start-up folds all of them.
+ * end. Values come as buffers and are parsed once; nothing else is done to an event here, because start-up folds all of them. For the
+ * same reason keys are not asked for where the value tells its position itself: making them costs a tenth of a replay. They are looked
+ * at after all when something is wrong, to say whether an event is missing or damaged.
  */
-import { fail } from "../errors.ts"
+import { fail, type ImagelinkError } from "../errors.ts"
 import { type LogDatabase, storeError } from "./database.ts"
 import { eventKey } from "./keys.ts"
+
+type Entry = Buffer | [string, Buffer]
 
 /** Bytes that LevelDB hands over at a time. */
 const chunkBytes = 1024 * 1024
 const chunkEntries = 250
+/** The last is LevelDB's own, which the abstract type does not know. */
+const reading = {
+  keyEncoding: "utf8",
+  valueEncoding: "buffer",
+  fillCache: false,
+  highWaterMarkBytes: chunkBytes,
+} as { readonly keyEncoding: "utf8"; readonly valueEncoding: "buffer" }
 
 /** Turns a stored value into what the reader wants. */
-export type Decode<A> = (file: string, position: number, value: Uint8Array) => A
+export interface Decode<A> {
+  readonly decode: (file: string, position: number, value: Uint8Array) => A
+  /** It refuses the value of another position itself; else only the key tells. */
+  readonly knowsPosition: boolean
+}
 
 export class RecordReader {
   readonly database: LogDatabase
@@ -44,34 +59,39 @@ export class RecordReader {
     onBatch: (batch: ReadonlyArray<A>) => void,
   ): Promise<void> {
     if (after >= last) return
-    const iterator = this.database.iterator<string, Buffer>({
-      gt: eventKey(after),
-      lte: eventKey(last),
-      keyEncoding: "utf8",
-      valueEncoding: "buffer",
-      fillCache: false,
-      highWaterMarkBytes: chunkBytes,
-    } as object)
+    const { decode: decodeOne, knowsPosition } = decode
+    const between = { gt: eventKey(after), lte: eventKey(last), ...reading }
+    const entries = knowsPosition ? this.database.values(between) : this.database.iterator(between)
+    const value = (entry: Entry, position: number): Buffer => {
+      if (entry instanceof Uint8Array) return entry
+      if (entry[0] !== eventKey(position)) throw this.missing(position)
+      return entry[1]
+    }
     let next = after + 1
     try {
-      let chunk = await iterator.nextv(chunkEntries)
+      let chunk: ReadonlyArray<Entry> = await entries.nextv(chunkEntries)
       while (chunk.length > 0) {
-        const ahead = next + chunk.length > last ? undefined : quiet(iterator.nextv(chunkEntries))
-        onBatch(chunk.map((entry, i) => decode(this.file, this.expect(next + i, entry[0]), entry[1])))
+        const ahead = next + chunk.length > last ? undefined : quiet<ReadonlyArray<Entry>>(entries.nextv(chunkEntries))
+        onBatch(chunk.map((entry, i) => decodeOne(this.file, next + i, value(entry, next + i))))
         next += chunk.length
         chunk = ahead === undefined ? [] : await ahead
       }
     } catch (e) {
-      throw storeError(e, this.file, undefined)
+      const error = storeError(e, this.file, undefined)
+      throw error.code === "STORE_DAMAGED" && knowsPosition ? ((await this.gap(next, last)) ?? error) : error
     } finally {
-      await iterator.close()
+      await entries.close()
     }
     if (next <= last) throw this.missing(next)
   }
 
-  expect(position: number, key: string): number {
-    if (key !== eventKey(position)) throw this.missing(position)
-    return position
+  /** Whether what is wrong near `from` is that an event is not there at all. */
+  async gap(from: number, last: number): Promise<ImagelinkError | undefined> {
+    const lte = eventKey(Math.min(last, from + chunkEntries - 1))
+    const keys = await this.database.keys({ gte: eventKey(from), lte, ...reading }).all()
+    const at = keys.findIndex((key, i) => key !== eventKey(from + i))
+    if (at >= 0) return this.missing(from + at)
+    return from + keys.length <= Math.min(last, from + chunkEntries - 1) ? this.missing(from + keys.length) : undefined
   }
 
   missing(position: number) {
