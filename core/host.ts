@@ -3,6 +3,9 @@
  *
  * **Details** A missing method means "not known here", and every caller has an honest fallback: without `bootId` an
  * overlay trusts only its durable map, without `punchHole` trimmed space is given back only when the overlay goes.
+ *
+ * **Gotchas** Which methods there are may be found out when they are first looked at: take a method from the host where it is
+ * needed, not at start.
  */
 export interface Host {
   /** Identity of the running kernel instance; equal before and after a process dies, different after a power loss. */
@@ -11,8 +14,23 @@ export interface Host {
   readonly userName?: () => string
   /** Bytes that can be taken without swapping. */
   readonly memoryAvailableBytes?: () => number | undefined
-  /** Gives `[offset, offset + length)` of an open file back to the file system; false when it cannot. */
-  readonly punchHole?: (fd: number, offset: number, length: number) => boolean
+  /**
+   * Gives `[offset, offset + length)` of an open file back to the file system, and leaves zeros; false when it cannot. It may wait for
+   * the file system's journal, so it is asynchronous; the file must stay open until it has settled.
+   */
+  readonly punchHole?: ((fd: number, offset: number, length: number) => Promise<boolean>) | undefined
   /** The next run of data at or after `offset` in an open file, or undefined past the last one. */
-  readonly nextData?: (fd: number, offset: number) => { readonly offset: number; readonly end: number } | undefined
+  readonly nextData?:
+    | ((fd: number, offset: number) => { readonly offset: number; readonly end: number } | undefined)
+    | undefined
+  /** Who is at the other end of a connected unix socket, as the kernel saw it when it connected; undefined for other sockets. */
+  readonly peerCredentials?: ((fd: number) => PeerCredentials | undefined) | undefined
+  /** Keeps a socket to one network interface; false when there is no such interface or it may not. */
+  readonly bindToDevice?: ((fd: number, name: string) => boolean) | undefined
+}
+
+export interface PeerCredentials {
+  readonly pid: number
+  readonly uid: number
+  readonly gid: number
 }

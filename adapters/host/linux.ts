@@ -1,15 +1,14 @@
 /**
- * The Host port for Linux: what its kernel tells in /proc and in the control groups.
+ * The Host port for Linux: what its kernel tells in /proc and in the control groups, and the calls of its C library that Node lacks.
  *
  * **Details** Everything is read when it is asked for, with one small file read each, and unknown where a file is missing. So on another
- * system every answer is "not known", and callers fall back.
- *
- * Not done: `punchHole` and `nextData`. Node offers neither fallocate(2) nor lseek(2), and a native addon would have to be built for every
- * platform. So trimmed space is given back when its overlay goes, and an image's holes are read as the zeros they are.
+ * system every answer is "not known", and callers fall back. The C library's calls (libc.ts) are looked for when the first of them is: a
+ * command that opens no image starts without them.
  */
 import { readFileSync } from "node:fs"
 import { userInfo } from "node:os"
 import type { Host } from "../../core/host.ts"
+import { type LibcCalls, loadLibc } from "./libc.ts"
 import { memoryAvailableBytes, type ReadText } from "./memory.ts"
 
 const readText: ReadText = (path) => {
@@ -20,12 +19,42 @@ const readText: ReadText = (path) => {
   }
 }
 
-/** `read` answers a file's text, or undefined when there is none; specs inject it. */
-export const linuxHost = (read: ReadText = readText): Host => ({
-  bootId: () => bootIdIn(read("/proc/sys/kernel/random/boot_id")),
-  userName,
-  memoryAvailableBytes: () => memoryAvailableBytes(read),
-})
+/** `read` answers a file's text, or undefined when there is none, `load` the C library's calls; specs inject both. */
+export const linuxHost = (read: ReadText = readText, load: () => LibcCalls | undefined = loadLibc): Host =>
+  new LinuxHost(read, load)
+
+class LinuxHost implements Host {
+  readonly #read: ReadText
+  readonly #load: () => LibcCalls | undefined
+  #libc: { readonly calls: LibcCalls | undefined } | undefined
+
+  constructor(read: ReadText, load: () => LibcCalls | undefined) {
+    this.#read = read
+    this.#load = load
+  }
+
+  readonly bootId = () => bootIdIn(this.#read("/proc/sys/kernel/random/boot_id"))
+  readonly userName = userName
+  readonly memoryAvailableBytes = () => memoryAvailableBytes(this.#read)
+
+  get punchHole() {
+    return this.#calls()?.punchHole
+  }
+  get nextData() {
+    return this.#calls()?.nextData
+  }
+  get peerCredentials() {
+    return this.#calls()?.peerCredentials
+  }
+  get bindToDevice() {
+    return this.#calls()?.bindToDevice
+  }
+
+  #calls(): LibcCalls | undefined {
+    this.#libc ??= { calls: this.#load() }
+    return this.#libc.calls
+  }
+}
 
 /** random(4): a UUID drawn at boot. Anything else is not trusted, because equal ids let an overlay trust its working map. */
 const bootIdIn = (text: string | undefined): string | undefined => {

@@ -68,7 +68,7 @@ it("gives no volume for a folder, and none for what is missing", async () => {
 
 it("punches through the host where it can, with the range it was given", async () => {
   const asked: Array<readonly [number, number]> = []
-  const punchHole = (_: number, offset: number, length: number) => asked.push([offset, length]) > 0
+  const punchHole = async (_: number, offset: number, length: number) => asked.push([offset, length]) > 0
   const volume = await fileFolder(fresh(), { punchHole }).open("data", { create: { sizeBytes: 65_536 } })
   expect(await volume.punch(4096, 8192)).toBe(true)
   expect(asked).toEqual([[4096, 8192]])

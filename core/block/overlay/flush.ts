@@ -5,6 +5,7 @@
  *     2  sync the data file                     its data may come too late for this sync
  *     3  write the copies to the durable map    every grain they name now has its data on disk
  *     4  sync the durable map                   and only now is anything promised
+ *     5  give back trimmed space                what it held can no longer come back (give-back.ts)
  *
  * A power loss at any point leaves a durable map whose every entry names data that is on disk: sectors that reached it and sectors
  * that did not are each right about their own grains.
@@ -16,6 +17,8 @@ export interface FlushSteps<Changes> {
   /** Answers whether there was anything to write. */
   writeDurable(changes: Changes): Promise<boolean>
   syncDurable(): Promise<void>
+  /** Never fails: what cannot be given back stays for the next flush. */
+  giveBack(changes: Changes): Promise<void>
   putBack(changes: Changes): void
 }
 
@@ -31,6 +34,7 @@ export const flushInOrder: FlushOrder = async (steps) => {
     steps.putBack(changes)
     throw e
   }
+  await steps.giveBack(changes)
 }
 
 /** One flush runs, at most one more waits: whoever asks meanwhile is covered by the one that waits. */

@@ -40,6 +40,7 @@ import {
   SECTOR_PAGES,
   ZERO,
 } from "./geometry.ts"
+import type { FreedPage } from "./give-back.ts"
 import { countStates, MapPage, NO_PAGE, setStates, takeSector, UNLOADED } from "./page.ts"
 import { checkSector, checkStates, PAYLOAD_AT, sealSector } from "./sector.ts"
 
@@ -119,8 +120,16 @@ export class GrainMap {
     if (page !== NO_PAGE) page.pins--
   }
 
-  /** Makes grains `[from, to)` of a page HOT or ZERO, on disk and then in memory; false when that cannot be done at once. */
-  commitSync(page: MapPage, from: number, to: number, state: typeof HOT | typeof ZERO): boolean {
+  /** There is no durable map: what became zero can be given back at once, and nobody remembers it. */
+  get givesBackAtOnce(): boolean {
+    return this.#dirty === undefined
+  }
+
+  /**
+   * Makes grains `[from, to)` of a page HOT or ZERO, on disk and then in memory; false when that cannot be done at once. `giveBack`: the
+   * space of data that becomes zero is to be given back with the next flush.
+   */
+  commitSync(page: MapPage, from: number, to: number, state: typeof HOT | typeof ZERO, giveBack = false): boolean {
     if (this.committing > 0) return false
     const run = this.#scratch
     run.build(page, from, to, state, this.#firstSector(page), this.#tag)
@@ -129,17 +138,23 @@ export class GrainMap {
     } catch (e) {
       throw volumeError(e, page.number * PAGE_SPAN, PAGE_SPAN, WHAT)
     }
-    this.#apply(page, from, to, state)
+    this.#apply(page, from, to, state, giveBack)
     return true
   }
 
-  async commit(page: MapPage, from: number, to: number, state: typeof HOT | typeof ZERO): Promise<void> {
-    if (this.commitSync(page, from, to, state)) return
+  async commit(
+    page: MapPage,
+    from: number,
+    to: number,
+    state: typeof HOT | typeof ZERO,
+    giveBack = false,
+  ): Promise<void> {
+    if (this.commitSync(page, from, to, state, giveBack)) return
     await this.#inTurn(async () => {
       const run = new SectorRun()
       run.build(page, from, to, state, this.#firstSector(page), this.#tag)
       await this.#writeWorking(run.bytes, run.offset, run.length, page.number)
-      this.#apply(page, from, to, state)
+      this.#apply(page, from, to, state, giveBack)
     })
   }
 
@@ -151,7 +166,7 @@ export class GrainMap {
   async takeChanges(): Promise<MapChanges> {
     const changes = this.#dirty!.take()
     try {
-      for (const [number, sectors] of changes.pages) {
+      for (const number of changes.numbers()) {
         const page = await this.acquire(number)
         const bytes = Buffer.alloc(PAGE_FILE_BYTES)
         const first = this.#firstSector(page)
@@ -160,7 +175,7 @@ export class GrainMap {
           sealSector(bytes, s * SECTOR, first + s, this.#tag)
         }
         this.release(page)
-        changes.addPage(first * SECTOR, bytes, sectors)
+        changes.addPage(number, first * SECTOR, bytes)
       }
       for (const sector of changes.directory) {
         changes.pieces.push({ offset: sector * SECTOR, bytes: this.#directorySector(sector, -1) })
@@ -174,6 +189,11 @@ export class GrainMap {
 
   putBack(changes: MapChanges): void {
     this.#dirty!.putBack(changes)
+  }
+
+  /** What a flush could not give back. */
+  putBackFreed(freed: FreedPage): void {
+    this.#dirty!.putBackFreed(freed)
   }
 
   /** Lets go of memory. */
@@ -238,13 +258,15 @@ export class GrainMap {
     }
   }
 
-  #apply(page: MapPage, from: number, to: number, state: number): void {
+  #apply(page: MapPage, from: number, to: number, state: number, giveBack: boolean): void {
     const dataBefore = countStates(page, from, to, DATA)
     const zeroBefore = countStates(page, from, to, ZERO)
     setStates(page.states, from, to, state)
     this.dataGrains += (state === HOT ? to - from : 0) - dataBefore
     this.zeroGrains += (state === ZERO ? to - from : 0) - zeroBefore
-    this.#dirty?.addSectors(page.number, from >> SECTOR_GRAIN_BITS, (to - 1) >> SECTOR_GRAIN_BITS)
+    const [first, last] = [from >> SECTOR_GRAIN_BITS, (to - 1) >> SECTOR_GRAIN_BITS]
+    this.#dirty?.addSectors(page.number, first, last)
+    if (giveBack && dataBefore > 0) this.#dirty?.addFreed(page.number, first, last)
   }
 
   #inTurn<A>(work: () => Promise<A>): Promise<A> {

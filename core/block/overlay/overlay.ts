@@ -34,6 +34,7 @@ import type { MapChanges } from "./dirty.ts"
 import { volumeError } from "./errors.ts"
 import { FlushGroup, type FlushOrder } from "./flush.ts"
 import { ABSENT, DATA } from "./geometry.ts"
+import { giveBackPage } from "./give-back.ts"
 import type { OverlayHeader } from "./header.ts"
 import type { GrainMap } from "./map.ts"
 import { lastGrain, type OwnBytes, ownBytes, ownExtentsOf } from "./own.ts"
@@ -277,8 +278,15 @@ export class Overlay implements BlockDevice {
       syncData: () => this.#sync(this.#parts.data, "overlay data"),
       writeDurable: (changes) => this.#writeDurable(changes),
       syncDurable: () => this.#sync(this.#parts.durable!, "overlay map"),
+      giveBack: (changes) => this.#giveBack(changes),
       putBack: (changes) => this.#p.map.putBack(changes),
     })
+  }
+
+  async #giveBack({ freedPages }: MapChanges): Promise<void> {
+    for (const freed of freedPages) {
+      if (!(await giveBackPage(this.#p, freed))) this.#p.map.putBackFreed(freed)
+    }
   }
 
   async #writeDurable({ pieces }: MapChanges): Promise<boolean> {

@@ -9,20 +9,20 @@
  *
  * The last line keeps a guest that trims a whole empty disk from making a map page for every 64 MiB of it.
  *
- * **Details** The space is given back before the map says zero: whichever of the two a crash leaves undone, the grain reads as zeros or
- * as it was, and the request was not acknowledged yet. Pages are held one at a time, so a trim of a whole disk keeps nobody waiting long.
+ * **Details** The space is given back after the map says zero, at once or with the next flush: give-back.ts says when which is right. A crash
+ * before that leaves zeros that take space. Pages are held one at a time, so a trim of a whole disk keeps nobody waiting long.
  */
 import { fail } from "../../errors.ts"
 import { MAY_UNMAP } from "../device.ts"
-import { volumeError } from "./errors.ts"
 import { DATA, GRAIN, GRAIN_BITS, LEAF_BITS, LEAF_MASK, PAGE_SPAN, ZERO } from "./geometry.ts"
+import { giveBackNow } from "./give-back.ts"
 import { countStates, type MapPage, NO_PAGE, runEnd, stateOf, UNLOADED } from "./page.ts"
 import { eachPage, holdingGrains, type Parts } from "./parts.ts"
 import { writeHeld } from "./write.ts"
 
 const ZEROS = new Uint8Array(GRAIN)
 
-/** Zeroes whole grains in one loaded page when nothing has to be given back. */
+/** Zeroes whole grains in one loaded page when nothing has to be given back at once. */
 export const zeroSync = (p: Parts, offset: number, length: number, flags: number): boolean => {
   if (!p.held.isFree(offset, length)) return false
   const number = (offset / PAGE_SPAN) | 0
@@ -35,8 +35,9 @@ export const zeroSync = (p: Parts, offset: number, length: number, flags: number
   const first = inPage >> GRAIN_BITS
   const end = ((inPage + length - 1) >> GRAIN_BITS) + 1
   if (stateOf(page, first) === ZERO && runEnd(page, first, end) === end) return true
-  if ((flags & MAY_UNMAP) !== 0 && countStates(page, first, end, DATA) > 0) return false
-  if (!p.map.commitSync(page, first, end, ZERO)) return false
+  const giveBack = (flags & MAY_UNMAP) !== 0
+  if (giveBack && p.map.givesBackAtOnce && countStates(page, first, end, DATA) > 0) return false
+  if (!p.map.commitSync(page, first, end, ZERO, giveBack)) return false
   p.quota.settle(0, p.map.dataGrains)
   return true
 }
@@ -130,13 +131,8 @@ const wholeGrains = async (
   const inPage = offset - page.number * PAGE_SPAN
   const first = inPage >> GRAIN_BITS
   const end = ((inPage + length - 1) >> GRAIN_BITS) + 1
-  if (giveBack && countStates(page, first, end, DATA) > 0) {
-    try {
-      await p.data.punch(offset, length)
-    } catch (e) {
-      throw volumeError(e, offset, length, "overlay data")
-    }
-  }
-  if (countStates(page, first, end, ZERO) < end - first) await p.map.commit(page, first, end, ZERO)
+  const freesData = giveBack && countStates(page, first, end, DATA) > 0
+  if (countStates(page, first, end, ZERO) < end - first) await p.map.commit(page, first, end, ZERO, giveBack)
   p.quota.settle(0, p.map.dataGrains)
+  if (freesData && p.map.givesBackAtOnce) await giveBackNow(p, offset, length)
 }

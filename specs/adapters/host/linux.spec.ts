@@ -66,9 +66,20 @@ it("reads version 1 groups, where no limit is nearly 2^63", () => {
   expect(available({ ...files, "/sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n" })).toBe(8 * GiB)
 })
 
-it("names the user, and leaves out what Node cannot do", () => {
-  const host = linuxHost()
-  expect(host.userName?.()).toMatch(/./)
-  expect(host.punchHole).toBeUndefined()
-  expect(host.nextData).toBeUndefined()
+it("names the user", () => {
+  expect(linuxHost().userName?.()).toMatch(/./)
+})
+
+it("looks for the C library's calls when the first is needed, and once", () => {
+  let loads = 0
+  const host = linuxHost(undefined, () => {
+    loads++
+    return undefined
+  })
+  host.bootId?.()
+  host.userName?.()
+  host.memoryAvailableBytes?.()
+  expect(loads).toBe(0)
+  expect([host.punchHole, host.nextData, host.peerCredentials, host.bindToDevice]).toEqual(new Array(4).fill(undefined))
+  expect(loads).toBe(1)
 })

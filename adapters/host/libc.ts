@@ -1,0 +1,89 @@
+/**
+ * Calls of the C library that Node does not offer, through a foreign function interface (core/decisions/013-host-calls.md).
+ *
+ *     fallocate(2)   FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE      on a thread: it may wait for the file system's journal
+ *     lseek(2)       SEEK_DATA, SEEK_HOLE                            at once: 1 µs; nobody here uses a file's position
+ *     getsockopt(2)  SO_PEERCRED, unix(7)                            at once
+ *     setsockopt(2)  SO_BINDTODEVICE, socket(7)                      at once
+ *
+ * **Details** The functions are looked up in the running process, which has its C library loaded already, whichever that is. The numbers below
+ * are those of the architectures named; elsewhere, or where the package was left out of the installation, there is nothing here.
+ */
+import { createRequire } from "node:module"
+import type { Host } from "../../core/host.ts"
+
+type Call = "punchHole" | "nextData" | "peerCredentials" | "bindToDevice"
+export type LibcCalls = { readonly [K in Call]: NonNullable<Host[K]> }
+
+const FALLOC_FL_KEEP_SIZE = 1
+const FALLOC_FL_PUNCH_HOLE = 2
+const SEEK_DATA = 3
+const SEEK_HOLE = 4
+const SOL_SOCKET = 1
+const SO_PEERCRED = 17
+const SO_BINDTODEVICE = 25
+const ENXIO = 6
+const UCRED_BYTES = 12
+
+/** 64-bit offsets, and the socket options of asm-generic. */
+const architectures: ReadonlyArray<string> = ["x64", "arm64", "riscv64"]
+
+/** A second load in one process finds the first. Undefined where there are no such calls. */
+export const loadLibc = (
+  platform: string = process.platform,
+  arch: string = process.arch,
+  load: () => typeof import("koffi") = () => createRequire(import.meta.url)("koffi"),
+): LibcCalls | undefined => {
+  if (platform !== "linux" || !architectures.includes(arch)) return undefined
+  try {
+    return callsOf(load())
+  } catch {
+    return undefined
+  }
+}
+
+const callsOf = (koffi: typeof import("koffi")): LibcCalls => {
+  const libc = koffi.load(null)
+  const fallocate = libc.func("int fallocate(int fd, int mode, int64_t offset, int64_t length)")
+  const lseek = libc.func("int64_t lseek(int fd, int64_t offset, int whence)")
+  const getsockopt = libc.func("int getsockopt(int fd, int level, int name, void *value, _Inout_ uint32_t *length)")
+  const setsockopt = libc.func("int setsockopt(int fd, int level, int name, void *value, uint32_t length)")
+
+  return {
+    punchHole: (fd, offset, length) =>
+      new Promise((resolve, reject) =>
+        fallocate.async(
+          fd,
+          FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+          offset,
+          length,
+          (error: Error | null, result: number) => (error ? reject(error) : resolve(result === 0)),
+        ),
+      ),
+
+    nextData(fd, offset) {
+      const from = Number(lseek(fd, offset, SEEK_DATA))
+      if (from >= 0) {
+        const end = Number(lseek(fd, from, SEEK_HOLE))
+        return { offset: from, end: end > from ? end : Number.MAX_SAFE_INTEGER }
+      }
+      // A file system that cannot tell has data everywhere.
+      return koffi.errno() === ENXIO ? undefined : { offset, end: Number.MAX_SAFE_INTEGER }
+    },
+
+    peerCredentials(fd) {
+      const ucred = Buffer.alloc(UCRED_BYTES)
+      const length = [UCRED_BYTES]
+      if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, ucred, length) !== 0 || length[0] !== UCRED_BYTES) return undefined
+      const inOrder = new Int32Array(ucred.buffer, ucred.byteOffset, 3)
+      const [pid = 0, uid = 0, gid = 0] = inOrder
+      // The kernel says 0 and -1, -1 for a socket that nobody connected through a path.
+      return pid === 0 ? undefined : { pid, uid: uid >>> 0, gid: gid >>> 0 }
+    },
+
+    bindToDevice(fd, name) {
+      const bytes = Buffer.from(`${name}\0`, "latin1")
+      return setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, bytes, bytes.length) === 0
+    },
+  }
+}
