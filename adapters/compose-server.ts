@@ -8,6 +8,7 @@ import type { ImagelinkError } from "../core/errors.ts"
 import { followLog } from "../core/log/tiles/follower.ts"
 import { catalogueProjection } from "../core/projections/catalogue.ts"
 import { makeBootRecorder } from "../core/runtime/boot-recorder.ts"
+import type { StaleBoot } from "../core/runtime/boots.ts"
 import type { ServeConfig } from "../core/runtime/config.ts"
 import type { DiskService } from "../core/runtime/disks.ts"
 import { checkUnverified } from "../core/runtime/first-checks.ts"
@@ -95,7 +96,12 @@ const later = (run: () => void, millis: number) => {
   return () => clearTimeout(timer)
 }
 
-const serveDisks = async ({ config, onEvent }: ServerOptions, { parts, data, host }: OpenedSite, closers: Closers) => {
+const describeStale = ({ client, boot, made, began }: StaleBoot): string =>
+  `${client} showed the boot id ${boot} of ${new Date(made).toISOString()}, but a newer boot of it began at ` +
+  `${new Date(began).toISOString()}: a PC that was left over from before, or two PCs with one MAC`
+
+const serveDisks = async ({ config, onEvent }: ServerOptions, opened: OpenedSite, closers: Closers) => {
+  const { parts, data, host, random } = opened
   const onDamage = (e: ImagelinkError) => onEvent({ level: "error", text: `${e.message} [${e.code}]; fix: ${e.fix}` })
   const overlays = data.folder(OVERLAYS)
   const change = makeChange(parts)
@@ -111,7 +117,8 @@ const serveDisks = async ({ config, onEvent }: ServerOptions, { parts, data, hos
       text: `${e.message} [${e.code}]; ${e.reason}; it is served from its file; fix: ${e.fix}`,
     })
   const options = { overlays, host, cacheBytes, ramBytes, onDamage, onNotInRam, onBoot: boots.record }
-  const serving = await makeServing(parts, options)
+  const onStaleBoot = (stale: StaleBoot) => onEvent({ level: "error", text: describeStale(stale) })
+  const serving = await makeServing(parts, { ...options, random, bootSecret: await opened.bootSecret(), onStaleBoot })
   const site = makeLocalSite({ ...parts, serving }, async () => {})
   closers.push(site.close, boots.close, serving.disks.close)
   await serving.disks.sweep()

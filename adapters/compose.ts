@@ -130,6 +130,9 @@ export interface OpenedSite {
   readonly parts: Parts
   readonly data: VolumeFolder
   readonly host: Host
+  readonly random: RandomBytes
+  /** What boot ids are signed with; made when it is first asked for. */
+  readonly bootSecret: () => Promise<Uint8Array>
   /** Closes the log. With `unused`, a store that was made for this opening goes again if nothing was recorded in it. */
   release(options?: { readonly unused: boolean }): Promise<void>
 }
@@ -186,7 +189,9 @@ export const openParts = async ({
     await Effect.runPromise(Scope.close(scope, Exit.void))
     remove()
   }
-  return { parts, data, host, release }
+  const bootSecret = async () =>
+    (await import("../core/log/boot-secret.ts")).readOrMakeBootSecret(storePaths(dataDir), random)
+  return { parts, data, host, random, bootSecret, release }
 }
 
 /** How events of older shapes are read. */

@@ -390,7 +390,7 @@ export const errors = {
     exit: 1,
     message: (p) => `${p.client} slot ${p.slot} is in use (${p.sessions} ${p.sessions === 1 ? "session" : "sessions"})`,
     cause: () => "the client is running from this overlay; taking it away would corrupt its file system",
-    fix: () => "shut the client down first",
+    fix: () => "shut the client down first; a reset can also wait: 'imagelink client reset --at-next-boot'",
   }),
   OVERLAY_LOST: entry<{ client: string; slot: number; why: string }>({
     exit: 1,
@@ -412,11 +412,26 @@ export const errors = {
     fix: () =>
       "put the overlay's folder back where it was, or give the client a fresh one with 'imagelink client reset'",
   }),
-  OVERLAY_RETIRED: entry<{ client: string; slot: number }>({
+  OVERLAY_RETIRED: entry<{ client: string; slot: number; began?: string }>({
     exit: 1,
     message: (p) => `the overlay that ${p.client} slot ${p.slot} was using has been retired`,
-    cause: () => "the client was reset or linked elsewhere, or its writes were taken for the next version",
-    fix: () => "start the client again",
+    cause: (p) =>
+      p.began === undefined
+        ? "the client was started anew, reset or linked elsewhere, or its writes were taken for the next version"
+        : `a newer boot of ${p.client} began at ${p.began}: this is a PC that was left over from before, or two PCs have one MAC`,
+    fix: () => "start the client again; if this comes back, look for a second PC with its MAC",
+  }),
+  BOOT_ID_INVALID: entry<{ client: string; why: string }>({
+    exit: 1,
+    message: (p) => `the boot id that ${p.client} showed is not valid`,
+    cause: (p) => p.why,
+    fix: () => "start the client over the network again, so that it fetches a boot script of this site",
+  }),
+  BOOT_ID_EXPIRED: entry<{ client: string; made: string; minutes: number }>({
+    exit: 1,
+    message: (p) => `the boot id that ${p.client} showed has expired`,
+    cause: (p) => `its boot script was fetched at ${p.made}, and a boot must begin within ${p.minutes} minutes of that`,
+    fix: () => "start the client again; if this comes back, set the server's clock (timedatectl)",
   }),
 
   LAYER_MAPS_FULL: entry<{ bytesMax: number }>({

@@ -132,6 +132,12 @@ export const limits = {
   /** How often a server looks whether there is something to publish: a checkpoint follows an append within a second. */
   checkpointLookMillis: 400,
 
+  // Boots
+  /** From fetching the boot script to the first login with its boot id. Later logins have no limit. */
+  bootIdMinutesMax: 60,
+  /** Retired boot ids that the server's log names. */
+  retiredBootsReportedMax: 1000,
+
   // Names and lists
   clientNameCharsMax: 63,
   imageNameCharsMax: 64,

@@ -8,6 +8,10 @@
  * it was made for this epoch. ClientLinked renews it, unless image, version and policy stay what they were (a changed pin leaves the
  * overlay alone; a changed policy does not, because a generation is made for the promises of one); OverlayReset always does. A super
  * client's overlay is a generation of its own: SuperClientSet, SuperClientCleared and ImageCommitted renew the epoch too.
+ * OverlayResetArmed renews it for the next boot alone: `armed` says what the running one is on.
+ *
+ * **Since.** A new link, also one to another image, is for the next boot: a PC that lost its server gets the disk of its own boot back,
+ * which is of an older epoch then. `since` is the oldest epoch that this holds for: where the slot was first linked, or reset.
  *
  * **Gotchas** An event of an unknown type stops the fold with EVENT_UNKNOWN: a command decided without knowing what it changed could
  * contradict it. Projections are more lenient.
@@ -17,6 +21,7 @@ import { fail } from "../errors.ts"
 import { isKnownEvent, type Positioned } from "./event-versions.ts"
 import type { EventData, EventType, NextBoot, OverlayPolicy } from "./events.ts"
 import {
+  disarmed,
   emptyImage,
   firstVersion,
   imageCommitted,
@@ -77,6 +82,10 @@ export interface LinkEntry {
   readonly version: number
   readonly overlay: OverlayPolicy
   readonly epoch: number
+  /** Overlays of a running boot are good from this epoch on. */
+  readonly since: number
+  /** The epoch that a reset for the next boot left behind; left out when there was none. */
+  readonly armed?: number
   /** The version that this client, as the image's super client, writes on; null for everyone else. */
   readonly superVersion: number | null
   /** Id of the group that gave the client this link; a link of its own has none. */
@@ -230,10 +239,12 @@ const clientLinked = (catalogue: Catalogue, data: EventData<"ClientLinked">, pos
   const before = links.get(slot)
   const same =
     from !== null && from.image.id === to.image.id && from.version === to.version && from.overlay === to.overlay
-  const epoch = before && same ? before.epoch : position
+  const kept = before && same ? before : undefined
   const { pinned, version, overlay } = to
   const group = to.group === undefined ? {} : { group: to.group.id }
-  links.set(slot, { imageId: image.id, pinned, version, overlay, epoch, superVersion: null, ...group })
+  const armed = kept?.armed === undefined ? {} : { armed: kept.armed }
+  const epochs = { epoch: kept?.epoch ?? position, since: before?.since ?? position, ...armed }
+  links.set(slot, { imageId: image.id, pinned, version, overlay, ...epochs, superVersion: null, ...group })
 }
 
 const clientUnlinked = (catalogue: Catalogue, data: EventData<"ClientUnlinked">): void => {
@@ -244,7 +255,16 @@ const overlayReset = (catalogue: Catalogue, data: EventData<"OverlayReset">, pos
   const links = clientOf(catalogue, data).links
   const before = links.get(data.slot)
   assert(before, `OverlayReset names ${data.client.name} slot ${data.slot}, which has no link`)
-  links.set(data.slot, { ...before, version: data.link.version, epoch: position })
+  links.set(data.slot, { ...disarmed(before), version: data.link.version, epoch: position, since: position })
+}
+
+/** Armed twice, the running boot is still on what it was on. */
+const overlayResetArmed = (catalogue: Catalogue, data: EventData<"OverlayResetArmed">, position: number): void => {
+  const links = clientOf(catalogue, data).links
+  const before = links.get(data.slot)
+  assert(before, `OverlayResetArmed names ${data.client.name} slot ${data.slot}, which has no link`)
+  const armed = before.armed ?? before.epoch
+  links.set(data.slot, { ...before, version: data.link.version, epoch: position, armed })
 }
 
 const nextBootSet = (catalogue: Catalogue, data: EventData<"ClientNextBootSet">): void =>
@@ -281,6 +301,7 @@ const appliers: {
   ClientLinked: clientLinked,
   ClientUnlinked: clientUnlinked,
   OverlayReset: overlayReset,
+  OverlayResetArmed: overlayResetArmed,
   SuperClientSet: superClientSet,
   SuperClientCleared: superClientCleared,
   ClientNextBootSet: nextBootSet,

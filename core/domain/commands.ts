@@ -195,6 +195,8 @@ export const ResetOverlays = Schema.Struct({
   slot: Schema.Finite,
   /** Also of a super client, whose writes were to become a version. */
   discardSuper: Schema.optionalKey(Schema.Boolean),
+  /** Whoever runs goes on; what was written goes with the next boot. */
+  atNextBoot: Schema.optionalKey(Schema.Boolean),
 })
 
 /** `slot` left out: the one that is linked to the image. */

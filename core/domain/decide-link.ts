@@ -133,20 +133,23 @@ export const resetOverlays = (catalogue: Catalogue, command: Body<"ResetOverlays
   if (!isSlot(slot)) return slotInvalid(slot)
   const clients = findClients(catalogue, command.clients)
   if (clients instanceof ImagelinkError) return refuse(clients)
-  return forEach(clients, (client) => resetSlot(catalogue, client, slot, command.discardSuper === true))
+  if (command.discardSuper && command.atNextBoot)
+    return refuse(fail("COMMAND_INVALID", { why: "a super client's overlay is reset at once, not at its next boot" }))
+  return forEach(clients, (client) => resetSlot(catalogue, client, slot, command))
 }
 
 const resetSlot = (
   catalogue: Catalogue,
   client: ClientEntry,
   slot: number,
-  discardSuper: boolean,
+  { discardSuper, atNextBoot }: Body<"ResetOverlays">,
 ): DomainEvent | ImagelinkError => {
   const link = client.links.get(slot)
   const image = link && catalogue.images.get(link.imageId)
   if (!link || !image) return fail("LINK_NOT_FOUND", { client: client.name, slot })
   if (link.superVersion !== null && !discardSuper) return superActive(catalogue, client, slot, link)
-  // A kept overlay that follows stays behind until now; the fresh one begins on the current version.
+  // A kept overlay that follows stayed behind until now; the fresh one begins on the current version.
   const version = link.superVersion ?? link.pinned ?? image.current
-  return event("OverlayReset", { client: clientRef(client), slot, link: { ...linkState(catalogue, link), version } })
+  const data = { client: clientRef(client), slot, link: { ...linkState(catalogue, link), version } }
+  return atNextBoot ? event("OverlayResetArmed", data) : event("OverlayReset", data)
 }

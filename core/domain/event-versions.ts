@@ -17,6 +17,7 @@ export const schemaVersions = {
   ClientLinked: 1,
   ClientUnlinked: 1,
   OverlayReset: 1,
+  OverlayResetArmed: 1,
   ImageCreated: 1,
   ImageSealed: 1,
   ImageCommitted: 1,

@@ -248,6 +248,13 @@ export const OverlayReset = Schema.Struct({
   link: LinkState,
 })
 
+/** As OverlayReset, but what was written goes with the next boot: whoever runs from it now goes on until then. */
+export const OverlayResetArmed = Schema.Struct({
+  client: ClientRef,
+  slot: Natural,
+  link: LinkState,
+})
+
 /** A group but for who is in it: of its members there is the number only. `version` is what a link stood for then. */
 const GroupState = Schema.Struct({
   name: Schema.String,
@@ -305,6 +312,7 @@ export const eventShapes = {
   ClientLinked: [1, ClientLinked],
   ClientUnlinked: [1, ClientUnlinked],
   OverlayReset: [1, OverlayReset],
+  OverlayResetArmed: [1, OverlayResetArmed],
   SuperClientSet: [1, SuperClientSet],
   SuperClientCleared: [1, SuperClientCleared],
   ClientNextBootSet: [1, ClientNextBootSet],

@@ -28,6 +28,9 @@ export const imageOf = (catalogue: Catalogue, { image: { id, name } }: { readonl
   return image
 }
 
+/** A link whose next boot is nothing special. */
+export const disarmed = ({ armed, ...link }: LinkEntry): LinkEntry => link
+
 const linkOf = (
   catalogue: Catalogue,
   { client, slot }: Pick<EventData<"SuperClientSet">, "client" | "slot">,
@@ -49,7 +52,12 @@ export const imageSealed = (catalogue: Catalogue, data: EventData<"ImageSealed">
 /** The slot of a client that is not super any more begins afresh, on what its link stands for. */
 const endSuper = (catalogue: Catalogue, position: number, image: ImageEntry, data: EventData<"SuperClientSet">) => {
   const { links, link } = linkOf(catalogue, data)
-  links.set(data.slot, { ...link, version: link.pinned ?? image.current, epoch: position, superVersion: null })
+  links.set(data.slot, {
+    ...disarmed(link),
+    version: link.pinned ?? image.current,
+    epoch: position,
+    superVersion: null,
+  })
   image.superClient = null
 }
 
@@ -72,7 +80,7 @@ export const superClientSet = (catalogue: Catalogue, data: EventData<"SuperClien
   const image = imageOf(catalogue, data)
   const { links, link } = linkOf(catalogue, data)
   const { version, resumes, slot } = data
-  links.set(slot, { ...link, epoch: resumes ?? position, superVersion: version })
+  links.set(slot, { ...disarmed(link), epoch: resumes ?? position, superVersion: version })
   image.superClient = { clientId: data.client.id, slot }
   image.aside = image.aside.filter((a) => a.epoch !== resumes)
 }

@@ -119,6 +119,8 @@ const say = (event: DomainEvent): Said => {
       return { what: "unlinked", from: linkText(event.data.from), to: null }
     case "OverlayReset":
       return { what: "overlay reset", from: null, to: linkText(event.data.link) }
+    case "OverlayResetArmed":
+      return { what: "overlay reset at its next boot", from: null, to: linkText(event.data.link) }
     case "ImageCreated":
       return { what: "image created", from: null, to: `${event.data.image.name}, ${event.data.sizeBytes} bytes` }
     case "ImageSealed":

@@ -63,7 +63,7 @@ const setLink = (table: LinkTable, ref: ClientRef, slot: number, to: EventData<"
 }
 
 /** A reset changes the overlay alone, whoever uses it. */
-const resetLink = (table: LinkTable, { client, slot, link }: EventData<"OverlayReset">): void => {
+const resetLink = (table: LinkTable, { client, slot, link }: EventData<"OverlayReset" | "OverlayResetArmed">): void => {
   const before = clientOf(table, client).links.get(slot)
   setLink(table, client, slot, link)
   const { links } = clientOf(table, client)
@@ -113,7 +113,7 @@ const applyKnown = (table: LinkTable, event: DomainEvent): void => {
   else if (event.type === "ClientRemoved") table.clients.delete(event.data.client.id)
   else if (event.type === "ClientLinked") setLink(table, event.data.client, event.data.slot, event.data.to)
   else if (event.type === "ClientUnlinked") clientOf(table, event.data.client).links.delete(event.data.slot)
-  else if (event.type === "OverlayReset") resetLink(table, event.data)
+  else if (event.type === "OverlayReset" || event.type === "OverlayResetArmed") resetLink(table, event.data)
   else if (event.type === "ImageSealed") addImage(table, event.data.image, event.data.version)
   else if (event.type === "ImageCommitted") committed(table, event.data)
   else if (event.type === "ImageRolledBack") setCurrent(table, event.data.image, event.data.to)

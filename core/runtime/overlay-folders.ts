@@ -1,37 +1,51 @@
 /**
- * Where overlay generations are kept: `overlays/<client id>/<slot>/g<epoch>/`, one folder a generation.
+ * Where overlay generations are kept: `overlays/<client id>/<slot>/g<epoch>[-b<boot>]/`, one folder a generation.
  *
- * **Details** A new generation is made in `new-g<epoch>/` and renamed, so a folder named `g…` is always whole. The epoch is the log position that
- * the generation was made for. `sweep` removes what is older than the current epoch; a newer one is left alone, because then the log is the one that is behind.
+ * **Details** A new generation is made in `new-g…/` and renamed, so a folder named `g…` is always whole. The epoch is the log position that
+ * the generation was made for, the boot the number of the client's boot (generations.ts). Beside the slots lies the record of the client's boots.
  */
 import type { BlockDevice } from "../block/device.ts"
 import type { MapBudget } from "../block/overlay/budget.ts"
 import { type GenerationPolicy, type OverlayHeader, readHeader } from "../block/overlay/header.ts"
-import { createOverlay, openOverlay } from "../block/overlay/open.ts"
+import { createOverlay, type OverlayOptions, openOverlay } from "../block/overlay/open.ts"
 import type { Overlay } from "../block/overlay/overlay.ts"
 import type { Host } from "../host.ts"
 import type { VolumeFolder } from "../storage/volume.ts"
+import { BOOT_RECORD } from "./boot-record.ts"
+import { type Generation, generationName, newNameOf, parseGeneration } from "./generations.ts"
 
-export interface GenerationRef {
+export interface GenerationRef extends Generation {
   readonly clientId: string
   readonly clientName: string
   readonly slot: number
-  readonly epoch: number
+}
+
+export interface GenerationBase {
+  readonly imageId: string
+  readonly version: number
+  readonly policy: GenerationPolicy
 }
 
 export interface OverlayFolders {
-  /** What an existing generation stands on, or undefined when there is none yet. @throws OVERLAY_DAMAGED */
+  /** Whether the generation was made; whether it still opens is another question. */
+  exists(ref: GenerationRef): Promise<boolean>
+  /** What an existing generation stands on, or undefined when there is none. @throws OVERLAY_DAMAGED */
   header(ref: GenerationRef): Promise<OverlayHeader | undefined>
-  /** Opens the generation, or makes it when there is none. */
-  open(
-    ref: GenerationRef,
-    base: BlockDevice,
-    on: { imageId: string; version: number; policy: GenerationPolicy },
-  ): Promise<Overlay>
-  /** Removes generations older than `current` except those in `live`. */
-  sweep(clientId: string, slot: number, current: number, live: ReadonlySet<number>): Promise<void>
-  /** Takes away the folder of a client that is not there any more, once nothing is left in it. */
-  forget(clientId: string): Promise<void>
+  /** Makes the generation, empty, in place of whatever is there. What settles survives a power loss as far as its policy promises. */
+  make(ref: GenerationRef, base: BlockDevice, on: GenerationBase): Promise<void>
+  /** @throws OVERLAY_LOST OVERLAY_DAMAGED OVERLAY_BASE_MISMATCH */
+  open(ref: GenerationRef, base: BlockDevice, on: GenerationBase): Promise<Overlay>
+  /** Every generation of a slot, also those that are half made. */
+  list(clientId: string, slot: number): Promise<ReadonlyArray<Generation>>
+  /** Removes generations that have ended, except those whose names are in `keep`. */
+  sweep(
+    clientId: string,
+    slot: number,
+    keep: ReadonlySet<string>,
+    hasEnded: (generation: Generation) => boolean,
+  ): Promise<void>
+  /** Takes away the folder of a client that is not there any more, once nothing is left in it. Answers whether it did. */
+  forget(clientId: string): Promise<boolean>
   /** Every slot that has a folder. */
   slots(): Promise<ReadonlyArray<{ readonly clientId: string; readonly slot: number }>>
 }
@@ -39,53 +53,59 @@ export interface OverlayFolders {
 export const OVERLAYS = "overlays"
 
 /** A generation's folder, relative to the data folder. */
-export const generationPath = ({ clientId, slot, epoch }: Pick<GenerationRef, "clientId" | "slot" | "epoch">): string =>
-  `${OVERLAYS}/${clientId}/${slot}/${nameOf(epoch)}`
-
-const nameOf = (epoch: number) => `g${epoch}`
-const newNameOf = (epoch: number) => `new-g${epoch}`
-/** Of a generation, or of one that a crash left half made. */
-const epochOf = (name: string) => {
-  const [, epoch] = /^(?:new-)?g([1-9]\d*)$/.exec(name) ?? []
-  return epoch === undefined ? undefined : Number(epoch)
-}
+export const generationPath = ({ clientId, slot, ...generation }: Omit<GenerationRef, "clientName">): string =>
+  `${OVERLAYS}/${clientId}/${slot}/${generationName(generation)}`
 
 const isSlotName = (name: string) => /^\d{1,2}$/.test(name)
 
 export const makeOverlayFolders = (root: VolumeFolder, host: Host, budget: MapBudget): OverlayFolders => {
   const slotFolder = (clientId: string, slot: number) => root.folder(clientId).folder(String(slot))
   const hostBootId = host.bootId?.()
+  const optionsOf = (ref: GenerationRef, base: BlockDevice, on: GenerationBase): Omit<OverlayOptions, "folder"> => {
+    const binding = { generation: generationName(ref), clientId: ref.clientId, slot: ref.slot, ...on }
+    return { base, binding, client: ref.clientName, hostBootId, budget }
+  }
 
   return {
-    header: (ref) => readHeader(slotFolder(ref.clientId, ref.slot).folder(nameOf(ref.epoch))),
+    exists: async (ref) => (await slotFolder(ref.clientId, ref.slot).list()).includes(generationName(ref)),
 
-    async open(ref, base, on) {
+    header: (ref) => readHeader(slotFolder(ref.clientId, ref.slot).folder(generationName(ref))),
+
+    async make(ref, base, on) {
       const parent = slotFolder(ref.clientId, ref.slot)
-      const name = nameOf(ref.epoch)
-      const binding = { generation: name, clientId: ref.clientId, slot: ref.slot, ...on }
-      const options = { base, binding, client: ref.clientName, hostBootId, budget }
-      if (!(await parent.list()).includes(name)) {
-        const fresh = newNameOf(ref.epoch)
-        await parent.remove(fresh)
-        await (await createOverlay({ ...options, folder: parent.folder(fresh) })).close()
-        await parent.rename(fresh, name)
-      }
-      return openOverlay({ ...options, folder: parent.folder(name) })
+      const [name, fresh] = [generationName(ref), newNameOf(ref)]
+      await parent.remove(fresh)
+      await (await createOverlay({ ...optionsOf(ref, base, on), folder: parent.folder(fresh) })).close()
+      await parent.remove(name)
+      await parent.rename(fresh, name)
     },
 
-    async sweep(clientId, slot, current, live) {
+    open: (ref, base, on) =>
+      openOverlay({
+        ...optionsOf(ref, base, on),
+        folder: slotFolder(ref.clientId, ref.slot).folder(generationName(ref)),
+      }),
+
+    list: async (clientId, slot) =>
+      (await slotFolder(clientId, slot).list()).flatMap((name) => parseGeneration(name) ?? []),
+
+    async sweep(clientId, slot, keep, hasEnded) {
       const folder = slotFolder(clientId, slot)
       for (const name of await folder.list()) {
-        const epoch = epochOf(name)
-        if (epoch !== undefined && epoch < current && !live.has(epoch)) await folder.remove(name)
+        const generation = parseGeneration(name)
+        if (generation === undefined || keep.has(generationName(generation)) || !hasEnded(generation)) continue
+        await folder.remove(name)
       }
     },
 
     async forget(clientId) {
       const client = root.folder(clientId)
-      for (const slot of await client.list())
-        if (!isSlotName(slot) || (await client.folder(slot).list()).length > 0) return
+      for (const slot of await client.list()) {
+        if (slot === BOOT_RECORD) continue
+        if (!isSlotName(slot) || (await client.folder(slot).list()).length > 0) return false
+      }
       await root.remove(clientId)
+      return true
     },
 
     async slots() {

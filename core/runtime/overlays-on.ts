@@ -7,7 +7,9 @@
 import { readHeader } from "../block/overlay/header.ts"
 import type { Catalogue, ClientEntry } from "../domain/catalogue.ts"
 import { compareNatural } from "../domain/natural.ts"
-import { generationPath } from "./overlay-folders.ts"
+import { noBoots, readBootRecord } from "./boot-record.ts"
+import { currentGenerations, generationName, parseGeneration } from "./generations.ts"
+import { OVERLAYS } from "./overlay-folders.ts"
 import type { Parts } from "./parts.ts"
 
 /** As `PC-001 slot 0, whose overlay was made on it`, in natural order. */
@@ -26,11 +28,15 @@ export const overlaysOn = async (
 
 const slotsOn = async ({ data, serving }: Parts, client: ClientEntry, imageId: string, version: number) => {
   const slots: Array<number> = []
-  for (const [slot, { epoch }] of [...client.links].sort(([a], [b]) => a - b)) {
+  const own = data.folder(OVERLAYS).folder(client.id)
+  const record = (await readBootRecord(own).catch(() => undefined)) ?? noBoots
+  for (const [slot, link] of [...client.links].sort(([a], [b]) => a - b)) {
     const inUse = (serving?.disks.sessions({ clientId: client.id, slot }) ?? 0) > 0
-    const parent = generationPath({ clientId: client.id, slot, epoch }).split("/").slice(0, -1)
-    const folder = parent.reduce((at, name) => at.folder(name), data)
-    const names = inUse ? (await folder.list()).filter((name) => /^g\d+$/.test(name)) : [`g${epoch}`]
+    const folder = own.folder(String(slot))
+    const generations = inUse
+      ? (await folder.list()).flatMap((name) => parseGeneration(name) ?? [])
+      : currentGenerations(link, slot, record)
+    const names = generations.map(generationName)
     for (const name of names) {
       // A damaged one opens over nothing anyway.
       const header = await readHeader(folder.folder(name)).catch(() => undefined)

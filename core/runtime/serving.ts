@@ -7,7 +7,9 @@ import type { Host } from "../host.ts"
 import { limits } from "../limits.ts"
 import { catalogueProjection } from "../projections/catalogue.ts"
 import type { VolumeFolder } from "../storage/volume.ts"
+import { makeBootIds } from "./boot-ids.ts"
 import type { Boot } from "./boot-recorder.ts"
+import { type Boots, makeBootRecords, makeBoots, type StaleBoot } from "./boots.ts"
 import { type DiskService, makeDisks } from "./disks.ts"
 import { type Drafts, makeDrafts } from "./drafts.ts"
 import { loadTable } from "./image-check.ts"
@@ -19,6 +21,7 @@ import type { VersionRef } from "./version-ref.ts"
 
 export interface Serving {
   readonly disks: DiskService
+  readonly boots: Boots
   readonly stacks: ImageStacks
   readonly drafts: Drafts
   readonly ram: RamTier
@@ -34,15 +37,18 @@ export interface ServingOptions {
   /** An image that belongs in RAM is served from its file, and why. */
   readonly onNotInRam?: (error: ImagelinkError) => void
   readonly onBoot: (boot: Boot) => void
+  /** What boot ids are signed with (core/log/boot-secret.ts). */
+  readonly bootSecret: Uint8Array
+  /** From a cryptographic source. */
+  readonly random: (bytes: number) => Uint8Array
+  readonly onStaleBoot?: (stale: StaleBoot) => void
 }
 
 /**
  * **Gotchas** The catalogue is the view's own, folded in place by every command, so what is decided is seen by the next session.
  */
-export const makeServing = async (
-  parts: Parts,
-  { overlays, host, cacheBytes, ramBytes = ramShare(host), onDamage, onNotInRam = () => {}, onBoot }: ServingOptions,
-): Promise<Serving> => {
+export const makeServing = async (parts: Parts, options: ServingOptions): Promise<Serving> => {
+  const { overlays, host, cacheBytes, ramBytes = ramShare(host), onDamage, onNotInRam = () => {}, onBoot } = options
   await parts.views.state(catalogueProjection)
   const projector = await parts.views.projector(catalogueProjection)
   const cache = new ReadCache({ bytes: cacheBytes, ramBytes })
@@ -52,9 +58,12 @@ export const makeServing = async (
   const drafts = makeDrafts(parts.data)
   const catalogue = () => projector.state(catalogueProjection)
   const ram = makeRamTier({ cache, stacks, catalogue, table, jobs: parts.jobs, onNotInRam })
-  const disks = makeDisks({ catalogue, stacks, folders, drafts, onBoot })
+  const { bootSecret, random, onStaleBoot: onStale = () => {} } = options
+  const records = makeBootRecords(overlays)
+  const boots = makeBoots({ ids: makeBootIds(bootSecret), records, now: parts.now, random, onStale })
+  const disks = makeDisks({ catalogue, stacks, folders, drafts, boots, onBoot })
   const close = () => ram.close().then(disks.close)
-  return { stacks, drafts, ram, disks: { ...disks, close } }
+  return { stacks, drafts, ram, boots, disks: { ...disks, close } }
 }
 
 const ramShare = ({ memoryAvailableBytes }: Host): number => {

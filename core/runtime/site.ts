@@ -273,7 +273,12 @@ export interface OperationMap {
     Changed
   >
   "client.reset": Op<
-    { readonly clients: ReadonlyArray<string>; readonly slot: number; readonly discardSuper?: boolean },
+    {
+      readonly clients: ReadonlyArray<string>
+      readonly slot: number
+      readonly discardSuper?: boolean
+      readonly atNextBoot?: boolean
+    },
     Changed
   >
   "client.set": Op<

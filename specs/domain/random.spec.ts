@@ -41,6 +41,7 @@ const epochs = (c: Catalogue) =>
 const renewers: ReadonlySet<string> = new Set([
   "ClientLinked",
   "OverlayReset",
+  "OverlayResetArmed",
   "SuperClientSet",
   "SuperClientCleared",
   "ImageCommitted",

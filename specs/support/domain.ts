@@ -126,11 +126,17 @@ export const unlink = (clients: ReadonlyArray<string>, slot = 0): CommandBody =>
   clients,
   slot,
 })
-export const resetOverlays = (clients: ReadonlyArray<string>, slot = 0, discardSuper = false): CommandBody => ({
+export const resetOverlays = (
+  clients: ReadonlyArray<string>,
+  slot = 0,
+  discardSuper = false,
+  atNextBoot = false,
+): CommandBody => ({
   type: "ResetOverlays",
   clients,
   slot,
   ...(discardSuper ? { discardSuper } : {}),
+  ...(atNextBoot ? { atNextBoot } : {}),
 })
 export const change = (client: string, more: Partial<Body<"ChangeClient">>): Body<"ChangeClient"> => ({
   type: "ChangeClient",

@@ -74,6 +74,9 @@ const links = (c: Catalogue, said: string) => {
       const effective = image?.versions[linkVersion(image, link) - 1]
       expect(effective?.retired, said).toBe(false)
       if (link.pinned !== null) expect(link.pinned, said).toBe(link.version)
+      // What a running boot may keep begins no later than what the next one gets; a resumed overlay is older than either.
+      if (link.superVersion === null) expect(link.since, said).toBeLessThanOrEqual(link.epoch)
+      if (link.armed !== undefined) expect([link.superVersion, link.armed < link.epoch], said).toEqual([null, true])
       expect(slot >= 0 && slot <= 15 && link.epoch >= 1 && link.epoch <= c.position, said).toBe(true)
     }
   }

@@ -172,7 +172,7 @@ export const randomCommand = (r: Random, fresh: number, catalogue: Catalogue): C
     case 9:
       return removeClients(clients(r).slice(0, 1), maybe(r, "discardKept", r.chance(0.5)))
     case 12:
-      return resetOverlays(clients(r), slot(r), r.chance(0.3))
+      return resetOverlays(clients(r), slot(r), r.chance(0.3), r.chance(0.4))
     case 13:
       return { type: "RecordBoots", boots: Array.from({ length: r.below(3) }, () => boot(r.below(4) + 1)) }
     case 14:

@@ -5,6 +5,7 @@ import type { Lease, Peer } from "../../core/block/lease.ts"
 import type { Actor } from "../../core/log/event-log.ts"
 import { catalogueProjection } from "../../core/projections/catalogue.ts"
 import type { Boot } from "../../core/runtime/boot-recorder.ts"
+import type { Boots, StaleBoot } from "../../core/runtime/boots.ts"
 import type { DiskService } from "../../core/runtime/disks.ts"
 import { makeLocalSite } from "../../core/runtime/local-site.ts"
 import type { Parts } from "../../core/runtime/parts.ts"
@@ -25,6 +26,9 @@ export interface ServingSite {
   readonly overlays: string
   /** What would be recorded. */
   readonly boots: ReadonlyArray<Boot>
+  readonly bootIds: Boots
+  /** Retired boot ids that were reported. */
+  readonly stale: ReadonlyArray<StaleBoot>
   do<N extends OperationName>(name: N, input: Input<N>): Promise<Result<N>>
   attach(client: string, slot?: number): Promise<Lease>
   close(): Promise<void>
@@ -36,11 +40,19 @@ export const serveHere = async (
   exchange: (parts: Parts) => Partial<Parts> = () => ({}),
   ramBytes = 64 * 2 ** 20,
 ): Promise<ServingSite> => {
-  const { parts: own, data: folder, host, release } = await openParts({ dataDir: data, create: true })
+  const {
+    parts: own,
+    data: folder,
+    host,
+    random,
+    bootSecret,
+    release,
+  } = await openParts({ dataDir: data, create: true })
   const parts = { ...own, ...exchange(own) }
   const overlays = folder.folder("overlays")
   const boots: Array<Boot> = []
   const onBoot = (boot: Boot) => void boots.push(boot)
+  const stale: Array<StaleBoot> = []
   const notInRam: Array<string> = []
   const onNotInRam = ({ code }: { readonly code: string }) => void notInRam.push(code)
   const cacheBytes = 16 * 2 ** 20
@@ -52,6 +64,9 @@ export const serveHere = async (
     onDamage: () => {},
     onNotInRam,
     onBoot,
+    random,
+    bootSecret: await bootSecret(),
+    onStaleBoot: (s) => void stale.push(s),
   })
   const site = makeLocalSite({ ...parts, serving }, async () => {})
   await serving.disks.sweep()
@@ -63,6 +78,8 @@ export const serveHere = async (
     notInRam,
     parts,
     boots,
+    bootIds: serving.boots,
+    stale,
     overlays: join(data, "overlays"),
     do: (name, input) => site.call(name, input, { actor: operator }),
     attach: (client, slot = 0) => serving.disks.attach(client, slot, undefined, loopback),

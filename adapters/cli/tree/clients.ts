@@ -53,6 +53,7 @@ export const declareClients = (root: Command): void => {
   )
     .option("--slot <n>", "which of its disks", "0")
     .option("--discard-super", "also what a super client wrote")
+    .option("--at-next-boot", "with their next boot, so that clients may run until then; also what is kept")
 
   verb(
     client,

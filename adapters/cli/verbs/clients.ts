@@ -89,7 +89,7 @@ export const unlink = (options: UnlinkOptions, clients: ReadonlyArray<string>): 
   })
 
 export const reset = (
-  options: CommonOptions & { slot: string; discardSuper?: boolean },
+  options: CommonOptions & { slot: string; discardSuper?: boolean; atNextBoot?: boolean },
   clients: ReadonlyArray<string>,
 ): Promise<void> =>
   withSite(options, false, async (site) => {
@@ -97,7 +97,12 @@ export const reset = (
       options,
       await site.call(
         "client.reset",
-        { clients, slot: slotOf(options.slot), ...(options.discardSuper ? { discardSuper: true } : {}) },
+        {
+          clients,
+          slot: slotOf(options.slot),
+          ...(options.discardSuper ? { discardSuper: true } : {}),
+          ...(options.atNextBoot ? { atNextBoot: true } : {}),
+        },
         callOptions(options),
       ),
     )

@@ -55,8 +55,11 @@ export const clientOperations = (parts: Parts): Operations<Names> => {
     },
     "client.link": (input, options) => change({ type: "LinkClients", ...input }, options).then(sweep),
     "client.unlink": (input, options) => change({ type: "UnlinkClients", ...input }, options).then(sweep),
-    "client.reset": (input, options) =>
-      unused(input.clients, [input.slot], options, (o) => change({ type: "ResetOverlays", ...input }, o)),
+    "client.reset": (input, options) => {
+      // Whoever runs goes on, so nobody is in the way.
+      if (input.atNextBoot) return change({ type: "ResetOverlays", ...input }, options).then(sweep)
+      return unused(input.clients, [input.slot], options, (o) => change({ type: "ResetOverlays", ...input }, o))
+    },
     "client.set": (input, options) => change({ type: "ChangeClient", ...input }, options),
     "client.remove": (input, options) =>
       unused(input.clients, everySlot, options, (o) => change({ type: "RemoveClients", ...input }, o)),

@@ -144,7 +144,7 @@ const seal = async (parts: Parts, change: Change, { name, note }: Asked, options
   const { image, client, slot, link, version: parentNumber } = await targetOf(parts, name)
   const parent = image.versions[parentNumber - 1]!
   const version = image.versions.length + 1
-  const overlay = generationPath({ clientId: client.id, slot, epoch: link.epoch })
+  const overlay = generationPath({ clientId: client.id, slot, epoch: link.epoch, serial: 0 })
   const own = await openOwn(parts, overlay, { image: image.name, client: client.name, slot })
   try {
     const { dataBytes, zeroBytes } = own

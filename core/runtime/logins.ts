@@ -1,0 +1,197 @@
+/**
+ * Logins at a client's disks: which generation a session gets, and how a new boot begins.
+ *
+ *     disk made ─► the record names the boot and the disk, synced ─► sessions of before end ─► what was theirs is swept ─► opened
+ *
+ * **Details** A new boot begins alone, while no other login of its client is on its way (boot-turns.ts). So a crash leaves the boot before as the
+ * current one, and what was made is made anew by the next; or the new one, with its fresh disk. All slots of a client belong to one boot: its
+ * first login at any of them ends the sessions at all of them, and each gets its fresh disk at the boot's first login there. So a data disk
+ * that cannot be opened keeps nobody from booting.
+ *
+ * A session without a boot id (NBD, the plain target) joins what is current and renews nothing.
+ */
+import type { Lease, Peer } from "../block/lease.ts"
+import type { ClientEntry, LinkEntry } from "../domain/catalogue.ts"
+import { fail } from "../errors.ts"
+import { limits } from "../limits.ts"
+import type { BootShown } from "./boot-ids.ts"
+import { type BootRecord, noBoots, withSlot } from "./boot-record.ts"
+import type { Boot } from "./boot-recorder.ts"
+import { BootTurns } from "./boot-turns.ts"
+import type { BootService } from "./boots.ts"
+import {
+  armedGeneration,
+  isGood,
+  linkGeneration,
+  ofCurrentBoot,
+  policyOf,
+  recordedGeneration,
+  wasMade,
+} from "./generations.ts"
+import type { OverlayFolders } from "./overlay-folders.ts"
+import type { Made, SlotOwners, Wanted } from "./slot-owners.ts"
+
+/** A client at one of its slots, perhaps in a boot. */
+export interface Login {
+  readonly client: ClientEntry
+  readonly slot: number
+  /** Left out by a protocol that carries no boot id. */
+  readonly shown: BootShown | undefined
+  readonly peer: Peer
+}
+
+export interface LoginsOptions {
+  readonly boots: BootService
+  readonly owners: SlotOwners
+  readonly folders: OverlayFolders
+  /** A client began to use a fresh disk in slot 0, or a kept one in a new boot. */
+  readonly onBoot: (boot: Boot) => void
+}
+
+const bootOf = ({ client, shown, peer }: Login, { on, policy, generation }: Made): Boot => ({
+  client: { id: client.id, name: client.name, mac: client.mac },
+  slot: 0,
+  boot: shown?.boot ?? null,
+  image: { id: on.imageId, name: on.imageName },
+  version: on.version.number,
+  overlay: policy,
+  generation: generation.epoch,
+  protocol: peer.protocol,
+  address: peer.address,
+  firmware: null,
+  stages: [],
+  nextBoot: false,
+})
+
+const linkOf = ({ client, slot }: Login): LinkEntry => {
+  const link = client.links.get(slot)
+  if (link === undefined) throw fail("LINK_NOT_FOUND", { client: client.name, slot })
+  return link
+}
+
+const slotsOf = (clientId: string) => Array.from({ length: limits.slotMax + 1 }, (_, slot) => ({ clientId, slot }))
+
+/** In the current boot: what it has in this slot, or the link's if it comes here for the first time. @throws OVERLAY_RETIRED */
+const wantedInBoot = ({ client, slot }: Login, link: LinkEntry, record: BootRecord): Wanted => {
+  const mine = ofCurrentBoot(record, slot)
+  if (mine !== undefined && !isGood(mine, link)) throw fail("OVERLAY_RETIRED", { client: client.name, slot })
+  if (mine !== undefined) return { generation: recordedGeneration(mine), policy: mine.policy, promised: true }
+  const generation = linkGeneration(link, record.serial)
+  const promised = wasMade(record, slot, generation)
+  return { generation, policy: policyOf(link), promised, renewable: !promised }
+}
+
+/** @returns a lease on what the login gets. @throws what attach throws (lease.ts) */
+export const makeLogins = ({ boots, owners, folders, onBoot }: LoginsOptions): ((login: Login) => Promise<Lease>) => {
+  const { records } = boots
+  const turns = new BootTurns()
+  const told = new WeakSet<Made>()
+
+  const tell = (login: Login, made: Made): void => {
+    if (login.slot !== 0) return
+    told.add(made)
+    onBoot(bootOf(login, made))
+  }
+
+  /**
+   * A record that is gone while disks of boots are there would make the next login look like a new boot; so would one that cannot be read.
+   * Once the slot was reset, neither is in the way. @throws OVERLAY_LOST OVERLAY_DAMAGED
+   */
+  const recordOf = async ({ client, slot }: Login, link: LinkEntry): Promise<BootRecord> => {
+    let damage: unknown
+    const record = await records.of(client.id).catch((e) => {
+      damage = e
+    })
+    if (record) return record
+    const left = await folders.list(client.id, slot)
+    if (!left.some(({ epoch, serial }) => serial > 0 && epoch >= link.since)) return noBoots
+    const why = "what was recorded of the client's boots is not there any more"
+    throw damage ?? fail("OVERLAY_LOST", { client: client.name, slot, why })
+  }
+
+  /** From here on a record that is not there is one that was lost; and no boot gets the number of one that left something behind. */
+  const beginRecord = async ({ id }: ClientEntry): Promise<BootRecord> => {
+    const left = await Promise.all(slotsOf(id).map(({ slot }) => folders.list(id, slot)))
+    const record = { ...noBoots, serial: Math.max(0, ...left.flat().map(({ serial }) => serial)) }
+    await records.begin(id, record)
+    return record
+  }
+
+  /** Without a boot id: the link's, whatever boot that is; after a reset for the next boot, the one before it while that is in use. */
+  const wantedPlain = ({ client, slot }: Login, link: LinkEntry, record: BootRecord): Wanted => {
+    const policy = policyOf(link)
+    const armed = armedGeneration(link, record.serial)
+    if (armed !== undefined && owners.isUsed({ clientId: client.id, slot }, armed))
+      return { generation: armed, policy, promised: true }
+    const generation = linkGeneration(link, record.serial)
+    return { generation, policy, promised: wasMade(record, slot, generation) }
+  }
+
+  /** Promises the current boot what it was given in a slot; answers whether this was the first time. */
+  const promise = async ({ client, slot }: Login, boot: string, { generation, policy }: Wanted): Promise<boolean> => {
+    let first = false
+    await records.change(client.id, (record) => {
+      if (record.boot !== boot || ofCurrentBoot(record, slot) !== undefined) return record
+      first = true
+      return withSlot(record, { slot, epoch: generation.epoch, policy, serial: record.serial })
+    })
+    return first
+  }
+
+  /** A lease on what is current, or undefined where a new boot has to begin first. */
+  const join = async (login: Login): Promise<Lease | undefined> => {
+    const { client, slot, shown } = login
+    for (;;) {
+      const link = linkOf(login)
+      const record = await recordOf(login, link)
+      if (shown !== undefined && boots.standing(client, slot, shown, record) === "new") return undefined
+      const wanted = (shown === undefined ? wantedPlain : wantedInBoot)(login, link, record)
+      const { owner, made } = await owners.get(client, slot, link, wanted)
+      const first = shown === undefined ? made.fresh && !told.has(made) : await promise(login, shown.boot, wanted)
+      if (first) tell(login, made)
+      if (owner.ending() === undefined) return owner.lease()
+    }
+  }
+
+  const endSessions = async (clientId: string): Promise<void> => {
+    const slots = slotsOf(clientId)
+    // One that cannot write its last bytes belongs to the boot before; what it leaves is found when it is opened again.
+    await Promise.allSettled(slots.flatMap((slot) => owners.of(slot).map((owner) => owner.retire())))
+    for (const slot of slots) await owners.sweep(slot)
+  }
+
+  /** Makes the boot that is shown the current one, unless it is by now. */
+  const begin = async (login: Login, shown: BootShown): Promise<void> => {
+    const { client, slot } = login
+    const link = linkOf(login)
+    const found = await recordOf(login, link)
+    if (boots.standing(client, slot, shown, found) === "current") return
+    const before = found === noBoots ? await beginRecord(client) : found
+    const serial = before.serial + 1
+    const generation = linkGeneration(link, serial)
+    const policy = policyOf(link)
+    const free = owners.protect({ clientId: client.id, slot }, generation)
+    try {
+      const promised = wasMade(before, slot, generation)
+      const made = await owners.prepare(client, slot, link, { generation, policy, promised })
+      const { boot, at } = shown
+      const kept = before.slots.filter((s) => s.policy !== "discard")
+      const current = { boot, at, began: boots.now(), serial, slots: kept }
+      const { epoch } = generation
+      await records.change(client.id, () => withSlot(current, { slot, epoch, policy, serial }))
+      await endSessions(client.id)
+      tell(login, made)
+    } finally {
+      free()
+    }
+  }
+
+  return async (login) => {
+    const { client, shown } = login
+    for (;;) {
+      const lease = await turns.shared(client.id, () => join(login))
+      if (lease !== undefined) return lease
+      await turns.alone(client.id, () => begin(login, shown!))
+    }
+  }
+}
