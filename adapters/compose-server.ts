@@ -10,13 +10,17 @@ import { catalogueProjection } from "../core/projections/catalogue.ts"
 import { makeBootRecorder } from "../core/runtime/boot-recorder.ts"
 import type { StaleBoot } from "../core/runtime/boots.ts"
 import type { ServeConfig } from "../core/runtime/config.ts"
+import { makeDamageRecorder } from "../core/runtime/damage-recorder.ts"
 import type { DiskService } from "../core/runtime/disks.ts"
 import { checkUnverified } from "../core/runtime/first-checks.ts"
 import { makeLocalSite, operationNames } from "../core/runtime/local-site.ts"
 import { makeChange } from "../core/runtime/operations/change.ts"
 import { OVERLAYS } from "../core/runtime/overlay-folders.ts"
+import { makeScrub } from "../core/runtime/scrub/scrub.ts"
+import { makeSleep } from "../core/runtime/scrub/sleep.ts"
 import { makeServing } from "../core/runtime/serving.ts"
 import type { Site } from "../core/runtime/site.ts"
+import type { OnDamage } from "../core/runtime/version-sources.ts"
 import { listenControl } from "./api/server.ts"
 import { socketPath } from "./api/socket-path.ts"
 import { composeWith, type OpenedSite, openParts, tokens } from "./compose.ts"
@@ -102,9 +106,17 @@ const describeStale = ({ client, boot, made, began }: StaleBoot): string =>
 
 const serveDisks = async ({ config, onEvent }: ServerOptions, opened: OpenedSite, closers: Closers) => {
   const { parts, data, host, random } = opened
-  const onDamage = (e: ImagelinkError) => onEvent({ level: "error", text: `${e.message} [${e.code}]; fix: ${e.fix}` })
   const overlays = data.folder(OVERLAYS)
   const change = makeChange(parts)
+  const damage = makeDamageRecorder({
+    append: (found) => change({ type: "RecordDamage", ...found }, { actor: serverActor }),
+    later,
+    onProblem: (text) => onEvent({ level: "error", text }),
+  })
+  const onDamage: OnDamage = (e, ref, cluster) => {
+    onEvent({ level: "error", text: `${e.message} [${e.code}]; fix: ${e.fix}` })
+    damage.record(ref.imageId, ref.version.number, cluster)
+  }
   const boots = makeBootRecorder({
     append: (group) => change({ type: "RecordBoots", boots: group }, { actor: serverActor }),
     later,
@@ -120,12 +132,21 @@ const serveDisks = async ({ config, onEvent }: ServerOptions, opened: OpenedSite
   const onStaleBoot = (stale: StaleBoot) => onEvent({ level: "error", text: describeStale(stale) })
   const serving = await makeServing(parts, { ...options, random, bootSecret: await opened.bootSecret(), onStaleBoot })
   const site = makeLocalSite({ ...parts, serving }, async () => {})
-  closers.push(site.close, boots.close, serving.disks.close)
+  const report = (level: "info" | "error", text: string) => onEvent({ level, text })
+  const scrub = makeScrub({
+    parts: { ...parts, serving },
+    actor: serverActor,
+    bytesPerSecond: config.scrubBytesPerSecond,
+    everyDays: config.scrubEveryDays,
+    sleep: makeSleep(later),
+    report,
+  })
+  closers.push(site.close, boots.close, damage.close, serving.disks.close, scrub.close)
   await serving.disks.sweep()
   await parts.layers.sweep(await parts.views.state(catalogueProjection))
   const background = () => {
     serving.ram.start()
-    void checkUnverified({ ...parts, serving }, serverActor, (level, text) => onEvent({ level, text }))
+    void checkUnverified({ ...parts, serving }, serverActor, report).then(scrub.start)
   }
   return { site, disks: serving.disks, background }
 }

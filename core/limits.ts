@@ -162,6 +162,29 @@ export const limits = {
 
   /** Bad clusters of one opened version that the server's log names. */
   damageReportsMax: 1000,
+  /** Bad clusters that reads meet wait this long, so that those of one version share a command. */
+  damageRecordMillis: 1000,
+  /** While the log takes none. */
+  damageRetryMillis: 60_000,
+  /** Versions whose bad clusters wait for the log. */
+  damageVersionsWaitingMax: 1000,
+
+  // Scrub
+  /** Slow enough not to be noticed beside clients; a terabyte takes most of a day. */
+  scrubBytesPerSecondDefault: 16 * MiB,
+  scrubBytesPerSecondMin: 64 * KiB,
+  scrubEveryDaysDefault: 30,
+  scrubEveryDaysMax: 3650,
+  /** How often its place is kept. */
+  scrubSaveMillis: 60_000,
+  /** How often it looks whether something is due. */
+  scrubLookMillis: 600_000,
+  /** A version that could not be read whole is tried again after this time. */
+  scrubRetryMillis: 24 * 3_600_000,
+  /** Clusters in a row that cannot be read until the storage counts as away. */
+  scrubUnreadableMax: 64,
+  /** Clusters known to be zeros that are judged in one step. */
+  scrubZeroClustersMax: 65_536,
 
   // Jobs
   jobsKeptMax: 100,
@@ -229,6 +252,7 @@ must(limits.syncIoBytesMax <= limits.ioBytesMax, "a synchronous request is a req
 must(limits.vmdkPackedGrainBytesMax * 8 <= limits.formatTableBytesMax, "some unpacked grains fit beside the tables")
 must(limits.formatTablePageBytes * 16 <= limits.formatTableBytesMax, "a chain's lookup fits the budget of its pages")
 must(limits.ramChunkBytes % limits.clusterBytes === 0, "memory for images is whole clusters")
+must(limits.scrubBytesPerSecondMin >= limits.clusterBytes, "a scrub gets on by a cluster a second")
 must(limits.scanBytes % limits.clusterBytes === 0, "a scan step is whole clusters")
 must(limits.ioBytesMax <= limits.nbdInFlightBytesMax, "one request of the largest size fits the in-flight budget")
 must(limits.ioBytesMax <= limits.nbdOutputBytesMax, "one reply of the largest size fits the output budget")

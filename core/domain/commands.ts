@@ -45,11 +45,25 @@ export const RecordCheck = Schema.Struct({
   checksums: ImageChecked.fields.checksums,
   mismatches: Mismatches,
   files: ImageChecked.fields.files,
+  /** Recorded also where it found what the last one did: that it was read again is worth an event. */
+  again: Schema.optionalKey(Schema.Literal(true)),
 }).check(
   Schema.makeFilter(
     (c) => (c.result === "verified") === (c.mismatches.count === 0) || "result and mismatches disagree",
   ),
 )
+
+/** Reads met clusters that are not what was recorded. */
+export const RecordDamage = Schema.Struct({
+  type: Schema.Literal("RecordDamage"),
+  imageId: Id,
+  version: ImageChecked.fields.version,
+  clusters: Schema.Array(Schema.Natural).check(
+    Schema.isMinLength(1),
+    Schema.isMaxLength(limits.checkClustersListedMax),
+    Schema.makeFilter((clusters) => new Set(clusters).size === clusters.length || "a cluster is named twice"),
+  ),
+})
 
 /** Whoever asks has compared every byte of the new place with the recorded checksums. */
 export const RelocateImage = Schema.Struct({
@@ -333,6 +347,7 @@ export const commandShapes = {
   SetNextBoot,
   RecordBoots,
   RecordCheck,
+  RecordDamage,
   RelocateImage,
   RemoveImage,
   RegisterClient,

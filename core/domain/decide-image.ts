@@ -1,6 +1,7 @@
-/** Deciders of the commands about images: AddImage, RecordCheck, RelocateImage and RemoveImage. */
+/** Deciders of the commands about images: AddImage, RecordCheck, RecordDamage, RelocateImage and RemoveImage. */
 import { isDeepStrictEqual } from "node:util"
 import { fail, ImagelinkError } from "../errors.ts"
+import { limits } from "../limits.ts"
 import type { Catalogue, ImageEntry } from "./catalogue.ts"
 import type { Body } from "./commands.ts"
 import { accept, type Decision, event, refuse } from "./decision.ts"
@@ -32,9 +33,9 @@ export const addImage = (catalogue: Catalogue, command: Body<"AddImage">): Decis
   )
 }
 
-/** A check that finds what the last one found changes nothing. */
+/** A check that finds what the last one found changes nothing, unless it is to be told `again`. */
 export const recordCheck = (catalogue: Catalogue, command: Body<"RecordCheck">): Decision => {
-  const { imageId, version, result, checksums, mismatches, files } = command
+  const { imageId, version, result, checksums, mismatches, files, again = false } = command
   const image = catalogue.images.get(imageId)
   if (!image) return refuse(fail("IMAGE_NOT_FOUND", { name: imageId }))
   const target = findVersion(image, version)
@@ -42,9 +43,31 @@ export const recordCheck = (catalogue: Catalogue, command: Body<"RecordCheck">):
   const check = { result, checksums, mismatches }
   const before = image.versions[version - 1]!
   const sameFiles = files === undefined || isDeepStrictEqual(before.files, files)
-  if (sameFiles && isDeepStrictEqual(before.check, check)) return accept()
+  if (!again && sameFiles && isDeepStrictEqual(before.check, check)) return accept()
   const moved = files === undefined ? {} : { files }
   return accept(event("ImageChecked", { image: { id: image.id, name: image.name }, version, ...check, ...moved }))
+}
+
+/**
+ * Each bad cluster once, until a check has read the version again. Once as many are listed as an event may list, no more are recorded: which
+ * of the others are known cannot be told any more, and that the version is damaged can.
+ */
+export const recordDamage = (catalogue: Catalogue, command: Body<"RecordDamage">): Decision => {
+  const { imageId, version } = command
+  const image = catalogue.images.get(imageId)
+  if (!image) return refuse(fail("IMAGE_NOT_FOUND", { name: imageId }))
+  const target = findVersion(image, version)
+  if (target instanceof ImagelinkError) return refuse(target)
+  const { check } = image.versions[version - 1]!
+  if (check === null) return accept()
+  const { checksums, mismatches: known } = check
+  const isFull = known.clusters.length >= limits.checkClustersListedMax
+  const found = isFull ? [] : command.clusters.filter((c) => c < checksums.clusters && !known.clusters.includes(c))
+  if (found.length === 0) return accept()
+  const all = [...known.clusters, ...found].sort((a, b) => a - b)
+  const mismatches = { count: known.count + found.length, clusters: all.slice(0, limits.checkClustersListedMax) }
+  const of = { image: { id: image.id, name: image.name }, version }
+  return accept(event("ImageChecked", { ...of, result: "mismatch", checksums, mismatches, partial: true }))
 }
 
 /** Only what was checked has checksums that can tell whether another file is the same disk. */

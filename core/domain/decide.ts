@@ -14,7 +14,7 @@ import { changeClient, removeClients } from "./decide-client.ts"
 import { copyClient } from "./decide-copy.ts"
 import { createImage, sealImage } from "./decide-draft.ts"
 import { changeGroup, createGroup, linkGroup, removeGroup, unlinkGroup } from "./decide-group.ts"
-import { addImage, recordCheck, relocateImage, removeImage } from "./decide-image.ts"
+import { addImage, recordCheck, recordDamage, relocateImage, removeImage } from "./decide-image.ts"
 import { importClients } from "./decide-import.ts"
 import { linkClients, resetOverlays, unlinkClients } from "./decide-link.ts"
 import { registerClient } from "./decide-register.ts"
@@ -29,6 +29,8 @@ const byType = (catalogue: Catalogue, body: CommandBody): Decision => {
       return addImage(catalogue, body)
     case "RecordCheck":
       return recordCheck(catalogue, body)
+    case "RecordDamage":
+      return recordDamage(catalogue, body)
     case "RelocateImage":
       return relocateImage(catalogue, body)
     case "RemoveImage":

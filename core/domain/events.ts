@@ -51,7 +51,7 @@ export const ImageAdded = Schema.Struct({
   note: Schema.optionalKey(Schema.String),
 })
 
-/** A whole version was read: `verified` against its sidecar (or the sidecar was made), or what did not match. */
+/** A whole version was read: `verified` against its sidecar (or the sidecar was made), or what did not match. `partial` is what clients' reads met. */
 export const ImageChecked = Schema.Struct({
   image: ImageRef,
   version: Natural,
@@ -68,6 +68,8 @@ export const ImageChecked = Schema.Struct({
   mismatches: Schema.Struct({ count: Natural, clusters: Schema.Array(Natural) }),
   /** The files as they are now, where something about them changed (owner, times, place) and every byte is what it was. */
   files: Schema.optionalKey(Schema.Array(FileRecord)),
+  /** The version was not read whole: reads of clients met clusters that do not match, which join those that the last check found. */
+  partial: Schema.optionalKey(Schema.Literal(true)),
 })
 
 const Place = Schema.Struct({ storage: Storage, files: Schema.Array(FileRecord) })

@@ -96,7 +96,7 @@ const say = (event: DomainEvent): Said => {
     case "ImageAdded":
       return { what: "image added", from: null, to: `${event.data.image.name}@1, ${event.data.format}` }
     case "ImageChecked":
-      return { what: "image checked", from: null, to: checkText(event.data) }
+      return { what: event.data.partial ? "image damage read" : "image checked", from: null, to: checkText(event.data) }
     case "ImageRelocated":
       return { what: "image relocated", from: placeText(event.data.from), to: placeText(event.data.to) }
     case "ImageRemoved": {

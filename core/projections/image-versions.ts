@@ -15,6 +15,8 @@ export interface VersionRow {
   readonly storage: Added["storage"]
   readonly files: Added["files"]
   readonly checked: "unverified" | "verified" | "mismatch"
+  /** When all of it was last read, UTC milliseconds; null while unverified. */
+  readonly checkedAt: number | null
   /** Of the newest check; null while unverified. */
   readonly checksums: Checked["checksums"] | null
   readonly mismatches: Checked["mismatches"] | null
@@ -45,7 +47,7 @@ export interface ImageVersions {
   readonly images: Map<string, ImageRow>
 }
 
-const unchecked = { checked: "unverified", checksums: null, mismatches: null } as const
+const unchecked = { checked: "unverified", checkedAt: null, checksums: null, mismatches: null } as const
 
 type Read = Pick<VersionRow, "format" | "sizeBytes" | "storage" | "files">
 
@@ -100,20 +102,22 @@ const edit = (
   if (row) state.images.set(id, { ...row, ...change(row) })
 }
 
-const checked = (state: ImageVersions, data: Checked): void => {
+const checked = (state: ImageVersions, data: Checked, at: number): void => {
   const image = state.images.get(data.image.id)
   if (!image) return
-  const { version, result, checksums, mismatches, files } = data
+  const { version, result: checked, checksums, mismatches, files, partial = false } = data
   const versions = image.versions.map((v) =>
-    v.number === version ? { ...v, checked: result, checksums, mismatches, files: files ?? v.files } : v,
+    v.number === version
+      ? { ...v, checked, checkedAt: partial ? v.checkedAt : at, checksums, mismatches, files: files ?? v.files }
+      : v,
   )
   state.images.set(image.id, { ...image, versions })
 }
 
-const relocated = (state: ImageVersions, data: EventData<"ImageRelocated">): void => {
+const relocated = (state: ImageVersions, data: EventData<"ImageRelocated">, at: number): void => {
   const image = state.images.get(data.image.id)
   if (!image) return
-  const found = { checked: "verified", mismatches: { count: 0, clusters: [] } } as const
+  const found = { checked: "verified", checkedAt: at, mismatches: { count: 0, clusters: [] } } as const
   const versions = image.versions.map((v) => (v.number === data.version ? { ...v, ...data.to, ...found } : v))
   state.images.set(image.id, { ...image, versions })
 }
@@ -125,8 +129,8 @@ const count = (state: ImageVersions, ref: ImageRef | undefined, by: 1 | -1): voi
 
 const applyKnown = (state: ImageVersions, event: DomainEvent, at: number): void => {
   if (event.type === "ImageAdded") added(state, event.data, at)
-  else if (event.type === "ImageChecked") checked(state, event.data)
-  else if (event.type === "ImageRelocated") relocated(state, event.data)
+  else if (event.type === "ImageChecked") checked(state, event.data, at)
+  else if (event.type === "ImageRelocated") relocated(state, event.data, at)
   else if (event.type === "ImageCreated") created(state, event.data)
   else if (event.type === "ImageSealed") sealed(state, event.data, at)
   else if (event.type === "ImageCommitted") committed(state, event.data, at)
@@ -150,7 +154,7 @@ export const imageRows = (state: ImageVersions): Array<ImageRow> =>
 
 export const imageVersions: Projection<ImageVersions> = {
   name: "image-versions",
-  version: 2,
+  version: 3,
   initial: () => ({ images: new Map() }),
   apply: (state, recorded) => {
     if (!isKnownEvent(recorded)) return false

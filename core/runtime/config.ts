@@ -18,6 +18,10 @@ export const ConfigFile = Schema.Struct({
   "boot-files": Schema.optionalKey(Schema.String),
   cache: Schema.optionalKey(Size),
   ram: Schema.optionalKey(Size),
+  "scrub-rate": Schema.optionalKey(Size),
+  "scrub-every-days": Schema.optionalKey(
+    Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: limits.scrubEveryDaysMax })),
+  ),
   "log-level": Schema.optionalKey(Schema.Literals(["error", "info", "debug"])),
   plugin: Schema.optionalKey(Schema.Array(Schema.Struct({ module: Schema.String }))),
 })
@@ -32,6 +36,10 @@ export interface ServeConfig {
   readonly cacheBytes: number
   /** For images placed in RAM, all together; undefined: a quarter of the memory that is available at the start. */
   readonly ramBytes: number | undefined
+  /** At most so much of the images is read in the background to find damage; 0: nothing is. */
+  readonly scrubBytesPerSecond: number
+  /** How old the last check of a version may grow. */
+  readonly scrubEveryDays: number
   readonly logLevel: "error" | "info" | "debug"
   /** ES modules of third-party plugins, as written; relative ones are relative to the file that names them. */
   readonly plugins: ReadonlyArray<string>
@@ -65,6 +73,14 @@ export const effectiveConfig = (
       file: sources.findLast((s) => s.settings.ram !== undefined)!.from,
       why: `ram: expected a size like 512M or 16G, or 0, got ${JSON.stringify(merged.ram)}`,
     })
+  const scrubRate = merged["scrub-rate"]
+  const scrubBytesPerSecond = scrubRate === undefined ? limits.scrubBytesPerSecondDefault : parseBytes(scrubRate)
+  const isRate = scrubBytesPerSecond === 0 || (scrubBytesPerSecond ?? 0) >= limits.scrubBytesPerSecondMin
+  if (scrubBytesPerSecond === undefined || !isRate)
+    throw fail("CONFIG_INVALID", {
+      file: sources.findLast((s) => s.settings["scrub-rate"] !== undefined)!.from,
+      why: `scrub-rate: expected bytes a second, at least 64K, like 16M, or 0 for none, got ${JSON.stringify(scrubRate)}`,
+    })
   return {
     address: merged.address ?? "127.0.0.1",
     nbdPort: merged["nbd-port"] ?? NBD_PORT,
@@ -72,6 +88,8 @@ export const effectiveConfig = (
     ...(merged["boot-files"] === undefined ? {} : { bootFiles: merged["boot-files"] }),
     cacheBytes,
     ramBytes,
+    scrubBytesPerSecond,
+    scrubEveryDays: merged["scrub-every-days"] ?? limits.scrubEveryDaysDefault,
     logLevel: merged["log-level"] ?? "info",
     plugins: sources.flatMap((s) => s.settings.plugin ?? []).map((p) => p.module),
   }

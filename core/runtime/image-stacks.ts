@@ -11,11 +11,10 @@ import { LayerMapBudget } from "../block/layers/map.ts"
 import { openLayeredVersion } from "../block/layers/version.ts"
 import { VersionMaps } from "../block/layers/version-maps.ts"
 import { openVersion, type Version } from "../block/version.ts"
-import type { ImagelinkError } from "../errors.ts"
 import type { ImageOpener } from "../storage/opener.ts"
 import type { StorageLocation } from "../storage/plugin.ts"
 import { baseRef, parentRef, refuseIfChanged, type VersionRef } from "./version-ref.ts"
-import { makeVersionSources, type Source, versionKey } from "./version-sources.ts"
+import { makeVersionSources, type OnDamage, type Source, versionKey } from "./version-sources.ts"
 
 export interface ImageStacks {
   /** @throws IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED IMAGE_CHANGED */
@@ -78,7 +77,7 @@ export const makeImageStacks = (
   cache: ReadCache,
   loadTable: (ref: VersionRef) => Promise<Uint32Array | undefined>,
   /** Told once of each cluster that is not what was recorded; the client gets MEDIUM ERROR for that range. */
-  onDamage: (error: ImagelinkError) => void,
+  onDamage: OnDamage,
   /** A disk stands on a version that none stood on. */
   onUsed: (ref: VersionRef) => void = () => {},
 ): ImageStacks => {

@@ -18,6 +18,7 @@ import { makeOverlayFolders } from "./overlay-folders.ts"
 import type { Parts } from "./parts.ts"
 import { makeRamTier, type RamTier } from "./ram-tier.ts"
 import type { VersionRef } from "./version-ref.ts"
+import type { OnDamage } from "./version-sources.ts"
 
 export interface Serving {
   readonly disks: DiskService
@@ -33,7 +34,7 @@ export interface ServingOptions {
   readonly cacheBytes: number
   /** For images placed in RAM; undefined: a quarter of the memory that is available now. */
   readonly ramBytes?: number | undefined
-  readonly onDamage: (error: ImagelinkError) => void
+  readonly onDamage: OnDamage
   /** An image that belongs in RAM is served from its file, and why. */
   readonly onNotInRam?: (error: ImagelinkError) => void
   readonly onBoot: (boot: Boot) => void

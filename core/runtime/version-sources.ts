@@ -37,7 +37,12 @@ type Verify = (cluster: number, bytes: Uint8Array) => boolean
 
 interface Judging {
   verify: Verify | undefined
+  /** Clusters that were told of since the last check. */
+  readonly told: Set<number>
 }
+
+/** Told of a cluster that is not what was recorded: the error a client's read ends with, and where it is. */
+export type OnDamage = (error: ImagelinkError, ref: VersionRef, cluster: number) => void
 
 interface Entry {
   readonly key: string
@@ -49,22 +54,24 @@ interface Entry {
 export const makeVersionSources = (
   opener: ImageOpener,
   loadTable: (ref: VersionRef) => Promise<Uint32Array | undefined>,
-  onDamage: (error: ImagelinkError) => void,
+  onDamage: OnDamage,
 ): VersionSources => {
   const entries = new Map<string, Entry>()
   /** Its place too: what is read from elsewhere is another source. */
   const entryKey = (ref: VersionRef) => `${versionKey(ref)} ${JSON.stringify(ref.version.storage)}`
 
-  /** What does not match is told once. */
-  const judgeOf = (ref: VersionRef, judging: Judging): Verify => {
-    const reported = new Set<number>()
-    return (cluster, bytes) => {
+  /** What does not match is told once, and again after a check. */
+  const judgeOf =
+    (ref: VersionRef, judging: Judging): Verify =>
+    (cluster, bytes) => {
       if (judging.verify === undefined || judging.verify(cluster, bytes)) return true
-      if (reported.size < limits.damageReportsMax && !reported.has(cluster)) onDamage(mismatch(ref, cluster))
-      reported.add(cluster)
+      const { told } = judging
+      if (told.size < limits.damageReportsMax && !told.has(cluster)) {
+        told.add(cluster)
+        onDamage(mismatch(ref, cluster), ref, cluster)
+      }
       return false
     }
-  }
 
   const open = async (ref: VersionRef, judging: Judging) => {
     const table = await loadTable(ref)
@@ -81,7 +88,7 @@ export const makeVersionSources = (
   }
 
   const start = (key: string, ref: VersionRef): Entry => {
-    const judging: Judging = { verify: undefined }
+    const judging: Judging = { verify: undefined, told: new Set() }
     const entry: Entry = { key, judging, opened: open(ref, judging), holds: 0 }
     entries.set(key, entry)
     entry.opened.catch(() => entries.delete(key))
@@ -107,7 +114,9 @@ export const makeVersionSources = (
     },
     checked(ref, table) {
       const entry = entries.get(entryKey(ref))
-      if (entry !== undefined) entry.judging.verify = verifierOf({ table })
+      if (entry === undefined) return
+      entry.judging.verify = verifierOf({ table })
+      entry.judging.told.clear()
     },
   }
 }

@@ -61,6 +61,73 @@ describe("adding an image", () => {
   })
 })
 
+describe("bad clusters that reads met", () => {
+  const damage = (...clusters: ReadonlyArray<number>): Body<"RecordDamage"> => ({
+    type: "RecordDamage",
+    imageId: imageId(1),
+    version: 1,
+    clusters,
+  })
+  const many = (count: number) => Array.from({ length: count }, (_, i) => i)
+  const checked = (clusters: ReadonlyArray<number>, count = clusters.length, total = 100, more = {}) => {
+    const result = count === 0 ? ("verified" as const) : ("mismatch" as const)
+    const sums = { ...checksums(), clusters: total }
+    const found = { result, checksums: sums, mismatches: { count, clusters } }
+    return event("ImageChecked", { image: imageRef(1), version: 1, ...found, ...more })
+  }
+  const recorded = (clusters: ReadonlyArray<number>, count = clusters.length, total = 100) =>
+    checked(clusters, count, total, { partial: true })
+
+  it("join those that are known, in order, each once", () => {
+    given(imageAdded(1), checked([]))
+      .when(damage(7, 3))
+      .then([recorded([3, 7])])
+    given(imageAdded(1), checked([5]))
+      .when(damage(5, 3))
+      .then([recorded([3, 5])])
+    given(imageAdded(1), checked([5]))
+      .when(damage(5))
+      .then([])
+    given(imageAdded(1), checked([5]), recorded([3, 5]))
+      .when(damage(3, 5))
+      .then([])
+  })
+  it("are recorded again once a check has found the version right", () => {
+    given(imageAdded(1), recorded([5]), checked([]))
+      .when(damage(5))
+      .then([recorded([5])])
+  })
+  it("fill the list up to 64 and are counted beyond it; with a full list no more are recorded", () => {
+    given(imageAdded(1), checked(many(63)))
+      .when(damage(63))
+      .then([recorded(many(64))])
+    given(imageAdded(1), checked(many(63)))
+      .when(damage(63, 64))
+      .then([recorded(many(64), 65)])
+    given(imageAdded(1), checked(many(64)))
+      .when(damage(64))
+      .then([])
+    given(imageAdded(1), checked(many(64), 99))
+      .when(damage(99))
+      .then([])
+  })
+  it("of a version without checksums, or past its end, change nothing", () => {
+    given(imageAdded(1)).when(damage(1)).then([])
+    given(imageAdded(1), checked([], 0, 3))
+      .when(damage(3))
+      .then([])
+    given(imageAdded(1), checked([], 0, 3))
+      .when(damage(2))
+      .then([recorded([2], 1, 3)])
+  })
+  it("of an image or version that is not there are refused", () => {
+    given().when(damage(1)).refused("IMAGE_NOT_FOUND")
+    given(imageAdded(1))
+      .when({ ...damage(1), version: 2 })
+      .refused("IMAGE_VERSION_NOT_FOUND")
+  })
+})
+
 describe("recording a check", () => {
   const check = (more: Partial<Body<"RecordCheck">> = {}): Body<"RecordCheck"> => ({
     type: "RecordCheck",
@@ -86,6 +153,11 @@ describe("recording a check", () => {
   it("that finds the same again changes nothing", () => {
     given(imageAdded(1), checked()).when(check()).then([])
     given(imageAdded(1), checked(bad)).when(check(bad)).then([])
+  })
+  it("that is to be told again is recorded all the same", () => {
+    given(imageAdded(1), checked())
+      .when(check({ again: true }))
+      .then([checked()])
   })
   it("that finds something else is recorded, and so is the way back", () => {
     given(imageAdded(1), checked())

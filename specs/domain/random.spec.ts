@@ -103,6 +103,7 @@ const restored = (c: Catalogue): Catalogue => catalogueProjection.decode(JSON.pa
 const wasDone = (body: CommandBody, again: ReturnType<typeof decide>): boolean => {
   if (body.type === "ResetOverlays" || body.type === "RecordBoots") return true
   if (body.type === "RollBackImage" && body.to === undefined) return true
+  if (body.type === "RecordCheck" && body.again) return true
   if (Result.isSuccess(again)) return again.success.length === 0
   if (body.type === "UnlinkClients") return again.failure.code === "LINK_FROM_GROUP"
   if (body.type === "RemoveGroup" || body.type === "ChangeGroup") return again.failure.code === "GROUP_NOT_FOUND"
@@ -150,6 +151,7 @@ it("names, MACs and addresses stay unique, links point to what is there, and wha
     "AddImage events",
     "AddImage nothing",
     "RecordCheck events",
+    "RecordDamage events",
     "RegisterClient events",
     "RegisterClient nothing",
     "ImportClients events",

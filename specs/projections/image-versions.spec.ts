@@ -52,6 +52,7 @@ describe("the images", () => {
             storage: { kind: "file", config: { path: "/images/win11.raw" } },
             files: [{ path: "/images/win11.raw", sizeBytes: "1048576", identity: { inode: "7", mtime: "1" } }],
             checked: "unverified",
+            checkedAt: null,
             checksums: null,
             mismatches: null,
             note: null,
@@ -73,6 +74,21 @@ describe("the images", () => {
     expect(rows(imageAdded(1), checked(mismatch), checked(verified))[0]?.versions).toMatchObject([
       { checked: "verified" },
     ])
+  })
+  it("were read whole when a check or a relocation read them, not when a client's read met damage", () => {
+    const partial = event("ImageChecked", { image: imageRef(1), version: 1, ...mismatch, partial: true })
+    const at = (...events: ReadonlyArray<NewEvent>) => {
+      const state = imageVersions.initial()
+      const log = makeMemoryLog()
+      for (const [i, one] of events.entries())
+        for (const recorded of log.push([one], { at: 10 + i })) imageVersions.apply(state, recorded)
+      const { checked, checkedAt } = imageRows(state)[0]!.versions[0]!
+      return [checked, checkedAt]
+    }
+    expect(at(imageAdded(1))).toEqual(["unverified", null])
+    expect(at(imageAdded(1), checked(verified), partial)).toEqual(["mismatch", 11])
+    expect(at(imageAdded(1), checked(verified), partial, checked(mismatch))).toEqual(["mismatch", 13])
+    expect(at(imageAdded(1), checked(verified), imageRelocated(1, "win11", "b"))).toEqual(["verified", 12])
   })
   it("are read from where they were relocated to, and verified there", () => {
     for (const found of [verified, mismatch]) {

@@ -24,6 +24,8 @@ describe("the settings of a server", () => {
       nbdPort: 10809,
       tftpPort: "off",
       cacheBytes: 256 * MiB,
+      scrubBytesPerSecond: 16 * MiB,
+      scrubEveryDays: 30,
       logLevel: "info",
       plugins: [],
     })
@@ -39,6 +41,8 @@ describe("the settings of a server", () => {
       tftpPort: 69,
       bootFiles: "/srv/boot",
       cacheBytes: 2 ** 30,
+      scrubBytesPerSecond: 16 * MiB,
+      scrubEveryDays: 30,
       logLevel: "info",
       plugins: ["a", "b"],
     })
@@ -49,6 +53,18 @@ describe("the settings of a server", () => {
       'source 2 cannot be used: cache: expected a size of at least 16M, like 256M or 4G, got "16383K"',
     )
     expect(effectiveConfig(from({ cache: "much" }, { cache: "16M" })).cacheBytes).toBe(16 * MiB)
+  })
+
+  it("say how fast images are scrubbed, at least a cluster a second, or not at all", () => {
+    const rate = (...values: ReadonlyArray<string | number>) =>
+      effectiveConfig(from(...values.map((v) => ({ "scrub-rate": v })))).scrubBytesPerSecond
+    expect([rate("64K"), rate("64K", 0), rate("little", "1G")]).toEqual([64 * KiB, 0, 2 ** 30])
+    expect(why(() => rate("1M", "65535"))).toBe(
+      'source 2 cannot be used: scrub-rate: expected bytes a second, at least 64K, like 16M, or 0 for none, got "65535"',
+    )
+    expect(effectiveConfig(from({ "scrub-every-days": 1 })).scrubEveryDays).toBe(1)
+    for (const days of [0, 3651, 1.5, "1"])
+      expect(why(() => decodeConfig("a file", { "scrub-every-days": days }))).toContain("scrub-every-days")
   })
 
   it("leave the RAM for images to the server, or say how much, or none", () => {

@@ -129,14 +129,21 @@ export const randomCommand = (r: Random, fresh: number, catalogue: Catalogue): C
   const image = () => r.pick(references)
   if (r.chance(0.3)) return randomGroupCommand(r, fresh, { clients: () => clients(r), image, slot: () => slot(r) })
   const someone = () => ({ clientId: newId(), mac: spell(r, mac(r.below(8))), ...maybe(r, "name", name(r)) })
-  switch (r.below(23)) {
+  switch (r.below(24)) {
     case 0:
       return addImage(r.chance(0.1) ? 1 : fresh, r.pick(images), r.chance(0.2) ? { format: "qcow2" } : {})
     case 1: {
       const good = r.chance(0.5)
+      const known = r.pick([imageId(r.below(3) + 1), ...catalogue.images.keys()])
+      const of = { imageId: known, version: r.below(3) }
       const mismatches = good ? { count: 0, clusters: [] } : { count: 1, clusters: [r.below(3)] }
       const found = { result: good ? "verified" : "mismatch", checksums: checksums(r.below(2)), mismatches } as const
-      return { type: "RecordCheck", imageId: imageId(r.below(3) + 1), version: r.below(3), ...found }
+      return { type: "RecordCheck", ...of, ...found, ...(r.chance(0.2) && { again: true }) }
+    }
+    case 23: {
+      const checked = [...catalogue.images.values()].filter(({ versions }) => versions[0]?.check)
+      const known = r.pick([imageId(r.below(3) + 1), ...checked.map(({ id }) => id)])
+      return { type: "RecordDamage", imageId: known, version: r.below(3), clusters: [r.below(6)] }
     }
     case 2:
       return register(0, { ...someone(), ...maybe(r, "address", address(r)) })

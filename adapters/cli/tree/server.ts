@@ -11,6 +11,8 @@ export const declareServer = (root: Command): void => {
     .option("--boot-files <dir>", "what TFTP serves (default: boot/ in the data folder, else /usr/lib/ipxe)")
     .option("--cache <size>", "RAM for the read cache: 256M, 4G")
     .option("--ram <size>", "RAM for images placed there (default: a quarter of what is available)")
+    .option("--scrub-rate <size>", "bytes a second to read images at in the background; 0 = never (default 16M)")
+    .option("--scrub-every-days <n>", "how old the last check of a version may grow (default 30)")
     .option("--log-level <level>", "error, info or debug")
   verb(
     root,

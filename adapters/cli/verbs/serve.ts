@@ -14,31 +14,40 @@ interface ServeOptions extends CommonOptions {
   readonly bootFiles?: string
   readonly cache?: string
   readonly ram?: string
+  readonly scrubRate?: string
+  readonly scrubEveryDays?: string
   readonly logLevel?: string
 }
 
-const portOf = (text: string): number | string => (/^\d+$/.test(text) ? Number(text) : text)
+/** A number where it reads as one; what is asked of it says the schema. */
+const numberOf = (text: string): number | string => (/^\d+$/.test(text) ? Number(text) : text)
 
 /** Flags, under the names that the file uses. */
 const fromFlags = (o: ServeOptions): ConfigFile =>
   decodeConfig("the command line", {
     ...(o.address === undefined ? {} : { address: o.address }),
-    ...(o.nbdPort === undefined ? {} : { "nbd-port": portOf(o.nbdPort) }),
-    ...(o.tftpPort === undefined ? {} : { "tftp-port": portOf(o.tftpPort) }),
+    ...(o.nbdPort === undefined ? {} : { "nbd-port": numberOf(o.nbdPort) }),
+    ...(o.tftpPort === undefined ? {} : { "tftp-port": numberOf(o.tftpPort) }),
     ...(o.bootFiles === undefined ? {} : { "boot-files": o.bootFiles }),
     ...(o.cache === undefined ? {} : { cache: o.cache }),
     ...(o.ram === undefined ? {} : { ram: o.ram }),
+    ...(o.scrubRate === undefined ? {} : { "scrub-rate": o.scrubRate }),
+    ...(o.scrubEveryDays === undefined ? {} : { "scrub-every-days": numberOf(o.scrubEveryDays) }),
     ...(o.logLevel === undefined ? {} : { "log-level": o.logLevel }),
   })
 
 const fromEnvironment = (env: NodeJS.ProcessEnv): ConfigFile =>
   decodeConfig("the environment (IMAGELINK_*)", {
     ...(env.IMAGELINK_ADDRESS === undefined ? {} : { address: env.IMAGELINK_ADDRESS }),
-    ...(env.IMAGELINK_NBD_PORT === undefined ? {} : { "nbd-port": portOf(env.IMAGELINK_NBD_PORT) }),
-    ...(env.IMAGELINK_TFTP_PORT === undefined ? {} : { "tftp-port": portOf(env.IMAGELINK_TFTP_PORT) }),
+    ...(env.IMAGELINK_NBD_PORT === undefined ? {} : { "nbd-port": numberOf(env.IMAGELINK_NBD_PORT) }),
+    ...(env.IMAGELINK_TFTP_PORT === undefined ? {} : { "tftp-port": numberOf(env.IMAGELINK_TFTP_PORT) }),
     ...(env.IMAGELINK_BOOT_FILES === undefined ? {} : { "boot-files": env.IMAGELINK_BOOT_FILES }),
     ...(env.IMAGELINK_CACHE === undefined ? {} : { cache: env.IMAGELINK_CACHE }),
     ...(env.IMAGELINK_RAM === undefined ? {} : { ram: env.IMAGELINK_RAM }),
+    ...(env.IMAGELINK_SCRUB_RATE === undefined ? {} : { "scrub-rate": env.IMAGELINK_SCRUB_RATE }),
+    ...(env.IMAGELINK_SCRUB_EVERY_DAYS === undefined
+      ? {}
+      : { "scrub-every-days": numberOf(env.IMAGELINK_SCRUB_EVERY_DAYS) }),
     ...(env.IMAGELINK_LOG_LEVEL === undefined ? {} : { "log-level": env.IMAGELINK_LOG_LEVEL }),
   })
 
