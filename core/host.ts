@@ -15,4 +15,6 @@ export interface Host {
   readonly punchHole?: (fd: number, offset: number, length: number) => boolean
   /** The next run of data at or after `offset` in an open file, or undefined past the last one. */
   readonly nextData?: (fd: number, offset: number) => { readonly offset: number; readonly end: number } | undefined
+  /** A folder of this server for what can be fetched again at any time. */
+  readonly cacheFolder?: () => string | undefined
 }
