@@ -68,6 +68,7 @@ export interface PluginSource {
 const own: ReadonlyArray<PluginSource> = [
   { module: "plugins/file", load: async () => file },
   { module: "plugins/example", load: async () => (await import("../plugins/example/index.ts")).default },
+  { module: "plugins/remote", load: async () => (await import("../plugins/remote/index.ts")).default },
   { module: "plugins/formats/raw", load: async () => (await import("../plugins/formats/raw/index.ts")).default },
   { module: "plugins/formats/qcow2", load: async () => (await import("../plugins/formats/qcow2/index.ts")).default },
   { module: "plugins/formats/vhd", load: async () => (await import("../plugins/formats/vhd/index.ts")).default },
@@ -169,7 +170,8 @@ export const openParts = async ({
   const { signal } = new AbortController()
   const data = guardFolder(file.folder!({ path: dataDir }, { host, signal }), { kind: "file", path: dataDir })
   const files = localDataFiles(resolve(dataDir))
-  const opener = makeOpener(container.resolve(tokens.registry), host, resolve(dataDir))
+  const cacheFolder = () => join(resolve(dataDir), "cache")
+  const opener = makeOpener(container.resolve(tokens.registry), { ...host, cacheFolder }, resolve(dataDir))
   const parts: Parts = {
     log,
     now,

@@ -21,6 +21,7 @@ export interface Explained {
 const samples: Readonly<Partial<Record<ErrorCode, Readonly<Record<string, unknown>>>>> = {
   CRC_MISMATCH: { offset: 131072, length: 65536 },
   IMAGE_FORMAT_UNSUPPORTED: { format: "vmdk" },
+  REMOTE_REFUSED: { denied: false },
 }
 
 /** `sizeBytes` as SIZE_BYTES; `why` is a sentence of its own. */

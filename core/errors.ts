@@ -504,6 +504,30 @@ export const errors = {
     fix: () => "connect from the client's own address, or correct that address in the link table",
   }),
 
+  // --- Remote images ----------------------------------------------------------------------------------------------
+  REMOTE_UNREACHABLE: entry<Range & { url: string; why: string }>({
+    exit: 1,
+    message: (p) => `cannot read ${p.url}${at(p)} now`,
+    cause: (p) => p.why,
+    fix: () =>
+      "see that its server and the network are up; reads are answered again as soon as they are, and what is in the cache is served all the while",
+  }),
+  REMOTE_CHANGED: entry<{ url: string; what: string }>({
+    exit: 1,
+    message: (p) => `${p.url} was changed after it was opened (${p.what})`,
+    cause: () => "something replaced the object; its clients would see a mixture of both",
+    fix: () => "put the original back, or add the new object as a new image under an address of its own",
+  }),
+  REMOTE_REFUSED: entry<{ url: string; why: string; denied?: boolean }>({
+    exit: 1,
+    message: (p) => `${p.url} cannot be served as an image`,
+    cause: (p) => p.why,
+    fix: (p) =>
+      p.denied
+        ? "see that the credentials which the storage's configuration names are right, and may read it"
+        : "serve it from a server that answers range requests with a strong ETag (any static file server or object store does), under an address that stays",
+  }),
+
   // --- Plugins and configuration ----------------------------------------------------------------------------------
   PLUGIN_NOT_FOUND: entry<{ kind: string; known: string }>({
     exit: 1,

@@ -219,6 +219,32 @@ export const limits = {
   identityKeysMax: 16,
   identityCharsMax: 256,
 
+  // Remote images
+  /** Unit of the cache on disk, and the least that one request asks for. */
+  remoteBlockBytes: 64 * KiB,
+  /** What one request asks for at most; adjacent misses are joined up to this. */
+  remoteRangeBytesMax: 1 * MiB,
+  /** Requests of one image at a time. */
+  remoteRangesMax: 8,
+  remoteCacheBytesDefault: 16 * GiB,
+  remoteCacheBytesMin: 16 * MiB,
+  /** Without a folder, this much of an image is kept in memory. */
+  remoteMemoryBytes: 32 * MiB,
+  /** A read is answered within this time, with bytes or with an error. */
+  remoteReadMillis: 15_000,
+  /** A server that says nothing for this long is asked again. */
+  remoteSilenceMillis: 5000,
+  /** An image that is in the cache opens without its server after this time. */
+  remoteOpenMillis: 3000,
+  remoteRetryMillisMin: 100,
+  remoteRetryMillisMax: 2000,
+  remoteRedirectsMax: 5,
+  remoteReadAheadBytesMax: 4 * MiB,
+  /** Sequential readers of one image that are told apart. */
+  remoteStreamsMax: 16,
+  remoteUrlCharsMax: 2048,
+  remoteSecretBytesMax: 16 * KiB,
+
   // The qcow2 format
   /** Clusters of 512 bytes to 2 MiB, as qemu has them. */
   qcow2ClusterBitsMin: 9,
@@ -271,6 +297,8 @@ must(
   "a group's largest change fits an event",
 )
 must(limits.markEventsMin % limits.pageEventsMax === 0, "a fold reaches a mark at the end of a page")
+must(limits.remoteRangeBytesMax % limits.remoteBlockBytes === 0, "a range is whole blocks")
+must(limits.remoteSilenceMillis <= limits.remoteReadMillis, "a silent server is asked again within the deadline")
 must(2 ** limits.qcow2ClusterBitsMax <= limits.qcow2UnpackedBytesMax, "a cluster of the largest size can be kept")
 must(limits.qcow2SliceBytesMax <= limits.qcow2SlicesBytesMax, "a part of an L2 table can be kept")
 must(2 * limits.layerNumberMax + 1 <= 0xffff, "a layer and whether it zeroed fit one entry of a map")

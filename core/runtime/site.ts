@@ -210,7 +210,7 @@ export interface OperationMap {
   "image.add": Op<
     {
       readonly name: string
-      /** A local file; or `storage`, for any other storage plugin. */
+      /** A local file, or an address that a storage plugin takes; or `storage`, for any other. */
       readonly path?: string
       readonly storage?: StorageLocation
       readonly note?: string

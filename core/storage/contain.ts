@@ -53,6 +53,9 @@ const raisable: ReadonlySet<ErrorCode> = new Set([
   "PLUGIN_INVALID",
   "PLUGIN_CONFIG_INVALID",
   "PLUGIN_BROKE_CONTRACT",
+  "REMOTE_UNREACHABLE",
+  "REMOTE_CHANGED",
+  "REMOTE_REFUSED",
 ])
 
 const WHY_CHARS_MAX = 300

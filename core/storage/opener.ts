@@ -15,6 +15,8 @@ import type { PluginRegistry } from "./registry.ts"
 import type { VolumeIdentity } from "./volume.ts"
 
 export interface ImageOpener {
+  /** Where a path or an address is. @throws PLUGIN_NOT_FOUND */
+  locate(place: string): Promise<StorageLocation>
   /** Opens an image as a guest sees it; without `format` its content decides. */
   open(location: StorageLocation, format?: string): Promise<OpenedImage>
   /**
@@ -73,6 +75,7 @@ export const makeOpener = (registry: () => Promise<PluginRegistry>, host: Host, 
     return format
   }
   return {
+    locate: async (place) => (await registry()).locate(place),
     async open(location, format) {
       const plugins = await registry()
       const { openImageFile } = await import("./open-image.ts")

@@ -41,6 +41,8 @@ export interface StoragePlugin<Config = unknown> {
   /** The name under which links find it: `file`, `ramdisk`, `remote`. Lower case, digits, hyphens. */
   readonly kind: string
   readonly manifest: PluginManifest
+  /** Beginnings of addresses (`https`, `s3`) that an operator may give in place of a path; the config is then `{ url }`. */
+  readonly schemes?: ReadonlyArray<string>
   /** Any Standard Schema (zod, valibot, arktype, Effect Schema, or the door's own small builder). Without one, the config is passed as it is. */
   readonly config?: StandardSchemaV1<unknown, Config>
   open(config: Config, context: OpenContext): Promise<Volume>

@@ -7,7 +7,7 @@
 import { fail } from "../errors.ts"
 import { limits } from "../limits.ts"
 import type { DiskFormat } from "./format.ts"
-import type { StoragePlugin } from "./plugin.ts"
+import type { StorageLocation, StoragePlugin } from "./plugin.ts"
 
 /** What a module's default export turned out to be. */
 export type Plugged =
@@ -15,6 +15,7 @@ export type Plugged =
   | { readonly is: "format"; readonly format: DiskFormat }
 
 const manifestKeys = ["persistent", "writable", "sparse", "shared", "local"] as const
+const schemePattern = /^[a-z][a-z0-9+.-]*$/
 const kindPattern = /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/
 
 /** Judges the shape of a value that claims to be a plugin. @throws PLUGIN_INVALID with one detail per fault */
@@ -57,6 +58,7 @@ const storageFaults = (given: Record<string, unknown>): Array<string> => {
   else
     for (const key of manifestKeys)
       if (typeof manifest[key] !== "boolean") faults.push(`manifest.${key} is neither true nor false`)
+  if (given.schemes !== undefined && !isSchemes(given.schemes)) faults.push("schemes is not a list of URL schemes")
   if (given.config !== undefined && !isStandardSchema(given.config))
     faults.push("config is not a Standard Schema, version 1")
   if (typeof given.folder === "function" && manifest?.writable !== true)
@@ -64,12 +66,19 @@ const storageFaults = (given: Record<string, unknown>): Array<string> => {
   return faults
 }
 
+const isSchemes = (value: unknown): boolean =>
+  Array.isArray(value) && value.every((scheme) => typeof scheme === "string" && schemePattern.test(scheme))
+
 /** ArkType's schemas are functions, so a function counts. */
 const isStandardSchema = (value: unknown): boolean => {
   if ((typeof value !== "object" && typeof value !== "function") || value === null) return false
   const standard = (value as { "~standard"?: { version?: unknown; validate?: unknown } })["~standard"]
   return standard?.version === 1 && typeof standard.validate === "function"
 }
+
+/** The scheme of an address like `https://…`, in lower case; undefined for a path. */
+export const schemeOf = (place: string): string | undefined =>
+  /^([a-z][a-z0-9+.-]*):\/\//i.exec(place)?.[1]?.toLowerCase()
 
 export class PluginRegistry {
   readonly #storage = new Map<string, StoragePlugin>()
@@ -91,6 +100,16 @@ export class PluginRegistry {
     const plugin = this.#storage.get(kind)
     if (plugin === undefined) throw fail("PLUGIN_NOT_FOUND", { kind, known: this.kinds.join(", ") || "none" })
     return plugin
+  }
+
+  /** Where a path or an address is; a path is a local file. @throws PLUGIN_NOT_FOUND for an address that no plugin takes */
+  locate(place: string): StorageLocation {
+    const scheme = schemeOf(place)
+    if (scheme === undefined) return { kind: "file", config: { path: place } }
+    const plugin = [...this.#storage.values()].find(({ schemes }) => schemes?.includes(scheme))
+    if (plugin === undefined)
+      throw fail("PLUGIN_NOT_FOUND", { kind: `${scheme}://`, known: this.kinds.join(", ") || "none" })
+    return { kind: plugin.kind, config: { url: place } }
   }
 
   /** Sorted, for messages. */

@@ -18,13 +18,16 @@ interface AddOptions extends PlaceOptions {
   readonly check: boolean
 }
 
-/** Where the image's bytes are: a local file, or whatever a storage plugin's configuration says. */
+/** As the server is told: an absolute path, or an address as it is. */
+const placeText = (path: string): string => (/^[a-z][a-z0-9+.-]*:\/\//i.test(path) ? path : resolve(path))
+
+/** Where the image's bytes are: a local file, an address that a storage plugin takes, or whatever a storage plugin's configuration says. */
 const placeOf = ({ storage, storageConfig }: PlaceOptions, path: string | undefined, verb: "add" | "relocate") => {
   const usage = (why: string) => fail("USAGE", { why, see: `imagelink image ${verb} --help` })
   if (storageConfig === undefined) {
     if (path === undefined) throw usage("name the image's file, or give --storage and --storage-config")
     return storage === undefined
-      ? { path: resolve(path) }
+      ? { path: placeText(path) }
       : { storage: { kind: storage, config: { path: resolve(path) } } }
   }
   if (path !== undefined) throw usage("give a path or --storage-config, not both")

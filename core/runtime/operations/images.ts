@@ -21,7 +21,7 @@ export const imageOperations = (parts: Parts): Operations<Names> => {
   const change = makeChange(parts)
   return {
     "image.add": async ({ name, path, storage, note, check }, options) => {
-      const location = storage ?? { kind: "file", config: { path } }
+      const location = storage ?? (await parts.opener.locate(path ?? ""))
       const { disk, format, sizeBytes, files } = await parts.opener.open(location)
       const notes = await partitionNote(disk).finally(() => disk.close())
       const body = {
@@ -52,7 +52,7 @@ export const imageOperations = (parts: Parts): Operations<Names> => {
         const why = `${ref.imageName}@${version} is kept in the data folder; only version 1 can be relocated`
         throw fail("COMMAND_INVALID", { why })
       }
-      const location = storage ?? { kind: "file", config: { path } }
+      const location = storage ?? (await parts.opener.locate(path ?? ""))
       const title = `relocate ${ref.imageName}@${ref.version.number}`
       const prove = (job: JobContext) => provenFiles(parts.opener, parts.sidecars, ref, location, job)
       const files = await parts.jobs.run(title, prove, options)

@@ -1,0 +1,16 @@
+/**
+ * Where blocks are kept that were fetched once: on disk where there is a folder, else in memory.
+ *
+ * **Details** `object` names one state of one object (its address, validator and size), so blocks of two states never meet. A cache may forget
+ * anything at any time, and answers only bytes that it has verified. Nothing here rejects: a cache that cannot write is a cache that misses.
+ */
+export interface BlockCache {
+  /** Whether `get` is worth asking. */
+  has(object: string, block: number): boolean
+  /** The whole block, in memory that is the caller's to read; undefined when it is not there, or is not what was put. */
+  get(object: string, block: number): Promise<Uint8Array | undefined>
+  /** Done with `bytes` when it settles. */
+  put(object: string, block: number, bytes: Uint8Array): Promise<void>
+  /** Nobody will ask for this state again. */
+  forget(object: string): void
+}

@@ -1,0 +1,165 @@
+/**
+ * Blocks on disk: a file of slots and an index, which survive restarts, crashes and rot because nothing in them is believed.
+ *
+ *     FOLDER/blocks   slot 0 │ slot 1 │ …      64 KiB each; as many as the budget has room for, written when first needed
+ *     FOLDER/index    header │ record 0 │ …    which block of which object a slot has, and its CRC-32C
+ *
+ * **Details** Every read of a slot is judged by its CRC, so also the first after a start: a block that was torn by a power loss, has rotted, or whose slot was taken
+ * for another while it was read is a miss, and is fetched again. A slot is written before its record, and listed after both; the first write that finds the disk
+ * full ends the growth, and from then on blocks take each other's place.
+ *
+ * **Gotchas** Two processes with one folder stay right, and make each other slow.
+ */
+import { type FileHandle, mkdir, open } from "node:fs/promises"
+import { join } from "node:path"
+import { crc32c, limits } from "imagelink/plugin"
+import type { BlockCache } from "./block-cache.ts"
+import {
+  decodeRecord,
+  encodeHeader,
+  encodeRecord,
+  HEADER_BYTES,
+  isHeader,
+  RECORD_BYTES,
+  type SlotRecord,
+} from "./record.ts"
+import { Slots } from "./slots.ts"
+
+const BLOCK = limits.remoteBlockBytes
+const slotsIn = (bytesMax: number) => Math.max(1, Math.floor(bytesMax / (BLOCK + RECORD_BYTES)))
+
+export interface DiskCache extends BlockCache {
+  /** Makes room for more, if `bytesMax` is more. */
+  grow(bytesMax: number): void
+  close(): Promise<void>
+}
+
+export const openDiskCache = async (folder: string, bytesMax: number): Promise<DiskCache> => {
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  const index = await openOrMake(join(folder, "index"))
+  try {
+    const blocks = await openOrMake(join(folder, "blocks"))
+    try {
+      return new SlotFile(index, blocks, await loadSlots(index, blocks, slotsIn(bytesMax)))
+    } catch (error) {
+      await blocks.close()
+      throw error
+    }
+  } catch (error) {
+    await index.close()
+    throw error
+  }
+}
+
+const openOrMake = async (path: string): Promise<FileHandle> => {
+  try {
+    return await open(path, "r+")
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error
+    return open(path, "w+", 0o600)
+  }
+}
+
+/** An index of another version, or a damaged one, is begun anew; what is past the budget is given back. */
+const loadSlots = async (index: FileHandle, blocks: FileHandle, max: number): Promise<Slots> => {
+  const slots = new Slots(max)
+  const bytes = await index.readFile()
+  if (isHeader(bytes)) {
+    const count = Math.floor((bytes.length - HEADER_BYTES) / RECORD_BYTES)
+    for (let slot = 0; slot < Math.min(count, max); slot++)
+      slots.load(slot, decodeRecord(bytes, HEADER_BYTES + slot * RECORD_BYTES))
+    if (count <= max) return slots
+    await index.truncate(HEADER_BYTES + max * RECORD_BYTES)
+    await blocks.truncate(max * BLOCK)
+    return slots
+  }
+  await index.truncate(0)
+  await blocks.truncate(0)
+  await index.write(encodeHeader(), 0, HEADER_BYTES, 0)
+  return slots
+}
+
+class SlotFile implements DiskCache {
+  readonly #index: FileHandle
+  readonly #blocks: FileHandle
+  readonly #slots: Slots
+  readonly #busy = new Set<Promise<unknown>>()
+  #closed = false
+
+  constructor(index: FileHandle, blocks: FileHandle, slots: Slots) {
+    this.#index = index
+    this.#blocks = blocks
+    this.#slots = slots
+  }
+
+  has(object: string, block: number): boolean {
+    return this.#slots.find(object, block) !== undefined
+  }
+
+  async get(object: string, block: number): Promise<Uint8Array | undefined> {
+    const found = this.#slots.find(object, block)
+    if (found === undefined || this.#closed) return undefined
+    this.#slots.touch(found.slot)
+    const bytes = await this.#during(this.#read(found.slot, found.record))
+    if (bytes === undefined && this.#slots.find(object, block)?.record === found.record) this.#slots.drop(found.slot)
+    return bytes
+  }
+
+  async #read(slot: number, { length, crc }: SlotRecord): Promise<Uint8Array | undefined> {
+    const bytes = Buffer.allocUnsafeSlow(length)
+    try {
+      const { bytesRead } = await this.#blocks.read(bytes, 0, length, slot * BLOCK)
+      return bytesRead === length && crc32c(bytes) === crc ? bytes : undefined
+    } catch {
+      return undefined
+    }
+  }
+
+  async put(object: string, block: number, bytes: Uint8Array): Promise<void> {
+    if (this.#closed || this.has(object, block)) return
+    const slot = this.#slots.take()
+    if (slot === undefined) return
+    await this.#during(this.#write(slot, bytes, { object, block, length: bytes.length, crc: crc32c(bytes) }))
+  }
+
+  async #write(slot: number, bytes: Uint8Array, record: SlotRecord): Promise<void> {
+    try {
+      await writeWhole(this.#blocks, bytes, slot * BLOCK)
+      await writeWhole(this.#index, encodeRecord(record), HEADER_BYTES + slot * RECORD_BYTES)
+      this.#slots.settle(slot, record)
+    } catch {
+      this.#slots.stopGrowing(slot)
+    }
+  }
+
+  async #during<A>(work: Promise<A>): Promise<A> {
+    this.#busy.add(work)
+    try {
+      return await work
+    } finally {
+      this.#busy.delete(work)
+    }
+  }
+
+  forget(object: string): void {
+    this.#slots.forget(object)
+  }
+
+  grow(bytesMax: number): void {
+    this.#slots.grow(slotsIn(bytesMax))
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    await Promise.allSettled([...this.#busy])
+    await this.#index.close()
+    await this.#blocks.close()
+  }
+}
+
+const writeWhole = async (file: FileHandle, bytes: Uint8Array, position: number): Promise<void> => {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, position + done)
+    done += bytesWritten
+  }
+}
