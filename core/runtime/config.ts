@@ -18,6 +18,7 @@ export const ConfigFile = Schema.Struct({
   "boot-files": Schema.optionalKey(Schema.String),
   cache: Schema.optionalKey(Size),
   ram: Schema.optionalKey(Size),
+  "overlay-reserve": Schema.optionalKey(Size),
   "log-level": Schema.optionalKey(Schema.Literals(["error", "info", "debug"])),
   plugin: Schema.optionalKey(Schema.Array(Schema.Struct({ module: Schema.String }))),
 })
@@ -32,6 +33,8 @@ export interface ServeConfig {
   readonly cacheBytes: number
   /** For images placed in RAM, all together; undefined: a quarter of the memory that is available at the start. */
   readonly ramBytes: number | undefined
+  /** Disk space that only super clients may use; undefined: a hundredth of the disk, at most 1 GiB. */
+  readonly overlayReserveBytes: number | undefined
   readonly logLevel: "error" | "info" | "debug"
   /** ES modules of third-party plugins, as written; relative ones are relative to the file that names them. */
   readonly plugins: ReadonlyArray<string>
@@ -65,6 +68,13 @@ export const effectiveConfig = (
       file: sources.findLast((s) => s.settings.ram !== undefined)!.from,
       why: `ram: expected a size like 512M or 16G, or 0, got ${JSON.stringify(merged.ram)}`,
     })
+  const reserve = merged["overlay-reserve"]
+  const overlayReserveBytes = reserve === undefined ? undefined : parseBytes(reserve)
+  if (reserve !== undefined && overlayReserveBytes === undefined)
+    throw fail("CONFIG_INVALID", {
+      file: sources.findLast((s) => s.settings["overlay-reserve"] !== undefined)!.from,
+      why: `overlay-reserve: expected a size like 512M or 16G, or 0, got ${JSON.stringify(reserve)}`,
+    })
   return {
     address: merged.address ?? "127.0.0.1",
     nbdPort: merged["nbd-port"] ?? NBD_PORT,
@@ -72,6 +82,7 @@ export const effectiveConfig = (
     ...(merged["boot-files"] === undefined ? {} : { bootFiles: merged["boot-files"] }),
     cacheBytes,
     ramBytes,
+    overlayReserveBytes,
     logLevel: merged["log-level"] ?? "info",
     plugins: sources.flatMap((s) => s.settings.plugin ?? []).map((p) => p.module),
   }

@@ -11,6 +11,10 @@ export const declareServer = (root: Command): void => {
     .option("--boot-files <dir>", "what TFTP serves (default: boot/ in the data folder, else /usr/lib/ipxe)")
     .option("--cache <size>", "RAM for the read cache: 256M, 4G")
     .option("--ram <size>", "RAM for images placed there (default: a quarter of what is available)")
+    .option(
+      "--overlay-reserve <size>",
+      "disk space that only super clients may use (default: 1 % of the disk, at most 1G)",
+    )
     .option("--log-level <level>", "error, info or debug")
   verb(
     root,

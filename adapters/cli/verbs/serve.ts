@@ -14,6 +14,7 @@ interface ServeOptions extends CommonOptions {
   readonly bootFiles?: string
   readonly cache?: string
   readonly ram?: string
+  readonly overlayReserve?: string
   readonly logLevel?: string
 }
 
@@ -28,6 +29,7 @@ const fromFlags = (o: ServeOptions): ConfigFile =>
     ...(o.bootFiles === undefined ? {} : { "boot-files": o.bootFiles }),
     ...(o.cache === undefined ? {} : { cache: o.cache }),
     ...(o.ram === undefined ? {} : { ram: o.ram }),
+    ...(o.overlayReserve === undefined ? {} : { "overlay-reserve": o.overlayReserve }),
     ...(o.logLevel === undefined ? {} : { "log-level": o.logLevel }),
   })
 
@@ -39,6 +41,7 @@ const fromEnvironment = (env: NodeJS.ProcessEnv): ConfigFile =>
     ...(env.IMAGELINK_BOOT_FILES === undefined ? {} : { "boot-files": env.IMAGELINK_BOOT_FILES }),
     ...(env.IMAGELINK_CACHE === undefined ? {} : { cache: env.IMAGELINK_CACHE }),
     ...(env.IMAGELINK_RAM === undefined ? {} : { ram: env.IMAGELINK_RAM }),
+    ...(env.IMAGELINK_OVERLAY_RESERVE === undefined ? {} : { "overlay-reserve": env.IMAGELINK_OVERLAY_RESERVE }),
     ...(env.IMAGELINK_LOG_LEVEL === undefined ? {} : { "log-level": env.IMAGELINK_LOG_LEVEL }),
   })
 
