@@ -16,6 +16,7 @@ import { checkUnverified } from "../core/runtime/first-checks.ts"
 import { makeLocalSite, operationNames } from "../core/runtime/local-site.ts"
 import { makeChange } from "../core/runtime/operations/change.ts"
 import { OVERLAYS } from "../core/runtime/overlay-folders.ts"
+import { OverlayReserve, type ReserveCrossed } from "../core/runtime/overlay-reserve.ts"
 import { makeScrub } from "../core/runtime/scrub/scrub.ts"
 import { makeSleep } from "../core/runtime/scrub/sleep.ts"
 import { makeServing } from "../core/runtime/serving.ts"
@@ -104,7 +105,16 @@ const describeStale = ({ client, boot, made, began }: StaleBoot): string =>
   `${client} showed the boot id ${boot} of ${new Date(made).toISOString()}, but a newer boot of it began at ` +
   `${new Date(began).toISOString()}: a PC that was left over from before, or two PCs with one MAC`
 
-const serveDisks = async ({ config, onEvent }: ServerOptions, opened: OpenedSite, closers: Closers) => {
+const describeReserve = (dataDir: string, { reserved, freeBytes, reserveBytes }: ReserveCrossed): string => {
+  const [free, kept] = [freeBytes, reserveBytes].map((bytes) => `${(bytes / 2 ** 20).toFixed(0)} MiB`)
+  if (!reserved) return `${free} are free on the disk of ${dataDir} again: every client may write`
+  return (
+    `${free} are free on the disk of ${dataDir}, and ${kept} are kept for super clients: other clients are refused new space ` +
+    `[NO_SPACE]; fix: free space there, or set --overlay-reserve`
+  )
+}
+
+const serveDisks = async ({ dataDir, config, onEvent }: ServerOptions, opened: OpenedSite, closers: Closers) => {
   const { parts, data, host, random } = opened
   const overlays = data.folder(OVERLAYS)
   const change = makeChange(parts)
@@ -122,15 +132,25 @@ const serveDisks = async ({ config, onEvent }: ServerOptions, opened: OpenedSite
     later,
     onProblem: (text) => onEvent({ level: "error", text }),
   })
-  const { cacheBytes, ramBytes } = config
+  const { cacheBytes, ramBytes, overlayReserveBytes: reserveBytes } = config
   const onNotInRam = (e: ImagelinkError) =>
     onEvent({
       level: "error",
       text: `${e.message} [${e.code}]; ${e.reason}; it is served from its file; fix: ${e.fix}`,
     })
   const options = { overlays, host, cacheBytes, ramBytes, onDamage, onNotInRam, onBoot: boots.record }
+  const space = async () => parts.files.space?.()
+  const onCrossed = (crossed: ReserveCrossed) => onEvent({ level: "error", text: describeReserve(dataDir, crossed) })
+  const reserve = new OverlayReserve({ reserveBytes, space, later, onCrossed })
+  closers.push(async () => reserve.close())
   const onStaleBoot = (stale: StaleBoot) => onEvent({ level: "error", text: describeStale(stale) })
-  const serving = await makeServing(parts, { ...options, random, bootSecret: await opened.bootSecret(), onStaleBoot })
+  const serving = await makeServing(parts, {
+    ...options,
+    reserve,
+    random,
+    bootSecret: await opened.bootSecret(),
+    onStaleBoot,
+  })
   const site = makeLocalSite({ ...parts, serving }, async () => {})
   const report = (level: "info" | "error", text: string) => onEvent({ level, text })
   const scrub = makeScrub({

@@ -470,7 +470,8 @@ export const errors = {
   NO_SPACE: entry<Range>({
     exit: 1,
     message: (p) => `no space for the write${at(p)}${p.what ? ` on ${p.what}` : ""}`,
-    cause: () => "the server's disk, or the overlay's quota, is full",
+    cause: () =>
+      "the server's disk, or the overlay's quota, is full; what is left of the disk may be reserved for super clients",
     fix: () => "free space on the server's data folder, or reset clients that no longer need their overlay",
   }),
   NOT_SUPPORTED: entry<Range>({

@@ -132,6 +132,14 @@ export const limits = {
   /** How often a server looks whether there is something to publish: a checkpoint follows an append within a second. */
   checkpointLookMillis: 400,
 
+  // Disk space
+  /** Of the data folder's disk, for super clients: this part of it, but no more than the next. */
+  reserveShareDefault: 0.01,
+  reserveBytesDefaultMax: 1 * GiB,
+  /** The disk's free space is looked up after so much was written, or so long after a write. */
+  reserveLookBytes: 16 * MiB,
+  reserveLookMillis: 1000,
+
   // Boots
   /** From fetching the boot script to the first login with its boot id. Later logins have no limit. */
   bootIdMinutesMax: 60,

@@ -1,5 +1,5 @@
 /** Files of the data folder, on the local file system. */
-import { link, mkdir, open, readlink, rename, rm, symlink } from "node:fs/promises"
+import { link, mkdir, open, readlink, rename, rm, statfs, symlink } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import type { DataFiles } from "../../core/runtime/data-files.ts"
 
@@ -24,6 +24,11 @@ export const localDataFiles = (dataDir: string): DataFiles => {
         await rename(fresh, to)
       }
       await syncFolder(dirname(to))
+    },
+
+    async space() {
+      const { bavail, blocks, bsize } = await statfs(dataDir)
+      return { freeBytes: bavail * bsize, sizeBytes: blocks * bsize }
     },
 
     async create(name, sizeBytes) {

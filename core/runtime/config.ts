@@ -22,6 +22,7 @@ export const ConfigFile = Schema.Struct({
   "scrub-every-days": Schema.optionalKey(
     Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: limits.scrubEveryDaysMax })),
   ),
+  "overlay-reserve": Schema.optionalKey(Size),
   "log-level": Schema.optionalKey(Schema.Literals(["error", "info", "debug"])),
   plugin: Schema.optionalKey(Schema.Array(Schema.Struct({ module: Schema.String }))),
 })
@@ -40,6 +41,8 @@ export interface ServeConfig {
   readonly scrubBytesPerSecond: number
   /** How old the last check of a version may grow. */
   readonly scrubEveryDays: number
+  /** Disk space that only super clients may use; undefined: a hundredth of the disk, at most 1 GiB. */
+  readonly overlayReserveBytes: number | undefined
   readonly logLevel: "error" | "info" | "debug"
   /** ES modules of third-party plugins, as written; relative ones are relative to the file that names them. */
   readonly plugins: ReadonlyArray<string>
@@ -81,6 +84,13 @@ export const effectiveConfig = (
       file: sources.findLast((s) => s.settings["scrub-rate"] !== undefined)!.from,
       why: `scrub-rate: expected bytes a second, at least 64K, like 16M, or 0 for none, got ${JSON.stringify(scrubRate)}`,
     })
+  const reserve = merged["overlay-reserve"]
+  const overlayReserveBytes = reserve === undefined ? undefined : parseBytes(reserve)
+  if (reserve !== undefined && overlayReserveBytes === undefined)
+    throw fail("CONFIG_INVALID", {
+      file: sources.findLast((s) => s.settings["overlay-reserve"] !== undefined)!.from,
+      why: `overlay-reserve: expected a size like 512M or 16G, or 0, got ${JSON.stringify(reserve)}`,
+    })
   return {
     address: merged.address ?? "127.0.0.1",
     nbdPort: merged["nbd-port"] ?? NBD_PORT,
@@ -90,6 +100,7 @@ export const effectiveConfig = (
     ramBytes,
     scrubBytesPerSecond,
     scrubEveryDays: merged["scrub-every-days"] ?? limits.scrubEveryDaysDefault,
+    overlayReserveBytes,
     logLevel: merged["log-level"] ?? "info",
     plugins: sources.flatMap((s) => s.settings.plugin ?? []).map((p) => p.module),
   }

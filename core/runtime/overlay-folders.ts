@@ -9,6 +9,7 @@ import type { MapBudget } from "../block/overlay/budget.ts"
 import { type GenerationPolicy, type OverlayHeader, readHeader } from "../block/overlay/header.ts"
 import { createOverlay, type OverlayOptions, openOverlay } from "../block/overlay/open.ts"
 import type { Overlay } from "../block/overlay/overlay.ts"
+import type { SharedSpace } from "../block/overlay/quota.ts"
 import type { Host } from "../host.ts"
 import type { VolumeFolder } from "../storage/volume.ts"
 import { BOOT_RECORD } from "./boot-record.ts"
@@ -58,12 +59,17 @@ export const generationPath = ({ clientId, slot, ...generation }: Omit<Generatio
 
 const isSlotName = (name: string) => /^\d{1,2}$/.test(name)
 
-export const makeOverlayFolders = (root: VolumeFolder, host: Host, budget: MapBudget): OverlayFolders => {
+export const makeOverlayFolders = (
+  root: VolumeFolder,
+  host: Host,
+  budget: MapBudget,
+  shared?: SharedSpace,
+): OverlayFolders => {
   const slotFolder = (clientId: string, slot: number) => root.folder(clientId).folder(String(slot))
   const hostBootId = host.bootId?.()
   const optionsOf = (ref: GenerationRef, base: BlockDevice, on: GenerationBase): Omit<OverlayOptions, "folder"> => {
     const binding = { generation: generationName(ref), clientId: ref.clientId, slot: ref.slot, ...on }
-    return { base, binding, client: ref.clientName, hostBootId, budget }
+    return { base, binding, client: ref.clientName, hostBootId, budget, shared }
   }
 
   return {

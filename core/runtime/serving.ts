@@ -15,6 +15,7 @@ import { type Drafts, makeDrafts } from "./drafts.ts"
 import { loadTable } from "./image-check.ts"
 import { type ImageStacks, makeImageStacks } from "./image-stacks.ts"
 import { makeOverlayFolders } from "./overlay-folders.ts"
+import type { OverlayReserve } from "./overlay-reserve.ts"
 import type { Parts } from "./parts.ts"
 import { makeRamTier, type RamTier } from "./ram-tier.ts"
 import type { VersionRef } from "./version-ref.ts"
@@ -42,6 +43,8 @@ export interface ServingOptions {
   readonly bootSecret: Uint8Array
   /** From a cryptographic source. */
   readonly random: (bytes: number) => Uint8Array
+  /** Disk space that is kept for super clients. */
+  readonly reserve?: OverlayReserve
   readonly onStaleBoot?: (stale: StaleBoot) => void
 }
 
@@ -49,13 +52,23 @@ export interface ServingOptions {
  * **Gotchas** The catalogue is the view's own, folded in place by every command, so what is decided is seen by the next session.
  */
 export const makeServing = async (parts: Parts, options: ServingOptions): Promise<Serving> => {
-  const { overlays, host, cacheBytes, ramBytes = ramShare(host), onDamage, onNotInRam = () => {}, onBoot } = options
+  const {
+    reserve,
+    overlays,
+    host,
+    cacheBytes,
+    ramBytes = ramShare(host),
+    onDamage,
+    onNotInRam = () => {},
+    onBoot,
+  } = options
   await parts.views.state(catalogueProjection)
+  await reserve?.look()
   const projector = await parts.views.projector(catalogueProjection)
   const cache = new ReadCache({ bytes: cacheBytes, ramBytes })
   const table = (ref: VersionRef) => loadTable(parts.sidecars, ref)
   const stacks = makeImageStacks(parts.opener, cache, table, onDamage, (ref) => ram.used(ref))
-  const folders = makeOverlayFolders(overlays, host, new MapBudget())
+  const folders = makeOverlayFolders(overlays, host, new MapBudget(), reserve)
   const drafts = makeDrafts(parts.data)
   const catalogue = () => projector.state(catalogueProjection)
   const ram = makeRamTier({ cache, stacks, catalogue, table, jobs: parts.jobs, onNotInRam })

@@ -8,6 +8,7 @@ import type { Boot } from "../../core/runtime/boot-recorder.ts"
 import type { Boots, StaleBoot } from "../../core/runtime/boots.ts"
 import type { DiskService } from "../../core/runtime/disks.ts"
 import { makeLocalSite } from "../../core/runtime/local-site.ts"
+import type { OverlayReserve } from "../../core/runtime/overlay-reserve.ts"
 import type { Parts } from "../../core/runtime/parts.ts"
 import { makeServing, type Serving } from "../../core/runtime/serving.ts"
 import type { Input, OperationName, Result, Site } from "../../core/runtime/site.ts"
@@ -39,6 +40,7 @@ export const serveHere = async (
   data: string,
   exchange: (parts: Parts) => Partial<Parts> = () => ({}),
   ramBytes = 64 * 2 ** 20,
+  reserve?: OverlayReserve,
 ): Promise<ServingSite> => {
   const {
     parts: own,
@@ -66,6 +68,7 @@ export const serveHere = async (
     onBoot,
     random,
     bootSecret: await bootSecret(),
+    ...(reserve === undefined ? {} : { reserve }),
     onStaleBoot: (s) => void stale.push(s),
   })
   const site = makeLocalSite({ ...parts, serving }, async () => {})

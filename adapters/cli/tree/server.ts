@@ -13,6 +13,10 @@ export const declareServer = (root: Command): void => {
     .option("--ram <size>", "RAM for images placed there (default: a quarter of what is available)")
     .option("--scrub-rate <size>", "bytes a second to read images at in the background; 0 = never (default 16M)")
     .option("--scrub-every-days <n>", "how old the last check of a version may grow (default 30)")
+    .option(
+      "--overlay-reserve <size>",
+      "disk space that only super clients may use (default: 1 % of the disk, at most 1G)",
+    )
     .option("--log-level <level>", "error, info or debug")
   verb(
     root,

@@ -16,6 +16,7 @@ interface ServeOptions extends CommonOptions {
   readonly ram?: string
   readonly scrubRate?: string
   readonly scrubEveryDays?: string
+  readonly overlayReserve?: string
   readonly logLevel?: string
 }
 
@@ -33,6 +34,7 @@ const fromFlags = (o: ServeOptions): ConfigFile =>
     ...(o.ram === undefined ? {} : { ram: o.ram }),
     ...(o.scrubRate === undefined ? {} : { "scrub-rate": o.scrubRate }),
     ...(o.scrubEveryDays === undefined ? {} : { "scrub-every-days": numberOf(o.scrubEveryDays) }),
+    ...(o.overlayReserve === undefined ? {} : { "overlay-reserve": o.overlayReserve }),
     ...(o.logLevel === undefined ? {} : { "log-level": o.logLevel }),
   })
 
@@ -48,6 +50,7 @@ const fromEnvironment = (env: NodeJS.ProcessEnv): ConfigFile =>
     ...(env.IMAGELINK_SCRUB_EVERY_DAYS === undefined
       ? {}
       : { "scrub-every-days": numberOf(env.IMAGELINK_SCRUB_EVERY_DAYS) }),
+    ...(env.IMAGELINK_OVERLAY_RESERVE === undefined ? {} : { "overlay-reserve": env.IMAGELINK_OVERLAY_RESERVE }),
     ...(env.IMAGELINK_LOG_LEVEL === undefined ? {} : { "log-level": env.IMAGELINK_LOG_LEVEL }),
   })
 

@@ -26,7 +26,7 @@ import { directorySectorsOf, mapFileBytes, PAYLOAD_BYTES, SECTOR } from "./geome
 import { encodeHeader, HEADER_FILE, type OverlayBinding, type OverlayHeader, readHeader } from "./header.ts"
 import { GrainMap } from "./map.ts"
 import { Overlay } from "./overlay.ts"
-import type { QuotaUse } from "./quota.ts"
+import type { QuotaUse, SharedSpace } from "./quota.ts"
 import { catchUp, rebuildWorking } from "./recover.ts"
 import { MapDamage, readDirectory, scanMap } from "./scan.ts"
 
@@ -48,6 +48,8 @@ export interface OverlayOptions {
   readonly quotaBytes?: number
   /** Called once when 80 % of the quota is used. */
   readonly onQuotaWarning?: (use: QuotaUse) => void
+  /** The disk that all overlays of a server lie on. */
+  readonly shared?: SharedSpace | undefined
   /** Only for specs that prove what another order of the steps loses. */
   readonly flushOrder?: FlushOrder
 }
@@ -164,6 +166,7 @@ const assemble = async (
     base: options.base,
     quotaBytes: options.quotaBytes,
     onQuotaWarning: options.onQuotaWarning,
+    shared: options.shared,
     flushOrder: options.flushOrder ?? flushInOrder,
   })
 }

@@ -40,7 +40,7 @@ import type { GrainMap } from "./map.ts"
 import { lastGrain, type OwnBytes, ownBytes, ownExtentsOf } from "./own.ts"
 import { NO_PAGE, stateOf } from "./page.ts"
 import type { Parts } from "./parts.ts"
-import { Quota, type QuotaUse } from "./quota.ts"
+import { Quota, type QuotaUse, type SharedSpace } from "./quota.ts"
 import { read, readSync, runsOf } from "./read.ts"
 import { write, writeSync } from "./write.ts"
 import { trim, zero, zeroSync } from "./zero.ts"
@@ -56,6 +56,7 @@ export interface OverlayParts {
   readonly durable: WritableVolume | undefined
   readonly quotaBytes: number | undefined
   readonly onQuotaWarning: ((use: QuotaUse) => void) | undefined
+  readonly shared: SharedSpace | undefined
   readonly flushOrder: FlushOrder
 }
 
@@ -105,7 +106,7 @@ export class Overlay implements BlockDevice {
       data: parts.data,
       map: parts.map,
       held: new RangeLock(),
-      quota: new Quota(parts.quotaBytes, parts.onQuotaWarning),
+      quota: new Quota(parts.quotaBytes, parts.onQuotaWarning, parts.shared, header.policy === "super"),
     }
     this.#flushes = new FlushGroup(() => this.#flushNow())
   }

@@ -3,6 +3,9 @@
  *
  * **Details** A change reserves what it may add before it writes, so that several at once cannot pass the limit together. The warning
  * is given once, and again only after the overlay has fallen below 80 % in between.
+ *
+ * Besides, all overlays of a server share the space of one disk, and some of it is reserved for super clients. What an overlay has it may
+ * always write over; only new grains are counted and refused.
  */
 import { fail } from "../../errors.ts"
 import { GRAIN } from "./geometry.ts"
@@ -14,13 +17,30 @@ export interface QuotaUse {
   readonly quotaBytes: number
 }
 
+/** The disk that all overlays lie on. Both parts are cheap: a field, and a sum. */
+export interface SharedSpace {
+  /** What is left is reserved for super clients. */
+  readonly reserved: boolean
+  /** So many bytes more are about to be taken. */
+  count(bytes: number): void
+}
+
 export class Quota {
+  readonly #shared: SharedSpace | undefined
+  readonly #mayUseReserve: boolean
   readonly #grainsMax: number
   readonly #warn: ((use: QuotaUse) => void) | undefined
   #reserved = 0
   #warned = false
 
-  constructor(quotaBytes: number | undefined, warn: ((use: QuotaUse) => void) | undefined) {
+  constructor(
+    quotaBytes: number | undefined,
+    warn: ((use: QuotaUse) => void) | undefined,
+    shared?: SharedSpace,
+    mayUseReserve = false,
+  ) {
+    this.#shared = shared
+    this.#mayUseReserve = mayUseReserve
     this.#grainsMax = quotaBytes === undefined ? Number.POSITIVE_INFINITY : Math.floor(quotaBytes / GRAIN)
     this.#warn = warn
   }
@@ -30,7 +50,14 @@ export class Quota {
     if (dataGrains + this.#reserved + grains > this.#grainsMax) {
       throw fail("NO_SPACE", { offset, length, what: "the overlay's quota" })
     }
+    if (grains > 0 && this.#shared !== undefined) this.#share(this.#shared, grains, offset, length)
     this.#reserved += grains
+  }
+
+  #share(shared: SharedSpace, grains: number, offset: number, length: number): void {
+    shared.count(grains * GRAIN)
+    if (shared.reserved && !this.#mayUseReserve)
+      throw fail("NO_SPACE", { offset, length, what: "the server's disk, less what is reserved for super clients" })
   }
 
   /** Ends a reservation; `dataGrains` is what the overlay has now. */
