@@ -25,8 +25,8 @@ export class DiskHistory {
     this.#initial = initial
   }
 
-  /** A change of some sectors begins; `finish` says that it was acknowledged. */
-  begin(sectors: Iterable<number>, value: number): { finish(durable: boolean): void } {
+  /** A change of some sectors begins; `finish` says that it was acknowledged, `fail` that it was not and cannot happen later. */
+  begin(sectors: Iterable<number>, value: number): { finish(durable: boolean): void; fail(): void } {
     const start = ++this.now
     const begun: Array<Change> = []
     for (const sector of sectors) {
@@ -42,6 +42,10 @@ export class DiskHistory {
           change.acknowledged = true
           change.durable = durable
         }
+      },
+      fail: () => {
+        const end = ++this.now
+        for (const change of begun) change.end = end
       },
     }
   }

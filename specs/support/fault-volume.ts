@@ -9,6 +9,16 @@
  * Names of files, and the size of a file never synced, are lost and kept in the same way. After either, everything the dead process
  * still holds is inert: its requests never settle.
  *
+ * | fault (`FaultHost.faults`) | what it leaves                                                                                      |
+ * | -------------------------- | --------------------------------------------------------------------------------------------------- |
+ * | a write fails              | some of its sectors, in order; none of the others                                                     |
+ * | the disk is full           | ENOSPC for every sector that was never written; the others can be written again                       |
+ * | a sync fails               | what it should have covered is on the disk or never will be: the system has forgotten that it is not (fsync(2)), and the next sync succeeds |
+ * | a read, a punch, a change of names fails | nothing                                                                                |
+ *
+ * Not modelled: pages that a failed sync has lost and that are still read as if it had not. Here they are read from the disk once the process
+ * has ended.
+ *
  * **Details** Nothing happens but in `step`, which carries out one waiting request, chosen by the seed.
  */
 import { fail } from "../../core/errors.ts"
@@ -17,6 +27,8 @@ import type { Random } from "./random.ts"
 
 const SECTOR = 512
 const ZEROS = Buffer.alloc(SECTOR)
+/** The same bytes, and known to be there by a punch. */
+const HOLE = Buffer.alloc(SECTOR)
 
 interface Waiting {
   carryOut(): void
@@ -24,8 +36,18 @@ interface Waiting {
   leave(): void
 }
 
+/** What may fail, each request by the same chance. */
+export interface Faults {
+  chance: number
+  /** Sectors never written cannot be. */
+  full: boolean
+}
+
 export class FaultHost {
   readonly random: Random
+  readonly faults: Faults = { chance: 0, full: false }
+  /** A sync of this process has failed. */
+  syncFailed = false
   /** Which run of the host this is; a power loss begins the next. */
   boot = 1
   /** Which process; requests of an earlier one are inert. */
@@ -56,6 +78,24 @@ export class FaultHost {
     })
   }
 
+  /** The error that this request meets, if it does. */
+  fault(codes: ReadonlyArray<"EIO" | "ENOSPC">): Error | undefined {
+    const { chance } = this.faults
+    if (chance === 0 || !this.random.chance(chance)) return undefined
+    return nodeError(this.random.pick(codes))
+  }
+
+  /** Runs `work` while nothing fails. */
+  async withoutFaults<A>(work: () => Promise<A>): Promise<A> {
+    const { chance, full } = this.faults
+    Object.assign(this.faults, { chance: 0, full: false })
+    try {
+      return await work()
+    } finally {
+      Object.assign(this.faults, { chance, full })
+    }
+  }
+
   /** Carries out one waiting request and lets everything that follows from it happen. */
   async step(): Promise<void> {
     const i = this.random.int(this.#waiting.length)
@@ -84,9 +124,12 @@ export class FaultHost {
     const waiting = this.#waiting
     this.#waiting = []
     this.life++
+    this.syncFailed = false
     for (const w of waiting) w.leave()
   }
 }
+
+const nodeError = (code: "EIO" | "ENOSPC"): Error => Object.assign(new Error(`${code}: the disk failed`), { code })
 
 /** All that follows without anything being carried out has happened. */
 export const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
@@ -99,6 +142,8 @@ class FaultFile {
   readonly synced = new Map<number, Buffer>()
   /** What each sector was since the last sync, oldest first. */
   readonly since = new Map<number, Array<Buffer>>()
+  /** Sectors that a failed sync has lost: the page cache has them, the disk never will. */
+  readonly #forgotten = new Set<number>()
 
   constructor(sizeBytes: number) {
     this.sizeBytes = sizeBytes
@@ -110,6 +155,7 @@ class FaultFile {
 
   put(number: number, bytes: Buffer): void {
     this.current.set(number, bytes)
+    this.#forgotten.delete(number)
     const since = this.since.get(number)
     if (since === undefined) this.since.set(number, [bytes])
     else since.push(bytes)
@@ -123,14 +169,35 @@ class FaultFile {
   sync(mark: Map<number, number>): void {
     this.sizeSynced = true
     for (const [sector, covered] of mark) {
-      const list = this.since.get(sector)!
+      const list = this.since.get(sector)
+      // A failed sync that ran at the same time has taken it.
+      if (list === undefined || list.length < covered) continue
       this.synced.set(sector, list[covered - 1]!)
       if (list.length === covered) this.since.delete(sector)
       else this.since.set(sector, list.slice(covered))
     }
   }
 
+  /** A sync that fails: each covered sector is on the disk or forgotten. */
+  failSync(mark: Map<number, number>, r: Random): void {
+    for (const [sector, covered] of mark) {
+      const list = this.since.get(sector)
+      if (list === undefined) continue
+      if (r.chance(0.5)) this.synced.set(sector, list[Math.min(covered, list.length) - 1]!)
+      else if (list.length <= covered) this.#forgotten.add(sector)
+      if (list.length <= covered) this.since.delete(sector)
+      else this.since.set(sector, list.slice(covered))
+    }
+  }
+
+  /** What was forgotten is read from the disk again. */
+  dropForgotten(): void {
+    for (const sector of this.#forgotten) this.current.set(sector, this.synced.get(sector) ?? ZEROS)
+    this.#forgotten.clear()
+  }
+
   losePower(r: Random): void {
+    this.dropForgotten()
     if (!this.sizeSynced && r.chance(0.5)) this.sizeBytes = 0
     const mood = r.int(4)
     for (const [sector, list] of this.since) {
@@ -170,12 +237,16 @@ export class FaultVolume implements WritableVolume {
   readSync(into: Uint8Array, at: number, offset: number, length: number): boolean {
     this.#alive()
     if (this.#host.random.chance(this.#options.missChance)) return false
+    this.#mayFail("EIO")
     this.#get(into, at, offset, length)
     return true
   }
 
   read(into: Uint8Array, at: number, offset: number, length: number): Promise<void> {
-    return this.#request(() => this.#get(into, at, offset, length))
+    return this.#request(() => {
+      this.#mayFail("EIO")
+      this.#get(into, at, offset, length)
+    })
   }
 
   writeSync(from: Uint8Array, at: number, offset: number, length: number): boolean {
@@ -186,27 +257,34 @@ export class FaultVolume implements WritableVolume {
       return true
     }
     if (this.#host.random.chance(this.#options.missChance)) return false
-    this.#put(from, at, offset, length)
+    this.#write(from, at, offset, length)
     return true
   }
 
   write(from: Uint8Array, at: number, offset: number, length: number): Promise<void> {
     return this.#request(
-      () => this.#put(from, at, offset, length),
-      () => this.#put(from, at, offset, Math.min(length, this.#host.random.int(2 * (length / SECTOR) + 1) * SECTOR)),
+      () => this.#write(from, at, offset, length),
+      () => this.#put(from, at, offset, this.#part(length)),
     )
   }
 
   flush(): Promise<void> {
     const mark = this.#file.mark()
-    return this.#request(() => this.#file.sync(mark))
+    return this.#request(() => {
+      const error = this.#host.fault(["EIO", "ENOSPC"])
+      if (error === undefined) return this.#file.sync(mark)
+      this.#host.syncFailed = true
+      this.#file.failSync(mark, this.#host.random)
+      throw error
+    })
   }
 
   punch(offset: number, length: number): Promise<boolean> {
-    const zeros = () => this.#put(new Uint8Array(length), 0, offset, length)
+    const zeros = () => this.#punch(offset, length)
     const can = this.#host.random.chance(0.8)
     return this.#request(
       () => {
+        this.#mayFail("EIO")
         if (can) zeros()
         return can
       },
@@ -222,6 +300,38 @@ export class FaultVolume implements WritableVolume {
     // A dead process's request is never heard of again.
     if (this.#life !== this.#host.life) return new Promise(() => {})
     return this.#host.request(carryOut, leave)
+  }
+
+  #mayFail(...codes: ReadonlyArray<"EIO" | "ENOSPC">): void {
+    const error = this.#host.fault(codes)
+    if (error !== undefined) throw error
+  }
+
+  /** Some of a write's bytes, in whole sectors. */
+  #part(length: number): number {
+    return Math.min(length, this.#host.random.int(2 * (length / SECTOR) + 1) * SECTOR)
+  }
+
+  #write(from: Uint8Array, at: number, offset: number, length: number): void {
+    const error = this.#host.fault(["EIO", "ENOSPC"]) ?? this.#noRoom(offset, length)
+    this.#put(from, at, offset, error === undefined ? length : this.#part(length))
+    if (error !== undefined) throw error
+  }
+
+  #noRoom(offset: number, length: number): Error | undefined {
+    if (!this.#host.faults.full) return undefined
+    for (let s = Math.floor(offset / SECTOR); s * SECTOR < offset + length; s++) {
+      const bytes = this.#file.current.get(s)
+      if (bytes === undefined || bytes === HOLE) return nodeError("ENOSPC")
+    }
+    return undefined
+  }
+
+  /** Whole sectors become holes, the rest zeros. */
+  #punch(offset: number, length: number): void {
+    this.#put(new Uint8Array(length), 0, offset, length)
+    const end = Math.floor((offset + length) / SECTOR)
+    for (let s = Math.ceil(offset / SECTOR); s < end; s++) this.#file.put(s, HOLE)
   }
 
   #alive(): void {
@@ -267,6 +377,14 @@ export class FaultFolder implements VolumeFolder {
 
   kill(): void {
     this.#host.die()
+    for (const file of this.#names.values()) file.dropForgotten()
+  }
+
+  /** A sector of this range that was punched and not written since. */
+  holeIn(name: string, offset: number, length: number): number | undefined {
+    const file = this.#names.get(name)
+    for (let s = offset / SECTOR; s < (offset + length) / SECTOR; s++) if (file?.sector(s) === HOLE) return s
+    return undefined
   }
 
   powerLoss(): void {
@@ -285,6 +403,7 @@ export class FaultFolder implements VolumeFolder {
 
   open(name: string, options?: { readonly create?: { readonly sizeBytes: number } }): Promise<WritableVolume> {
     return this.#host.request(() => {
+      this.#mayFail("EIO", ...(options?.create ? (["ENOSPC"] as const) : []))
       let file = this.#names.get(name)
       if (options?.create === undefined) {
         if (file === undefined) throw fail("IMAGE_FILE_NOT_FOUND", { path: name })
@@ -303,10 +422,20 @@ export class FaultFolder implements VolumeFolder {
 
   replaceFile(name: string, bytes: Uint8Array): Promise<void> {
     const replace = () => {
+      // A disk that fails to sync and then takes no small file either is beyond what can be promised.
+      if (!this.#host.syncFailed) this.#mayFail("EIO", "ENOSPC")
+      set()
+    }
+    const set = () => {
       this.#small.set(name, Uint8Array.from(bytes))
       this.#syncedNames = new Map(this.#names)
     }
-    return this.#host.request(replace, () => (this.#host.random.chance(0.5) ? replace() : undefined))
+    return this.#host.request(replace, () => (this.#host.random.chance(0.5) ? set() : undefined))
+  }
+
+  #mayFail(...codes: ReadonlyArray<"EIO" | "ENOSPC">): void {
+    const error = this.#host.fault(codes)
+    if (error !== undefined) throw error
   }
 
   async list(): Promise<ReadonlyArray<string>> {
@@ -320,11 +449,13 @@ export class FaultFolder implements VolumeFolder {
   }
   remove(name: string): Promise<void> {
     return this.#host.request(() => {
+      this.#mayFail("EIO")
       this.#names.delete(name)
     })
   }
   sync(): Promise<void> {
     return this.#host.request(() => {
+      this.#mayFail("EIO")
       this.#syncedNames = new Map(this.#names)
     })
   }

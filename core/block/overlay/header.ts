@@ -106,6 +106,13 @@ export const decodeHeader = (bytes: Uint8Array): DecodedHeader => {
 }
 type Four = [string, string, string, string]
 
+/**
+ * Says that this run of the host's working map is not to be believed: a sync failed, and the next would succeed although what it
+ * should have brought to the disk is lost. The overlay opens by its durable map then, as after a power loss.
+ */
+export const distrustWorking = (folder: VolumeFolder, header: OverlayHeader): Promise<void> =>
+  folder.replaceFile(HEADER_FILE, encodeHeader({ ...header, hostBootId: "" }))
+
 /** The header of the generation in `folder`, or undefined when there is none. @throws OVERLAY_DAMAGED */
 export const readHeader = async (folder: VolumeFolder): Promise<OverlayHeader | undefined> => {
   const bytes = await folder.readFile(HEADER_FILE)

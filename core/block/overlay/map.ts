@@ -9,10 +9,15 @@
  * | not there | NO_PAGE     | absent         | loaded, by the first change in its 64 MiB: space first, then its directory bit |
  * | unloaded  | UNLOADED    | not known yet  | loaded, by whoever asks first                                     |
  * | loaded    | the page    | its states     | unloaded, by the budget; never while pinned                       |
+ * | unsure    | UNLOADED    | the states it had, kept in memory | loaded, by the first change that can write all of it again |
  *
  * **Changing** A synchronous change writes its sectors with one `writeSync` and then updates memory, all in one turn of the loop.
  * An asynchronous one waits its turn first: two writes of one sector in flight could land in either order, and the older would undo the
  * newer. While one has the turn or waits for it (`committing > 0`), synchronous changes answer false.
+ *
+ * **Unsure.** A write of sectors that fails may have reached the file all the same. Memory says what was before, and it is right; but a later
+ * change that finds nothing to change in memory (a zero over zero, data over data) would be acknowledged on a file that says otherwise.
+ * So such a page is off the synchronous path, and its file is made right before anything else is changed in it.
  *
  * **Gotchas** Callers hold the grains they change (RangeLock, or one turn of the loop); this file guards sectors only.
  */
@@ -76,6 +81,7 @@ export class GrainMap {
   readonly #directory: Uint8Array
   readonly #dirty: DirtySectors | undefined
   readonly #loading = new Map<number, Promise<void>>()
+  readonly #unsure = new Map<number, MapPage>()
   readonly #scratch = new SectorRun()
   #turn: Promise<void> = Promise.resolve()
 
@@ -103,13 +109,16 @@ export class GrainMap {
       const page = this.pageAt(number)
       if (page === NO_PAGE) return page
       if (page !== UNLOADED) return pinned(page)
+      const unsure = this.#unsure.get(number)
+      if (unsure !== undefined) return pinned(unsure)
       await this.#once(number, () => this.#load(number))
     }
   }
 
-  /** The same, and makes the page when it does not exist. @throws NO_SPACE */
+  /** The same for a change: makes the page when it does not exist, and sure when it is not. @throws NO_SPACE */
   async acquireOrCreate(number: number): Promise<MapPage> {
     for (;;) {
+      if (this.#unsure.has(number)) await this.#once(number, () => this.#makeSure(number))
       const page = await this.acquire(number)
       if (page !== NO_PAGE) return page
       await this.#once(number, () => this.#create(number))
@@ -136,6 +145,7 @@ export class GrainMap {
     try {
       if (!this.#files.working.writeSync(run.bytes, 0, run.offset, run.length)) return false
     } catch (e) {
+      this.#doubt(page)
       throw volumeError(e, page.number * PAGE_SPAN, PAGE_SPAN, WHAT)
     }
     this.#apply(page, from, to, state, giveBack)
@@ -153,7 +163,10 @@ export class GrainMap {
     await this.#inTurn(async () => {
       const run = new SectorRun()
       run.build(page, from, to, state, this.#firstSector(page), this.#tag)
-      await this.#writeWorking(run.bytes, run.offset, run.length, page.number)
+      await this.#writeWorking(run.bytes, run.offset, run.length, page.number).catch((e) => {
+        this.#doubt(page)
+        throw e
+      })
       this.#apply(page, from, to, state, giveBack)
     })
   }
@@ -168,14 +181,8 @@ export class GrainMap {
     try {
       for (const number of changes.numbers()) {
         const page = await this.acquire(number)
-        const bytes = Buffer.alloc(PAGE_FILE_BYTES)
-        const first = this.#firstSector(page)
-        for (let s = 0; s < PAGE_SECTORS; s++) {
-          takeSector(page, s, bytes, s * SECTOR + PAYLOAD_AT)
-          sealSector(bytes, s * SECTOR, first + s, this.#tag)
-        }
+        changes.addPage(number, pageOffset(this.#sizeBytes, number), this.#bytesOf(page))
         this.release(page)
-        changes.addPage(number, first * SECTOR, bytes)
       }
       for (const sector of changes.directory) {
         changes.pieces.push({ offset: sector * SECTOR, bytes: this.#directorySector(sector, -1) })
@@ -247,6 +254,37 @@ export class GrainMap {
       this.#dirty?.addDirectory(sector)
       this.#enter(new MapPage(number))
     })
+  }
+
+  /** The page leaves the table, and memory keeps it. */
+  #doubt(page: MapPage): void {
+    if (this.#unsure.has(page.number)) return
+    page.pins++
+    this.#unsure.set(page.number, page)
+    this.#put(page.number, UNLOADED)
+  }
+
+  async #makeSure(number: number): Promise<void> {
+    await this.#inTurn(async () => {
+      const page = this.#unsure.get(number)
+      if (page === undefined) return
+      const offset = pageOffset(this.#sizeBytes, number)
+      await this.#writeWorking(this.#bytesOf(page), offset, PAGE_FILE_BYTES, number)
+      this.#unsure.delete(number)
+      this.release(page)
+      this.#put(number, page)
+    })
+  }
+
+  /** A page as the file has it. */
+  #bytesOf(page: MapPage): Buffer {
+    const bytes = Buffer.alloc(PAGE_FILE_BYTES)
+    const first = this.#firstSector(page)
+    for (let s = 0; s < PAGE_SECTORS; s++) {
+      takeSector(page, s, bytes, s * SECTOR + PAYLOAD_AT)
+      sealSector(bytes, s * SECTOR, first + s, this.#tag)
+    }
+    return bytes
   }
 
   async #writeWorking(bytes: Uint8Array, offset: number, length: number, page: number): Promise<void> {

@@ -11,6 +11,7 @@
  * | bound to another generation, client, slot, image, version, policy or size | OVERLAY_BASE_MISMATCH              |
  * | written by this run of the host                         | opened, by its working map                           |
  * | another run, or one of the two not known; keep or super | opened, by its durable map                           |
+ * | this run, and a sync failed in it; keep or super        | the same: its header says "not known" since then      |
  * | another run, or one of the two not known; discard       | OVERLAY_LOST                                         |
  *
  * Nothing here ever makes a fresh overlay in place of one that cannot be opened: a PC that gets an empty disk in the middle of its
@@ -23,7 +24,14 @@ import type { BlockDevice } from "../device.ts"
 import type { MapBudget } from "./budget.ts"
 import { type FlushOrder, flushInOrder } from "./flush.ts"
 import { directorySectorsOf, mapFileBytes, PAYLOAD_BYTES, SECTOR } from "./geometry.ts"
-import { encodeHeader, HEADER_FILE, type OverlayBinding, type OverlayHeader, readHeader } from "./header.ts"
+import {
+  distrustWorking,
+  encodeHeader,
+  HEADER_FILE,
+  type OverlayBinding,
+  type OverlayHeader,
+  readHeader,
+} from "./header.ts"
 import { GrainMap } from "./map.ts"
 import { Overlay } from "./overlay.ts"
 import type { QuotaUse, SharedSpace } from "./quota.ts"
@@ -128,7 +136,7 @@ const openFiles = async (
   if (sameRun) {
     const working = await open(WORKING_FILE)
     const overlay = await assemble(options, header, { data, working, durable }, tag)
-    await catchUp(sizeBytes, await readDirectory(working, sizeBytes, tag), { data, working, durable })
+    await catchUp(folder, header, await readDirectory(working, sizeBytes, tag), { data, working, durable })
     return overlay
   }
   const { directory } = await scanMap(durable, sizeBytes, tag)
@@ -162,6 +170,7 @@ const assemble = async (
     ...files,
     header,
     map,
+    distrust: () => distrustWorking(options.folder, header),
     client: options.client,
     base: options.base,
     quotaBytes: options.quotaBytes,

@@ -6,14 +6,16 @@
  * | overlay is | requests                | flush and FUA (keep, super)              | becomes                            |
  * | ---------- | ----------------------- | ---------------------------------------- | ---------------------------------- |
  * | open       | served                  | data and map on disk, in flush.ts's order | retired by `retire`, closed by `close` |
- * | open, a sync failed | served         | fail as that one did: what the operating system lost then, it does not report again | as above |
+ * | open, a sync failed | served         | fail as that one did: what the operating system lost then, it does not report again | as above; opens again with what was flushed before |
  * | retired    | OVERLAY_RETIRED         | OVERLAY_RETIRED                          | frozen by `freeze`, closed         |
  * | frozen     | OVERLAY_RETIRED         | OVERLAY_RETIRED                          | closed; its files change no more   |
  * | closed     | CLOSED                  | CLOSED                                   | opened again, by open.ts           |
  *
  * **What is promised.** A write is acknowledged once its bytes are in the data file and its grains in the working map, both in the
  * operating system's memory: it survives the death of this process under every policy. Flush and FUA of a keep or super overlay
- * make it survive a power loss; under discard they promise nothing more and cost nothing, because that disk ends with its host.
+ * make it survive a power loss; under discard they promise nothing more and cost nothing, because that disk ends with its host. After a
+ * flush that failed, what it should have covered is in doubt for ever: grains that were new since the last good one are gone with the next
+ * open, and bytes written over old ones may be either.
  *
  * **Sharing.** All sessions of a client share one overlay: grains, locks and flushes meet here. `close` ends it for all of them.
  *
@@ -51,6 +53,8 @@ export interface OverlayParts {
   readonly client: string
   readonly base: BlockDevice
   readonly map: GrainMap
+  /** Makes the next open believe the durable map alone. */
+  readonly distrust: () => Promise<void>
   readonly data: WritableVolume
   readonly working: WritableVolume
   readonly durable: WritableVolume | undefined
@@ -88,6 +92,7 @@ export class Overlay implements BlockDevice {
   #open = true
   #retired = false
   #syncFailure: ImagelinkError | undefined
+  #distrusted = false
   #freezing: Promise<OwnBytes> | undefined
   #frozen = false
   #closing: Promise<void> | undefined
@@ -273,7 +278,7 @@ export class Overlay implements BlockDevice {
   }
 
   async #flushNow(): Promise<void> {
-    if (this.#syncFailure !== undefined) throw this.#syncFailure
+    if (this.#syncFailure !== undefined) throw await this.#doubted(this.#syncFailure)
     await this.#parts.flushOrder<MapChanges>({
       copyChanges: () => this.#p.map.takeChanges(),
       syncData: () => this.#sync(this.#parts.data, "overlay data"),
@@ -308,8 +313,17 @@ export class Overlay implements BlockDevice {
       await volume.flush()
     } catch (e) {
       this.#syncFailure = volumeError(e, 0, this.sizeBytes, what)
-      throw this.#syncFailure
+      throw await this.#doubted(this.#syncFailure)
     }
+  }
+
+  /** A disk that does not take this either is asked again with the next flush; nothing better can be done about it. */
+  async #doubted(failure: ImagelinkError): Promise<ImagelinkError> {
+    this.#distrusted ||= await this.#parts.distrust().then(
+      () => true,
+      () => false,
+    )
+    return failure
   }
 
   async #counted<A>(request: () => Promise<A>): Promise<A> {

@@ -5,6 +5,7 @@
  * | ---------------------------- | ---------------- | --------------------------------------------------------------------- |
  * | the same run of the host     | working          | data synced, then the durable map is brought up to the working one    |
  * | a power loss, or not known   | durable          | the working map is made anew from it, and then the header names this run |
+ * | a sync failed                | durable          | the same: the header was made to say "not known" then                  |
  *
  * **Details** Nobody uses the overlay yet, so neither needs the copies that flush.ts takes. A crash in either leaves the header as it was,
  * and the next open does the same again. The old working map is removed rather than changed: its pages may say what the data file never got.
@@ -12,18 +13,26 @@
 import { limits } from "../../limits.ts"
 import type { VolumeFolder, WritableVolume } from "../../storage/volume.ts"
 import { directorySectorsOf, mapFileBytes, PAGE_FILE_BYTES, pageOffset, SECTOR } from "./geometry.ts"
+import { distrustWorking, type OverlayHeader } from "./header.ts"
 import { eachPageRun } from "./scan.ts"
 
 /** Makes the durable map equal to the working one; nothing is promised that is not on disk first. */
 export const catchUp = async (
-  sizeBytes: number,
+  folder: VolumeFolder,
+  header: OverlayHeader,
   directory: Uint8Array,
   files: { readonly data: WritableVolume; readonly working: WritableVolume; readonly durable: WritableVolume },
 ): Promise<void> => {
+  const { sizeBytes } = header
   const { data, working, durable } = files
+  const sync = (volume: WritableVolume) =>
+    volume.flush().catch(async (e) => {
+      await distrustWorking(folder, header)
+      throw e
+    })
   const ours = Buffer.alloc(limits.scanBytes)
   const theirs = Buffer.alloc(limits.scanBytes)
-  await data.flush()
+  await sync(data)
   const carry = async (offset: number, length: number) => {
     await working.read(ours, 0, offset, length)
     await durable.read(theirs, 0, offset, length)
@@ -33,7 +42,7 @@ export const catchUp = async (
     carry(pageOffset(sizeBytes, first), count * PAGE_FILE_BYTES),
   )
   await carry(0, directorySectorsOf(sizeBytes) * SECTOR)
-  await durable.flush()
+  await sync(durable)
 }
 
 /** A new working map with what the durable one says; `directory` is the durable map's. */

@@ -7,6 +7,7 @@
  * | frozen by its overlay              | `openOwnExtents`           | freezing brought its durable map up to its working one          |
  * | retired, and then the server died  | `settleGeneration` first   | what this run of the host acknowledged may be in the working map only |
  * | retired, and then the host died    | `settleGeneration` first   | it changes nothing: the durable map is what was promised         |
+ * | retired, after a sync that failed  | `settleGeneration` first   | the same                                                        |
  * | sealed long ago                    | `openOwnExtents`           | nothing writes to it any more                                   |
  *
  * **Gotchas** Nobody may have it open meanwhile. Tables that were written from its runs before a power loss may name more than it holds after
@@ -74,7 +75,7 @@ export const settleGeneration = (folder: VolumeFolder, hostBootId: string | unde
         durable: await open(DURABLE_FILE),
       }
       const { directory } = await scanMap(files.working, header.sizeBytes, tagOf(header))
-      await catchUp(header.sizeBytes, directory, files)
+      await catchUp(folder, header, directory, files)
     } finally {
       await Promise.allSettled(volumes.map((volume) => volume.close()))
     }
