@@ -19,7 +19,7 @@ export interface Explained {
 
 /** By code: values for parameters that a word in capitals does not do for. */
 const samples: Readonly<Partial<Record<ErrorCode, Readonly<Record<string, unknown>>>>> = {
-  CRC_MISMATCH: { offset: 131072, length: 65536 },
+  CRC_MISMATCH: { offset: 131072, length: 65536, backup: "a backup" },
   IMAGE_FORMAT_UNSUPPORTED: { format: "vmdk" },
   REMOTE_REFUSED: { denied: false },
 }

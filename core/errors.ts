@@ -252,12 +252,19 @@ export const errors = {
     cause: () => "an image's name is 1 to 64 of a-z, 0-9 and '-', and does not read as a MAC address",
     fix: () => "choose a name like win11-lab",
   }),
-  CRC_MISMATCH: entry<{ image: string; version: number; offset: number; length: number; path?: string }>({
+  CRC_MISMATCH: entry<{
+    image: string
+    version: number
+    offset: number
+    length: number
+    path?: string
+    backup?: string
+  }>({
     exit: 1,
     message: (p) =>
-      `image ${p.image}@${p.version}: bytes ${p.offset} to ${p.offset + p.length - 1} do not match their checksum`,
+      `image ${p.image}@${p.version}: bytes ${p.offset} to ${p.offset + p.length - 1} (LBA ${p.offset / 512} to ${Math.ceil((p.offset + p.length) / 512) - 1}) do not match their checksum`,
     cause: (p) => `the storage${p.path ? ` under ${p.path}` : ""} returned other bytes than were recorded`,
-    fix: () => "check the disk that holds it, and restore the file from a backup",
+    fix: (p) => `check the disk that holds it, and restore the file from ${p.backup ?? "a backup"}`,
   }),
 
   // --- Clients and links ------------------------------------------------------------------------------------------

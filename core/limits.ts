@@ -177,6 +177,9 @@ export const limits = {
   /** Versions whose bad clusters wait for the log. */
   damageVersionsWaitingMax: 1000,
 
+  /** Folders of backups that a store remembers. */
+  backupsKnownMax: 16,
+
   // Scrub
   /** Slow enough not to be noticed beside clients; a terabyte takes most of a day. */
   scrubBytesPerSecondDefault: 16 * MiB,

@@ -11,12 +11,14 @@
 import { createHash } from "node:crypto"
 import { computeChecksums, decodeChecksums, encodeChecksums } from "../block/checksums.ts"
 import { extendChecksums } from "../block/layers/checksums.ts"
+import type { LayerMap } from "../block/layers/map.ts"
 import type { Check, VersionEntry } from "../domain/catalogue.ts"
 import { fail, type ImagelinkError, isImagelinkError } from "../errors.ts"
 import type { JobContext } from "../jobs.ts"
 import { limits } from "../limits.ts"
 import type { ImageOpener } from "../storage/opener.ts"
 import type { VolumeFolder } from "../storage/volume.ts"
+import type { BadCluster } from "./damage-report.ts"
 import { openVersionDisk } from "./version-disk.ts"
 import {
   baseRef,
@@ -35,6 +37,8 @@ export interface Checked {
   readonly files?: VersionEntry["files"]
   /** CRC-32C of each cluster, as recorded. */
   readonly table: Uint32Array
+  /** The bad clusters that `check` lists. */
+  readonly bad: ReadonlyArray<BadCluster>
 }
 
 /** @throws IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED IMAGE_CHANGED IO_ERROR STORE_DAMAGED CANCELLED */
@@ -67,7 +71,7 @@ export const checkVersion = async (
     if (map !== undefined) await refuseIfChanged(opener, baseRef(ref))
     return first(sidecars, ref, read)
   }
-  const checked = compared(ref, known, read)
+  const checked = compared(ref, known, read, map)
   if (since === undefined || checked.check.result === "mismatch") return checked
   const now = files.map((f) => ({ path: f.path, sizeBytes: String(f.sizeBytes), identity: f.identity }))
   return { ...checked, files: now }
@@ -113,15 +117,21 @@ const first = async (sidecars: VolumeFolder, ref: VersionRef, table: Uint32Array
     sidecar: name,
     sha256,
   } as const
-  return { table, check: { result: "verified", checksums, mismatches: { count: 0, clusters: [] } } }
+  return { table, bad: [], check: { result: "verified", checksums, mismatches: { count: 0, clusters: [] } } }
 }
 
-const compared = (ref: VersionRef, known: Uint32Array, read: Uint32Array): Checked => {
+const compared = (ref: VersionRef, known: Uint32Array, read: Uint32Array, map: LayerMap | undefined): Checked => {
   const bad: Array<number> = []
   for (let cluster = 0; cluster < known.length; cluster++) if (known[cluster] !== read[cluster]) bad.push(cluster)
   const mismatches = { count: bad.length, clusters: bad.slice(0, limits.checkClustersListedMax) }
   const { checksums } = ref.version.check!
-  return { table: known, check: { result: bad.length === 0 ? "verified" : "mismatch", checksums, mismatches } }
+  const ownerOf = (cluster: number) => map?.contentOf(cluster) || baseRef(ref).version.number
+  const listed = mismatches.clusters.map((cluster) => ({ cluster, owner: ownerOf(cluster) }))
+  return {
+    table: known,
+    bad: listed,
+    check: { result: bad.length === 0 ? "verified" : "mismatch", checksums, mismatches },
+  }
 }
 
 /** The recorded checksums of a version, or undefined while it is unverified. @throws STORE_DAMAGED when the sidecar is not the recorded one */

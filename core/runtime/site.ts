@@ -39,6 +39,19 @@ export interface CheckAnswer {
   readonly mismatches: number
   /** CRC_MISMATCH of the first bad cluster. */
   readonly firstMismatch: ErrorJson | null
+  /** Where the listed ones are; more may be counted than are listed. */
+  readonly damage: ReadonlyArray<DamagedRange>
+}
+
+export interface DamagedRange {
+  /** Of the guest's disk, in bytes and in blocks of 512, the first and the last. */
+  readonly offset: number
+  readonly length: number
+  readonly lba: readonly [number, number]
+  /** What the bytes are read from. */
+  readonly file: string
+  /** Where the newest backup that has that file keeps it. */
+  readonly backup: { readonly path: string; readonly madeAt: number } | null
 }
 
 export interface ClientRow {

@@ -190,9 +190,18 @@ describe("on the command line", () => {
     bytes[70_000]! ^= 1
     writeFileSync(path, bytes)
     const damaged = await run("image", "check", "disk")
-    expect([damaged.status, damaged.stdout]).toEqual([1, "disk@1 DAMAGED: 1 of 2 clusters do not match\n"])
+    const lines = damaged.stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => line.split(/ {2,}/))
+    expect([damaged.status, ...lines]).toEqual([
+      1,
+      ["disk@1 DAMAGED: 1 of 2 clusters do not match"],
+      ["LBA", "BYTES", "FILE", "BACKUP"],
+      ["128-255", "65536-131071", path, "none known"],
+    ])
     expect(damaged.stderr).toContain(
-      "error: image disk@1: bytes 65536 to 131071 do not match their checksum [CRC_MISMATCH]\n",
+      "error: image disk@1: bytes 65536 to 131071 (LBA 128 to 255) do not match their checksum [CRC_MISMATCH]\n",
     )
     const again = await run("image", "check", "disk", "--json")
     expect([again.status, refusal(again).code, JSON.parse(again.stdout).result]).toEqual([
@@ -201,5 +210,36 @@ describe("on the command line", () => {
       "mismatch",
     ])
     expect((await run("image", "list")).stdout).toMatch(/\bmismatch\b/)
+  })
+
+  it("every version of an image is checked, and damage is named with LBAs, file and the newest backup of it", async () => {
+    const at = join(folder, "backups")
+    mkdirSync(at)
+    const { path, bytes } = rawImage(at, "disk.raw", 3 * 64 * KiB + 512)
+    const run = (...args: ReadonlyArray<string>) => imagelink(args, { data: join(at, "data") })
+    await run("image", "add", "disk", path)
+    for (const backup of ["first", "second", "log-only"])
+      expect((await run("backup", join(at, backup), ...(backup === "log-only" ? [] : ["--images"]))).status).toBe(0)
+    rmSync(join(at, "second"), { recursive: true })
+    const changed = Buffer.from(bytes)
+    for (const place of [0, 70_000, 3 * 64 * KiB]) changed[place]! ^= 1
+    writeFileSync(path, changed)
+    const damaged = await run("image", "check", "disk", "--all", "--json")
+    const [{ damage, firstMismatch, ...answer }, ...more] = JSON.parse(damaged.stdout)
+    expect([damaged.status, answer, more]).toEqual([
+      1,
+      { image: "disk", version: 1, result: "mismatch", clusters: 4, mismatches: 3 },
+      [],
+    ])
+    const backup = { path: expect.stringMatching(/\/first\/images\/.*\/disk\.raw$/), madeAt: expect.any(Number) }
+    expect(damage).toEqual([
+      { offset: 0, length: 2 * 64 * KiB, lba: [0, 255], file: path, backup },
+      { offset: 3 * 64 * KiB, length: 512, lba: [384, 384], file: path, backup },
+    ])
+    expect(readFileSync(damage[0].backup.path).equals(bytes)).toBe(true)
+    expect(firstMismatch.fix).toBe(`check the disk that holds it, and restore the file from ${damage[0].backup.path}`)
+    writeFileSync(path, readFileSync(damage[0].backup.path))
+    expect((await run("image", "check", "disk", "--all")).stdout).toMatch(/^disk@1 verified/)
+    expect((await run("image", "check", "disk@1", "--all")).status).toBe(2)
   })
 })

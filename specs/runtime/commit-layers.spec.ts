@@ -195,7 +195,10 @@ describe("a layer that was touched", () => {
     await again()
     const answer = await here.do("image.check", { name: l.image, version: 2 })
     expect(answer).toMatchObject({ result: "mismatch", mismatches: 1, firstMismatch: { code: "CRC_MISMATCH" } })
-    expect(answer.firstMismatch!.message).toBe(`image ${l.image}@2: bytes 0 to 65535 do not match their checksum`)
+    expect(answer.firstMismatch!.message).toBe(
+      `image ${l.image}@2: bytes 0 to 65535 (LBA 0 to 127) do not match their checksum`,
+    )
+    expect(answer.damage).toEqual([{ offset: 0, length: 65_536, lba: [0, 127], file, backup: null }])
     expect((await here.do("image.check", { name: l.image, version: 1 })).result).toBe("verified")
     const lease = await here.disks.attachImage(l.image, 2, { address: "127.0.0.1", loopback: true, protocol: "nbd" })
     const into = Buffer.alloc(65_536)

@@ -69,11 +69,11 @@ it("a file with one other byte is refused with its first cluster that differs, a
   other[160 * KiB - 1]! ^= 1
   writeFileSync(next, other)
   const head = here.parts.log.head()
-  const message = `image ${name}@1: bytes 131072 to 163839 do not match their checksum`
+  const message = `image ${name}@1: bytes 131072 to 163839 (LBA 256 to 319) do not match their checksum`
   expect(await refused(here.do("image.relocate", { name, path: next }))).toEqual(["CRC_MISMATCH", message])
   other[70_000]! ^= 1
   writeFileSync(next, other)
-  const first = `image ${name}@1: bytes 65536 to 131071 do not match their checksum`
+  const first = `image ${name}@1: bytes 65536 to 131071 (LBA 128 to 255) do not match their checksum`
   expect(await refused(here.do("image.relocate", { name, path: next }))).toEqual(["CRC_MISMATCH", first])
   expect(here.parts.log.head()).toBe(head)
 })

@@ -22,7 +22,14 @@ export const declareImages = (root: Command): void => {
     .option("--no-check", "do not read and checksum the image now (a server does it later)")
   verb(image, "list", "images with size, version and use", "reads", images, "list")
   moment(verb(image, "show <name>", "an image's versions and who uses them, now or then", "reads", time, "showImage"))
-  verb(image, "check <name[@version]>", "read a version and compare it with its checksums", "runs", images, "check")
+  verb(
+    image,
+    "check <name[@version]>",
+    "read a version and compare it with its checksums",
+    "runs",
+    images,
+    "check",
+  ).option("--all", "every version of the image, one after the other")
   verb(
     image,
     "relocate <name[@version]> [path]",

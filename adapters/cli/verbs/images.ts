@@ -2,8 +2,9 @@
 import { resolve } from "node:path"
 import { fail, ImagelinkError } from "../../../core/errors.ts"
 import type { ImageRow } from "../../../core/projections/image-versions.ts"
+import type { CheckAnswer, DamagedRange, Site } from "../../../core/runtime/site.ts"
 import type { CommonOptions } from "../options.ts"
-import { bytes, type Column, count, print, printJson, table } from "../output.ts"
+import { bytes, type Column, count, print, printJson, table, time } from "../output.ts"
 import { progressView } from "../progress.ts"
 import { callOptions, interruptible, withSite } from "../site.ts"
 import { printChanged } from "./changed.ts"
@@ -11,6 +12,10 @@ import { printChanged } from "./changed.ts"
 interface PlaceOptions extends CommonOptions {
   readonly storage?: string
   readonly storageConfig?: string
+}
+
+interface CheckOptions extends CommonOptions {
+  readonly all?: boolean
 }
 
 interface AddOptions extends PlaceOptions {
@@ -95,23 +100,47 @@ const versionOf = (reference: string): { readonly name: string; readonly version
   return { name, ...(version === undefined ? {} : { version: Number(version) }) }
 }
 
-export const check = async (options: CommonOptions, reference: string): Promise<void> => {
-  const input = versionOf(reference)
-  const view = await progressView(`checking ${reference}`, options.json === true)
-  await withSite(options, false, async (site) => {
-    const result = await site
-      .call("image.check", input, { ...callOptions(options), signal: interruptible(), onProgress: view.report })
-      .finally(view.end)
-    if (options.json) printJson(result)
-    else if (result.firstMismatch === null)
-      print(`${result.image}@${result.version} verified: ${count(result.clusters, "cluster")} of 64 KiB match`)
-    else
-      print(
-        `${result.image}@${result.version} DAMAGED: ${result.mismatches} of ${count(result.clusters, "cluster")} do not match`,
-      )
-    if (result.firstMismatch !== null) throw new ImagelinkError(result.firstMismatch)
-  })
+const damageColumns: ReadonlyArray<Column<DamagedRange>> = [
+  { title: "LBA", value: ({ lba: [first, last] }) => `${first}-${last}` },
+  { title: "BYTES", value: ({ offset, length }) => `${offset}-${offset + length - 1}` },
+  { title: "FILE", value: (r) => r.file },
+  { title: "BACKUP", value: ({ backup }) => (backup ? `${backup.path} (${time(backup.madeAt)})` : "none known") },
+]
+
+const sayChecked = ({ image, version, mismatches, clusters, damage }: CheckAnswer): void => {
+  const name = `${image}@${version}`
+  const of = count(clusters, "cluster")
+  if (mismatches === 0) print(`${name} verified: ${of} of 64 KiB match`)
+  else print(`${name} DAMAGED: ${mismatches} of ${of} do not match\n${table(damageColumns, damage)}`)
 }
+
+/** The versions that a check is asked for, each as `NAME@V` or `NAME`. */
+const checkedReferences = async (site: Site, options: CheckOptions, reference: string) => {
+  const { name, version } = versionOf(reference)
+  if (!options.all) return [reference]
+  if (version !== undefined)
+    throw fail("USAGE", { why: "--all reads every version; name the image alone", see: "imagelink image check --help" })
+  const { image } = await site.call("image.show", { name }, callOptions(options))
+  return image.versions.filter(({ retired }) => !retired).map(({ number }) => `${image.name}@${number}`)
+}
+
+/** Reads one version, or one after the other; what is damaged keeps none of the rest from being read. */
+export const check = (options: CheckOptions, reference: string): Promise<void> =>
+  withSite(options, false, async (site) => {
+    const results: Array<CheckAnswer> = []
+    const signal = interruptible()
+    for (const one of await checkedReferences(site, options, reference)) {
+      const view = await progressView(`checking ${one}`, options.json === true)
+      const result = await site
+        .call("image.check", versionOf(one), { ...callOptions(options), signal, onProgress: view.report })
+        .finally(view.end)
+      results.push(result)
+      if (!options.json) sayChecked(result)
+    }
+    if (options.json) printJson(options.all ? results : results[0])
+    const damaged = results.find(({ firstMismatch }) => firstMismatch !== null)
+    if (damaged) throw new ImagelinkError(damaged.firstMismatch!)
+  })
 
 export const relocate = async (options: PlaceOptions, reference: string, path: string | undefined): Promise<void> => {
   const input = { ...versionOf(reference), ...placeOf(options, path, "relocate") }

@@ -35,6 +35,7 @@ import {
   type WantedImages,
   wantedImages,
 } from "./image-part.ts"
+import { rememberBackup } from "./known-backups.ts"
 import { copyLog, isThere } from "./log-part.ts"
 import { type BackupFile, encodeManifest, type Manifest, manifestName, sha256 } from "./manifest.ts"
 import { overlaysLeftOut } from "./overlays-left-out.ts"
@@ -107,6 +108,8 @@ const make = async (parts: Parts, publisher: Publisher, options: BackupOptions, 
     if (signal.aborted) throw fail("CANCELLED", { what: "the backup" })
     await writeWhole(join(dir, manifestName), encodeManifest(manifest))
     removeUnnamed(dir, manifest)
+    // Where it is is a convenience: the backup is whole without.
+    await rememberBackup(parts.data, { dir, madeAt: manifest.madeAt }).catch(() => {})
     if (failed.length > 0) throw fail("BACKUP_INCOMPLETE", { dir, missing: failed.length }, { details: failed })
     const events = { copied: copied.events, total: position }
     return {

@@ -6,12 +6,13 @@ import { fail, ImagelinkError } from "../../errors.ts"
 import type { JobContext } from "../../jobs.ts"
 import { catalogueProjection } from "../../projections/catalogue.ts"
 import { imageRows, imageVersions } from "../../projections/image-versions.ts"
+import { damagedRanges, damageError } from "../damage-report.ts"
 import { removeDraft } from "../drafts.ts"
 import { checkVersion } from "../image-check.ts"
 import { provenFiles } from "../image-relocate.ts"
 import type { Parts } from "../parts.ts"
 import type { CallOptions, CheckAnswer, Operations } from "../site.ts"
-import { changed as changedError, mismatch, type VersionRef, versionRef } from "../version-ref.ts"
+import { changed as changedError, type VersionRef, versionRef } from "../version-ref.ts"
 import { type Change, makeChange } from "./change.ts"
 import { idsOf } from "./ids.ts"
 
@@ -111,7 +112,7 @@ export const runCheck = async (
 ): Promise<CheckAnswer> => {
   const ref: VersionRef = versionRef(await parts.views.state(catalogueProjection), imageId, version)
   const title = `check ${ref.imageName}@${version}`
-  const { check, table, files } = await parts.jobs.run(
+  const { check, table, files, bad } = await parts.jobs.run(
     title,
     (job) => checkVersion(parts.opener, parts.sidecars, ref, job),
     options,
@@ -126,14 +127,16 @@ export const runCheck = async (
     throw changedError(ref, "it was relocated while it was read")
   await change({ type: "RecordCheck", imageId, version, ...check, ...(files && { files }) }, { actor })
   parts.serving?.stacks.checked(ref, table)
-  const first = check.mismatches.clusters[0]
+  const damage = await damagedRanges(parts, ref, bad)
+  const [first] = damage
   return {
     image: ref.imageName,
     version,
     result: check.result,
     clusters: check.checksums.clusters,
     mismatches: check.mismatches.count,
-    firstMismatch: first === undefined ? null : mismatch(ref, first).toJSON(),
+    firstMismatch: first === undefined ? null : damageError(ref, first).toJSON(),
+    damage,
   }
 }
 
