@@ -29,9 +29,31 @@ export const addressFault = (text: string): string | undefined => {
   return schemeFault(url)
 }
 
-export const schemes: ReadonlyArray<string> = ["http", "https"]
+export const schemes: ReadonlyArray<string> = ["http", "https", "s3", "nbd"]
 
-const schemeFault = (_url: URL): string | undefined => undefined
+const isEscaped = (text: string): boolean => {
+  try {
+    decodeURIComponent(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+const schemeFault = ({ protocol, pathname, search, port, hostname }: URL): string | undefined => {
+  if (!isEscaped(pathname)) return "has a % that begins no escape"
+  if (protocol === "s3:") {
+    if (search !== "" || port !== "") return "must be s3://bucket/key and nothing else; see endpoint and region"
+    if (!/^[a-z0-9][a-z0-9._-]{2,62}$/i.test(hostname))
+      return "must name a bucket: 3 to 63 letters, digits, dots and hyphens"
+    if (pathname.length < 2) return "must name an object of the bucket"
+  }
+  if (protocol === "nbd:") {
+    if (search !== "") return "must be nbd://server:port/export and nothing else"
+    if (decodeURIComponent(pathname).length > limits.nbdNameBytesMax / 4) return "names an export that is too long"
+  }
+  return undefined
+}
 
 /**
  * The address of a file beside this one. `relative` is read as a URL reference is (RFC 3986 §4.2): `%20` stays as it is, and what may not stand in a path is escaped.

@@ -2,6 +2,8 @@
 export interface Clock {
   /** Milliseconds that never go back. */
   now(): number
+  /** UTC milliseconds, for signatures. */
+  utc(): number
   /** Calls `run` once, later; the answer calls it off. */
   after(millis: number, run: () => void): () => void
   /** In [0, 1). */
@@ -10,6 +12,7 @@ export interface Clock {
 
 export const systemClock: Clock = {
   now: () => performance.now(),
+  utc: Date.now,
   after(millis, run) {
     const timer = setTimeout(run, millis)
     return () => clearTimeout(timer)

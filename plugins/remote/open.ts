@@ -32,8 +32,8 @@ interface Shared {
 /** By cache, object and configuration: what two volumes may share. */
 const shared = new Map<string, Shared>()
 
-/** Tells objects without a validator apart from those of an earlier process. */
-const thisProcess = randomUUID()
+/** By place: the name that an object without a validator has in the cache while it is open, and never again. */
+const passing = new Map<string, string>()
 
 const IDENTITY_CHARS_MAX = 200
 const sha256 = (...parts: ReadonlyArray<string>) => createHash("sha256").update(parts.join("\n")).digest("hex")
@@ -62,7 +62,10 @@ export const openRemote = async (opening: OpenRemote): Promise<Volume> => {
       if (one.holds === 0) {
         shared.delete(key)
         await one.blocks.close()
-        if (!isKept(config, described)) cache.forget(object)
+        if (!isKept(config, described)) {
+          passing.delete(placeOf(config))
+          cache.forget(object)
+        }
       }
       await release()
     }
@@ -86,11 +89,16 @@ const cacheFolderOf = (host: Host): string | undefined => {
 
 const isKept = ({ immutable }: RemoteConfig, { validator }: Described) => immutable || validator !== undefined
 
+/** Where an object is, whoever asks for it. */
+const placeOf = ({ url, endpoint }: RemoteConfig): string => (endpoint === undefined ? url : `${endpoint} ${url}`)
+
 /** The name of one state of one object in the cache. */
 const objectOf = (config: RemoteConfig, described: Described): string => {
   const { sizeBytes, validator } = described
-  const state = isKept(config, described) ? `${validator?.kind ?? "immutable"} ${validator?.text ?? ""}` : thisProcess
-  return sha256(config.url, state, String(sizeBytes)).slice(0, 32)
+  const state = isKept(config, described)
+    ? `${validator?.kind ?? "immutable"} ${validator?.text ?? ""}`
+    : passingName(config)
+  return sha256(placeOf(config), state, String(sizeBytes)).slice(0, 32)
 }
 
 interface Asked {
@@ -99,10 +107,17 @@ interface Asked {
   readonly before?: Described
 }
 
+const passingName = (config: RemoteConfig): string => {
+  const place = placeOf(config)
+  const name = passing.get(place) ?? randomUUID()
+  passing.set(place, name)
+  return name
+}
+
 /** What the object is now; or, while its server is away, what it was. @throws REMOTE_UNREACHABLE REMOTE_REFUSED IMAGE_FILE_NOT_FOUND CANCELLED */
 const describe = async (opening: OpenRemote, folder: string | undefined): Promise<Asked> => {
   const { config, source, signal, clock } = opening
-  const location = sha256(config.url)
+  const location = sha256(placeOf(config))
   const known = folder === undefined ? undefined : await readKnown(folder, location)
   const patience = known === undefined ? config.readMillis : Math.min(limits.remoteOpenMillis, config.readMillis)
   let described: Described

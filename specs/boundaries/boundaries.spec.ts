@@ -58,6 +58,8 @@ const expected: Readonly<Record<string, string>> = {
     "core/projections/links.ts imports core/log/level-log.ts: core/projections read the domain and the log's port",
   "runtime-reaches-an-adapter":
     "core/runtime/disks.ts imports adapters/nbd/session.ts (type): core/runtime binds the core together and touches nothing outside",
+  "s3-brings-another-client":
+    "plugins/remote/s3/sign.ts imports @aws-sdk/client-s3: the S3 part of plugins/remote brings a signer, the one SDK of its field",
   "storage-does-io":
     "core/storage/load.ts imports node:fs: core/storage knows the block contract and the host port, and no I/O",
   "storage-reaches-a-plugin":

@@ -89,6 +89,11 @@ export const folderRules: ReadonlyArray<FolderRule> = [
     allow: ["imagelink/plugin", "node:**", "plugins/formats/$1/**"],
   },
   {
+    name: "the S3 part of plugins/remote brings a signer, the one SDK of its field",
+    folder: /^plugins\/remote\/s3\//,
+    allow: ["imagelink/plugin", "node:**", "plugins/remote/**", "aws4fetch"],
+  },
+  {
     name: "a storage plugin imports the public door, Node and its own folder",
     folder: /^plugins\/([^/]+)\//,
     allow: ["imagelink/plugin", "node:**", "plugins/$1/**"],

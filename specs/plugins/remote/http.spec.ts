@@ -2,7 +2,7 @@ import * as fs from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { sampleBytes, storagePluginSuite } from "imagelink/conformance/storage-plugin"
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
+import { afterAll, afterEach, beforeAll, describe, it } from "vitest"
 import remote from "../../../plugins/remote/index.ts"
 import { type ObjectServer, objectServer } from "../../support/object-server.ts"
 
@@ -52,18 +52,3 @@ describe("kept on disk", () =>
     { describe, it },
     { plugin: remote, sample: () => sample({ cache: join(temporary, "conformance") }), refused },
   ))
-
-it("refuses what is not there with IMAGE_FILE_NOT_FOUND", async () => {
-  const opening = remote.open(
-    {
-      url: `${server.origin}/nothing.raw`,
-      credentials: undefined,
-      immutable: false,
-      cache: undefined,
-      cacheBytes: 1,
-      readMillis: 5000,
-    },
-    { signal: new AbortController().signal, host: {} },
-  )
-  await expect(opening).rejects.toMatchObject({ code: "IMAGE_FILE_NOT_FOUND" })
-})
