@@ -25,6 +25,8 @@ import type { OnDamage } from "../core/runtime/version-sources.ts"
 import { listenControl } from "./api/server.ts"
 import { socketPath } from "./api/socket-path.ts"
 import { composeWith, type OpenedSite, openParts, tokens } from "./compose.ts"
+import { describeIscsiEvent } from "./iscsi/describe-event.ts"
+import { listenIscsi } from "./iscsi/server.ts"
 import { describeNbdEvent } from "./nbd/describe-event.ts"
 import { type DiskClient, openNbdDisk } from "./nbd/disk-client.ts"
 import { listenNbd } from "./nbd/server.ts"
@@ -66,12 +68,13 @@ export const startServer = async (options: ServerOptions): Promise<RunningServer
     await followEvents(options, opened, closers)
     const { site, disks, background } = await serveDisks(options, opened, closers)
     const nbd = await listenForNbd(options, disks, closers)
+    const iscsi = await listenForIscsi(options, disks, closers)
     const tftp = await listenForTftp(options, closers)
     const control = await listenControl(socketPath(dataDir), site, operationNames)
     closers.push(control.close)
     serves = true
     background()
-    const listeners = { ...nbd, ...tftp, control: control.path }
+    const listeners = { ...nbd, ...iscsi, ...tftp, control: control.path }
     return { site, listeners, openDisk: (name) => openNbdDisk(nbd.nbd ?? "", name), close: () => closeAll(closers) }
   } catch (e) {
     await closeAll(closers)
@@ -181,6 +184,18 @@ const listenForNbd = async (
   const nbd = await listenNbd({ address, port, disks, onEvent: (e) => onEvent(describeNbdEvent(e)) })
   closers.push(nbd.close)
   return { nbd: `${nbd.address}:${nbd.port}` }
+}
+
+const listenForIscsi = async (
+  { config, onEvent }: ServerOptions,
+  disks: DiskService,
+  closers: Closers,
+): Promise<Readonly<Record<string, string>>> => {
+  const { address, iscsiPort: port } = config
+  if (port === "off") return {}
+  const iscsi = await listenIscsi({ address, port, disks, onEvent: (e) => onEvent(describeIscsiEvent(e)) })
+  closers.push(iscsi.close)
+  return { iscsi: `${iscsi.address}:${iscsi.port}` }
 }
 
 const listenForTftp = async (

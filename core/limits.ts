@@ -47,6 +47,59 @@ export const limits = {
   nbdCloseSecondsMax: 5,
   nbdKeepAliveSeconds: 30,
 
+  // iSCSI and SCSI
+  /** RFC 7143 §4.2.7.1. */
+  iscsiNameCharsMax: 223,
+  /** MaxRecvDataSegmentLength: how long a data segment we take. */
+  iscsiSegmentBytesMax: 256 * KiB,
+  iscsiFirstBurstBytesMax: 256 * KiB,
+  iscsiBurstBytesMax: 16 * MiB - 512,
+  iscsiOutstandingR2TMax: 8,
+  /** Commands of one session that may be under way: the CmdSN window. */
+  iscsiWindowCommands: 128,
+  /** Beyond the window: commands with the I bit. */
+  iscsiImmediateCommandsMax: 8,
+  /** Of one burst that comes out of order. */
+  iscsiBurstPiecesMax: 4096,
+  iscsiTextBytesMax: 64 * KiB,
+  iscsiTextPairsMax: 256,
+  /** Of CHAP_C (RFC 7143 §12.1.3). */
+  iscsiChallengeBytesMax: 1024,
+  iscsiLoginSecondsMax: 30,
+  /** PDUs of one login. */
+  iscsiLoginPdusMax: 64,
+  iscsiConnectionsMax: 4096,
+  /** Replies of a connection are gathered here and leave in one write; holds any synchronous read with its headers and digests. */
+  iscsiSlabBytes: 320 * KiB,
+  iscsiSlabsKeptMax: 32,
+  /** Where a server's sockets put what they receive, one connection after the other. */
+  iscsiReceiveBytes: 512 * KiB,
+  /** With this much waiting for the peer, no more of its requests are taken. */
+  iscsiOutputPauseBytes: 1 * MiB,
+  iscsiInFlightBytesMax: 64 * MiB,
+  /** Data of writes that are still arriving, and of requests that wait for a disk, over all sessions of a server. */
+  iscsiServerBytesMax: 1 * GiB,
+  iscsiCloseSecondsMax: 5,
+  iscsiKeepAliveSeconds: 30,
+  /** A quiet session is asked for a sign of life after this time. */
+  iscsiPingSeconds: 30,
+  /** A target whose disk could not be opened tries again no sooner than this. */
+  iscsiReopenMillis: 1000,
+  /** Refused logins from one address that are logged one by one, within a minute. */
+  iscsiRefusalsShownPerMinute: 6,
+  /** MAXIMUM TRANSFER LENGTH (SBC-3 §6.6.3). */
+  scsiTransferBytesMax: 16 * MiB,
+  scsiWriteSameBytesMax: 1 * GiB,
+  scsiUnmapDescriptorsMax: 256,
+  /** MAXIMUM COMPARE AND WRITE LENGTH, in logical blocks. */
+  scsiCompareBlocksMax: 255,
+  /** Step of commands that read or write a long range through a buffer of their own. */
+  scsiStepBytes: 1 * MiB,
+  scsiStatusRunsMax: 1024,
+  /** How far one GET LBA STATUS looks. */
+  scsiStatusBytesMax: 4 * GiB,
+  scsiAttentionsMax: 16,
+
   // TFTP
   /** RFC 2347: "The maximum size of a request packet is 512 octets." */
   tftpRequestBytesMax: 512,
@@ -295,6 +348,15 @@ must(limits.ioBytesMax <= limits.nbdInFlightBytesMax, "one request of the larges
 must(limits.ioBytesMax <= limits.nbdOutputBytesMax, "one reply of the largest size fits the output budget")
 must(limits.syncIoBytesMax + 64 <= limits.nbdSlabBytes, "a synchronous read and its header fit a slab")
 must(limits.nbdOutputPauseBytes + limits.ioBytesMax <= limits.nbdOutputBytesMax, "a pause leaves room for one reply")
+must(limits.iscsiFirstBurstBytesMax <= limits.iscsiBurstBytesMax, "a first burst is a burst (RFC 7143 §13.14)")
+must(limits.scsiTransferBytesMax <= limits.ioBytesMax, "a transfer is a request")
+must(limits.scsiTransferBytesMax <= limits.iscsiInFlightBytesMax, "one transfer of the largest size fits the budget")
+must(
+  // 512-byte segments are the shortest that may be agreed; each has a header and two digests
+  limits.syncIoBytesMax + (limits.syncIoBytesMax / 512) * 56 <= limits.iscsiSlabBytes,
+  "a synchronous read and all its headers fit a slab",
+)
+must(limits.iscsiSegmentBytesMax + 8 <= limits.iscsiSlabBytes, "a data segment with padding and digest fits a slab")
 must(limits.tftpTransfersPerPeerMax <= limits.tftpTransfersMax, "one peer has no more transfers than all")
 must(limits.tftpTimeoutMillis <= limits.tftpTimeoutMillisMax, "patience grows")
 must(Number.isSafeInteger(limits.imageBytesMax), "offsets are exact numbers")

@@ -26,6 +26,8 @@ export interface Lease {
   readonly device: BlockDevice
   /** For the log line and the protocol's description field: `PC-001 slot 0 over win11@1`. */
   readonly description: string
+  /** `<client id>/<slot>`: what a disk's serial number is made of. It stays through resets, new versions and new names. */
+  readonly identity?: string
   onRevoked(listener: () => void): () => void
   release(): Promise<void>
 }

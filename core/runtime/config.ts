@@ -15,6 +15,7 @@ export const ConfigFile = Schema.Struct({
   address: Schema.optionalKey(Schema.String),
   "nbd-port": Schema.optionalKey(PortOrOff),
   "tftp-port": Schema.optionalKey(PortOrOff),
+  "iscsi-port": Schema.optionalKey(PortOrOff),
   "boot-files": Schema.optionalKey(Schema.String),
   cache: Schema.optionalKey(Size),
   ram: Schema.optionalKey(Size),
@@ -32,6 +33,7 @@ export interface ServeConfig {
   readonly address: string
   readonly nbdPort: number | "off"
   readonly tftpPort: number | "off"
+  readonly iscsiPort: number | "off"
   /** Folder that TFTP serves; where nobody names one, the server looks for one. */
   readonly bootFiles?: string
   readonly cacheBytes: number
@@ -95,6 +97,7 @@ export const effectiveConfig = (
     address: merged.address ?? "127.0.0.1",
     nbdPort: merged["nbd-port"] ?? NBD_PORT,
     tftpPort: merged["tftp-port"] ?? "off",
+    iscsiPort: merged["iscsi-port"] ?? "off",
     ...(merged["boot-files"] === undefined ? {} : { bootFiles: merged["boot-files"] }),
     cacheBytes,
     ramBytes,

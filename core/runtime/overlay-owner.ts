@@ -33,6 +33,7 @@ export const makeOwner = (overlay: Overlay, description: string, onClosed: () =>
       return {
         device: guardDevice(overlay),
         description,
+        identity: `${overlay.header.clientId}/${overlay.header.slot}`,
         onRevoked(listener) {
           listeners.add(listener)
           return () => void listeners.delete(listener)

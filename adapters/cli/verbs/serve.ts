@@ -11,6 +11,7 @@ interface ServeOptions extends CommonOptions {
   readonly address?: string
   readonly nbdPort?: string
   readonly tftpPort?: string
+  readonly iscsiPort?: string
   readonly bootFiles?: string
   readonly cache?: string
   readonly ram?: string
@@ -29,6 +30,9 @@ const fromFlags = (o: ServeOptions): ConfigFile =>
     ...(o.address === undefined ? {} : { address: o.address }),
     ...(o.nbdPort === undefined ? {} : { "nbd-port": numberOf(o.nbdPort) }),
     ...(o.tftpPort === undefined ? {} : { "tftp-port": numberOf(o.tftpPort) }),
+    ...(o.nbdPort === undefined ? {} : { "nbd-port": portOf(o.nbdPort) }),
+    ...(o.tftpPort === undefined ? {} : { "tftp-port": portOf(o.tftpPort) }),
+    ...(o.iscsiPort === undefined ? {} : { "iscsi-port": portOf(o.iscsiPort) }),
     ...(o.bootFiles === undefined ? {} : { "boot-files": o.bootFiles }),
     ...(o.cache === undefined ? {} : { cache: o.cache }),
     ...(o.ram === undefined ? {} : { ram: o.ram }),
@@ -43,6 +47,9 @@ const fromEnvironment = (env: NodeJS.ProcessEnv): ConfigFile =>
     ...(env.IMAGELINK_ADDRESS === undefined ? {} : { address: env.IMAGELINK_ADDRESS }),
     ...(env.IMAGELINK_NBD_PORT === undefined ? {} : { "nbd-port": numberOf(env.IMAGELINK_NBD_PORT) }),
     ...(env.IMAGELINK_TFTP_PORT === undefined ? {} : { "tftp-port": numberOf(env.IMAGELINK_TFTP_PORT) }),
+    ...(env.IMAGELINK_NBD_PORT === undefined ? {} : { "nbd-port": portOf(env.IMAGELINK_NBD_PORT) }),
+    ...(env.IMAGELINK_TFTP_PORT === undefined ? {} : { "tftp-port": portOf(env.IMAGELINK_TFTP_PORT) }),
+    ...(env.IMAGELINK_ISCSI_PORT === undefined ? {} : { "iscsi-port": portOf(env.IMAGELINK_ISCSI_PORT) }),
     ...(env.IMAGELINK_BOOT_FILES === undefined ? {} : { "boot-files": env.IMAGELINK_BOOT_FILES }),
     ...(env.IMAGELINK_CACHE === undefined ? {} : { cache: env.IMAGELINK_CACHE }),
     ...(env.IMAGELINK_RAM === undefined ? {} : { ram: env.IMAGELINK_RAM }),

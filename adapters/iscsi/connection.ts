@@ -1,0 +1,382 @@
+/**
+ * One iSCSI connection: a socket, its login, the leases it earns, and its session.
+ *
+ *     login (bounded in time and PDUs) ─► admission ─► session ─► leases released, socket closed
+ *
+ * **Details** While a login is being judged the socket is not read. Leases are released exactly once, after the last request in flight has come
+ * to its end. Losing the disk (`onRevoked`) and stopping the server both ask the initiator to log out (RFC 7143 §11.9, event 1) and
+ * close the connection after a while, with or without its consent.
+ *
+ * **Gotchas** A ping of ours that nobody answers ends a session only if that initiator has answered one before: firmware ignores them.
+ */
+import type { Socket } from "node:net"
+import type { Peer } from "../../core/block/lease.ts"
+import type { ErrorCode } from "../../core/errors.ts"
+import { limits } from "../../core/limits.ts"
+import { ScsiNexus } from "../scsi/nexus.ts"
+import { type Opened, ours } from "./admission.ts"
+import { defaults } from "./keys.ts"
+import { Login, type LoginStep, type Wanted } from "./login.ts"
+import * as pdu from "./pdu.ts"
+import { peerOf, portalAddress } from "./peer.ts"
+import type { Happening, IscsiEvent, Member, Portal } from "./portal.ts"
+import { PduReader, type PduReceiver } from "./reader.ts"
+import type { Refusals } from "./refusals.ts"
+import { IscsiSession } from "./session.ts"
+import type { Wire } from "./wire.ts"
+
+export interface ConnectionInput {
+  readonly id: number
+  readonly socket: Socket
+  readonly portal: Portal
+  readonly refusals: Refusals
+  readonly loginSeconds: number
+  readonly closeSeconds: number
+  readonly report: (event: IscsiEvent) => void
+  /** Called once, when the socket is closed and the leases released. */
+  readonly closed: () => void
+}
+
+export class Connection implements PduReceiver, Member {
+  private readonly input: ConnectionInput
+  private readonly socket: Socket
+  private readonly peer: Peer
+  private readonly reader: PduReader
+  private readonly login: Login
+  private readonly wire: Wire
+  private loginPdus = 0
+  private judging = false
+  private session: IscsiSession | undefined
+  private wanted: Wanted | undefined
+  private opened: ReadonlyArray<Opened> = []
+  private forget: Array<() => void> = []
+  /** What was received and could not be taken yet. */
+  private backlog: Array<Uint8Array> = []
+  private paused = false
+  private wakeScheduled = false
+  private why: string | undefined
+  private socketClosed = false
+  private stopping = false
+  private over = false
+  private readonly timers = new Set<NodeJS.Timeout>()
+  private readonly whenOver: Array<() => void> = []
+  private heard = true
+  private pinged = false
+
+  constructor(input: ConnectionInput) {
+    this.input = input
+    this.socket = input.socket
+    this.peer = peerOf(input.socket.remoteAddress)
+    this.wire = socketWire(input.socket)
+    this.reader = new PduReader(this, input.portal.slabs, limits.iscsiSegmentBytesMax)
+    this.login = new Login(input.portal.policy)
+    this.report({ type: "connected" })
+    this.socket.on("data", (chunk: Buffer) => this.received(chunk))
+    this.socket.on("drain", () => this.goOn())
+    this.socket.on("end", () => this.close("the initiator closed its side"))
+    this.socket.on("error", (e) => this.failed(e))
+    this.socket.on("close", () => this.lost())
+    this.after(input.loginSeconds * 1000, () => {
+      if (this.session === undefined) this.close("the login took too long")
+    })
+  }
+
+  get target(): string {
+    return this.session?.nexus.targetName ?? ""
+  }
+
+  /** Asks the initiator to log out, then closes; by force when that takes too long. */
+  stop(why: string): void {
+    if (this.stopping) return
+    this.stopping = true
+    this.why ??= why
+    const { session } = this
+    if (session === undefined) {
+      this.socket.destroy()
+      return
+    }
+    session.sender.asyncMessage(pdu.ASYNC_LOGOUT, 0, 0, this.input.closeSeconds)
+    session.out.rest()
+    this.after(this.input.closeSeconds * 1000, () => this.close(why))
+  }
+
+  /** Another login took this one's place, or its target was reset. */
+  leave(why: string): Promise<void> {
+    this.why ??= why
+    this.session?.end(why)
+    this.socket.destroy()
+    return this.over ? Promise.resolve() : new Promise((resolve) => this.whenOver.push(resolve))
+  }
+
+  /** Called every so often: a quiet initiator is asked for a sign of life (RFC 7143 §11.19: an unsolicited NOP-In). */
+  tick(): void {
+    const { session } = this
+    if (session === undefined || this.stopping || this.why !== undefined) return
+    const quiet = !this.heard
+    this.heard = false
+    if (!quiet) {
+      this.pinged = false
+      return
+    }
+    if (this.pinged && session.pongs > 0) {
+      this.why = "the initiator gives no sign of life"
+      this.socket.destroy()
+      return
+    }
+    this.pinged = true
+    session.sender.nopIn(pdu.NO_TAG, 1, new Uint8Array(8), new Uint8Array(0))
+    session.out.rest()
+  }
+
+  mayTake(): boolean {
+    return !this.judging && (this.session === undefined || this.session.mayTake())
+  }
+
+  pdu(head: Uint8Array, h: number, data: Uint8Array, d: number, bytes: number): void {
+    if (this.session !== undefined) this.session.pdu(head, h, data, d, bytes)
+    else this.loginPdu(head, h, data.subarray(d, d + bytes))
+  }
+
+  lostSync(why: string): void {
+    this.why ??= why
+    this.socket.destroy()
+  }
+
+  badData(head: Uint8Array, h: number): void {
+    this.session?.badData(head, h)
+  }
+
+  /** A mistake of ours costs the connection it happened on, not the others. */
+  private received(chunk: Uint8Array): void {
+    this.heard = true
+    if (this.why !== undefined && !this.stopping) return
+    if (this.backlog.length > 0) {
+      this.backlog.push(Buffer.from(chunk))
+      return
+    }
+    try {
+      const taken = this.reader.feed(chunk, 0, chunk.length)
+      this.session?.out.rest()
+      if (taken < chunk.length) this.keep(Buffer.from(chunk.subarray(taken)))
+    } catch (e) {
+      this.failed(e instanceof Error ? e : new Error(String(e)))
+      this.socket.destroy()
+    }
+  }
+
+  private keep(rest: Uint8Array): void {
+    this.backlog.push(rest)
+    if (this.paused) return
+    this.paused = true
+    this.socket.pause()
+  }
+
+  /** Sends what was gathered meanwhile, and takes up what had to wait. */
+  private goOn(): void {
+    this.session?.out.rest()
+    if (this.backlog.length > 0 && this.mayTake()) {
+      const chunks = this.backlog
+      this.backlog = []
+      for (const chunk of chunks) this.received(chunk)
+    }
+    if (this.paused && this.backlog.length === 0) {
+      this.paused = false
+      this.socket.resume()
+    }
+  }
+
+  /** Replies that settle in one turn leave in one write. */
+  private readonly wake = (): void => {
+    if (this.wakeScheduled) return
+    this.wakeScheduled = true
+    queueMicrotask(() => {
+      this.wakeScheduled = false
+      this.goOn()
+    })
+  }
+
+  private loginPdu(head: Uint8Array, h: number, data: Uint8Array): void {
+    if ((head[h]! & pdu.OPCODE_MASK) !== pdu.LOGIN || ++this.loginPdus > limits.iscsiLoginPdusMax) {
+      // §6.3: only login requests come before the session runs; nothing else is answered.
+      this.close("something other than a login came first")
+      this.socket.destroy()
+      return
+    }
+    this.follow(this.login.request(head.subarray(h), data))
+  }
+
+  private follow(step: LoginStep): void {
+    if (step.kind === "answer") this.socket.write(step.response)
+    else if (step.kind === "refused") this.refuse(step.response, step.status, step.why)
+    else {
+      this.judging = true
+      void this.admit(step.wanted).catch((e) => {
+        this.failed(ours(e))
+        this.socket.destroy()
+      })
+    }
+  }
+
+  private refuse(response: Uint8Array, status: number, why: string, code?: ErrorCode): void {
+    const unsaid = this.input.refusals.say(this.peer.address)
+    if (unsaid !== undefined) {
+      const { initiator, target } = this.login.who
+      this.report({ type: "refused", initiator, target, status, why, unsaid, ...(code === undefined ? {} : { code }) })
+    }
+    this.socket.write(response)
+    this.close(`the login was refused: ${why}`)
+  }
+
+  private turnAway(status: number, why: string, code?: ErrorCode): void {
+    const step = this.login.refuse(status, why)
+    if (step.kind === "refused") this.refuse(step.response, status, why, code)
+  }
+
+  /** Opens what was asked for, and begins the session. */
+  private async admit(wanted: Wanted): Promise<void> {
+    const { portal } = this.input
+    if (wanted.tsih !== 0) {
+      // MC/S is not done: MaxConnections=1 is what was negotiated.
+      this.turnAway(pdu.LOGIN_TOO_MANY_CONNECTIONS, "a second connection of a session is not supported")
+      return
+    }
+    if (wanted.discovery) {
+      this.begin(wanted, new ScsiNexus(wanted.targetText?.toLowerCase() ?? "", wanted.initiator))
+      this.report({ type: "discovery", initiator: wanted.initiator })
+      return
+    }
+    const admitted = await portal.open(wanted.target!, this.peer)
+    if (admitted.kind === "refused") {
+      this.turnAway(admitted.status, admitted.error.message, admitted.error.code)
+      return
+    }
+    this.opened = admitted.opened
+    const reinstated = await portal.reinstate(wanted)
+    const { nexus } = await portal.seat(wanted, admitted.opened, admitted.unopened, reinstated, (lun) => {
+      this.session?.abortWhere((t) => t.lun === lun)
+    })
+    if (this.socketClosed || this.stopping) {
+      this.wanted = wanted
+      portal.leave(wanted, this, nexus)
+      await this.release()
+      this.maybeOver()
+      return
+    }
+    portal.join(wanted, this)
+    this.begin(wanted, nexus)
+    const target = wanted.targetText!
+    this.report({
+      type: "opened",
+      initiator: wanted.initiator,
+      target,
+      user: wanted.user,
+      units: admitted.opened.map(({ slot, lease }) => `LUN ${slot}: ${lease.description}`),
+      reinstated,
+    })
+    for (const { slot, error } of admitted.unopened) this.report({ type: "not-ready", target, lun: slot, error })
+    for (const { lease } of admitted.opened)
+      this.forget.push(lease.onRevoked(() => this.stop("the disk was taken away")))
+  }
+
+  private begin(wanted: Wanted, nexus: ScsiNexus): void {
+    const { portal } = this.input
+    const { socket, peer } = this
+    this.wanted = wanted
+    socket.write(this.login.accept(portal.nextHandle()))
+    const agreed = wanted.agreed ?? defaults()
+    this.session = new IscsiSession({
+      wire: this.wire,
+      slabs: portal.slabs,
+      budget: portal.budget,
+      agreed,
+      nexus,
+      discovery: wanted.discovery,
+      cid: wanted.cid,
+      statSN: this.login.statSN,
+      expCmdSN: this.login.expCmdSN,
+      targets: () => portal.targets(peer, `${portalAddress(socket.localAddress, socket.localPort)},1`),
+      resetTarget: (cold) => portal.resetTarget(nexus, cold),
+      wake: this.wake,
+      over: (why) => this.close(why),
+    })
+    this.reader.useDigests(agreed.headerDigest, agreed.dataDigest)
+    this.judging = false
+    this.wake()
+  }
+
+  private failed(e: Error): void {
+    this.why ??= e.message
+    this.report({ type: "error", message: e.message })
+  }
+
+  /** Closes after what was written has left, and not later than `closeSeconds`. */
+  private close(why: string): void {
+    const first = this.why === undefined || this.stopping
+    this.why ??= why
+    if (!first) return
+    this.reader.stop()
+    this.session?.end(why)
+    this.session?.out.rest()
+    this.socket.end()
+    if (this.paused) this.socket.resume()
+    this.after(this.input.closeSeconds * 1000, () => this.socket.destroy())
+  }
+
+  private lost(): void {
+    this.socketClosed = true
+    for (const timer of this.timers) clearTimeout(timer)
+    this.why ??= "the connection was lost"
+    this.reader.stop()
+    this.backlog = []
+    this.session?.out.discard()
+    this.session?.end(this.why)
+    this.maybeOver()
+  }
+
+  /** The leases go with the session; the connection is over when the socket is closed as well. */
+  private maybeOver(): void {
+    if (!this.socketClosed || this.over || this.judging) return
+    this.over = true
+    void this.finish()
+  }
+
+  private async finish(): Promise<void> {
+    await this.session?.quiet()
+    if (this.wanted !== undefined && this.session !== undefined && !this.wanted.discovery)
+      this.input.portal.leave(this.wanted, this, this.session.nexus)
+    await this.release()
+    const target = this.session?.nexus.targetName
+    this.report({ type: "closed", ...(target ? { target } : {}), why: this.why ?? "the connection was closed" })
+    for (const resolve of this.whenOver) resolve()
+    this.input.closed()
+  }
+
+  private async release(): Promise<void> {
+    for (const forget of this.forget.splice(0)) forget()
+    const leases = this.opened
+    this.opened = []
+    for (const { lease } of leases) await lease.release().catch((e) => this.failed(ours(e)))
+  }
+
+  private report(event: Happening): void {
+    this.input.report({ connection: this.input.id, peer: this.peer.address, ...event } as IscsiEvent)
+  }
+
+  private after(millis: number, act: () => void): void {
+    if (this.socketClosed) return
+    const timer = setTimeout(() => {
+      this.timers.delete(timer)
+      act()
+    }, millis)
+    this.timers.add(timer)
+  }
+}
+
+/** A socket as a session sees it. A write leaves at once unless the kernel's buffer is full. */
+const socketWire = (socket: Socket): Wire => ({
+  send: (bytes) => {
+    socket.write(bytes)
+    return socket.writableLength === 0
+  },
+  queuedBytes: () => socket.writableLength,
+})

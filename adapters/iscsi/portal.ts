@@ -1,0 +1,169 @@
+/**
+ * What the connections of one server share: the disks, the logical units, who is logged in, and the rules of a login.
+ *
+ * **Details** A session is known by initiator name, ISID and target (RFC 7143 §4.4.3: the I_T nexus). A login with all three equal reinstates it:
+ * the old one ends first, and nothing of it has an effect any more when the new one begins (§6.3.5). TSIHs are given in turn, never 0.
+ */
+import type { Disks, Peer } from "../../core/block/lease.ts"
+import type { ErrorCode, ImagelinkError } from "../../core/errors.ts"
+import { limits } from "../../core/limits.ts"
+import { identityOf } from "../scsi/identity.ts"
+import { ScsiNexus } from "../scsi/nexus.ts"
+import { ASC } from "../scsi/sense.ts"
+import { notReadySense } from "../scsi/sense-of.ts"
+import { type Keeper, Units, UnitView } from "../scsi/unit.ts"
+import { admit, type Opened, ours, type Unopened } from "./admission.ts"
+import { ServerBudget } from "./budget.ts"
+import type { Secret } from "./chap.ts"
+import type { LoginPolicy, Wanted } from "./login.ts"
+import { type TargetName, targetName } from "./names.ts"
+import { Slabs } from "./output.ts"
+
+/** One line for the server's log. */
+export type IscsiEvent = { readonly connection: number; readonly peer: string } & (
+  | { readonly type: "connected" }
+  | {
+      readonly type: "opened"
+      readonly initiator: string
+      readonly target: string
+      readonly user: string | undefined
+      readonly units: ReadonlyArray<string>
+      readonly reinstated: boolean
+    }
+  | { readonly type: "discovery"; readonly initiator: string }
+  | {
+      readonly type: "not-ready"
+      readonly target: string
+      readonly lun: number
+      readonly error: ImagelinkError
+    }
+  | {
+      readonly type: "refused"
+      readonly initiator: string | undefined
+      readonly target: string | undefined
+      readonly status: number
+      readonly why: string
+      readonly code?: ErrorCode
+      /** Refusals of the same peer that were not told one by one. */
+      readonly unsaid: number
+    }
+  | { readonly type: "closed"; readonly target?: string; readonly why: string }
+  | { readonly type: "error"; readonly message: string }
+)
+export type Happening = IscsiEvent extends infer E
+  ? E extends IscsiEvent
+    ? Omit<E, "connection" | "peer">
+    : never
+  : never
+
+/** A running session, as the portal sees it. */
+export interface Member {
+  readonly target: string
+  /** Ends it; settles when nothing of it has an effect any more. */
+  leave(why: string): Promise<void>
+}
+
+export interface PortalInput {
+  readonly disks: Disks
+  readonly secretOf: (target: TargetName) => Secret | undefined
+  readonly random: (bytes: number) => Uint8Array
+  readonly keeper?: Keeper | undefined
+}
+
+/** What a login gets. */
+export interface Seat {
+  readonly nexus: ScsiNexus
+  readonly opened: ReadonlyArray<Opened>
+  readonly unopened: ReadonlyArray<Unopened>
+  readonly reinstated: boolean
+}
+
+export class Portal {
+  readonly slabs = new Slabs(limits.iscsiSlabBytes, limits.iscsiSlabsKeptMax)
+  readonly budget = new ServerBudget(limits.iscsiServerBytesMax)
+  readonly policy: LoginPolicy
+  readonly units: Units
+  private readonly disks: Disks
+  private readonly members = new Map<string, Member>()
+  private handles = 0
+
+  constructor(input: PortalInput) {
+    this.disks = input.disks
+    this.units = new Units(input.keeper)
+    this.policy = { secretOf: input.secretOf, random: input.random, windowCommands: limits.iscsiWindowCommands }
+  }
+
+  nextHandle(): number {
+    this.handles = (this.handles % 0xffff) + 1
+    return this.handles
+  }
+
+  /** The targets a peer may open, each once, by name. */
+  targets(peer: Peer, address: string): ReadonlyArray<{ name: string; addresses: ReadonlyArray<string> }> {
+    const clients = new Set<string>()
+    for (const { name } of this.disks.list(peer)) {
+      const [, client] = /^client\/([^/]+)\//u.exec(name) ?? []
+      if (client !== undefined) clients.add(client)
+    }
+    return [...clients].map((client) => ({ name: targetName(client), addresses: [address] }))
+  }
+
+  open(target: TargetName, peer: Peer): ReturnType<typeof admit> {
+    return admit(this.disks, target, peer)
+  }
+
+  /** Ends the session this one takes the place of. */
+  async reinstate(wanted: Wanted): Promise<boolean> {
+    const before = this.members.get(keyOf(wanted))
+    await before?.leave("the initiator logged in again")
+    return before !== undefined
+  }
+
+  /** The units of what was opened; each is told to a new session by a unit attention. */
+  async seat(
+    wanted: Wanted,
+    opened: ReadonlyArray<Opened>,
+    unopened: ReadonlyArray<Unopened>,
+    reinstated: boolean,
+    abortTasks: (lun: number) => void,
+  ): Promise<Seat> {
+    const port = `${wanted.initiator},i,0x${wanted.isid.toString("hex")}`
+    const nexus = new ScsiNexus(wanted.targetText!.toLowerCase(), port)
+    for (const { slot, lease } of opened) {
+      const { device } = lease
+      const unit = await this.units.unitOf(device.id, lease.identity ?? device.id)
+      const view = new UnitView({ lun: slot, unit, device, port, abortTasks })
+      view.attend(reinstated ? ASC.nexusLoss : ASC.powerOnOrReset)
+      nexus.views.set(slot, view)
+    }
+    for (const { slot, error } of unopened)
+      nexus.notReady.set(slot, {
+        lun: slot,
+        identity: identityOf(`${wanted.target!.client}/${slot}`),
+        sense: notReadySense(error),
+      })
+    return { nexus, opened, unopened, reinstated }
+  }
+
+  join(wanted: Wanted, member: Member): void {
+    this.members.set(keyOf(wanted), member)
+  }
+
+  leave(wanted: Wanted, member: Member, nexus: ScsiNexus): void {
+    if (this.members.get(keyOf(wanted)) === member) this.members.delete(keyOf(wanted))
+    for (const view of nexus.views.values()) {
+      view.leave()
+      this.units.left(view.unit)
+    }
+  }
+
+  /** TARGET WARM and COLD RESET (SAM-5 §7.10 of older editions): every unit of the target; cold: and its sessions end. */
+  resetTarget(nexus: ScsiNexus, cold: boolean): void {
+    for (const view of nexus.views.values()) view.unit.reset(ASC.powerOnOrReset)
+    if (!cold) return
+    for (const member of this.members.values())
+      if (member.target === nexus.targetName) void member.leave("the target was reset").catch(ours)
+  }
+}
+
+const keyOf = (w: Wanted): string => `${w.initiator}\n${w.isid.toString("hex")}\n${w.targetText?.toLowerCase()}`

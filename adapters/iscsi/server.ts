@@ -1,0 +1,136 @@
+/**
+ * Serves clients' disks over iSCSI: a TCP listener whose every connection runs on its own (connection.ts).
+ *
+ * **Details** Nagle is off and TCP keep-alive on, so that a PC that lost its power is noticed; quiet sessions are pinged besides. Connections above
+ * the limit are closed at once and reported. Nothing here is process-wide: two servers share nothing.
+ */
+import { randomBytes } from "node:crypto"
+import { createServer, type Server } from "node:net"
+import type { Disks } from "../../core/block/lease.ts"
+import { fail } from "../../core/errors.ts"
+import { limits } from "../../core/limits.ts"
+import type { Keeper } from "../scsi/unit.ts"
+import type { Secret } from "./chap.ts"
+import { Connection } from "./connection.ts"
+import type { TargetName } from "./names.ts"
+import { type IscsiEvent, Portal } from "./portal.ts"
+import { Refusals } from "./refusals.ts"
+
+export type { IscsiEvent } from "./portal.ts"
+
+export interface IscsiServerLimits {
+  readonly connectionsMax: number
+  readonly loginSeconds: number
+  readonly closeSeconds: number
+  readonly pingSeconds: number
+}
+
+export interface IscsiServerInput {
+  readonly address: string
+  /** 0 for any free one. */
+  readonly port: number
+  readonly disks: Disks
+  readonly onEvent?: (event: IscsiEvent) => void
+  /** The secret a target asks its initiators for; by default none. */
+  readonly secretOf?: (target: TargetName) => Secret | undefined
+  /** Where persistent reservations outlive the server. */
+  readonly keeper?: Keeper
+  readonly random?: (bytes: number) => Uint8Array
+  readonly limits?: Partial<IscsiServerLimits>
+}
+
+export interface IscsiServer {
+  readonly address: string
+  readonly port: number
+  connections(): number
+  /** Takes no more connections, asks initiators to log out, lets writes in flight end, closes. A second close is the first. */
+  close(): Promise<void>
+}
+
+const defaults: IscsiServerLimits = {
+  connectionsMax: limits.iscsiConnectionsMax,
+  loginSeconds: limits.iscsiLoginSecondsMax,
+  closeSeconds: limits.iscsiCloseSecondsMax,
+  pingSeconds: limits.iscsiPingSeconds,
+}
+
+/** Listens and serves. @throws PORT_IN_USE LISTEN_FAILED */
+export const listenIscsi = async (input: IscsiServerInput): Promise<IscsiServer> => {
+  const bounds = { ...defaults, ...input.limits }
+  const { disks, keeper, secretOf = () => undefined, random = randomBytes } = input
+  const portal = new Portal({ disks, secretOf, random, keeper })
+  const refusals = new Refusals(() => performance.now())
+  const live = new Set<Connection>()
+  const emptied: Array<() => void> = []
+  let ids = 0
+
+  const server = createServer({
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: limits.iscsiKeepAliveSeconds * 1000,
+  })
+  server.maxConnections = bounds.connectionsMax
+  server.on("connection", (socket) => {
+    const connection: Connection = new Connection({
+      id: ++ids,
+      socket,
+      portal,
+      refusals,
+      loginSeconds: bounds.loginSeconds,
+      closeSeconds: bounds.closeSeconds,
+      report: (event) => input.onEvent?.(event),
+      closed: () => {
+        live.delete(connection)
+        if (live.size === 0) for (const wake of emptied.splice(0)) wake()
+      },
+    })
+    live.add(connection)
+  })
+  server.on("drop", (data) =>
+    input.onEvent?.({
+      connection: ++ids,
+      peer: data?.remoteAddress ?? "unknown",
+      type: "closed",
+      why: `more than ${bounds.connectionsMax} connections`,
+    }),
+  )
+  await listening(server, input.address, input.port)
+  const pings = setInterval(() => {
+    for (const connection of live) connection.tick()
+  }, bounds.pingSeconds * 1000)
+  pings.unref()
+
+  const bound = server.address()
+  if (bound === null || typeof bound === "string") throw new Error("a TCP listener has an address")
+  const close = async (): Promise<void> => {
+    clearInterval(pings)
+    const stopped = new Promise<void>((resolve) => server.close(() => resolve()))
+    for (const connection of live) connection.stop("the server is stopping")
+    if (live.size > 0) await new Promise<void>((resolve) => emptied.push(resolve))
+    await stopped
+  }
+  let closing: Promise<void> | undefined
+  return {
+    address: bound.address,
+    port: bound.port,
+    connections: () => live.size,
+    close: () => (closing ??= close()),
+  }
+}
+
+const listening = (server: Server, address: string, port: number): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const refused = (e: NodeJS.ErrnoException): void =>
+      reject(
+        e.code === "EADDRINUSE"
+          ? fail("PORT_IN_USE", { protocol: "iscsi", address, port }, { underlying: e })
+          : fail("LISTEN_FAILED", { protocol: "iscsi", address, port, why: e.message }, { underlying: e }),
+      )
+    server.once("error", refused)
+    server.listen({ host: address, port }, () => {
+      server.off("error", refused)
+      // An accept that fails (no file descriptors left) concerns that peer alone; the listener goes on.
+      server.on("error", () => undefined)
+      resolve()
+    })
+  })
