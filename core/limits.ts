@@ -280,6 +280,13 @@ export const limits = {
   /** Of one grain table; 512 are usual. */
   vmdkTableEntriesMax: 4096,
   pluginKindCharsMax: 32,
+  /** A read, or a question about a volume, that a storage plugin has not answered by then fails; initiators give up after 30 to 60 seconds. */
+  pluginReadSecondsMax: 30,
+  /** A write, a flush, or closing: a disk that is busy with others may really take so long. */
+  pluginWriteSecondsMax: 60,
+  pluginOpenSecondsMax: 60,
+  /** Opening an image and each of its reads, through a format that waits for its storage. */
+  formatSecondsMax: 120,
   identityKeysMax: 16,
   identityCharsMax: 256,
 
@@ -359,6 +366,7 @@ must(
 must(limits.iscsiSegmentBytesMax + 8 <= limits.iscsiSlabBytes, "a data segment with padding and digest fits a slab")
 must(limits.tftpTransfersPerPeerMax <= limits.tftpTransfersMax, "one peer has no more transfers than all")
 must(limits.tftpTimeoutMillis <= limits.tftpTimeoutMillisMax, "patience grows")
+must(limits.pluginReadSecondsMax < limits.formatSecondsMax, "storage is given up before the format that waits for it")
 must(Number.isSafeInteger(limits.imageBytesMax), "offsets are exact numbers")
 must(limits.csvRowsMax * 2 <= limits.commandEventsMax, "an import registers and links every row in one command")
 must(limits.bootsRecordedMax <= limits.commandEventsMax, "every boot recorded is an event")

@@ -29,6 +29,8 @@ export interface Request {
   readonly need: "read" | "write"
   readonly offset?: number
   readonly length?: number
+  /** Entries of a folder that it is about. */
+  readonly names?: ReadonlyArray<string>
 }
 
 /** The codes that storage may raise. Others (STORE_DAMAGED …) would make the wrong part of the program act. */
@@ -119,7 +121,7 @@ const unknown = (thrown: unknown, where: Where, request: Request): ImagelinkErro
     .replace(/[\x00-\x1f\x7f]+/g, " ")
     .trim()
     .slice(0, WHY_CHARS_MAX)
-  const why = line === "" ? `the plugin ${where.kind} failed and did not say why` : line
+  const why = `the plugin ${where.kind} failed${line === "" ? " and did not say why" : `: ${line}`}`
   return fail("IO_ERROR", { ...range(request), what: where.path, why }, { underlying: thrown })
 }
 

@@ -14,14 +14,22 @@
  * With it in place no plugin needs an `if` and no box above needs one either. A request outside the volume is refused here with
  * OUT_OF_RANGE and not asserted, because offsets often come out of a damaged file's tables. A buffer too small is an assertion.
  *
- * **Gotchas** An abort never settles a request early: the plugin still owns the buffer until it answers. The guard cannot see
- * wrong bytes; that is what checksums above it and the conformance suite are for.
+ * **What hangs** has a deadline, and its caller IO_ERROR. Until the plugin answers after all, writes that overlap a stuck one are refused, because it
+ * may yet land on top of them; and the volume is closed only then. So a volume with something stuck says so when it is closed.
+ *
+ * **What lies** about lengths is told from the end of a read: a mark that is put there must be gone. The plugin is lent a buffer of the guard's own for
+ * everything asynchronous, so that nothing it does late, or outside its part, is seen by anybody.
+ *
+ * **Gotchas** An abort never settles a request early. The guard cannot see wrong bytes, nor what the synchronous doors leave undone; that is
+ * what checksums above it and the conformance suite are for.
  */
 import assert from "node:assert"
 import type { Extent } from "../block/device.ts"
 import { fail } from "../errors.ts"
+import { Asker, type Patience, pluginPatience } from "./asker.ts"
 import { contain, type Request, type Where } from "./contain.ts"
 import { extentFault, identityFault, volumeFault } from "./judge.ts"
+import { isMarked, LentBuffers, mark } from "./lent-buffers.ts"
 import type { Volume, VolumeIdentity } from "./volume.ts"
 
 export type Support = "none" | "emulated" | "native"
@@ -34,10 +42,10 @@ export interface GuardedVolume extends Required<Volume> {
 }
 
 /** Puts the guard around what a plugin opened. @throws PLUGIN_BROKE_CONTRACT when it is not a volume at all */
-export const guardVolume = (volume: Volume, where: Where): GuardedVolume => {
+export const guardVolume = (volume: Volume, where: Where, patience: Patience = pluginPatience): GuardedVolume => {
   const fault = volumeFault(volume)
   if (fault !== undefined) throw fail("PLUGIN_BROKE_CONTRACT", { kind: where.kind, why: fault })
-  return new Guarded(volume, where)
+  return new Guarded(volume, where, patience)
 }
 
 const supportOf = (volume: Volume): Record<OptionalPart, Support> => {
@@ -58,15 +66,16 @@ class Guarded implements GuardedVolume {
   readonly support: Readonly<Record<OptionalPart, Support>>
   readonly #volume: Volume
   readonly #where: Where
-  #inFlight = 0
+  readonly #asking: Asker
+  readonly #lent = new LentBuffers()
   #closing: Promise<void> | undefined
-  #idle: (() => void) | undefined
 
-  constructor(volume: Volume, where: Where) {
+  constructor(volume: Volume, where: Where, patience: Patience) {
     this.sizeBytes = volume.sizeBytes
     this.support = supportOf(volume)
     this.#volume = volume
     this.#where = where
+    this.#asking = new Asker(where, patience, () => this.#lent.clear())
   }
 
   readSync(into: Uint8Array, at: number, offset: number, length: number): boolean {
@@ -85,13 +94,30 @@ class Guarded implements GuardedVolume {
   async read(into: Uint8Array, at: number, offset: number, length: number, signal?: AbortSignal): Promise<void> {
     this.#judge(offset, length)
     judgeBuffer(into, at, length)
-    await this.#ask({ need: "read", offset, length }, (volume) => volume.read(into, at, offset, length, signal), signal)
+    const lent = this.#lent.take(length)
+    const request: Request = { need: "read", offset, length }
+    let short = true
+    for (const byte of MARKS) {
+      mark(lent, length, byte)
+      const answer = await this.#ask(
+        request,
+        (volume, end): unknown => volume.read(lent, 0, offset, length, end),
+        signal,
+      )
+      this.#judgeCount("read", answer, length)
+      short = isMarked(lent, length, byte)
+      if (!short) break
+    }
+    if (short) this.#broke(`a read of ${length} bytes at ${offset} settled before its last bytes were there`)
+    lent.copy(into, at, 0, length)
+    this.#lent.give(lent)
   }
 
   writeSync(from: Uint8Array, at: number, offset: number, length: number): boolean {
     this.#judge(offset, length)
     judgeBuffer(from, at, length)
     if (this.#volume.writeSync === undefined) return false
+    if (this.#asking.stuck.size > 0) this.#judgeStuck(offset, length)
     let answer: boolean
     try {
       answer = this.#volume.writeSync(from, at, offset, length)
@@ -105,11 +131,16 @@ class Guarded implements GuardedVolume {
     this.#judge(offset, length)
     judgeBuffer(from, at, length)
     if (this.#volume.write === undefined) throw fail("READ_ONLY", { offset, length, what: this.#where.path })
-    await this.#ask(
+    this.#judgeStuck(offset, length)
+    const lent = this.#lent.take(length)
+    lent.set(from.subarray(at, at + length))
+    const answer = await this.#ask(
       { need: "write", offset, length },
-      (volume) => volume.write?.(from, at, offset, length, signal),
+      (volume, end): unknown => volume.write?.(lent, 0, offset, length, end),
       signal,
     )
+    this.#judgeCount("write", answer, length)
+    this.#lent.give(lent)
   }
 
   async flush(): Promise<void> {
@@ -120,6 +151,7 @@ class Guarded implements GuardedVolume {
   async punch(offset: number, length: number): Promise<boolean> {
     this.#judge(offset, length)
     if (this.#volume.punch === undefined) return false
+    this.#judgeStuck(offset, length)
     const answer = await this.#ask({ need: "write", offset, length }, (volume) => volume.punch?.(offset, length))
     return answer === true || answer === false ? answer : this.#notBoolean("punch", answer)
   }
@@ -150,26 +182,47 @@ class Guarded implements GuardedVolume {
   }
 
   async #close(): Promise<void> {
-    if (this.#inFlight > 0) await new Promise<void>((resolve) => (this.#idle = resolve))
-    try {
-      await this.#volume.close()
-    } catch (thrown) {
-      throw contain(thrown, this.#where)
+    await this.#asking.answered()
+    const { size } = this.#asking.stuck
+    if (size === 0) return this.#asking.ask({ need: "write" }, () => this.#volume.close())
+    this.#asking.whenReleased(() => void letGo(this.#volume))
+    const why = `the plugin ${this.#where.kind} still owes ${size === 1 ? "an answer" : `${size} answers`}; what it holds stays open until then`
+    throw fail("IO_ERROR", { what: this.#where.path, why })
+  }
+
+  /** Asks the plugin for something slow, if the volume is still the same one. */
+  #ask<A>(
+    request: Request,
+    ask: (volume: Volume, signal: AbortSignal) => A | Promise<A>,
+    signal?: AbortSignal,
+  ): Promise<A> {
+    const asked = (end: AbortSignal) => {
+      this.#judgeSize()
+      return ask(this.#volume, end)
+    }
+    return this.#asking.ask(request, asked, { caller: signal })
+  }
+
+  #judgeSize(): void {
+    const { sizeBytes } = this.#volume
+    if (sizeBytes !== this.sizeBytes) this.#broke(`the volume was ${this.sizeBytes} bytes long and is now ${sizeBytes}`)
+  }
+
+  #judgeStuck(offset: number, length: number): void {
+    for (const stuck of this.#asking.stuck) {
+      if (stuck.need !== "write" || stuck.offset === undefined || stuck.length === undefined) continue
+      if (stuck.offset < offset + length && offset < stuck.offset + stuck.length)
+        throw fail("IO_ERROR", { offset, length, what: this.#where.path, why: this.#stuckWrite })
     }
   }
 
-  /** Asks the plugin for something slow: counted, so that close can wait for it, and contained. */
-  async #ask<A>(request: Request, ask: (volume: Volume) => A, signal?: AbortSignal): Promise<Awaited<A>> {
-    if (signal?.aborted) throw fail("CANCELLED", { what: `a ${request.need} of ${this.#where.path}` })
-    this.#inFlight += 1
-    try {
-      return await ask(this.#volume)
-    } catch (thrown) {
-      throw contain(thrown, this.#where, request)
-    } finally {
-      this.#inFlight -= 1
-      if (this.#inFlight === 0) this.#idle?.()
-    }
+  get #stuckWrite(): string {
+    return `the plugin ${this.#where.kind} has not answered an earlier write of the same bytes`
+  }
+
+  #judgeCount(part: string, answer: unknown, length: number): void {
+    if (typeof answer !== "number" || answer === length) return
+    this.#broke(`${part} answered ${answer}, but was asked for ${length} bytes: it must do all of them`)
   }
 
   #judge(offset: number, length: number): void {
@@ -193,6 +246,16 @@ class Guarded implements GuardedVolume {
 }
 
 const whole = Number.isSafeInteger
+
+/** Two, so that bytes that happen to be like one are not like the other. */
+const MARKS = [0xa5, 0x5a]
+
+/** Closes what nobody waits for. Nobody is left to hear of an error. */
+export const letGo = async (volume: Pick<Volume, "close">): Promise<void> => {
+  try {
+    await volume.close()
+  } catch {}
+}
 
 const judgeBuffer = (buffer: Uint8Array, at: number, length: number): void => {
   if (at >= 0 && at + length <= buffer.length && whole(at)) return

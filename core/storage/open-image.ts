@@ -14,9 +14,10 @@
  */
 import { fail } from "../errors.ts"
 import { limits } from "../limits.ts"
+import { Asker, formatPatience } from "./asker.ts"
 import { contain } from "./contain.ts"
 import type { DiskFormat, FormatDisk } from "./format.ts"
-import { type GuardedVolume, guardVolume } from "./guard.ts"
+import { type GuardedVolume, guardVolume, letGo } from "./guard.ts"
 import { locationPath, type OpenOptions, openConfigured, validateConfig, whereOf } from "./open-volume.ts"
 import type { StorageLocation, StoragePlugin } from "./plugin.ts"
 import { probeFormat } from "./probe.ts"
@@ -111,18 +112,23 @@ const openDisk = async (
   name: string | undefined,
 ): Promise<{ readonly format: string; readonly disk: GuardedDisk }> => {
   const { plugin, config, options } = place
-  const { signal } = options
+  const { signal, patience = formatPatience } = options
   const format = await chooseFormat(options, name, file.volume, file.path)
   const where = { ...whereOf(plugin.kind, config, options.host), kind: format.format }
   let disk: FormatDisk
   try {
     const sibling = async (relative: string) => (await openSibling(place, relative)).volume
     const below = (relative: string, its?: string) => openBelow(place, file, relative, its)
-    disk = await format.open(file.volume, { signal, limits, path: file.path, sibling, disk: below })
+    const context = { signal, limits, path: file.path, sibling, disk: below }
+    const asking = new Asker(where, { ...patience, readSeconds: patience.openSeconds })
+    disk = await asking.ask({ need: "read" }, () => format.open(file.volume, context), { late: letGo })
   } catch (thrown) {
     throw contain(thrown, where)
   }
-  return { format: format.format, disk: Object.assign(guardVolume(disk, where), { dependsOn: disk.dependsOn }) }
+  return {
+    format: format.format,
+    disk: Object.assign(guardVolume(disk, where, patience), { dependsOn: disk.dependsOn }),
+  }
 }
 
 const openBelow = async (place: Place, above: Asking, relative: string, name?: string): Promise<GuardedDisk> => {

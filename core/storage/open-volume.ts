@@ -2,12 +2,13 @@
  * Opens what a storage location names: the config is checked, the plugin asked, its answer guarded.
  *
  * **Gotchas** An opening that nobody waits for any more settles at once with CANCELLED, even if the plugin does not look at its
- * signal; a volume that it still answers later is closed.
+ * signal, and one that takes too long with IO_ERROR; a volume that it still answers later is closed.
  */
 import { fail } from "../errors.ts"
 import type { Host } from "../host.ts"
+import { type Patience, pluginPatience } from "./asker.ts"
 import { contain, type Where } from "./contain.ts"
-import { type GuardedVolume, guardVolume } from "./guard.ts"
+import { type GuardedVolume, guardVolume, letGo } from "./guard.ts"
 import { guardFolder } from "./guard-folder.ts"
 import type { StorageLocation, StoragePlugin } from "./plugin.ts"
 import type { PluginRegistry } from "./registry.ts"
@@ -19,6 +20,7 @@ export interface OpenOptions {
   readonly plugins: Pick<PluginRegistry, "storage">
   readonly host: Host
   readonly signal: AbortSignal
+  readonly patience?: Patience
 }
 
 /** What an operator calls a location: its path or URL, else its plugin's kind. */
@@ -60,30 +62,42 @@ export const openVolume = async (location: StorageLocation, options: OpenOptions
 export const openConfigured = async (
   plugin: StoragePlugin,
   config: unknown,
-  { host, signal }: Pick<OpenOptions, "host" | "signal">,
+  { host, signal, patience = pluginPatience }: Pick<OpenOptions, "host" | "signal" | "patience">,
 ): Promise<GuardedVolume> => {
   const where = whereOf(plugin.kind, config, host)
-  const cancelled = () => fail("CANCELLED", { what: `opening ${where.path}` })
-  if (signal.aborted) throw cancelled()
+  const end = new AbortController()
   const { promise, resolve, reject } = Promise.withResolvers<Volume>()
-  const abort = () => reject(cancelled())
-  signal.addEventListener("abort", abort, { once: true })
+  const giveUp = (why: Error) => {
+    reject(why)
+    end.abort()
+  }
+  const cancelled = () => giveUp(fail("CANCELLED", { what: `opening ${where.path}` }))
+  if (signal.aborted) throw fail("CANCELLED", { what: `opening ${where.path}` })
+  signal.addEventListener("abort", cancelled, { once: true })
+  const timer = patience.ticks(() => giveUp(tooLate(where, patience.openSeconds)), patience.openSeconds * 1000)
   try {
-    const opening = Promise.resolve(plugin.open(config, { host, signal }))
-    opening.then((volume) => (signal.aborted ? letGo(volume) : resolve(volume)), reject)
-    return guardVolume(await promise, where)
+    const opening = Promise.resolve(plugin.open(config, { host, signal: end.signal }))
+    opening.then((volume) => (end.signal.aborted ? letGo(volume) : resolve(volume)), reject)
+    return await guardOrLetGo(await promise, where, patience)
   } catch (thrown) {
     throw contain(thrown, where)
   } finally {
-    signal.removeEventListener("abort", abort)
+    timer.stop()
+    signal.removeEventListener("abort", cancelled)
   }
 }
 
-/** Closes a volume that came too late. Nobody is left to hear of an error. */
-const letGo = async (volume: Volume): Promise<void> => {
+const tooLate = ({ kind, path }: Where, seconds: number) =>
+  fail("IO_ERROR", { what: path, why: `the plugin ${kind} did not open it within ${seconds} seconds` })
+
+/** What is no volume may have a `close` all the same. */
+const guardOrLetGo = async (volume: Volume, where: Where, patience: Patience): Promise<GuardedVolume> => {
   try {
-    await volume.close()
-  } catch {}
+    return guardVolume(volume, where, patience)
+  } catch (thrown) {
+    await letGo(volume)
+    throw thrown
+  }
 }
 
 /** Opens a location as a folder of writable volumes. @throws NOT_SUPPORTED when its plugin has none */

@@ -32,7 +32,7 @@ it("contains what a folder throws, naming the entry", async () => {
   const folder = guarded({ replaceFile: full, sync: full, list: () => Promise.reject("no") })
   await expect(folder.replaceFile("header", new Uint8Array(1))).rejects.toThrow("/srv/overlays/7/header")
   await expect(folder.sync()).rejects.toMatchObject({ code: "NO_SPACE" })
-  await expect(folder.list()).rejects.toMatchObject({ code: "IO_ERROR", reason: "no" })
+  await expect(folder.list()).rejects.toMatchObject({ code: "IO_ERROR", reason: "the plugin shelf failed: no" })
 })
 
 it("refuses a volume that cannot be written, or is not as long as it was to be, and closes it", async () => {

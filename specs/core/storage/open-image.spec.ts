@@ -24,7 +24,8 @@ const shelf = (files: Record<string, Uint8Array | number>) => {
       return {
         sizeBytes: typeof file === "number" ? file : file.length,
         read: async (into, at, offset, length) => {
-          if (typeof file !== "number") into.set(file.subarray(offset, offset + length), at)
+          if (typeof file === "number") into.fill(0, at, at + length)
+          else into.set(file.subarray(offset, offset + length), at)
         },
         identity: async () => ({ of: path }),
         close: async () => void traffic.push(`close ${path}`),
@@ -285,7 +286,7 @@ describe("an image over another image", () => {
 
 describe("a format that fails", () => {
   it.each([
-    ["throws something", { open: () => Promise.reject("no idea") }, "IO_ERROR: no idea"],
+    ["throws something", { open: () => Promise.reject("no idea") }, "IO_ERROR: the plugin chained failed: no idea"],
     ["opens nothing", { open: async () => undefined as never }, "PLUGIN_BROKE_CONTRACT: open did not answer a volume"],
     [
       "throws while probing",
