@@ -60,51 +60,69 @@ export const decodeConfig = (file: string, input: unknown): ConfigFile => {
   return decoded.success
 }
 
+type Key = Exclude<keyof ConfigFile, "plugin">
+
+const keys = Object.keys(ConfigFile.fields).filter((key): key is Key => key !== "plugin")
+
+/** Settings that are words: digits in them are no number. */
+const words: ReadonlySet<Key> = new Set<Key>(["address", "boot-files", "log-level"])
+
+/** Settings that come as texts, one by one: from flags, from the environment. @throws CONFIG_INVALID naming the key */
+export const configFromTexts = (from: string, textOf: (key: Key) => string | undefined): ConfigFile => {
+  const given = keys.flatMap((key) => {
+    const text = textOf(key)
+    if (text === undefined) return []
+    return [[key, /^\d+$/.test(text) && !words.has(key) ? Number(text) : text] as const]
+  })
+  return decodeConfig(from, Object.fromEntries(given))
+}
+
+export interface ConfigSource {
+  readonly from: string
+  readonly settings: ConfigFile
+}
+
 /** The effective settings: later sources win, key by key. @throws CONFIG_INVALID */
-export const effectiveConfig = (
-  sources: ReadonlyArray<{ readonly from: string; readonly settings: ConfigFile }>,
-): ServeConfig => {
+export const effectiveConfig = (sources: ReadonlyArray<ConfigSource>): ServeConfig => {
   const merged: ConfigFile = Object.assign({}, ...sources.map((s) => s.settings))
-  const sizeFrom = sources.findLast((s) => s.settings.cache !== undefined)?.from ?? ""
-  const cacheBytes = merged.cache === undefined ? limits.cacheBytesDefault : parseBytes(merged.cache)
-  if (cacheBytes === undefined || cacheBytes < limits.cacheBytesMin)
-    throw fail("CONFIG_INVALID", {
-      file: sizeFrom,
-      why: `cache: expected a size of at least 16M, like 256M or 4G, got ${JSON.stringify(merged.cache)}`,
-    })
-  const ramBytes = merged.ram === undefined ? undefined : parseBytes(merged.ram)
-  if (merged.ram !== undefined && ramBytes === undefined)
-    throw fail("CONFIG_INVALID", {
-      file: sources.findLast((s) => s.settings.ram !== undefined)!.from,
-      why: `ram: expected a size like 512M or 16G, or 0, got ${JSON.stringify(merged.ram)}`,
-    })
-  const scrubRate = merged["scrub-rate"]
-  const scrubBytesPerSecond = scrubRate === undefined ? limits.scrubBytesPerSecondDefault : parseBytes(scrubRate)
-  const isRate = scrubBytesPerSecond === 0 || (scrubBytesPerSecond ?? 0) >= limits.scrubBytesPerSecondMin
-  if (scrubBytesPerSecond === undefined || !isRate)
-    throw fail("CONFIG_INVALID", {
-      file: sources.findLast((s) => s.settings["scrub-rate"] !== undefined)!.from,
-      why: `scrub-rate: expected bytes a second, at least 64K, like 16M, or 0 for none, got ${JSON.stringify(scrubRate)}`,
-    })
-  const reserve = merged["overlay-reserve"]
-  const overlayReserveBytes = reserve === undefined ? undefined : parseBytes(reserve)
-  if (reserve !== undefined && overlayReserveBytes === undefined)
-    throw fail("CONFIG_INVALID", {
-      file: sources.findLast((s) => s.settings["overlay-reserve"] !== undefined)!.from,
-      why: `overlay-reserve: expected a size like 512M or 16G, or 0, got ${JSON.stringify(reserve)}`,
-    })
+  const bytes = (key: SizeKey, expected: string, fits: (bytes: number) => boolean = () => true) =>
+    bytesOf(sources, key, expected, fits)
   return {
     address: merged.address ?? "127.0.0.1",
     nbdPort: merged["nbd-port"] ?? NBD_PORT,
     tftpPort: merged["tftp-port"] ?? "off",
     iscsiPort: merged["iscsi-port"] ?? "off",
     ...(merged["boot-files"] === undefined ? {} : { bootFiles: merged["boot-files"] }),
-    cacheBytes,
-    ramBytes,
-    scrubBytesPerSecond,
+    cacheBytes:
+      bytes("cache", "a size of at least 16M, like 256M or 4G", (n) => n >= limits.cacheBytesMin) ??
+      limits.cacheBytesDefault,
+    ramBytes: bytes("ram", "a size like 512M or 16G, or 0"),
+    scrubBytesPerSecond:
+      bytes(
+        "scrub-rate",
+        "bytes a second, at least 64K, like 16M, or 0 for none",
+        (n) => n === 0 || n >= limits.scrubBytesPerSecondMin,
+      ) ?? limits.scrubBytesPerSecondDefault,
     scrubEveryDays: merged["scrub-every-days"] ?? limits.scrubEveryDaysDefault,
-    overlayReserveBytes,
+    overlayReserveBytes: bytes("overlay-reserve", "a size like 512M or 16G, or 0"),
     logLevel: merged["log-level"] ?? "info",
     plugins: sources.flatMap((s) => s.settings.plugin ?? []).map((p) => p.module),
   }
+}
+
+type SizeKey = "cache" | "ram" | "scrub-rate" | "overlay-reserve"
+
+/** The newest word on a size, in bytes; undefined where nobody says one. */
+const bytesOf = (
+  sources: ReadonlyArray<ConfigSource>,
+  key: SizeKey,
+  expected: string,
+  fits: (bytes: number) => boolean,
+): number | undefined => {
+  const source = sources.findLast((s) => s.settings[key] !== undefined)
+  if (source === undefined) return undefined
+  const said = source.settings[key]!
+  const bytes = parseBytes(said)
+  if (bytes !== undefined && fits(bytes)) return bytes
+  throw fail("CONFIG_INVALID", { file: source.from, why: `${key}: expected ${expected}, got ${JSON.stringify(said)}` })
 }

@@ -1,74 +1,31 @@
 /** `imagelink serve`: opens the store, listens, and serves until it is told to stop. */
 import { existsSync } from "node:fs"
-import { type ConfigFile, decodeConfig, effectiveConfig } from "../../../core/runtime/config.ts"
+import { configFromTexts, effectiveConfig } from "../../../core/runtime/config.ts"
 import { configFileIn, readConfigFile } from "../config-file.ts"
 import type { CommonOptions } from "../options.ts"
 import { print, printJson } from "../output.ts"
 import { dataDir } from "../site.ts"
 
+/** Every setting is a flag too, which commander writes in camel case. */
 interface ServeOptions extends CommonOptions {
   readonly config?: string
-  readonly address?: string
-  readonly nbdPort?: string
-  readonly tftpPort?: string
-  readonly iscsiPort?: string
-  readonly bootFiles?: string
-  readonly cache?: string
-  readonly ram?: string
-  readonly scrubRate?: string
-  readonly scrubEveryDays?: string
-  readonly overlayReserve?: string
   readonly logLevel?: string
 }
 
-/** A number where it reads as one; what is asked of it says the schema. */
-const numberOf = (text: string): number | string => (/^\d+$/.test(text) ? Number(text) : text)
-
-/** Flags, under the names that the file uses. */
-const fromFlags = (o: ServeOptions): ConfigFile =>
-  decodeConfig("the command line", {
-    ...(o.address === undefined ? {} : { address: o.address }),
-    ...(o.nbdPort === undefined ? {} : { "nbd-port": numberOf(o.nbdPort) }),
-    ...(o.tftpPort === undefined ? {} : { "tftp-port": numberOf(o.tftpPort) }),
-    ...(o.nbdPort === undefined ? {} : { "nbd-port": portOf(o.nbdPort) }),
-    ...(o.tftpPort === undefined ? {} : { "tftp-port": portOf(o.tftpPort) }),
-    ...(o.iscsiPort === undefined ? {} : { "iscsi-port": portOf(o.iscsiPort) }),
-    ...(o.bootFiles === undefined ? {} : { "boot-files": o.bootFiles }),
-    ...(o.cache === undefined ? {} : { cache: o.cache }),
-    ...(o.ram === undefined ? {} : { ram: o.ram }),
-    ...(o.scrubRate === undefined ? {} : { "scrub-rate": o.scrubRate }),
-    ...(o.scrubEveryDays === undefined ? {} : { "scrub-every-days": numberOf(o.scrubEveryDays) }),
-    ...(o.overlayReserve === undefined ? {} : { "overlay-reserve": o.overlayReserve }),
-    ...(o.logLevel === undefined ? {} : { "log-level": o.logLevel }),
-  })
-
-const fromEnvironment = (env: NodeJS.ProcessEnv): ConfigFile =>
-  decodeConfig("the environment (IMAGELINK_*)", {
-    ...(env.IMAGELINK_ADDRESS === undefined ? {} : { address: env.IMAGELINK_ADDRESS }),
-    ...(env.IMAGELINK_NBD_PORT === undefined ? {} : { "nbd-port": numberOf(env.IMAGELINK_NBD_PORT) }),
-    ...(env.IMAGELINK_TFTP_PORT === undefined ? {} : { "tftp-port": numberOf(env.IMAGELINK_TFTP_PORT) }),
-    ...(env.IMAGELINK_NBD_PORT === undefined ? {} : { "nbd-port": portOf(env.IMAGELINK_NBD_PORT) }),
-    ...(env.IMAGELINK_TFTP_PORT === undefined ? {} : { "tftp-port": portOf(env.IMAGELINK_TFTP_PORT) }),
-    ...(env.IMAGELINK_ISCSI_PORT === undefined ? {} : { "iscsi-port": portOf(env.IMAGELINK_ISCSI_PORT) }),
-    ...(env.IMAGELINK_BOOT_FILES === undefined ? {} : { "boot-files": env.IMAGELINK_BOOT_FILES }),
-    ...(env.IMAGELINK_CACHE === undefined ? {} : { cache: env.IMAGELINK_CACHE }),
-    ...(env.IMAGELINK_RAM === undefined ? {} : { ram: env.IMAGELINK_RAM }),
-    ...(env.IMAGELINK_SCRUB_RATE === undefined ? {} : { "scrub-rate": env.IMAGELINK_SCRUB_RATE }),
-    ...(env.IMAGELINK_SCRUB_EVERY_DAYS === undefined
-      ? {}
-      : { "scrub-every-days": numberOf(env.IMAGELINK_SCRUB_EVERY_DAYS) }),
-    ...(env.IMAGELINK_OVERLAY_RESERVE === undefined ? {} : { "overlay-reserve": env.IMAGELINK_OVERLAY_RESERVE }),
-    ...(env.IMAGELINK_LOG_LEVEL === undefined ? {} : { "log-level": env.IMAGELINK_LOG_LEVEL }),
-  })
+const flagOf = (key: string) => key.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase())
+const variableOf = (key: string) => `IMAGELINK_${key.toUpperCase().replaceAll("-", "_")}`
 
 export const serve = async (options: ServeOptions): Promise<void> => {
   const dir = dataDir(options)
   const file = options.config ?? configFileIn(dir)
   const named = options.config !== undefined
+  const flags = options as Readonly<Record<string, string | undefined>>
+  const fromEnvironment = configFromTexts("the environment (IMAGELINK_*)", (key) => process.env[variableOf(key)])
+  const fromFlags = configFromTexts("the command line", (key) => flags[flagOf(key)])
   const settings = [
     ...(named || existsSync(file) ? [{ from: file, settings: await readConfigFile(file) }] : []),
-    { from: "the environment", settings: fromEnvironment(process.env) },
-    { from: "the command line", settings: fromFlags(options) },
+    { from: "the environment", settings: fromEnvironment },
+    { from: "the command line", settings: fromFlags },
   ]
   const config = effectiveConfig(settings)
   const shownLevels = { error: ["error"], info: ["error", "info"], debug: ["error", "info", "debug"] }[config.logLevel]
