@@ -24,6 +24,7 @@ import {
   imageSealed,
   superClientCleared,
   superClientSet,
+  versionFlattened,
   versionRetired,
 } from "./evolve-version.ts"
 import { foldGroup, type GroupRegister, noGroups } from "./groups.ts"
@@ -34,12 +35,17 @@ type Added = EventData<"ImageAdded">
 
 export interface VersionEntry {
   readonly number: number
+  /** The version that it was made on. */
   readonly parent: number | null
+  /** The version that it is read over: its parent, until it is flattened. Null where it is read from its own files alone. */
+  readonly over: number | null
   readonly format: string
   /** Decimal, as in the event. */
   readonly sizeBytes: string
   readonly storage: Added["storage"]
   readonly files: Added["files"]
+  /** Of one that was flattened: the tables of what it alone changed. */
+  readonly changes: EventData<"ImageVersionFlattened">["changes"] | null
   /** The newest check, or null while unverified. */
   readonly check: Check | null
   /** It is there by number only: nothing links to it, nothing serves it. */
@@ -256,6 +262,7 @@ const apply = (catalogue: Catalogue, position: number, event: DomainEvent): void
   else if (event.type === "ImageCommitted") imageCommitted(catalogue, position, event.data)
   else if (event.type === "ImageRolledBack") imageOf(catalogue, event.data).current = event.data.to
   else if (event.type === "ImageVersionRetired") versionRetired(catalogue, event.data)
+  else if (event.type === "ImageVersionFlattened") versionFlattened(catalogue, event.data)
   else if (event.type === "ImagePlaced") imageOf(catalogue, event.data).tier = event.data.to
   else if (event.type === "ClientRegistered") clientRegistered(catalogue, event.data)
   else if (event.type === "ClientChanged") clientChanged(catalogue, event.data)

@@ -17,7 +17,9 @@ export const emptyImage = ({ id, name }: ImageRef): ImageEntry => ({
 export const firstVersion = (read: Pick<VersionEntry, "format" | "sizeBytes" | "storage" | "files">): VersionEntry => ({
   number: 1,
   parent: null,
+  over: null,
   ...read,
+  changes: null,
   check: null,
   retired: false,
 })
@@ -57,7 +59,8 @@ export const imageCommitted = (catalogue: Catalogue, position: number, data: Eve
   const image = imageOf(catalogue, data)
   const { version: number, parent, format, sizeBytes, storage, files } = data
   assert(number === image.versions.length + 1, `ImageCommitted makes ${image.name}@${number} out of turn`)
-  image.versions.push({ number, parent, format, sizeBytes, storage, files, check: null, retired: false })
+  const read = { over: parent, format, sizeBytes, storage, files, changes: null }
+  image.versions.push({ number, parent, ...read, check: null, retired: false })
   image.current = number
   endSuper(catalogue, position, image, { ...data, version: parent, resumes: null })
 }
@@ -65,6 +68,12 @@ export const imageCommitted = (catalogue: Catalogue, position: number, data: Eve
 export const versionRetired = (catalogue: Catalogue, data: EventData<"ImageVersionRetired">): void => {
   const { versions } = imageOf(catalogue, data)
   versions[data.version - 1] = { ...versions[data.version - 1]!, retired: true }
+}
+
+export const versionFlattened = (catalogue: Catalogue, data: EventData<"ImageVersionFlattened">): void => {
+  const { versions } = imageOf(catalogue, data)
+  const { over, storage, format, files, changes } = data
+  versions[data.version - 1] = { ...versions[data.version - 1]!, over, storage, format, files, changes }
 }
 
 /** A resumed overlay keeps its own epoch, by which its folder is found. */

@@ -40,7 +40,7 @@ const decode = (json: unknown): Catalogue => {
 
 export const catalogueProjection: Projection<Catalogue> = {
   name: "catalogue",
-  version: 3,
+  version: 4,
   initial,
   apply: (catalogue, recorded) => {
     evolve(catalogue, recorded)
