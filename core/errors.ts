@@ -198,6 +198,24 @@ export const errors = {
     cause: () => "the super client or the image's versions changed while its layer was being sealed",
     fix: (p) => `look at 'imagelink image show ${p.image}', then commit again`,
   }),
+  FLATTEN_NOTHING: entry<{ image: string; version: number; over: number | null }>({
+    exit: 1,
+    message: (p) => `there is nothing to merge into image ${p.image}@${p.version}`,
+    cause: (p) =>
+      p.over === null
+        ? "it is read from its own files alone"
+        : `it is read over version ${p.over}, with no layer between`,
+    fix: (p) =>
+      p.over === null
+        ? `none is needed; see 'imagelink image show ${p.image}'`
+        : `to have the whole disk in one file: imagelink image flatten ${p.image}@${p.version} --whole`,
+  }),
+  FLATTEN_STALE: entry<{ image: string; version: number }>({
+    exit: 1,
+    message: (p) => `image ${p.image}@${p.version} was not flattened`,
+    cause: () => "where it is read from changed while its layers were being merged",
+    fix: (p) => `look at 'imagelink image show ${p.image}', then flatten it again if it is still wanted`,
+  }),
   SUPER_CLIENT_TAKEN: entry<{ image: string; holder: string }>({
     exit: 1,
     message: (p) => `image ${p.image} already has a super client: ${p.holder}`,

@@ -29,6 +29,7 @@ import {
   imageSealed,
   superClientCleared,
   superClientSet,
+  versionFlattened,
   versionRetired,
 } from "./evolve-version.ts"
 import { foldGroup, type GroupRegister, noGroups } from "./groups.ts"
@@ -39,12 +40,17 @@ type Added = EventData<"ImageAdded">
 
 export interface VersionEntry {
   readonly number: number
+  /** The version that it was made on. */
   readonly parent: number | null
+  /** The version that it is read over: its parent, until it is flattened. Null where it is read from its own files alone. */
+  readonly over: number | null
   readonly format: string
   /** Decimal, as in the event. */
   readonly sizeBytes: string
   readonly storage: Added["storage"]
   readonly files: Added["files"]
+  /** Of one that was flattened: the tables of what it alone changed. */
+  readonly changes: EventData<"ImageVersionFlattened">["changes"] | null
   /** The newest check, or null while unverified. */
   readonly check: Check | null
   /** It is there by number only: nothing links to it, nothing serves it. */
@@ -294,6 +300,7 @@ const appliers: {
   ImageCommitted: imageCommitted,
   ImageRolledBack: imageRolledBack,
   ImageVersionRetired: versionRetired,
+  ImageVersionFlattened: versionFlattened,
   ImagePlaced: imagePlaced,
   ClientRegistered: clientRegistered,
   ClientChanged: clientChanged,

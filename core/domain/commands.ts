@@ -9,7 +9,14 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { fail, type ImagelinkError } from "../errors.ts"
 import { limits } from "../limits.ts"
-import { ClientBooted, ImageAdded, ImageChecked, ImageCommitted, OverlayPolicy } from "./events.ts"
+import {
+  ClientBooted,
+  ImageAdded,
+  ImageChecked,
+  ImageCommitted,
+  ImageVersionFlattened,
+  OverlayPolicy,
+} from "./events.ts"
 import { whyNotPlain } from "./plain.ts"
 
 const Id = ImageAdded.fields.image.fields.id
@@ -119,6 +126,20 @@ export const RetireVersion = Schema.Struct({
   type: Schema.Literal("RetireVersion"),
   name: Text,
   version: Schema.Natural,
+})
+
+/** The new file is whole and on the disk; `from` is what it was made from. */
+export const FlattenVersion = Schema.Struct({
+  type: Schema.Literal("FlattenVersion"),
+  imageId: Id,
+  version: ImageVersionFlattened.fields.version,
+  over: ImageVersionFlattened.fields.over,
+  storage: ImageAdded.fields.storage,
+  format: Text,
+  files: ImageAdded.fields.files,
+  layer: ImageVersionFlattened.fields.layer,
+  changes: ImageVersionFlattened.fields.changes,
+  from: Schema.Struct({ over: Schema.Natural, storage: ImageAdded.fields.storage }),
 })
 
 export const PlaceImage = Schema.Struct({
@@ -341,6 +362,7 @@ export const commandShapes = {
   CommitImage,
   RollBackImage,
   RetireVersion,
+  FlattenVersion,
   PlaceImage,
   SetSuperClient,
   ClearSuperClient,

@@ -1,7 +1,7 @@
-/** Deciders about an image's versions: CommitImage, RollBackImage, RetireVersion and PlaceImage. */
+/** Deciders about an image's versions: CommitImage, RollBackImage, RetireVersion, FlattenVersion and PlaceImage. */
 import { isDeepStrictEqual } from "node:util"
 import { fail, ImagelinkError } from "../errors.ts"
-import type { Catalogue, ImageEntry } from "./catalogue.ts"
+import type { Catalogue, ImageEntry, VersionEntry } from "./catalogue.ts"
 import type { Body } from "./commands.ts"
 import { accept, type Decision, event, refuse } from "./decision.ts"
 import type { ImageRef } from "./events.ts"
@@ -68,6 +68,32 @@ export const retireVersion = (catalogue: Catalogue, command: Body<"RetireVersion
   }
   const sidecar = image.versions[version - 1]!.check?.checksums.sidecar ?? null
   return accept(event("ImageVersionRetired", { image: imageRef(image), version, sidecar }))
+}
+
+/** Whoever asks has copied and synced what the versions after `over` changed, and compared it with the recorded checksums. */
+export const flattenVersion = (catalogue: Catalogue, command: Body<"FlattenVersion">): Decision => {
+  const { imageId, version, over, storage, format, files, layer, changes, from } = command
+  const image = catalogue.images.get(imageId)
+  if (!image) return refuse(fail("IMAGE_NOT_FOUND", { name: imageId }))
+  const target = findVersion(image, version)
+  if (target instanceof ImagelinkError) return refuse(target)
+  const entry = image.versions[version - 1]!
+  if (isDeepStrictEqual(entry.storage, storage)) return accept()
+  if (!isDeepStrictEqual([entry.over, entry.storage], [from.over, from.storage]))
+    return refuse(fail("FLATTEN_STALE", { image: image.name, version }))
+  if (!canBeOver(image, entry, over))
+    return refuse(fail("FLATTEN_NOTHING", { image: image.name, version, over: entry.over }))
+  const was = { over: from.over, storage: entry.storage, format: entry.format, files: entry.files }
+  const made = { over, storage, format, files, layer, changes, from: was }
+  return accept(event("ImageVersionFlattened", { image: imageRef(image), version, ...made }))
+}
+
+/** A version further below than the one that it is read over now, or none. */
+const canBeOver = (image: ImageEntry, entry: VersionEntry, over: number | null): boolean => {
+  if (entry.over === null || entry.over === over) return false
+  let at: number | null = entry.over
+  while (at !== null && at !== over) at = image.versions[at - 1]!.over
+  return at === over
 }
 
 export const placeImage = (catalogue: Catalogue, command: Body<"PlaceImage">): Decision => {

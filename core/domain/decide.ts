@@ -20,7 +20,7 @@ import { linkClients, resetOverlays, unlinkClients } from "./decide-link.ts"
 import { registerClient } from "./decide-register.ts"
 import { restoreLinks } from "./decide-restore.ts"
 import { clearSuperClient, setSuperClient } from "./decide-super.ts"
-import { commitImage, placeImage, retireVersion, rollBackImage } from "./decide-version.ts"
+import { commitImage, flattenVersion, placeImage, retireVersion, rollBackImage } from "./decide-version.ts"
 import { type Decision, refuse } from "./decision.ts"
 
 const byType = (catalogue: Catalogue, body: CommandBody): Decision => {
@@ -61,6 +61,8 @@ const byType = (catalogue: Catalogue, body: CommandBody): Decision => {
       return rollBackImage(catalogue, body)
     case "RetireVersion":
       return retireVersion(catalogue, body)
+    case "FlattenVersion":
+      return flattenVersion(catalogue, body)
     case "PlaceImage":
       return placeImage(catalogue, body)
     case "SetSuperClient":

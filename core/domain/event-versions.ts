@@ -23,6 +23,7 @@ export const schemaVersions = {
   ImageCommitted: 1,
   ImageRolledBack: 1,
   ImageVersionRetired: 1,
+  ImageVersionFlattened: 1,
   ImagePlaced: 1,
   SuperClientSet: 1,
   SuperClientCleared: 1,

@@ -138,6 +138,25 @@ export const ImageVersionRetired = Schema.Struct({
   sidecar: Schema.NullOr(Schema.String),
 })
 
+/**
+ * A version is read from a new file from now on, which has all that the versions after `over` up to it changed. Its bytes are what they were,
+ * and so is the version that it was made on.
+ */
+export const ImageVersionFlattened = Schema.Struct({
+  image: ImageRef,
+  version: Natural,
+  /** The version that it is read over; null when the new file has the whole disk. */
+  over: Schema.NullOr(Natural),
+  storage: Storage,
+  format: Schema.String,
+  files: Schema.Array(FileRecord),
+  /** Guest bytes that the new file holds, and those that it makes zero. */
+  layer: Schema.Struct({ dataBytes: Bytes, zeroBytes: Bytes }),
+  /** The tables of what this version alone changed, without its bytes: comparisons go on to use them. */
+  changes: Place,
+  from: Schema.Struct({ over: Natural, storage: Storage, format: Schema.String, files: Schema.Array(FileRecord) }),
+})
+
 /** Where a version's bytes are served from: `kind` is a storage tier, `hot` only what real boots read. */
 const Tier = Schema.Struct({ kind: Schema.String, hot: Schema.Boolean })
 export const ImagePlaced = Schema.Struct({ image: ImageRef, from: Tier, to: Tier })
@@ -306,6 +325,7 @@ export const eventShapes = {
   ImageCommitted: [1, ImageCommitted],
   ImageRolledBack: [1, ImageRolledBack],
   ImageVersionRetired: [1, ImageVersionRetired],
+  ImageVersionFlattened: [1, ImageVersionFlattened],
   ImagePlaced: [1, ImagePlaced],
   ImageRemoved: [1, ImageRemoved],
   ClientRegistered: [1, ClientRegistered],

@@ -17,7 +17,9 @@ export const emptyImage = ({ id, name }: ImageRef): ImageEntry => ({
 export const firstVersion = (read: Pick<VersionEntry, "format" | "sizeBytes" | "storage" | "files">): VersionEntry => ({
   number: 1,
   parent: null,
+  over: null,
   ...read,
+  changes: null,
   check: null,
   retired: false,
 })
@@ -65,7 +67,8 @@ export const imageCommitted = (catalogue: Catalogue, data: EventData<"ImageCommi
   const image = imageOf(catalogue, data)
   const { version: number, parent, format, sizeBytes, storage, files } = data
   assert(number === image.versions.length + 1, `ImageCommitted makes ${image.name}@${number} out of turn`)
-  image.versions.push({ number, parent, format, sizeBytes, storage, files, check: null, retired: false })
+  const read = { over: parent, format, sizeBytes, storage, files, changes: null }
+  image.versions.push({ number, parent, ...read, check: null, retired: false })
   image.current = number
   endSuper(catalogue, position, image, { ...data, version: parent, resumes: null })
 }
@@ -73,6 +76,12 @@ export const imageCommitted = (catalogue: Catalogue, data: EventData<"ImageCommi
 export const versionRetired = (catalogue: Catalogue, data: EventData<"ImageVersionRetired">): void => {
   const { versions } = imageOf(catalogue, data)
   versions[data.version - 1] = { ...versions[data.version - 1]!, retired: true }
+}
+
+export const versionFlattened = (catalogue: Catalogue, data: EventData<"ImageVersionFlattened">): void => {
+  const { versions } = imageOf(catalogue, data)
+  const { over, storage, format, files, changes } = data
+  versions[data.version - 1] = { ...versions[data.version - 1]!, over, storage, format, files, changes }
 }
 
 /** A resumed overlay keeps its own epoch, by which its folder is found. */

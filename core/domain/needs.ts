@@ -36,9 +36,10 @@ const asideNeeds = (catalogue: Catalogue, image: ImageEntry): ReadonlyArray<Need
     return { who: `${name} slot ${slot}, whose super overlay is kept aside`, version }
   })
 
+/** Versions whose bytes are read over it. One that was flattened needs its parent no more. */
 const childNeeds = (image: ImageEntry): ReadonlyArray<Need> =>
-  image.versions.flatMap(({ number, parent, retired }) =>
-    parent === null || retired ? [] : [{ who: `version ${number}, which is made on it`, version: parent }],
+  image.versions.flatMap(({ number, over, retired }) =>
+    over === null || retired ? [] : [{ who: `version ${number}, which is made on it`, version: over }],
   )
 
 /** Everything that keeps the image itself. */

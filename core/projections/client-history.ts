@@ -73,6 +73,13 @@ const placeText = ({ storage, files }: EventData<"ImageRelocated">["to"]): strin
 
 const moved = ({ name }: ImageRef, from: number, to: number) => ({ from: `${name}@${from}`, to: `${name}@${to}` })
 
+const overText = (over: number | null): string => (over === null ? "whole" : `over @${over}`)
+
+const flattenText = ({ image, version, from, over }: EventData<"ImageVersionFlattened">) => ({
+  from: `${image.name}@${version} ${overText(from.over)}`,
+  to: overText(over),
+})
+
 const tierText = ({ kind, hot }: EventData<"ImagePlaced">["to"]): string => `${kind}${hot ? ", hot zone" : ""}`
 
 const superText = ({ image, version }: Pick<EventData<"SuperClientSet">, "image" | "version">) => ({
@@ -131,6 +138,8 @@ const say = (event: DomainEvent): Said => {
       return { what: "image rolled back", ...moved(event.data.image, event.data.from, event.data.to) }
     case "ImageVersionRetired":
       return { what: "version retired", from: `${event.data.image.name}@${event.data.version}`, to: null }
+    case "ImageVersionFlattened":
+      return { what: "version flattened", ...flattenText(event.data) }
     case "ImagePlaced":
       return { what: "image placed", from: tierText(event.data.from), to: tierText(event.data.to) }
     case "SuperClientSet":

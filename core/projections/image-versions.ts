@@ -10,6 +10,8 @@ type Checked = EventData<"ImageChecked">
 export interface VersionRow {
   readonly number: number
   readonly parent: number | null
+  /** The version that its bytes are read over: its parent, until it is flattened. */
+  readonly over: number | null
   readonly format: string
   readonly sizeBytes: string
   readonly storage: Added["storage"]
@@ -22,6 +24,8 @@ export interface VersionRow {
   readonly mismatches: Checked["mismatches"] | null
   readonly note: string | null
   readonly retired: boolean
+  /** Guest bytes that its file holds and makes zero since it was flattened; null where it was not. */
+  readonly flattened: EventData<"ImageVersionFlattened">["layer"] | null
   /** Guest bytes that its layer holds and makes zero; null where it is read as it was added. */
   readonly layer: EventData<"ImageCommitted">["layer"] | null
   /** When it came to be, UTC milliseconds. */
@@ -53,7 +57,7 @@ type Read = Pick<VersionRow, "format" | "sizeBytes" | "storage" | "files">
 
 const firstRow = ({ format, sizeBytes, storage, files }: Read, note: string | null, at: number): VersionRow => {
   const read = { format, sizeBytes, storage, files, ...unchecked }
-  return { number: 1, parent: null, ...read, note, at, retired: false, layer: null }
+  return { number: 1, parent: null, over: null, ...read, note, at, retired: false, flattened: null, layer: null }
 }
 
 const emptyRow = ({ id, name }: ImageRef): ImageRow => {
@@ -77,7 +81,7 @@ const committed = (state: ImageVersions, data: EventData<"ImageCommitted">, at: 
   edit(state, data.image, ({ versions }) => {
     const { version: number, parent, format, sizeBytes, storage, files, layer, note = null } = data
     const read = { format, sizeBytes, storage, files, ...unchecked }
-    const row: VersionRow = { number, parent, ...read, note, at, retired: false, layer }
+    const row: VersionRow = { number, parent, over: parent, ...read, note, at, retired: false, flattened: null, layer }
     return { current: number, superClient: null, versions: [...versions, row] }
   })
 
@@ -85,6 +89,13 @@ const retired = (state: ImageVersions, data: EventData<"ImageVersionRetired">): 
   edit(state, data.image, ({ versions }) => ({
     versions: versions.map((v) => (v.number === data.version ? { ...v, retired: true } : v)),
   }))
+
+const flattened = (state: ImageVersions, data: EventData<"ImageVersionFlattened">): void =>
+  edit(state, data.image, ({ versions }) => {
+    const { version, over, storage, format, files, layer } = data
+    const read = { over, storage, format, files, flattened: layer }
+    return { versions: versions.map((v) => (v.number === version ? { ...v, ...read } : v)) }
+  })
 
 const superOf = ({ client: { id, name }, slot }: EventData<"SuperClientSet">) => ({ id, name, slot })
 
@@ -136,6 +147,7 @@ const applyKnown = (state: ImageVersions, event: DomainEvent, at: number): void 
   else if (event.type === "ImageCommitted") committed(state, event.data, at)
   else if (event.type === "ImageRolledBack") edit(state, event.data.image, () => ({ current: event.data.to }))
   else if (event.type === "ImageVersionRetired") retired(state, event.data)
+  else if (event.type === "ImageVersionFlattened") flattened(state, event.data)
   else if (event.type === "ImagePlaced") edit(state, event.data.image, () => ({ tier: event.data.to }))
   else if (event.type === "SuperClientSet") edit(state, event.data.image, () => ({ superClient: superOf(event.data) }))
   else if (event.type === "ClientChanged") renamed(state, event.data)

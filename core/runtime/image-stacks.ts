@@ -8,13 +8,13 @@
 import { isDeepStrictEqual } from "node:util"
 import type { ReadCache } from "../block/cache.ts"
 import { LayerMapBudget } from "../block/layers/map.ts"
-import { openLayeredVersion } from "../block/layers/version.ts"
-import { VersionMaps } from "../block/layers/version-maps.ts"
+import { type LayerPart, openLayeredVersion } from "../block/layers/version.ts"
+import { type LayerStep, VersionMaps } from "../block/layers/version-maps.ts"
 import { openVersion, type Version } from "../block/version.ts"
 import type { ImageOpener } from "../storage/opener.ts"
 import type { StorageLocation } from "../storage/plugin.ts"
 import { baseRef, parentRef, refuseIfChanged, type VersionRef } from "./version-ref.ts"
-import { makeVersionSources, type OnDamage, type Source, versionKey } from "./version-sources.ts"
+import { makeVersionSources, mapKey, type OnDamage, versionKey } from "./version-sources.ts"
 
 export interface ImageStacks {
   /** @throws IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED IMAGE_CHANGED */
@@ -26,6 +26,10 @@ export interface ImageStacks {
    * user has gone.
    */
   relocated(before: VersionRef): Promise<void>
+  /** Whether an open stack reads the version from there, itself or on the way to a newer one. */
+  reads(imageId: string, version: number, place: StorageLocation): boolean
+  /** Settles once no disk is read from what the version was read from: true, or false when the server stops first. After `relocated` or `retired`. */
+  unread(imageId: string, version: number, place: StorageLocation): Promise<boolean>
   /** Nobody needs the version any more. */
   retired(imageId: string, version: number): Promise<void>
   /** The image is in the catalogue no more: what nobody uses closes and leaves the cache, the rest when its last user has gone. */
@@ -61,6 +65,13 @@ interface Stack {
   /** No new disk stands on it; it closes when the last one has gone. A relocated one has the same bytes as its successor in the cache. */
   retired: undefined | "relocated" | "removed"
   closing: Promise<void> | undefined
+  readonly closed: PromiseWithResolvers<void>
+}
+
+interface ChainPart {
+  readonly part: LayerPart
+  readonly step: LayerStep | undefined
+  readonly sizeBytes: number
 }
 
 const chainOf = (ref: VersionRef): ReadonlyArray<VersionRef> => {
@@ -83,6 +94,7 @@ export const makeImageStacks = (
 ): ImageStacks => {
   const stacks = new Map<string, Stack>()
   const retired = new Set<Stack>()
+  let stopping = false
   const sources = makeVersionSources(opener, loadTable, onDamage)
   const maps = new VersionMaps(new LayerMapBudget())
 
@@ -93,11 +105,12 @@ export const makeImageStacks = (
       for (const close of closers.splice(0).reverse()) await close()
     }
     try {
-      const chain: Array<Source> = []
+      const chain: Array<ChainPart> = []
       for (const one of chainOf(ref)) {
         const { source, release } = await sources.hold(one)
         closers.push(release)
-        chain.push(source)
+        const { part, step, sizeBytes } = source
+        chain.push({ part, step: step && { ...step, key: mapKey(one) }, sizeBytes })
       }
       return { device: await openChain(versionKey(ref), chain, closers), closeBelow }
     } catch (e) {
@@ -106,7 +119,7 @@ export const makeImageStacks = (
     }
   }
 
-  const openChain = async (id: string, chain: ReadonlyArray<Source>, closers: Array<() => Promise<void>>) => {
+  const openChain = async (id: string, chain: ReadonlyArray<ChainPart>, closers: Array<() => Promise<void>>) => {
     const [base] = chain
     const { part, sizeBytes } = base!
     if (chain.length === 1) {
@@ -124,7 +137,14 @@ export const makeImageStacks = (
     const { imageId, version } = ref
     const opened = openStack(ref)
     const at = { key, imageId, version: version.number, places: placesOf(ref) }
-    const stack: Stack = { ...at, opened, holds: 0, retired: undefined, closing: undefined }
+    const stack: Stack = {
+      ...at,
+      opened,
+      holds: 0,
+      retired: undefined,
+      closing: undefined,
+      closed: Promise.withResolvers(),
+    }
     stacks.set(key, stack)
     stack.opened.catch(() => {
       if (stacks.get(key) === stack) stacks.delete(key)
@@ -138,6 +158,7 @@ export const makeImageStacks = (
     await opened?.closeBelow()
     if (stack.retired === "removed") cache.forget(stack.key)
     retired.delete(stack)
+    stack.closed.resolve()
   }
   const closeStack = (stack: Stack): Promise<void> => (stack.closing ??= closeNow(stack))
   const closeIfUnused = async (stack: Stack): Promise<void> => {
@@ -156,6 +177,11 @@ export const makeImageStacks = (
     const stack = stacks.get(versionKey(ref))
     if (stack !== undefined && !isDeepStrictEqual(stack.places, placesOf(ref))) await retire(stack, "relocated")
   }
+
+  const readersOf = (imageId: string, version: number, place: StorageLocation): ReadonlyArray<Stack> =>
+    [...stacks.values(), ...retired].filter(
+      (s) => s.imageId === imageId && isDeepStrictEqual(s.places.get(version), place),
+    )
 
   const hold = (ref: VersionRef): { readonly stack: Stack; release(): Promise<void> } => {
     const stack = stacks.get(versionKey(ref)) ?? start(ref)
@@ -192,6 +218,12 @@ export const makeImageStacks = (
         if (stack.imageId === imageId && isDeepStrictEqual(stack.places.get(version.number), version.storage))
           await retire(stack, "relocated")
     },
+    reads: (imageId, version, place) => readersOf(imageId, version, place).length > 0,
+    async unread(imageId, version, place) {
+      for (let all = readersOf(imageId, version, place); all.length > 0; all = readersOf(imageId, version, place))
+        for (const stack of all) await stack.closed.promise
+      return !stopping
+    },
     async retired(imageId, version) {
       const stack = stacks.get(`${imageId}@${version}`)
       if (stack !== undefined) await retire(stack, "removed")
@@ -202,6 +234,7 @@ export const makeImageStacks = (
     usedVersions: (imageId) =>
       [...stacks.values()].filter((s) => s.imageId === imageId && s.holds > 0).map((s) => s.version),
     async close() {
+      stopping = true
       const all = [...stacks.values(), ...retired]
       stacks.clear()
       for (const stack of all) await closeStack(stack)

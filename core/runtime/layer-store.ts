@@ -3,6 +3,8 @@
  *
  *     layers/<image id>/v3.qcow2   tables; external data file v3.data, backing file parents/<image id>-v2/v2.qcow2
  *                       v3.data    the super overlay's own data file, under its second name
+ *                       v5.qcow2 ─► v5-over-1.qcow2, once version 5 is flattened: tables and bytes of versions 2 to 5 in one file
+ *                       v5-changes.qcow2   the tables that version 5 had until then
  *                       parents/<image id>-v1 ─► the folder of the image as it was added, or ../../../drafts
  *                       parents/<image id>-v2 ─► ..
  *
@@ -22,6 +24,7 @@ import { type ImageOpener, inData } from "../storage/opener.ts"
 import type { StorageLocation } from "../storage/plugin.ts"
 import type { VolumeFolder } from "../storage/volume.ts"
 import type { DataFiles } from "./data-files.ts"
+import { makeTurns, type Turns } from "./turns.ts"
 
 export const LAYER_FORMAT = "qcow2"
 const LAYERS = "layers"
@@ -46,6 +49,14 @@ export interface LayerStore {
   repoint(imageId: string, base: VersionEntry): Promise<void>
   /** All pointers to parents, of layers that were put back; nothing where there are none. */
   repointAll(imageId: string, versions: ReadonlyArray<VersionEntry>): Promise<void>
+  /** How a layer that is written now names what it is read over. */
+  backing(imageId: string, below: VersionEntry): Promise<{ readonly path: string; readonly format: string }>
+  /** A file of an image as the log records it. */
+  record(imageId: string, name: string): Promise<VersionEntry["files"][number]>
+  /** The name by which layers above it know the version leads to the file that it is read from now. */
+  pointFlattened(imageId: string, entry: VersionEntry): Promise<void>
+  /** Removes files of a version that was flattened, but for those that it is read from now. */
+  removeFlattened(imageId: string, before: VersionEntry, now: VersionEntry): Promise<void>
   /** Removes the files of a version that the log has retired. */
   remove(imageId: string, version: number): Promise<void>
   /** Removes all versions of an image that the log has removed. */
@@ -55,16 +66,32 @@ export interface LayerStore {
    * way is not in the catalogue yet.
    */
   sweep(catalogue: Catalogue): Promise<void>
+  /** Only one version of an image is flattened at a time. */
+  readonly flattening: Turns
 }
 
 export const layerNames = (version: number) => ({ tables: `v${version}.qcow2`, data: `v${version}.data` })
+
+/** Of a version that is read over another one than it was made on, or over none. */
+export const flatNames = (version: number, over: number | null) => ({
+  flat: `v${version}-${over === null ? "whole" : `over-${over}`}.qcow2`,
+  changes: `v${version}-changes.qcow2`,
+})
+
+export const layerPath = (imageId: string, name: string): string => `${LAYERS}/${imageId}/${name}`
+
+/** Names of the files that a committed version is read from, and of those that are kept beside them. */
+const namesOf = ({ files, changes }: VersionEntry): ReadonlyArray<string> =>
+  [...files, ...(changes?.files ?? [])].map(({ path }) => posix.basename(path))
+
+const isFlattened = ({ changes }: VersionEntry): boolean => changes !== null
 
 export const makeLayerStore = (data: VolumeFolder, files: DataFiles, opener: ImageOpener): LayerStore => {
   const root = data.folder(LAYERS)
 
   const point = async (imageId: string, parent: VersionEntry): Promise<string> => {
     const link = `parents/${imageId}-v${parent.number}`
-    if (parent.parent !== null) {
+    if (parent.number !== 1) {
       await files.pointTo(`${LAYERS}/${imageId}/${link}`, "..")
       return `${link}/${layerNames(parent.number).tables}`
     }
@@ -83,7 +110,23 @@ export const makeLayerStore = (data: VolumeFolder, files: DataFiles, opener: Ima
     return { path, sizeBytes: String(sizeBytes), identity }
   }
 
+  const pointFlattened = async (imageId: string, entry: VersionEntry): Promise<void> => {
+    const [flat] = namesOf(entry)
+    await files.pointTo(layerPath(imageId, layerNames(entry.number).tables), flat!)
+  }
+
   return {
+    flattening: makeTurns(),
+    pointFlattened,
+    record: fileRecord,
+    backing: async (imageId, below) => ({ path: await point(imageId, below), format: below.format }),
+
+    async removeFlattened(imageId, before, now) {
+      const folder = root.folder(imageId)
+      const wanted = new Set([...namesOf(now), layerNames(now.number).tables])
+      for (const name of namesOf(before)) if (!wanted.has(name)) await folder.remove(name)
+    },
+
     async seal({ imageId, version, parent, overlay, own }) {
       const folder = root.folder(imageId)
       const { tables, data: dataName } = layerNames(version)
@@ -102,15 +145,15 @@ export const makeLayerStore = (data: VolumeFolder, files: DataFiles, opener: Ima
 
     async repointAll(imageId, versions) {
       if ((await root.folder(imageId).list()).length === 0) return
-      const parents = versions.flatMap(({ parent, retired }) => (parent === null || retired ? [] : [parent]))
-      for (const number of new Set(parents)) await point(imageId, versions[number - 1]!)
+      const below = versions.flatMap(({ over, retired }) => (over === null || retired ? [] : [over]))
+      for (const number of new Set(below)) await point(imageId, versions[number - 1]!)
+      for (const entry of versions) if (isFlattened(entry) && !entry.retired) await pointFlattened(imageId, entry)
     },
 
     async remove(imageId, version) {
-      const { tables, data: dataName } = layerNames(version)
       const folder = root.folder(imageId)
-      await folder.remove(tables)
-      await folder.remove(dataName)
+      const own = new RegExp(`^v${version}(\\.|-)`)
+      for (const name of await folder.list()) if (own.test(name)) await folder.remove(name)
     },
 
     removeImage: (imageId) => root.remove(imageId),
@@ -123,8 +166,10 @@ export const makeLayerStore = (data: VolumeFolder, files: DataFiles, opener: Ima
           continue
         }
         const wanted = new Set(["parents"])
-        for (const { number, parent, retired } of image.versions)
-          if (parent !== null && !retired) for (const name of Object.values(layerNames(number))) wanted.add(name)
+        for (const entry of image.versions.filter(({ number, retired }) => number !== 1 && !retired)) {
+          for (const name of [...namesOf(entry), layerNames(entry.number).tables]) wanted.add(name)
+          if (isFlattened(entry)) await pointFlattened(imageId, entry)
+        }
         const [base] = image.versions
         if (base !== undefined && wanted.size > 1) await point(imageId, base)
         const folder = root.folder(imageId)

@@ -184,6 +184,8 @@ export interface ImageDiffAnswer {
   readonly from: number
   readonly to: number
   readonly sizeBytes: number
+  /** Checksums tell by clusters what really differs; they are asked where a version between the two is retired. */
+  readonly toldBy: "layers" | "checksums"
   /** What was written, perhaps with the bytes that were there; in order, the first ones only where there are more. `kind` is what it is in `to`. */
   readonly runs: ReadonlyArray<{ readonly offset: number; readonly length: number; readonly kind: "data" | "zero" }>
   /** Of all runs. */
@@ -253,11 +255,13 @@ export interface OperationMap {
     { readonly name: string; readonly note?: string; readonly whenOff?: boolean; readonly fence?: boolean },
     Changed
   >
-  /** Reads tables and no data. At most `runsMax` runs are listed. */
+  /** Reads tables and checksums, and no data. At most `runsMax` runs are listed. */
   "image.diff": Op<
     { readonly from: VersionNamed; readonly to: VersionNamed; readonly runsMax?: number },
     ImageDiffAnswer
   >
+  /** The layers of a version, merged into one file; `whole`: together with what they lie on. */
+  "image.flatten": Op<{ readonly name: string; readonly version?: number; readonly whole?: boolean }, Changed>
   "image.retire": Op<{ readonly name: string; readonly version: number }, Changed>
   /** Without `to`, the version that the current one was made on. */
   "image.rollback": Op<{ readonly name: string; readonly to?: number; readonly note?: string }, Changed>

@@ -1,70 +1,114 @@
 /**
  * Where two versions of one image differ, told by the tables of their layers: no data is read, nor is the image itself opened.
+ *
+ * **Details** Where a version that was merged into a newer one is retired, its tables are gone, and those of the merged file would tell more than differs
+ * between the two. Then their recorded checksums are compared: that is by clusters, and what was written with the same bytes is not told.
  */
 import { setImmediate } from "node:timers/promises"
+import { isDeepStrictEqual } from "node:util"
 import type { Extent } from "../block/device.ts"
-import { differences } from "../block/layers/diff.ts"
+import { clusterDifferences, type Difference, differences } from "../block/layers/diff.ts"
 import { LayerMapBudget } from "../block/layers/map.ts"
-import { type MapHold, VersionMaps } from "../block/layers/version-maps.ts"
+import { VersionMaps } from "../block/layers/version-maps.ts"
+import type { ImageEntry } from "../domain/catalogue.ts"
 import { fail } from "../errors.ts"
 import { limits } from "../limits.ts"
 import type { ImageOpener } from "../storage/opener.ts"
+import { type ChangeStep, changePath, tellExactly } from "./change-path.ts"
+import { loadTable } from "./image-check.ts"
+import type { Parts } from "./parts.ts"
 import type { ImageDiffAnswer } from "./site.ts"
-import { openLayer, parentRef, type VersionRef } from "./version-ref.ts"
+import { difference, type VersionRef } from "./version-ref.ts"
 
 const RUNS_A_TURN = 16_384
 
-/** Both are versions of one image. @throws IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED IMAGE_CHANGED IMAGE_DAMAGED LAYER_MAPS_FULL CANCELLED */
+export interface DiffRequest {
+  readonly image: ImageEntry
+  /** Versions of it. */
+  readonly from: VersionRef
+  readonly to: VersionRef
+  readonly runsMax: number
+}
+
+type Means = Pick<Parts, "opener" | "sidecars">
+
+/** @throws IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED IMAGE_CHANGED IMAGE_DAMAGED LAYER_MAPS_FULL IMAGE_UNVERIFIED CANCELLED */
 export const diffVersions = async (
-  opener: ImageOpener,
-  from: VersionRef,
-  to: VersionRef,
-  runsMax: number,
+  means: Means,
+  { image, from, to, runsMax }: DiffRequest,
   signal: AbortSignal | undefined,
 ): Promise<ImageDiffAnswer> => {
-  const maps = new VersionMaps(new LayerMapBudget())
-  const before = await holdMap(maps, opener, from)
-  const after = await holdMap(maps, opener, to)
-  const { sizeBytes } = after.map
-  const found = new Found(sizeBytes, runsMax)
-  for (const run of differences(before.map, after.map)) {
-    found.add(run)
-    if (found.totals.runs % RUNS_A_TURN !== 0) continue
+  const [before, after] = [changePath(image, from.version.number), changePath(image, to.version.number)]
+  const byLayers = tellExactly(image, before, after)
+  const found = new Found(Number(to.version.sizeBytes), runsMax)
+  const turn = async () => {
     await setImmediate()
     if (signal?.aborted) throw fail("CANCELLED", { what: "the comparison" })
   }
-  const { runs, totals, partBytes, parts } = found
+  const runs = byLayers ? await layerRuns(means.opener, from, before, after) : await checksumRuns(means, from, to)
+  for (const run of runs) {
+    found.add(run)
+    if (found.totals.runs % RUNS_A_TURN === 0) await turn()
+  }
   return {
-    ...{ image: to.imageName, from: from.version.number, to: to.version.number },
-    ...{ sizeBytes, runs, totals, partBytes, parts },
+    ...{ image: to.imageName, from: from.version.number, to: to.version.number, sizeBytes: found.sizeBytes },
+    ...{ toldBy: byLayers ? "layers" : "checksums", runs: found.runs, totals: found.totals },
+    ...{ partBytes: found.partBytes, parts: found.parts },
   }
 }
 
 /** What the versions have in common is made once and kept, so that it is passed over without a look inside. */
-const holdMap = (maps: VersionMaps, opener: ImageOpener, ref: VersionRef): Promise<MapHold> => {
-  const refs: Array<VersionRef> = []
-  for (let at: VersionRef | undefined = ref; at !== undefined; at = parentRef(at)) refs.push(at)
-  const [base, ...layers] = refs.reverse()
-  const steps = layers.map((layer) => {
-    const { number } = layer.version
-    return { key: String(number), layer: number, runs: () => runsOf(opener, layer), keep: true }
-  })
-  return maps.hold({ key: String(base!.version.number), sizeBytes: Number(ref.version.sizeBytes) }, steps)
+const layerRuns = async (
+  opener: ImageOpener,
+  from: VersionRef,
+  before: ReadonlyArray<ChangeStep>,
+  after: ReadonlyArray<ChangeStep>,
+): Promise<Iterable<Difference>> => {
+  const maps = new VersionMaps(new LayerMapBudget())
+  const hold = (path: ReadonlyArray<ChangeStep>) => {
+    const key = (count: number) =>
+      path
+        .slice(0, count + 1)
+        .map(({ version }) => version.number)
+        .join(".")
+    const steps = path.slice(1).map((step, i) => {
+      const { number } = step.version
+      return { key: key(i + 1), layer: number, runs: () => runsOf(opener, from, step), keep: true }
+    })
+    return maps.hold({ key: key(0), sizeBytes: Number(from.version.sizeBytes) }, steps)
+  }
+  const [a, b] = [await hold(before), await hold(after)]
+  return differences(a.map, b.map)
 }
 
-async function* runsOf(opener: ImageOpener, ref: VersionRef): AsyncGenerator<Extent> {
-  const layer = await openLayer(opener, ref)
+async function* runsOf(opener: ImageOpener, ref: VersionRef, { version, tables }: ChangeStep): AsyncGenerator<Extent> {
+  const opened = await opener.openTables(tables!, version.format)
   try {
-    yield* layer.runs()
+    const [recorded] = isDeepStrictEqual(tables, version.storage) ? version.files : version.changes!.files
+    const what = difference(recorded!.identity, opened.identity)
+    if (what !== undefined) throw fail("IMAGE_CHANGED", { image: ref.imageName, path: recorded!.path, what })
+    yield* opened.runs()
   } finally {
-    await layer.close()
+    await opened.close()
   }
+}
+
+/** By clusters, where the tables of a version between the two are gone. */
+const checksumRuns = async ({ sidecars }: Means, from: VersionRef, to: VersionRef): Promise<Iterable<Difference>> => {
+  const tables: Array<Uint32Array> = []
+  for (const ref of [from, to]) {
+    const table = await loadTable(sidecars, ref)
+    if (table === undefined) throw fail("IMAGE_UNVERIFIED", { image: ref.imageName, version: ref.version.number })
+    tables.push(table)
+  }
+  return clusterDifferences(tables[0]!, tables[1]!, Number(to.version.sizeBytes))
 }
 
 /** The runs, as many as are asked for, and the sums of all. */
 class Found {
   readonly runs: Array<ImageDiffAnswer["runs"][number]> = []
   readonly totals = { runs: 0, dataBytes: 0, zeroBytes: 0 }
+  readonly sizeBytes: number
   readonly partBytes: number
   readonly parts: Array<number>
   readonly #runsMax: number
@@ -72,6 +116,7 @@ class Found {
   /** Parts are whole clusters; a small disk has fewer of them. */
   constructor(sizeBytes: number, runsMax: number) {
     const cluster = limits.clusterBytes
+    this.sizeBytes = sizeBytes
     this.partBytes = Math.ceil(sizeBytes / limits.diffParts / cluster) * cluster
     this.parts = new Array(Math.ceil(sizeBytes / this.partBytes)).fill(0)
     this.#runsMax = runsMax

@@ -16,7 +16,7 @@ export interface VersionRef {
   readonly imageId: string
   readonly imageName: string
   readonly version: VersionEntry
-  /** What it is made on: its parent, that one's parent, and so on to version 1. None for version 1. */
+  /** What it is read over: its parent, that one's parent, and so on to version 1, without those that were merged into it. None for version 1. */
   readonly below: ReadonlyArray<VersionEntry>
 }
 
@@ -31,19 +31,19 @@ export const versionRef = (catalogue: Catalogue, imageId: string, version: numbe
   throw fail("IMAGE_VERSION_NOT_FOUND", { name: image.name, version, newest: image.versions.length })
 }
 
-const ancestors = (versions: ReadonlyArray<VersionEntry>, { parent }: VersionEntry): ReadonlyArray<VersionEntry> => {
+const ancestors = (versions: ReadonlyArray<VersionEntry>, { over }: VersionEntry): ReadonlyArray<VersionEntry> => {
   const found: Array<VersionEntry> = []
-  for (let at = parent; at !== null; at = found.at(-1)!.parent) found.push(versions[at - 1]!)
+  for (let at = over; at !== null; at = found.at(-1)!.over) found.push(versions[at - 1]!)
   return found
 }
 
-/** The version that this one is made on, or undefined for one that is read as it was added. */
+/** The version that this one is read over, or undefined for one that is read from its own files alone. */
 export const parentRef = (ref: VersionRef): VersionRef | undefined => {
   const [version, ...below] = ref.below
   return version && { ...ref, version, below }
 }
 
-/** Version 1, on which all others are made. */
+/** What all that is below it is read over: version 1, or one that was flattened whole. */
 export const baseRef = (ref: VersionRef): VersionRef => {
   const version = ref.below.at(-1) ?? ref.version
   return { ...ref, version, below: [] }

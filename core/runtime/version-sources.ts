@@ -14,10 +14,14 @@ import { mismatch, openLayer, openRecorded, type VersionRef } from "./version-re
 
 export const versionKey = (ref: VersionRef): string => `${ref.imageId}@${ref.version.number}`
 
+/** Of its map. One layer is in maps of several chains, once some of those below it were merged. */
+export const mapKey = ({ imageId, version, below }: VersionRef): string =>
+  `${imageId}@${[version, ...below].map(({ number }) => number).join(".")}`
+
 export interface Source {
   readonly part: LayerPart
   /** How its layer changes the map; undefined for version 1. */
-  readonly step: LayerStep | undefined
+  readonly step: Omit<LayerStep, "key"> | undefined
   readonly sizeBytes: number
 }
 
@@ -84,7 +88,7 @@ export const makeVersionSources = (
     }
     const { data, sizeBytes, runs, close } = await openLayer(opener, ref)
     const layer = ref.version.number
-    return { part: { layer, contentId, source: data, verify }, step: { key: contentId, layer, runs }, sizeBytes, close }
+    return { part: { layer, contentId, source: data, verify }, step: { layer, runs }, sizeBytes, close }
   }
 
   const start = (key: string, ref: VersionRef): Entry => {

@@ -11,6 +11,8 @@ export { limits } from "../limits.ts"
 export {
   type DiskFormat,
   defineFormat,
+  type FlatInput,
+  type FlatLayer,
   type FormatContext,
   type FormatDisk,
   type LayerTables,

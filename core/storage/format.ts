@@ -56,11 +56,31 @@ export interface SealInput {
   readonly parent?: { readonly path: string; readonly format: string }
 }
 
+/** What a layer that has its bytes in its own file is made for. */
+export type FlatInput = Pick<SealInput, "sizeBytes" | "grainBytes" | "parent">
+
+/** A layer that is being written with its bytes in it; whoever asked writes those, each at `dataOffset` + its own offset. */
+export interface FlatLayer {
+  /** Length of the file; most of it is holes. */
+  readonly fileBytes: number
+  readonly dataOffset: number
+  /** What the layer has, in order. */
+  add(run: Extent, into: LayerTarget): Promise<void>
+  /** Once, after the last run. */
+  finish(into: LayerTarget): Promise<void>
+}
+
+export interface LayerTarget {
+  write(bytes: Uint8Array, offset: number): Promise<void>
+}
+
 /** What a sealed layer's own tables say, whatever lies below it. */
 export interface LayerTables {
   readonly sizeBytes: number
-  /** Name of the file that has its bytes, each at its own offset; relative to the layer's. */
-  readonly dataFile: string
+  /** Name of the file that has its bytes, each at its own offset; relative to the layer's. Undefined: they are in this file. */
+  readonly dataFile: string | undefined
+  /** Where guest byte 0 would be in the file that has the bytes. */
+  readonly dataOffset: number
   /** In order: data and zero where the layer has something, absent (told or left out) where what lies below shows through. @throws MEDIUM_ERROR */
   runs(): AsyncIterable<Extent>
   close(): Promise<void>
@@ -72,9 +92,11 @@ export interface DiskFormat {
   readonly format: string
   probe(input: ProbeInput): ProbeResult
   open(volume: Volume, context: FormatContext): Promise<FormatDisk>
-  /** Reads back what `seal` wrote, and nothing below it. */
+  /** Reads back what `seal` or `flat` wrote, and nothing below it. */
   map?(volume: Volume, context: Pick<FormatContext, "signal" | "path">): Promise<LayerTables>
-  seal?(input: SealInput, into: { write(bytes: Uint8Array, offset: number): Promise<void> }): Promise<void>
+  seal?(input: SealInput, into: LayerTarget): Promise<void>
+  /** Begins a layer that has its bytes in its own file. */
+  flat?(input: FlatInput): FlatLayer
 }
 
 export const defineFormat = (format: DiskFormat): DiskFormat => format

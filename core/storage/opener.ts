@@ -29,16 +29,26 @@ export interface ImageOpener {
   ): Promise<ReadonlyArray<VolumeIdentity | undefined>>
   /** Opens a sealed layer by itself: its tables, and the file that has its bytes. */
   openLayer(location: StorageLocation, format: string): Promise<OpenedLayer>
+  /** Opens the tables of a sealed layer, whether or not its bytes are there. */
+  openTables(location: StorageLocation, format: string): Promise<OpenedTables>
   /** @throws IMAGE_FORMAT_UNSUPPORTED */
   format(name: string): Promise<DiskFormat>
   /** Where a location of kind `data` is on this machine. */
   pathOf(location: StorageLocation): string | undefined
 }
 
+export interface OpenedTables {
+  readonly sizeBytes: number
+  runs(): AsyncIterable<Extent>
+  readonly identity: VolumeIdentity
+  close(): Promise<void>
+}
+
 export interface OpenedLayer {
   readonly sizeBytes: number
   runs(): AsyncIterable<Extent>
-  readonly data: GuardedVolume
+  /** Guest bytes at their own offsets. */
+  readonly data: Pick<GuardedVolume, "sizeBytes" | "read" | "readSync" | "extents">
   /** Of its tables and of its bytes. */
   readonly identities: ReadonlyArray<VolumeIdentity>
   close(): Promise<void>
@@ -57,6 +67,15 @@ const onlyTime = ({ mtimeNs = "0" }: VolumeIdentity): VolumeIdentity => ({
   mtimeMs: String(BigInt(mtimeNs) / 1_000_000n),
 })
 
+/** Part of a file, as a volume of its own. */
+const movedBy = (file: GuardedVolume, by: number, sizeBytes: number): OpenedLayer["data"] => ({
+  sizeBytes,
+  read: (into, at, offset, length, signal) => file.read(into, at, offset + by, length, signal),
+  readSync: (into, at, offset, length) => file.readSync(into, at, offset + by, length),
+  extents: async (offset, length, max) =>
+    (await file.extents(offset + by, length, max)).map((e) => ({ ...e, offset: e.offset - by })),
+})
+
 export const makeOpener = (registry: () => Promise<PluginRegistry>, host: Host, dataDir: string): ImageOpener => {
   const { signal } = new AbortController()
   const resolved = (location: StorageLocation): StorageLocation => {
@@ -73,6 +92,21 @@ export const makeOpener = (registry: () => Promise<PluginRegistry>, host: Host, 
     const format = (await registry()).formats.find((f) => f.format === name)
     if (format === undefined) throw fail("IMAGE_FORMAT_UNSUPPORTED", { path: "a layer", format: name })
     return format
+  }
+  const tablesOf = async (location: StorageLocation, name: string) => {
+    const format = await formatOf(name)
+    const file = fileIn(location)
+    if (format.map === undefined || file === undefined)
+      throw fail("IMAGE_FORMAT_UNSUPPORTED", { path: "a layer", format: name })
+    const volume = await openFile(location)
+    try {
+      const identity = onlyTime(await volume.identity())
+      const tables = await format.map(volume, { signal, path: `${dataDir}/${file}` })
+      return { file, volume, identity, tables }
+    } catch (e) {
+      await volume.close()
+      throw e
+    }
   }
   return {
     locate: async (place) => (await registry()).locate(place),
@@ -110,23 +144,29 @@ export const makeOpener = (registry: () => Promise<PluginRegistry>, host: Host, 
       return Promise.all([location, ...beside].map(identityAt))
     },
 
+    async openTables(location, name) {
+      const { identity, tables } = await tablesOf(location, name)
+      return { sizeBytes: tables.sizeBytes, runs: tables.runs, identity, close: tables.close }
+    },
+
     async openLayer(location, name) {
-      const format = await formatOf(name)
-      const file = fileIn(location)
-      if (format.map === undefined || file === undefined)
-        throw fail("IMAGE_FORMAT_UNSUPPORTED", { path: "a layer", format: name })
-      const volume = await openFile(location)
+      const { file, volume, identity, tables } = await tablesOf(location, name)
+      const { sizeBytes, runs, dataFile } = tables
+      if (dataFile === undefined)
+        return {
+          ...{ sizeBytes, runs, close: tables.close },
+          data: movedBy(volume, tables.dataOffset, sizeBytes),
+          identities: [identity],
+        }
       try {
-        const identity = onlyTime(await volume.identity())
-        const tables = await format.map(volume, { signal, path: `${dataDir}/${file}` })
         const folder = file.slice(0, file.lastIndexOf("/") + 1)
-        const data = await openFile(inData(folder + tables.dataFile))
+        const data = await openFile(inData(folder + dataFile))
         const close = async () => {
           await data.close()
           await tables.close()
         }
         const identities = [identity, onlyTime(await data.identity())]
-        return { sizeBytes: tables.sizeBytes, runs: tables.runs, data, identities, close }
+        return { sizeBytes, runs, data, identities, close }
       } catch (e) {
         await volume.close()
         throw e

@@ -24,6 +24,8 @@ import {
   committed,
   created,
   createImage,
+  flatten,
+  flattened,
   nextBoot,
   retired,
   rolledBack,
@@ -232,6 +234,50 @@ describe("retiring a version", () => {
       const found = details(events, version)
       if (JSON.stringify(found) !== JSON.stringify(expected)) throw new Error(JSON.stringify(found))
     }
+  })
+})
+
+describe("flattening", () => {
+  const chain = [
+    ...[...withTwo, superSet(1, 1, 2), committed(1, 1, 3, 8), superSet(1, 1, 3), committed(1, 1, 4, 10)],
+    rolledBack(1, 4, 3),
+  ]
+  it("merges what lies between a version and one below it, once", () => {
+    given(...chain)
+      .when(flatten(1, 3, 1))
+      .then([flattened(1, 3, 1)])
+    given(...chain)
+      .when(flatten(1, 3, null))
+      .then([flattened(1, 3, null)])
+    given(...chain, flattened(1, 3, 1))
+      .when(flatten(1, 3, 1))
+      .then([])
+  })
+  it("of what is not there, has nothing between, or is read from elsewhere meanwhile is refused", () => {
+    const asked = given(...chain, flattened(1, 4, 2))
+    asked.when(flatten(1, 2, 1)).refused("FLATTEN_NOTHING")
+    asked.when(flatten(1, 3, 3)).refused("FLATTEN_NOTHING")
+    asked.when(flatten(1, 3, 4)).refused("FLATTEN_NOTHING")
+    asked.when(flatten(1, 4, 1)).refused("FLATTEN_STALE")
+    asked.when(flatten(1, 5, 1)).refused("IMAGE_VERSION_NOT_FOUND")
+    asked.when(flatten(9, 3, 1)).refused("IMAGE_NOT_FOUND")
+    given(...chain, retired(1, 4))
+      .when(flatten(1, 4, 1))
+      .refused("IMAGE_VERSION_RETIRED")
+  })
+  it("of one whose layers below were merged goes to the bottom, and not to what was merged", () => {
+    const asked = given(...chain, flattened(1, 3, 1))
+    asked.when(flatten(1, 4, 2)).refused("FLATTEN_NOTHING")
+    asked.when(flatten(1, 4, 1)).then([flattened(1, 4, 1)])
+  })
+  it("frees the versions that were merged, though the version was made on them", () => {
+    const retire = (version: number) => ({ type: "RetireVersion", name: "win11", version }) as const
+    const merged = given(...chain, flattened(1, 3, 1))
+    merged.when(retire(2)).then([retired(1, 2)])
+    merged.when(retire(1)).refused("VERSION_IN_USE")
+    given(...chain, flattened(1, 3, 1), retired(1, 2))
+      .when({ type: "RollBackImage", name: "win11" })
+      .refused("IMAGE_VERSION_RETIRED")
   })
 })
 

@@ -47,6 +47,8 @@ describe("the images", () => {
           {
             number: 1,
             parent: null,
+            over: null,
+            flattened: null,
             format: "raw",
             sizeBytes: "1048576",
             storage: { kind: "file", config: { path: "/images/win11.raw" } },

@@ -41,8 +41,14 @@ const images = (c: Catalogue, said: string) => {
     expect([draft === null, current > 0], said).toEqual([versions.length > 0, versions.length > 0])
     if (draft === null)
       expect([versions[current - 1]?.number, versions[current - 1]?.retired], said).toEqual([current, false])
-    for (const { parent, retired } of versions)
-      if (!retired && parent !== null) expect(versions[parent - 1]?.retired, said).toBe(false)
+    for (const { over, retired } of versions)
+      if (!retired && over !== null) expect(versions[over - 1]?.retired, said).toBe(false)
+    for (const { number, parent, over, changes } of versions) {
+      // what it is read over is among those that it was made on, and only what was flattened has tables beside
+      const above: Array<number | null> = [parent]
+      while (above.at(-1) !== null) above.push(versions[above.at(-1)! - 1]!.parent)
+      expect([above.includes(over), over === parent || changes !== null], `@${number}; ${said}`).toEqual([true, true])
+    }
     versions.forEach(({ number, parent }, i) => {
       expect([number, parent === null ? number === 1 : parent >= 1 && parent < number], said).toEqual([i + 1, true])
     })
@@ -147,13 +153,14 @@ export const checkImageVersions = (c: Catalogue, state: ImageVersions, said: str
     expect(row.superClient, said).toEqual(holder && { id: holder.id, name: holder.name, slot: image.superClient!.slot })
     expect([row.draftBytes, row.tier], said).toEqual([image.draft?.sizeBytes ?? null, image.tier])
     expect(
-      row.versions.map((v) => [v.number, v.parent, v.retired, v.storage, v.files, v.checked, v.mismatches]),
+      row.versions.map((v) => [v.number, v.parent, v.over, v.retired, v.storage, v.files, v.checked, v.mismatches]),
       said,
     ).toEqual(
       image.versions.map((v) => {
         return [
           v.number,
           v.parent,
+          v.over,
           v.retired,
           v.storage,
           v.files,

@@ -21,7 +21,7 @@ import {
 import { createGroup, linkGroup } from "./groups.ts"
 import type { Random } from "./random.ts"
 import { randomGroupCommand, randomOptions } from "./random-group-commands.ts"
-import { boot, commit, createImage, sealImage } from "./versions.ts"
+import { boot, commit, createImage, flatten, sealImage } from "./versions.ts"
 
 const images = ["win11", "debian", "games", "win11", "debian", "bad name"]
 const references = ["win11", "WIN11@1", "debian", "debian", "games", "win11", "win11@2", "nothing"]
@@ -76,9 +76,20 @@ const commitNow = (r: Random, catalogue: Catalogue): CommandBody => {
   return commit(n, (image?.versions.length ?? 1) + 1 + late, epoch)
 }
 
+/** What the runtime would ask after it merged a version's layers; now and then another was faster. */
+const flattenNow = (r: Random, catalogue: Catalogue): CommandBody => {
+  const n = r.pick([1, 1, 1, 2, 3])
+  const versions = catalogue.images.get(imageId(n))?.versions ?? []
+  const number = r.pick([versions.length, versions.length, 1 + r.below(4)])
+  const entry = versions[number - 1]
+  const from = { over: entry?.over ?? 1, storage: entry?.storage ?? { kind: "file", config: {} } }
+  const late = r.chance(0.1) ? { ...from, over: from.over + 1 } : from
+  return flatten(n, number, r.pick([1, 1, 2, null]), late)
+}
+
 const version = (r: Random, catalogue: Catalogue): CommandBody => {
   const image = r.pick(["win11", "win11", "win11", "debian", "games", "nothing"])
-  switch (r.below(7)) {
+  switch (r.below(8)) {
     case 0:
     case 1:
       return commitNow(r, catalogue)
@@ -88,6 +99,8 @@ const version = (r: Random, catalogue: Catalogue): CommandBody => {
     case 4:
       return { type: "RetireVersion", name: image, version: 1 + r.below(3) }
     case 5:
+      return flattenNow(r, catalogue)
+    case 6:
       return { type: "PlaceImage", name: image, tier: r.pick(["file", "ramdisk"]), ...maybe(r, "hot", r.chance(0.5)) }
     default:
       return r.chance(0.5)

@@ -43,6 +43,28 @@ export const rolledBack = (n: number, from: number, to: number): DomainEvent =>
 export const retired = (n: number, version: number): DomainEvent =>
   event("ImageVersionRetired", { image: imageRef(n), version, sidecar: null })
 
+/** What version `version` of the image is read from once it was flattened. */
+const flatOf = (n: number, version: number, over: number | null) => {
+  const file = (name: string) => ({
+    path: `layers/${imageId(n)}/${name}`,
+    sizeBytes: "262144",
+    identity: { mtime: "3" },
+  })
+  const place = (name: string) => ({ storage: { kind: "layer", config: { file: name } }, files: [file(name)] })
+  return {
+    ...{ over, format: "qcow2", layer: { dataBytes: "131072", zeroBytes: "0" } },
+    ...place(`v${version}-over-${over}`),
+    changes: place(`v${version}-changes`),
+  }
+}
+
+/** `from`: what it was read over, as it was committed. */
+export const flattened = (n: number, version: number, over: number | null, from = version - 1): DomainEvent => {
+  const { layer: _, sizeBytes: __, ...read } = layerOf(n, version)
+  const made = { ...flatOf(n, version, over), from: { over: from, ...read } }
+  return event("ImageVersionFlattened", { image: imageRef(n), version, ...made })
+}
+
 export const created = (n: number, name = "win11", sizeBytes = "1048576"): DomainEvent =>
   event("ImageCreated", { image: imageRef(n, name), sizeBytes, storage: disk(name).storage })
 
@@ -88,6 +110,19 @@ export const commit = (n: number, version: number, sealedOverlay: number): Body<
   version,
   sealedOverlay,
   ...layerOf(n, version),
+})
+
+export const flatten = (
+  n: number,
+  version: number,
+  over: number | null,
+  from: Body<"FlattenVersion">["from"] = { over: version - 1, storage: layerOf(n, version).storage },
+): Body<"FlattenVersion"> => ({
+  type: "FlattenVersion",
+  imageId: imageId(n),
+  version,
+  ...flatOf(n, version, over),
+  from,
 })
 
 export const createImage = (n: number, name = "win11", sizeBytes = "1048576"): Body<"CreateImage"> => ({

@@ -72,6 +72,14 @@ export const declareImages = (root: Command): void => {
     versions,
     "diff",
   ).option("--limit <n>", "list at most so many runs")
+  verb(
+    image,
+    "flatten <name[@version]>",
+    "merge the layers of a version into one file, while clients run on it",
+    "changes",
+    versions,
+    "flatten",
+  ).option("--whole", "the whole disk in one file, which needs nothing below it")
   verb(image, "retire <name@version>", "give up a version that nobody needs, for good", "changes", versions, "retire")
   verb(
     image,

@@ -175,12 +175,13 @@ export const diff = (
   })
 }
 
-const printDiff = ({ image, from, to, sizeBytes, runs, totals, partBytes, parts }: ImageDiffAnswer): void => {
+const printDiff = ({ image, from, to, sizeBytes, toldBy, runs, totals, partBytes, parts }: ImageDiffAnswer): void => {
   const pair = `${image}@${from} and @${to}`
   if (totals.runs === 0) {
-    print(`${pair} are the same: no layer changed anything`)
+    print(`${pair} are the same: ${toldBy === "layers" ? "no layer changed anything" : "all their checksums are"}`)
     return
   }
+  if (toldBy === "checksums") print("told by their checksums, 64 KiB each: a version between them is retired")
   const { dataBytes, zeroBytes } = totals
   print(
     `${pair} differ in ${count(totals.runs, "run")}: ${bytes(dataBytes)} of data, ${bytes(zeroBytes)} of zeros in @${to}`,
@@ -195,6 +196,28 @@ const mark = (changed: number, of: number): string => {
   if (changed === 0) return "."
   if (changed * 10 < of) return "-"
   return changed * 2 < of ? "+" : "#"
+}
+
+/** Merges layers, with a progress bar; cancelling leaves everything as it was. */
+export const flatten = async (
+  options: CommonOptions & { readonly whole?: boolean },
+  reference: string,
+): Promise<void> => {
+  const named = versionNamed(reference, "imagelink image flatten --help")
+  const view = await progressView(`flattening ${reference}`, options.json === true)
+  await withSite(options, false, async (site) => {
+    const input = { ...named, ...(options.whole ? { whole: true } : {}) }
+    const result = await site
+      .call("image.flatten", input, { ...callOptions(options), signal: interruptible(), onProgress: view.report })
+      .finally(view.end)
+    printChanged(options, result, () => {
+      const made = result.events[0]?.data as EventData<"ImageVersionFlattened"> | undefined
+      if (made === undefined || result.dryRun) return
+      print(
+        `${bytes(Number(made.layer.dataBytes))} of data, ${bytes(Number(made.layer.zeroBytes))} made zero, in one file`,
+      )
+    })
+  })
 }
 
 /** Waits until the image is in RAM, or out of it, where a server runs. */

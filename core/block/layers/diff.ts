@@ -11,8 +11,13 @@
  * **Gotchas** Both maps descend from one base map, or their layer numbers mean nothing to each other.
  */
 import assert from "node:assert"
+import { crc32c } from "../../bytes.ts"
+import { limits } from "../../limits.ts"
 import type { LayerMap } from "./map.ts"
 import { codeIn, GRAIN, isZeroCode, type LayerPage, PAGE_GRAINS, runEndIn } from "./page.ts"
+
+const CLUSTER = limits.clusterBytes
+const ZERO_CRC = crc32c(new Uint8Array(CLUSTER))
 
 /** A run of bytes that differs; `kind` is what it is in the second version. */
 export interface Difference {
@@ -63,6 +68,23 @@ const differs = (a: LayerPage, b: LayerPage, grain: number): Difference["kind"] 
   const is = codeIn(b, grain)
   if (was === is || (isZeroCode(was) && isZeroCode(is))) return undefined
   return isZeroCode(is) ? "zero" : "data"
+}
+
+/** The runs of clusters whose checksums differ, in order. `kind` is zero where the second version has zeros. */
+export function* clusterDifferences(before: Uint32Array, after: Uint32Array, sizeBytes: number): Generator<Difference> {
+  assert.equal(before.length, after.length, "versions of one image have one size")
+  const kindOf = (cluster: number) => {
+    if (before[cluster] === after[cluster]) return undefined
+    return after[cluster] === ZERO_CRC ? "zero" : "data"
+  }
+  for (let first = 0; first < after.length; ) {
+    const kind = kindOf(first)
+    let end = first + 1
+    while (end < after.length && kindOf(end) === kind) end++
+    const offset = first * CLUSTER
+    if (kind !== undefined) yield { offset, length: Math.min(end * CLUSTER, sizeBytes) - offset, kind }
+    first = end
+  }
 }
 
 /** How many runs and bytes differ. */

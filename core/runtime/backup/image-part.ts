@@ -68,14 +68,14 @@ const wantedFiles = (image: ImageEntry, version: VersionEntry): ReadonlyArray<Wa
   return outside === undefined ? wanted : `${outside.image.path} is not in the folder of its first file`
 }
 
-/** Files of the data folder, each under its path there. */
+/** Files of the data folder, each under its path there: what it is read from, and the tables that are kept beside that. */
 const sealedFiles = (
   image: ImageEntry,
-  { storage, files, number }: VersionEntry,
+  { storage, files, number, changes }: VersionEntry,
   pathOf: PathOf,
 ): ReadonlyArray<WantedFile> | string => {
   const { file } = storage.config as { readonly file: string }
-  const wanted = files.map(({ path: name, sizeBytes, identity }, i) => {
+  const wanted = [...files, ...(changes?.files ?? [])].map(({ path: name, sizeBytes, identity }, i) => {
     const path = i === 0 ? file : name
     const from = pathOf(inData(path)) ?? path
     const of = { id: image.id, name: image.name, version: number, path: from, relative: path }

@@ -7,7 +7,7 @@ import type { CallOptions, Changed } from "../site.ts"
 /** Undefined when it is new. @throws COMMAND_REUSED when the id was another command's, or one about another image */
 export const madeBefore = async (
   { log }: Parts,
-  type: "ImageCommitted" | "ImageSealed",
+  type: "ImageCommitted" | "ImageSealed" | "ImageVersionFlattened",
   name: string,
   { commandId, dryRun = false }: CallOptions,
 ): Promise<Changed | undefined> => {

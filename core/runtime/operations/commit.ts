@@ -19,6 +19,7 @@ import { LAYER_FORMAT, layerNames } from "../layer-store.ts"
 import { generationPath } from "../overlay-folders.ts"
 import type { Parts } from "../parts.ts"
 import type { CallOptions, Changed, Input, Operations } from "../site.ts"
+import { makeTurns, type Turns } from "../turns.ts"
 import { madeBefore } from "./before.ts"
 import { type Change, makeChange } from "./change.ts"
 import { runCheck } from "./images.ts"
@@ -37,23 +38,6 @@ export const commitOperations = (parts: Parts): Operations<"image.commit"> => {
       if (!changed.dryRun && !changed.repeated) await afterwards(parts, change, changed, options)
       return changed
     },
-  }
-}
-
-type Turns = <A>(key: string, work: () => Promise<A>) => Promise<A>
-
-/** One after the other for the same key, whatever became of those before. */
-const makeTurns = (): Turns => {
-  const last = new Map<string, Promise<unknown>>()
-  return (key, work) => {
-    const mine = (last.get(key) ?? Promise.resolve()).then(work)
-    const settled = mine
-      .catch(() => {})
-      .finally(() => {
-        if (last.get(key) === settled) last.delete(key)
-      })
-    last.set(key, settled)
-    return mine
   }
 }
 

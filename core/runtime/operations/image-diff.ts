@@ -20,7 +20,10 @@ export const diffOperations = (parts: Parts): Operations<"image.diff"> => {
     "image.diff": async ({ from, to, runsMax = limits.diffRunsMax }, { signal }) => {
       const [before, after] = [await refOf(from), await refOf(to)]
       if (before.imageId !== after.imageId) throw fail("IMAGE_DIFF_REFUSED", { from: named(before), to: named(after) })
-      return diffVersions(parts.opener, before, after, Math.min(runsMax, limits.diffRunsMax), signal)
+      const image = (await parts.views.state(catalogueProjection)).images.get(after.imageId)
+      if (image === undefined) throw fail("IMAGE_NOT_FOUND", { name: after.imageName })
+      const request = { image, from: before, to: after, runsMax: Math.min(runsMax, limits.diffRunsMax) }
+      return diffVersions(parts, request, signal)
     },
   }
 }

@@ -49,7 +49,7 @@ export const imageOperations = (parts: Parts): Operations<Names> => {
     "image.relocate": async ({ name, version, path, storage }, options) => {
       // Layers are in the data folder and move with it; the one file with a place of its own is version 1's.
       const ref = await refOf(parts, name, version ?? 1)
-      if (ref.below.length > 0) {
+      if (ref.version.number !== 1) {
         const why = `${ref.imageName}@${version} is kept in the data folder; only version 1 can be relocated`
         throw fail("COMMAND_INVALID", { why })
       }

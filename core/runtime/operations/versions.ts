@@ -22,6 +22,19 @@ const refuseIfStoodOn = async (parts: Parts, { name, version }: Input<"image.ret
   throw fail("VERSION_IN_USE", { image: image.name, version, who }, { details })
 }
 
+/** Disks that run since before it was merged into a newer version may still read it: then its files go when the last of them has gone. */
+const removeUnread = async ({ views, layers, serving }: Parts, imageId: string, version: number): Promise<void> => {
+  const { images } = await views.state(catalogueProjection)
+  const place = images.get(imageId)?.versions[version - 1]?.storage
+  const remove = () => layers.remove(imageId, version)
+  if (serving === undefined || place === undefined || !serving.stacks.reads(imageId, version, place)) return remove()
+  // What a stop leaves behind is swept at the next start.
+  void serving.stacks.unread(imageId, version, place).then(
+    (isUnread) => (isUnread ? remove() : undefined),
+    () => {},
+  )
+}
+
 export const versionOperations = (parts: Parts): Operations<Names> => {
   const change = makeChange(parts)
   /** A generation that the change ended goes now, or when its last session leaves. */
@@ -41,7 +54,7 @@ export const versionOperations = (parts: Parts): Operations<Names> => {
       for (const { image, version, sidecar } of changed.events.map((e) => e.data as EventData<"ImageVersionRetired">)) {
         await parts.serving?.ram.retired(image.id, version)
         await parts.serving?.stacks.retired(image.id, version)
-        await parts.layers.remove(image.id, version)
+        await removeUnread(parts, image.id, version)
         if (sidecar !== null) await parts.sidecars.remove(sidecar)
       }
       return changed

@@ -43,10 +43,11 @@ export const pointLayers = async ({ views, layers }: Parts): Promise<void> => {
 export const withoutFiles = ({ images }: Catalogue, { files }: Manifest): ReadonlyArray<string> => {
   const there = new Set(files.map(({ path }) => path))
   return [...images.values()].flatMap(({ name, versions, draft }) => {
-    const lost = versions.filter(({ storage, retired, files: [first, ...others] }) => {
+    const lost = versions.filter(({ storage, retired, changes, files: [first, ...others] }) => {
       if (storage.kind !== "data" || retired || first === undefined) return false
       const { file } = storage.config as { readonly file: string }
-      return [file, ...others.map(({ path }) => path)].some((path) => !there.has(path))
+      const beside = [...others, ...(changes?.files ?? [])].map(({ path }) => path)
+      return [file, ...beside].some((path) => !there.has(path))
     })
     return [
       ...lost.map(({ number }) => `${name}@${number} has no files: the backup was made without them (backup --images)`),

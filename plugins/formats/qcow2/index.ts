@@ -7,6 +7,7 @@
  */
 import { defineFormat } from "imagelink/plugin"
 import { u32 } from "./bytes.ts"
+import { flatLayer } from "./flat.ts"
 import { MAGIC } from "./header.ts"
 import { openQcow2 } from "./open.ts"
 import { sealLayer } from "./seal.ts"
@@ -20,4 +21,5 @@ export default defineFormat({
   open: openQcow2,
   map: openTables,
   seal: sealLayer,
+  flat: flatLayer,
 })

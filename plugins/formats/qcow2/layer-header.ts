@@ -20,13 +20,17 @@ export interface LayerLayout {
   readonly refcounts: RefcountTable
 }
 
-export const layerHeader = (input: SealInput, { clusterBytes, l1, refcounts }: LayerLayout): Uint8Array => {
+/** Without a data file of its own, the bytes are in this one. */
+export const layerHeader = (
+  input: Pick<SealInput, "sizeBytes" | "parent"> & Partial<Pick<SealInput, "dataFile">>,
+  { clusterBytes, l1, refcounts }: LayerLayout,
+): Uint8Array => {
   const { dataFile, parent, sizeBytes } = input
   const bytes = new Uint8Array(clusterBytes)
   const extensions = Buffer.concat([
     ...(parent === undefined ? [] : [encode(extension.backingFormat, Buffer.from(qemuFormatOf(parent.format)))]),
-    encode(extension.dataFile, Buffer.from(dataFile)),
-    encode(extension.featureNames, featureNames),
+    ...(dataFile === undefined ? [] : [encode(extension.dataFile, Buffer.from(dataFile))]),
+    encode(extension.featureNames, featureNames(dataFile)),
     encode(extension.end, Buffer.alloc(0)),
   ])
   const name = Buffer.from(parent?.path ?? "")
@@ -46,7 +50,7 @@ export const layerHeader = (input: SealInput, { clusterBytes, l1, refcounts }: L
   putU64(bytes, 40, l1.offset)
   putU64(bytes, 48, refcounts.offset)
   putU32(bytes, 56, refcounts.clusters)
-  putU64(bytes, 72, 2 ** feature.externalData + 2 ** feature.extendedL2)
+  putU64(bytes, 72, (dataFile === undefined ? 0 : 2 ** feature.externalData) + 2 ** feature.extendedL2)
   putU32(bytes, 96, REFCOUNT_ORDER)
   putU32(bytes, 100, HEADER_BYTES)
   return bytes
@@ -68,7 +72,8 @@ const featureName = (bit: number, name: string): Uint8Array => {
   return entry
 }
 
-const featureNames = Buffer.concat([
-  featureName(feature.externalData, "external data file"),
-  featureName(feature.extendedL2, "extended L2 entries"),
-])
+const featureNames = (dataFile: string | undefined): Uint8Array =>
+  Buffer.concat([
+    ...(dataFile === undefined ? [] : [featureName(feature.externalData, "external data file")]),
+    featureName(feature.extendedL2, "extended L2 entries"),
+  ])

@@ -1,7 +1,7 @@
 /**
  * The L1 table of a layer, and its L2 tables one after another in the same buffer (qcow2 specification, "Extended L2 Entries").
  *
- *     an entry:  bit 63 "ours", the cluster's offset = the guest's    │ 32 bits: grain is zero │ 32 bits: grain is here
+ *     an entry:  bit 63 "ours", the cluster's offset              │ 32 bits: grain is zero │ 32 bits: grain is here
  *
  * **Details** Grains are marked in order. A table is written when the next one is turned to, so that only those of which the layer has something
  * come to be. A cluster of which only zeros are known has no offset.
@@ -20,20 +20,30 @@ export class LayerTables {
   readonly l1Offset: number
   /** First byte behind the tables that were written. */
   end: number
+  readonly #dataOffset: number
+  /** Where each table has a place of its own; otherwise they follow one another. */
+  readonly #tablesAt: number | undefined
   readonly #clusterBytes: number
   readonly #grainBytes: number
   readonly #spanBytes: number
   readonly #table: Uint8Array
   #index = -1
 
-  constructor(clusterBytes: number, sizeBytes: number) {
+  /** `places`: of guest byte 0, of the L1 table, and of the first L2 table, where they are in one file with the bytes. */
+  constructor(
+    clusterBytes: number,
+    sizeBytes: number,
+    places?: { readonly data: number; readonly l1: number; readonly tables: number },
+  ) {
+    this.#dataOffset = places?.data ?? 0
+    this.#tablesAt = places?.tables
     this.#clusterBytes = clusterBytes
     this.#grainBytes = clusterBytes / SUBCLUSTERS
     this.#spanBytes = (clusterBytes / ENTRY_BYTES) * clusterBytes
     this.#table = new Uint8Array(clusterBytes)
     this.l1Entries = Math.ceil(sizeBytes / this.#spanBytes)
     this.l1 = new Uint8Array(Math.ceil((this.l1Entries * 8) / clusterBytes) * clusterBytes)
-    this.l1Offset = clusterBytes
+    this.l1Offset = places?.l1 ?? clusterBytes
     this.end = this.l1Offset + this.l1.length
   }
 
@@ -41,19 +51,23 @@ export class LayerTables {
     return Math.floor(offset / this.#spanBytes) === this.#index
   }
 
-  async turnTo(offset: number, into: SealTarget): Promise<void> {
-    await this.writeLast(into)
+  /** Answers where the table before was written, if there was one. */
+  async turnTo(offset: number, into: SealTarget): Promise<number | undefined> {
+    const written = await this.writeLast(into)
     this.#index = Math.floor(offset / this.#spanBytes)
+    return written
   }
 
-  async writeLast(into: SealTarget): Promise<void> {
-    if (this.#index < 0) return
-    putU64(this.l1, this.#index * 8, this.end)
+  async writeLast(into: SealTarget): Promise<number | undefined> {
+    if (this.#index < 0) return undefined
+    const at = this.#tablesAt === undefined ? this.end : this.#tablesAt + this.#index * this.#clusterBytes
+    putU64(this.l1, this.#index * 8, at)
     this.l1[this.#index * 8]! |= OURS
-    await into.write(this.#table, this.end)
+    await into.write(this.#table, at)
     this.#table.fill(0)
-    this.end += this.#clusterBytes
+    this.end = at + this.#clusterBytes
     this.#index = -1
+    return at
   }
 
   /** Marks grains from `from` on, at most to the end of their cluster, which must be in the table at hand. Answers how far it came. */
@@ -65,7 +79,7 @@ export class LayerTables {
     const bits = count === SUBCLUSTERS ? 0xffff_ffff : ((1 << count) - 1) << first
     const entry = ((start % this.#spanBytes) / this.#clusterBytes) * ENTRY_BYTES
     if (kind === "data") {
-      putU64(this.#table, entry, start)
+      putU64(this.#table, entry, start + this.#dataOffset)
       this.#table[entry]! |= OURS
     }
     const word = entry + (kind === "data" ? 12 : 8)

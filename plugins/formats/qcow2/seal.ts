@@ -38,7 +38,7 @@ export const sealLayer = async (input: SealInput, into: SealTarget): Promise<voi
   await into.write(layerHeader(input, { clusterBytes, l1, refcounts }), 0)
 }
 
-const clusterBytesOf = ({ sizeBytes, grainBytes }: SealInput): number => {
+export const clusterBytesOf = ({ sizeBytes, grainBytes }: Pick<SealInput, "sizeBytes" | "grainBytes">): number => {
   const clusterBits = Math.log2(grainBytes * SUBCLUSTERS)
   // Extended L2 entries need clusters of 16 KiB (specification, "Header", cluster_bits), and 2 MiB is the most that qemu reads.
   const fits = Number.isInteger(clusterBits) && clusterBits >= CLUSTER_BITS_MIN && clusterBits <= CLUSTER_BITS_MAX

@@ -1,7 +1,8 @@
 /**
  * Reads the tables of one sealed layer, without the files that it names: what a version's flattened map is made from.
  *
- * **Gotchas** Only a layer with an external data file has its bytes at their own offsets; any other file is refused.
+ * **Gotchas** A layer has its bytes at their own offsets in a data file, or all moved by the same distance in this one (flat.ts); of any other file
+ * no run can be told.
  */
 import { type Extent, type FormatContext, fail, type LayerTables, type Volume } from "imagelink/plugin"
 import { ABSENT, DATA, ZERO } from "./entry.ts"
@@ -19,18 +20,27 @@ export const openTables = async (
   const refuse = refusalsOf(path)
   const { header, extensions } = await readHeader(image, refuse, signal)
   const dataFile = dataFileName(header, extensions, refuse)
-  if (dataFile === undefined) throw refuse.damaged("it is no layer: its bytes are not in a data file of their own")
   // The data file is as long as the disk; whether it is there is its opener's business.
-  const geometry = geometryOf(header, image.sizeBytes, header.sizeBytes)
+  const geometry = geometryOf(header, image.sizeBytes, dataFile === undefined ? image.sizeBytes : header.sizeBytes)
+  // flat.ts has the disk behind the header.
+  const dataOffset = dataFile === undefined ? geometry.clusterBytes : 0
   const map = new ClusterMap(image, geometry, await readL1(image, header, geometry, refuse, signal))
-  return { sizeBytes: header.sizeBytes, dataFile, runs: () => runsOf(map, header, path), close: () => image.close() }
+  const runs = () => runsOf(map, header, dataOffset, path)
+  return { sizeBytes: header.sizeBytes, dataFile, dataOffset, runs, close: () => image.close() }
 }
 
-async function* runsOf(map: ClusterMap, { sizeBytes }: Header, path: string): AsyncGenerator<Extent> {
+async function* runsOf(
+  map: ClusterMap,
+  { sizeBytes }: Header,
+  dataOffset: number,
+  path: string,
+): AsyncGenerator<Extent> {
   const run = newRun()
   for (let offset = 0; offset < sizeBytes; offset += run.length) {
     await map.find(run, offset, sizeBytes - offset)
     const { kind, length, why } = run
+    if (kind === DATA && run.host !== offset + dataOffset)
+      throw fail("MEDIUM_ERROR", { offset, length, what: `${path} (its bytes are not where a layer has them)` })
     if (kind === DATA) yield { offset, length, kind: "data" }
     else if (kind === ZERO) yield { offset, length, kind: "zero" }
     else if (kind !== ABSENT) throw fail("MEDIUM_ERROR", { offset, length, what: `${path} (${why})` })
