@@ -140,11 +140,13 @@ export class ObjectBlocks {
     this.#watchExpiry()
   }
 
-  /** The block that has waited longest, and the queued ones after it. */
+  /** The block that has waited longest, a few that are waited for before it, and the queued ones after it. */
   #runFrom(queue: Map<number, Flight>): ReadonlyArray<Flight> {
     const run: Array<Flight> = []
-    const [first] = queue.keys()
-    for (let block = first!; run.length < RUN_BLOCKS; block++) {
+    const [oldest] = queue.keys()
+    let first = oldest!
+    while (oldest! - first < RUN_BLOCKS / 2 && this.#wanted.has(first - 1)) first--
+    for (let block = first; run.length < RUN_BLOCKS; block++) {
       const flight = this.#wanted.get(block) ?? this.#ahead.get(block)
       if (flight === undefined) break
       this.#wanted.delete(block)
