@@ -110,11 +110,14 @@ const serveDisks = async ({ config, onEvent }: ServerOptions, { parts, data, hos
       level: "error",
       text: `${e.message} [${e.code}]; ${e.reason}; it is served from its file; fix: ${e.fix}`,
     })
-  const options = { overlays, host, cacheBytes, ramBytes, onDamage, onNotInRam, onBoot: boots.record }
+  const onBoot = boots.record
+  const options = { overlays, host, cacheBytes, ramBytes, onDamage, onNotInRam, onBoot, later, onHeatLost: onDamage }
   const serving = await makeServing(parts, options)
   const site = makeLocalSite({ ...parts, serving }, async () => {})
   closers.push(site.close, boots.close, serving.disks.close)
   await serving.disks.sweep()
+  const { images } = await parts.views.state(catalogueProjection)
+  await serving.heat.store.sweep(new Set(images.keys()))
   await parts.layers.sweep(await parts.views.state(catalogueProjection))
   const background = () => {
     serving.ram.start()

@@ -73,7 +73,8 @@ const placeText = ({ storage, files }: EventData<"ImageRelocated">["to"]): strin
 
 const moved = ({ name }: ImageRef, from: number, to: number) => ({ from: `${name}@${from}`, to: `${name}@${to}` })
 
-const tierText = ({ kind, hot }: EventData<"ImagePlaced">["to"]): string => `${kind}${hot ? ", hot zone" : ""}`
+const tierText = ({ kind, hot, share }: EventData<"ImagePlaced">["to"]): string =>
+  `${kind}${hot ? ", hot zone" : ""}${share === undefined ? "" : ` of ${share} %`}`
 
 const superText = ({ image, version }: Pick<EventData<"SuperClientSet">, "image" | "version">) => ({
   from: null,

@@ -1,8 +1,8 @@
 /**
  * Where the two planes meet: a link of the catalogue goes in, an opened stack comes out.
  *
- *     client/PC-001/0 ─► link ─► generation ─► guard ─► overlay ─► version ─► cache ─► format ─► guard ─► plugin
- *     image/win11@3   ─►                       guard ─►            version ─► …
+ *     client/PC-001/0 ─► link ─► generation ─► guard ─► overlay ─► heat tap ─► version ─► cache ─► format ─► guard ─► plugin
+ *     image/win11@3   ─►                       guard ─►                         version ─► …
  *
  * **Generations.** overlay-folders.ts keeps a slot's overlays by epoch, the position of the event that last renewed them; so the log
  * alone says which is current. A generation stays on the version its header names, whatever the image's current version.
@@ -18,6 +18,7 @@ import { fail } from "../errors.ts"
 import { admitClient, admitImage, listDisks } from "./admission.ts"
 import type { Boot } from "./boot-recorder.ts"
 import type { Drafts } from "./drafts.ts"
+import type { HeatService } from "./heat.ts"
 import type { ImageStacks } from "./image-stacks.ts"
 import type { OverlayFolders } from "./overlay-folders.ts"
 import { makeOwner, type OverlayOwner } from "./overlay-owner.ts"
@@ -72,11 +73,12 @@ export interface DisksOptions {
   readonly stacks: ImageStacks
   readonly folders: OverlayFolders
   readonly drafts: Drafts
+  readonly heat: HeatService
   /** A client got a fresh disk to boot from. */
   readonly onBoot: (boot: Boot) => void
 }
 
-export const makeDisks = ({ catalogue, stacks, folders, drafts, onBoot }: DisksOptions): DiskService => {
+export const makeDisks = ({ catalogue, stacks, folders, drafts, heat, onBoot }: DisksOptions): DiskService => {
   /** Slot, then epoch: a slot has one current generation, and for a while an older one that sessions still hold. */
   const owners = new Map<string, Map<number, OverlayOwner>>()
   const opening = new Map<string, Promise<OverlayOwner>>()
@@ -115,22 +117,29 @@ export const makeDisks = ({ catalogue, stacks, folders, drafts, onBoot }: DisksO
     const on = versionRef(now, imageId, version)
     const base = await stacks.open(on)
     const policy = link.superVersion === null ? link.overlay : "super"
-    const overlay = await folders
-      .open(ref, base.device, { imageId, version, policy })
-      .catch((e) => base.release().then(() => Promise.reject(e)))
     const key = keyOf(ref)
+    const isBoot = header === undefined && slot === 0
+    const image = { id: imageId, name: on.imageName }
+    const tap = heat.tap({ image, device: base.device, key: `${key}/${link.epoch}`, isBoot })
+    const leave = () => {
+      heat.untap(tap)
+      return base.release()
+    }
+    const overlay = await folders
+      .open(ref, tap, { imageId, version, policy })
+      .catch((e) => leave().then(() => Promise.reject(e)))
     const forget = async () => {
       owners.get(key)?.delete(link.epoch)
       if (owners.get(key)?.size === 0) owners.delete(key)
       try {
-        await base.release()
+        await leave()
         await sweepSlot(ref)
       } finally {
         if (owners.get(key) === undefined) for (const resolve of waiters.get(key) ?? []) resolve()
       }
     }
     const owner = makeOwner(overlay, `${client.name} slot ${slot} over ${on.imageName}@${version}`, forget)
-    if (header === undefined && slot === 0) onBoot(bootOf(client, link, on, policy, peer))
+    if (isBoot) onBoot(bootOf(client, link, on, policy, peer))
     owners.set(key, (owners.get(key) ?? new Map<number, OverlayOwner>()).set(link.epoch, owner))
     return owner
   }

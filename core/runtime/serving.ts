@@ -10,6 +10,8 @@ import type { VolumeFolder } from "../storage/volume.ts"
 import type { Boot } from "./boot-recorder.ts"
 import { type DiskService, makeDisks } from "./disks.ts"
 import { type Drafts, makeDrafts } from "./drafts.ts"
+import { type HeatService, makeHeat } from "./heat.ts"
+import { makeHeatStore } from "./heat-store.ts"
 import { loadTable } from "./image-check.ts"
 import { type ImageStacks, makeImageStacks } from "./image-stacks.ts"
 import { makeOverlayFolders } from "./overlay-folders.ts"
@@ -22,6 +24,7 @@ export interface Serving {
   readonly stacks: ImageStacks
   readonly drafts: Drafts
   readonly ram: RamTier
+  readonly heat: HeatService
 }
 
 export interface ServingOptions {
@@ -34,15 +37,20 @@ export interface ServingOptions {
   /** An image that belongs in RAM is served from its file, and why. */
   readonly onNotInRam?: (error: ImagelinkError) => void
   readonly onBoot: (boot: Boot) => void
+  /** Calls once, later; the answer takes it back. */
+  readonly later?: (run: () => void, millis: number) => () => void
+  /** Milliseconds, from any origin, never going back. */
+  readonly monotonic?: () => number
+  /** What boots read could not be kept, and why. */
+  readonly onHeatLost?: (error: ImagelinkError) => void
 }
 
 /**
  * **Gotchas** The catalogue is the view's own, folded in place by every command, so what is decided is seen by the next session.
  */
-export const makeServing = async (
-  parts: Parts,
-  { overlays, host, cacheBytes, ramBytes = ramShare(host), onDamage, onNotInRam = () => {}, onBoot }: ServingOptions,
-): Promise<Serving> => {
+export const makeServing = async (parts: Parts, options: ServingOptions): Promise<Serving> => {
+  const { overlays, host, cacheBytes, ramBytes = ramShare(host), onDamage, onNotInRam = () => {}, onBoot } = options
+  const { later = timer, monotonic = () => performance.now(), onHeatLost = () => {} } = options
   await parts.views.state(catalogueProjection)
   const projector = await parts.views.projector(catalogueProjection)
   const cache = new ReadCache({ bytes: cacheBytes, ramBytes })
@@ -51,10 +59,16 @@ export const makeServing = async (
   const folders = makeOverlayFolders(overlays, host, new MapBudget())
   const drafts = makeDrafts(parts.data)
   const catalogue = () => projector.state(catalogueProjection)
-  const ram = makeRamTier({ cache, stacks, catalogue, table, jobs: parts.jobs, onNotInRam })
-  const disks = makeDisks({ catalogue, stacks, folders, drafts, onBoot })
-  const close = () => ram.close().then(disks.close)
-  return { stacks, drafts, ram, disks: { ...disks, close } }
+  const heat = makeHeat({ store: makeHeatStore(parts.data), now: parts.now, monotonic, later, onProblem: onHeatLost })
+  const ram = makeRamTier({ cache, stacks, catalogue, table, heat, jobs: parts.jobs, onNotInRam })
+  const disks = makeDisks({ catalogue, stacks, folders, drafts, heat, onBoot })
+  const close = () => ram.close().then(disks.close).then(heat.close)
+  return { stacks, drafts, ram, heat, disks: { ...disks, close } }
+}
+
+const timer = (run: () => void, millis: number) => {
+  const waiting = setTimeout(run, millis)
+  return () => clearTimeout(waiting)
 }
 
 const ramShare = ({ memoryAvailableBytes }: Host): number => {
