@@ -146,6 +146,7 @@ const serveDisks = async ({ dataDir, config, onEvent }: ServerOptions, opened: O
   const onCrossed = (crossed: ReserveCrossed) => onEvent({ level: "error", text: describeReserve(dataDir, crossed) })
   const reserve = new OverlayReserve({ reserveBytes, space, later, onCrossed })
   closers.push(async () => reserve.close())
+  const onHeatLost = (e: ImagelinkError) => onEvent({ level: "error", text: `${e.message} [${e.code}]; fix: ${e.fix}` })
   const onStaleBoot = (stale: StaleBoot) => onEvent({ level: "error", text: describeStale(stale) })
   const serving = await makeServing(parts, {
     ...options,
@@ -153,6 +154,8 @@ const serveDisks = async ({ dataDir, config, onEvent }: ServerOptions, opened: O
     random,
     bootSecret: await opened.bootSecret(),
     onStaleBoot,
+    later,
+    onHeatLost,
   })
   const site = makeLocalSite({ ...parts, serving }, async () => {})
   const report = (level: "info" | "error", text: string) => onEvent({ level, text })
@@ -166,6 +169,8 @@ const serveDisks = async ({ dataDir, config, onEvent }: ServerOptions, opened: O
   })
   closers.push(site.close, boots.close, damage.close, serving.disks.close, scrub.close)
   await serving.disks.sweep()
+  const { images } = await parts.views.state(catalogueProjection)
+  await serving.heat.store.sweep(new Set(images.keys()))
   await parts.layers.sweep(await parts.views.state(catalogueProjection))
   const background = () => {
     serving.ram.start()

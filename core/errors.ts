@@ -169,6 +169,33 @@ export const errors = {
     fix: () =>
       "place another image back (imagelink image place OTHER --tier file), or start the server with more: imagelink serve --ram SIZE",
   }),
+  HEAT_NONE: entry<{ image: string }>({
+    exit: 1,
+    message: (p) => `it is not known yet what is hot in image ${p.image}`,
+    cause: () => "no boot or window was recorded that read anything of the version it has now",
+    fix: (p) =>
+      `boot a client from it, record what a program reads (imagelink image record ${p.image} --label NAME --for 5m), or bring heat from another server (imagelink image heat ${p.image} --import FILE)`,
+  }),
+  HEAT_DAMAGED: entry<{ image: string; file: string; why: string }>({
+    exit: 1,
+    message: (p) => `the record of what is hot in image ${p.image} cannot be read: ${p.file}`,
+    cause: (p) => p.why,
+    fix: (p) =>
+      `no image is touched by it: the next boot that is recorded puts a new one in its place, or bring one back: imagelink image heat ${p.image} --import FILE`,
+  }),
+  HEAT_REFUSED: entry<{ image: string; why: string }>({
+    exit: 1,
+    message: (p) => `that heat is not taken for image ${p.image}`,
+    cause: (p) => p.why,
+    fix: () => "give a file that 'imagelink image heat NAME --export FILE' wrote for the same disk",
+  }),
+  HEAT_NOT_RECORDED: entry<{ image: string; why: string }>({
+    exit: 1,
+    message: (p) => `nothing was recorded of image ${p.image}`,
+    cause: (p) => p.why,
+    fix: (p) =>
+      `start the server and the clients, then repeat it: imagelink image record ${p.image} --label NAME --for 5m`,
+  }),
   NO_SUPER_CLIENT: entry<{ image: string }>({
     exit: 1,
     message: (p) => `image ${p.image} has no super client`,

@@ -139,6 +139,8 @@ export const limits = {
   /** Clusters after which a long walk over an image lets others have their turn. */
   ramFillTurnClusters: 16,
   ramPlanTurnClusters: 16_384,
+  /** Once others had their turn, a fill goes on for this long. */
+  ramFillMillis: 4,
   /** Pages of all overlay maps together. */
   overlayMapBytesMax: 512 * MiB,
   /** Maps of all committed versions together. */
@@ -220,6 +222,39 @@ export const limits = {
   followPollMillis: 500,
   /** A path in sockaddr_un.sun_path, with its closing NUL (unix(7)). */
   unixSocketPathBytesMax: 107,
+
+  // Heat
+  /** Clusters that one recording holds, 4 GiB; what a boot reads later is not recorded. */
+  heatClustersMax: 65_536,
+  /** From a boot's first read on. */
+  heatBootMillis: 300_000,
+  heatWindowMillisMax: 86_400_000,
+  /** Boots of one image that are recorded at the same time; a hundred PCs that start together read much the same. */
+  heatBootsAtOnceMax: 4,
+  /** Recordings of all images that run at the same time: less than 1 MiB each. */
+  heatRecordingsMax: 16,
+  /** Read one after the other without a gap, this much is a scan, and teaches nothing. */
+  heatScanBytes: 128 * MiB,
+  /** Streams of one recording that are watched for scans. */
+  heatStreamsMax: 8,
+  heatScansMax: 64,
+  heatLabelsMax: 8,
+  heatLabelCharsMax: 32,
+  /** Recordings of one label that are kept; the share of reads is a share of theirs. */
+  heatKeptMax: 8,
+  /** Clusters of all recordings that are kept of one image. */
+  heatEntriesMax: 524_288,
+  /** Per cent of the reads that a hot zone covers. */
+  heatShareDefault: 99,
+  /** A boot whose misses take longer on average is read ahead of. */
+  heatSlowMissMillis: 3,
+  /** Misses of a boot that are looked at before it counts as slow. */
+  heatSlowMissesMin: 4,
+  /** How far reading ahead runs in front of a boot, in clusters. */
+  heatAheadMax: 64,
+  heatAheadAtOnceMax: 8,
+  /** Reads in a row that the recorded order does not expect: the boot goes its own way. */
+  heatStraysMax: 32,
 
   /** Bad clusters of one opened version that the server's log names. */
   damageReportsMax: 1000,
@@ -350,6 +385,8 @@ must(limits.vmdkPackedGrainBytesMax * 8 <= limits.formatTableBytesMax, "some unp
 must(limits.formatTablePageBytes * 16 <= limits.formatTableBytesMax, "a chain's lookup fits the budget of its pages")
 must(limits.ramChunkBytes % limits.clusterBytes === 0, "memory for images is whole clusters")
 must(limits.scrubBytesPerSecondMin >= limits.clusterBytes, "a scrub gets on by a cluster a second")
+must(limits.heatLabelsMax * limits.heatClustersMax <= limits.heatEntriesMax, "a recording of each label is kept")
+must(limits.heatBootsAtOnceMax <= limits.heatRecordingsMax, "boots of one image are some of all recordings")
 must(limits.scanBytes % limits.clusterBytes === 0, "a scan step is whole clusters")
 must(limits.ioBytesMax <= limits.nbdInFlightBytesMax, "one request of the largest size fits the in-flight budget")
 must(limits.ioBytesMax <= limits.nbdOutputBytesMax, "one reply of the largest size fits the output budget")

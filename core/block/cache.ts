@@ -85,6 +85,8 @@ interface Content {
 
 export class ReadCache {
   readonly stats: CacheStats = { hits: 0, misses: 0, loads: 0, mismatches: 0, evictions: 0, bytes: 0, ramBytes: 0 }
+  /** Reads of clients that wait for a load; what fills the RAM tier steps back for them. */
+  readonly waiting = new InFlight()
   /** Memory for contents that are kept. */
   readonly ram: RamSlots
   /** First those of the cache itself, then those of the RAM tier, then the one of zeros. */
@@ -150,6 +152,7 @@ export class ReadCache {
     const inFlight = new InFlight()
     return new CachedContent(this, source, opened.number, opened.index, this.#slots, this.#used, {
       inFlight,
+      waiting: this.waiting,
       load: (cluster, waiter) => this.#load(source, inFlight, opened, cluster, waiter),
       keep: (cluster) => this.#keep(source, inFlight, opened, cluster),
       leave: (cluster, waiter) => removeFrom(opened.loading.get(cluster), waiter),
@@ -323,6 +326,8 @@ export class ReadCache {
 interface Loader {
   /** Loads that read from this opening's source, and callers that wait through it. */
   readonly inFlight: InFlight
+  /** Of all openings. */
+  readonly waiting: InFlight
   load(cluster: number, waiter: Waiter): void
   keep(cluster: number): Promise<boolean>
   leave(cluster: number, waiter: Waiter): void
@@ -455,6 +460,7 @@ export class CachedContent {
     if (signal?.aborted) throw cancelled()
     this.#stats.misses++
     this.#loader.inFlight.enter()
+    this.#loader.waiting.enter()
     let abort: (() => void) | undefined
     try {
       await new Promise<void>((resolve, reject) => {
@@ -469,6 +475,7 @@ export class CachedContent {
       })
     } finally {
       if (abort) signal?.removeEventListener("abort", abort)
+      this.#loader.waiting.leave()
       this.#loader.inFlight.leave()
     }
   }

@@ -20,6 +20,15 @@ export class ClusterSet {
     this.size++
   }
 
+  /** Whether every cluster of the other set is in this one. */
+  hasAll(other: ClusterSet): boolean {
+    for (const [number, page] of other.#pages) {
+      const mine = this.#pages.get(number)
+      for (let i = 0; i < page.length; i++) if ((page[i]! & ~(mine?.[i] ?? 0)) !== 0) return false
+    }
+    return true
+  }
+
   addAll(other: ClusterSet): void {
     for (const [number, page] of other.#pages) {
       const start = number << PAGE_BITS

@@ -147,6 +147,8 @@ export const PlaceImage = Schema.Struct({
   name: Text,
   tier: Text,
   hot: Schema.optionalKey(Schema.Boolean),
+  /** Per cent of the reads that the hot zone covers, 1 to 100. */
+  share: Schema.optionalKey(Schema.Natural),
 })
 
 export const RemoveImage = Schema.Struct({

@@ -100,7 +100,10 @@ export const placeImage = (catalogue: Catalogue, command: Body<"PlaceImage">): D
   const image = findImage(catalogue, command.name)
   if (image instanceof ImagelinkError) return refuse(image)
   if (image.draft) return refuse(fail("IMAGE_NOT_SEALED", { image: image.name }))
-  const to = { kind: command.tier, hot: command.hot === true }
+  const { tier: kind, hot = false, share } = command
+  if (share !== undefined && (share < 1 || share > 100))
+    return refuse(fail("COMMAND_INVALID", { why: `a hot zone covers 1 to 100 per cent of the reads, not ${share}` }))
+  const to = { kind, hot, ...(hot && share !== undefined ? { share } : {}) }
   if (isDeepStrictEqual(image.tier, to)) return accept()
   return accept(event("ImagePlaced", { image: imageRef(image), from: image.tier, to }))
 }

@@ -157,8 +157,8 @@ export const ImageVersionFlattened = Schema.Struct({
   from: Schema.Struct({ over: Natural, storage: Storage, format: Schema.String, files: Schema.Array(FileRecord) }),
 })
 
-/** Where a version's bytes are served from: `kind` is a storage tier, `hot` only what real boots read. */
-const Tier = Schema.Struct({ kind: Schema.String, hot: Schema.Boolean })
+/** Where a version's bytes are served from: `kind` is a storage tier, `hot` only what real boots read, `share` per cent of their reads if told. */
+const Tier = Schema.Struct({ kind: Schema.String, hot: Schema.Boolean, share: Schema.optionalKey(Natural) })
 export const ImagePlaced = Schema.Struct({ image: ImageRef, from: Tier, to: Tier })
 
 /** What this client writes on the version, from its next boot on, is kept and may become the next version. */

@@ -80,7 +80,8 @@ const flattenText = ({ image, version, from, over }: EventData<"ImageVersionFlat
   to: overText(over),
 })
 
-const tierText = ({ kind, hot }: EventData<"ImagePlaced">["to"]): string => `${kind}${hot ? ", hot zone" : ""}`
+const tierText = ({ kind, hot, share }: EventData<"ImagePlaced">["to"]): string =>
+  `${kind}${hot ? ", hot zone" : ""}${share === undefined ? "" : ` of ${share} %`}`
 
 const superText = ({ image, version }: Pick<EventData<"SuperClientSet">, "image" | "version">) => ({
   from: null,

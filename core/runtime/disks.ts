@@ -1,8 +1,8 @@
 /**
  * Where the two planes meet: a link of the catalogue goes in, an opened stack comes out.
  *
- *     client/PC-001/0 ─► link, boot ─► generation ─► guard ─► overlay ─► version ─► cache ─► format ─► guard ─► plugin
- *     image/win11@3   ─►                             guard ─►            version ─► …
+ *     client/PC-001/0 ─► link, boot ─► generation ─► guard ─► overlay ─► heat tap ─► version ─► cache ─► …
+ *     image/win11@3   ─►                             guard ─►                         version ─► cache ─► …
  *
  * **Generations.** Which one is a slot's current one, logins.ts finds out. A generation stays on the version its header names, whatever the
  * image's current version.
@@ -18,6 +18,7 @@ import { admitClient, admitImage, listDisks } from "./admission.ts"
 import type { Boot } from "./boot-recorder.ts"
 import type { BootService } from "./boots.ts"
 import type { Drafts } from "./drafts.ts"
+import type { HeatService } from "./heat.ts"
 import type { ImageStacks } from "./image-stacks.ts"
 import { makeLogins } from "./logins.ts"
 import type { OverlayFolders } from "./overlay-folders.ts"
@@ -50,11 +51,12 @@ export interface DisksOptions {
   readonly folders: OverlayFolders
   readonly drafts: Drafts
   readonly boots: BootService
+  readonly heat: HeatService
   /** A client began to use a fresh disk to boot from, or a kept one in a new boot. */
   readonly onBoot: (boot: Boot) => void
 }
 
-export const makeDisks = ({ catalogue, stacks, folders, drafts, boots, onBoot }: DisksOptions): DiskService => {
+export const makeDisks = ({ catalogue, stacks, folders, drafts, boots, heat, onBoot }: DisksOptions): DiskService => {
   /** Changes may hold a slot at the same time; it opens when the last of them lets go. */
   const held = new Map<string, Set<Promise<void>>>()
   const arriving = new Map<string, Set<Promise<Lease>>>()
@@ -65,7 +67,7 @@ export const makeDisks = ({ catalogue, stacks, folders, drafts, boots, onBoot }:
   const onUnused = (slot: SlotRef) => {
     for (const resolve of waiters.get(keyOf(slot)) ?? []) resolve()
   }
-  const owners = makeSlotOwners({ catalogue, stacks, folders, records: boots.records, onUnused })
+  const owners = makeSlotOwners({ catalogue, stacks, folders, heat, records: boots.records, onUnused })
   const login = makeLogins({ boots, owners, folders, onBoot })
 
   const arrive = (client: ClientEntry, slot: number, boot: string | undefined, peer: Peer): Promise<Lease> => {

@@ -6,6 +6,7 @@ import type { VolumeFolder } from "../storage/volume.ts"
 import type { DataFiles } from "./data-files.ts"
 import type { DiskService } from "./disks.ts"
 import type { Drafts } from "./drafts.ts"
+import type { HeatService } from "./heat.ts"
 import type { ImageStacks } from "./image-stacks.ts"
 import type { JobRunner } from "./job-runner.ts"
 import type { LayerStore } from "./layer-store.ts"
@@ -37,5 +38,6 @@ export interface Parts {
     readonly stacks: ImageStacks
     readonly drafts: Drafts
     readonly ram: RamTier
+    readonly heat: HeatService
   }
 }

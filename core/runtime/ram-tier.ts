@@ -11,25 +11,35 @@
  * What a retired version shared with others stays reserved until its image leaves RAM.
  */
 import { setImmediate as turn } from "node:timers/promises"
+import { isDeepStrictEqual } from "node:util"
 import type { ReadCache } from "../block/cache.ts"
 import { ZERO_CRC } from "../block/checksums.ts"
 import { ClusterSet } from "../block/cluster-set.ts"
+import { hotZone } from "../block/heat/heat.ts"
 import { inParallel } from "../block/parallel.ts"
 import type { Version } from "../block/version.ts"
 import type { Catalogue } from "../domain/catalogue.ts"
+import type { EventData } from "../domain/events.ts"
 import { fail, type ImagelinkError, isImagelinkError } from "../errors.ts"
 import type { JobContext } from "../jobs.ts"
 import { limits } from "../limits.ts"
+import { countsIn, type HeatService } from "./heat.ts"
 import type { ImageStacks } from "./image-stacks.ts"
 import type { JobRunner } from "./job-runner.ts"
+import { makePace } from "./ram-pace.ts"
 import type { RamHeld } from "./site.ts"
 import { type VersionRef, versionRef } from "./version-ref.ts"
 
 const CLUSTER = limits.clusterBytes
 
 export interface RamTier {
-  /** Reserves what the image needs; answers whether nothing was reserved before. @throws RAM_TIER_FULL, and what opening an image throws */
-  plan(imageId: string): Promise<boolean>
+  /**
+   * Reserves what the image needs on this tier; answers whether nothing was reserved before. Of an image that is there in another way, or whose hot
+   * zone is looked at again, it only says whether it fits. @throws RAM_TIER_FULL HEAT_NONE HEAT_DAMAGED, and what opening an image throws
+   */
+  plan(imageId: string, tier: Tier): Promise<boolean>
+  /** An image that is in RAM already gets there as the catalogue has it now, and its hot zone what was learnt since. @throws as `plan` */
+  refresh(imageId: string): Promise<void>
   /** Fills what is planned and not there yet. @throws CANCELLED, and what opening an image throws */
   fill(imageId: string, job: JobContext): Promise<RamHeld>
   /** A disk stands on a version that none stood on: if its image belongs in RAM, it is brought there in the background. */
@@ -49,12 +59,17 @@ export interface RamTierOptions {
   readonly stacks: ImageStacks
   readonly catalogue: () => Catalogue
   readonly table: (ref: VersionRef) => Promise<Uint32Array | undefined>
+  readonly heat: Pick<HeatService, "of">
   readonly jobs: JobRunner
   readonly onNotInRam: (error: ImagelinkError) => void
 }
 
+type Tier = EventData<"ImagePlaced">["to"]
+
 interface Held {
   readonly imageId: string
+  /** As which it is held. */
+  readonly tier: Tier
   /** Being planned, or planned. */
   readonly versions: Map<number, Planned>
   /** Clusters that take room, by content. */
@@ -65,6 +80,8 @@ interface Held {
 interface Planned {
   readonly ref: VersionRef
   readonly ending: AbortController
+  /** Its hot zone, in the order to fill it; undefined: all of it. */
+  only: Uint32Array | undefined
   ready: boolean
   filling: Promise<void> | undefined
   filled: boolean
@@ -72,7 +89,7 @@ interface Planned {
 }
 
 export const makeRamTier = (options: RamTierOptions): RamTier => {
-  const { cache, stacks, catalogue, jobs, onNotInRam } = options
+  const { cache, stacks, catalogue, heat, jobs, onNotInRam } = options
   const images = new Map<string, Held>()
   let closed = false
   let last: Promise<unknown> = Promise.resolve()
@@ -83,27 +100,37 @@ export const makeRamTier = (options: RamTierOptions): RamTier => {
     return next
   }
 
-  const leftBytes = (): number => {
-    let chunks = cache.ram.chunks
-    for (const { planned } of images.values()) for (const set of planned.values()) chunks -= chunksOf(set.size)
+  const chunksIn = ({ planned }: Held): number => {
+    let chunks = 0
+    for (const set of planned.values()) chunks += chunksOf(set.size)
+    return chunks
+  }
+
+  /** What others leave for this one; `instead`, which it would replace, leaves everything. */
+  const leftBytes = (held: Held, instead: Held | undefined): number => {
+    let chunks = cache.ram.chunks - chunksIn(held)
+    for (const other of images.values()) if (other !== held && other !== instead) chunks -= chunksIn(other)
     return chunks * limits.ramChunkBytes
   }
 
   /** Reserves one version, or throws and leaves everything as it was. */
-  const reserve = async (held: Held, version: Planned): Promise<void> => {
+  const reserve = async (held: Held, version: Planned, instead: Held | undefined): Promise<void> => {
     const { ref } = version
     if (closed) throw cancelled(ref)
     const signal = AbortSignal.any([held.ending.signal, version.ending.signal])
     const hold = await stacks.open(ref)
     try {
-      const fresh = await needsOf(hold.device, await options.table(ref), held.planned, signal)
+      version.only = await zoneOf(held.tier, ref, hold.device)
+      const table = await options.table(ref)
+      const runs = version.only === undefined ? dataClusters(hold.device, table) : zoneClusters(version.only, table)
+      const fresh = await needsOf(hold.device, runs, held.planned, signal)
       let chunks = 0
       for (const [id, set] of fresh) {
         const before = held.planned.get(id)?.size ?? 0
         chunks += chunksOf(before + set.size) - chunksOf(before)
       }
       const needs = chunks * limits.ramChunkBytes
-      const has = leftBytes()
+      const has = leftBytes(held, instead)
       if (needs > has) throw fail("RAM_TIER_FULL", { image: ref.imageName, version: ref.version.number, needs, has })
       for (const [id, set] of fresh) {
         const planned = held.planned.get(id)
@@ -116,19 +143,38 @@ export const makeRamTier = (options: RamTierOptions): RamTier => {
     }
   }
 
-  const planVersion = async (held: Held, ref: VersionRef): Promise<void> => {
+  const zoneOf = async ({ hot, share = limits.heatShareDefault }: Tier, ref: VersionRef, device: Version) => {
+    if (!hot) return undefined
+    const { imageId, imageName } = ref
+    return hotZone(await heat.of({ id: imageId, name: imageName }), share, countsIn(imageId, device), turn)
+  }
+
+  const planVersion = async (held: Held, ref: VersionRef, instead?: Held): Promise<void> => {
     const known = held.versions.get(ref.version.number)
     const version = known ?? newlyPlanned(ref)
     if (version.ready) return
     held.versions.set(ref.version.number, version)
-    await reserve(held, version).catch((e) => {
+    await reserve(held, version, instead).catch((e) => {
       held.versions.delete(ref.version.number)
       throw e
     })
   }
 
+  /** The current version, those that disks stand on, and those that were held before. */
+  const planAll = async (held: Held, instead?: Held): Promise<void> => {
+    const { imageId, tier } = held
+    const image = catalogue().images.get(imageId)
+    const before = [...(instead?.versions.keys() ?? [])]
+    const numbers = new Set([image?.current ?? 1, ...stacks.usedVersions(imageId), ...before])
+    for (const number of numbers) await planVersion(held, versionRef(catalogue(), imageId, number), instead)
+    const isEmpty = [...held.versions.values()].every(({ only }) => only?.length === 0)
+    if (tier.hot && isEmpty) throw fail("HEAT_NONE", { image: image?.name ?? imageId })
+  }
+
+  const tierOf = (imageId: string): Tier => catalogue().images.get(imageId)?.tier ?? { kind: "file", hot: false }
+
   const heldOf = (imageId: string): Held => {
-    const held = images.get(imageId) ?? newlyHeld(imageId)
+    const held = images.get(imageId) ?? newlyHeld(imageId, tierOf(imageId))
     images.set(imageId, held)
     return held
   }
@@ -141,13 +187,16 @@ export const makeRamTier = (options: RamTierOptions): RamTier => {
     const hold = await stacks.open(versionRef(catalogue(), imageId, planned.number))
     let left = 0
     try {
-      const count = Math.ceil(hold.device.sizeBytes / CLUSTER)
-      await inParallel(count, limits.ramFillAtOnceMax, async (cluster) => {
+      const { only } = version
+      const count = only?.length ?? Math.ceil(hold.device.sizeBytes / CLUSTER)
+      const pace = makePace(cache.waiting)
+      await inParallel(count, limits.ramFillAtOnceMax, async (i) => {
+        await pace.turn()
+        const kept = !signal.aborted && (await hold.device.keep(only?.[i] ?? i).catch(() => false))
+        pace.done()
         if (signal.aborted) throw cancelled(version.ref)
-        const kept = await hold.device.keep(cluster).catch(() => false)
         if (!kept) left++
         onCluster()
-        if (cluster % limits.ramFillTurnClusters === 0) await turn()
       })
       if (signal.aborted) throw cancelled(version.ref)
       version.filled = left === 0
@@ -162,7 +211,9 @@ export const makeRamTier = (options: RamTierOptions): RamTier => {
     const held = images.get(imageId)
     if (held === undefined) throw fail("CANCELLED", { what: "placing an image in RAM" })
     const versions = [...held.versions.values()].filter((v) => v.ready)
-    const total = versions.reduce((sum, v) => sum + Number(v.ref.version.sizeBytes), 0)
+    const bytesOf = ({ only, ref }: Planned) =>
+      only === undefined ? Number(ref.version.sizeBytes) : only.length * CLUSTER
+    const total = versions.reduce((sum, v) => sum + bytesOf(v), 0)
     let clusters = 0
     const onCluster = () => job.progress({ done: Math.min(total, ++clusters * CLUSTER), total, unit: "bytes" })
     for (const version of versions) {
@@ -206,19 +257,34 @@ export const makeRamTier = (options: RamTierOptions): RamTier => {
     })
 
   const tier: RamTier = {
-    plan: (imageId) =>
+    plan: (imageId, wanted) =>
       exclusive(async () => {
-        const isNew = !images.has(imageId)
-        const image = catalogue().images.get(imageId)
-        const held = heldOf(imageId)
+        const before = images.get(imageId)
+        const isSame = before !== undefined && !wanted.hot && isDeepStrictEqual(before.tier, wanted)
+        const held = isSame ? before : newlyHeld(imageId, wanted)
+        if (before === undefined) images.set(imageId, held)
         try {
-          const numbers = new Set([image?.current ?? 1, ...stacks.usedVersions(imageId)])
-          for (const number of numbers) await planVersion(held, versionRef(catalogue(), imageId, number))
+          await planAll(held, isSame ? undefined : before)
         } catch (e) {
-          if (isNew) images.delete(imageId)
+          if (before === undefined) images.delete(imageId)
           throw e
         }
-        return isNew
+        return before === undefined
+      }),
+
+    refresh: (imageId) =>
+      exclusive(async () => {
+        const before = images.get(imageId)
+        const tier = tierOf(imageId)
+        if (before === undefined || (!tier.hot && isDeepStrictEqual(before.tier, tier))) return
+        const next = newlyHeld(imageId, tier)
+        await planAll(next, before)
+        if (isDeepStrictEqual(before.tier, tier) && holdsAll(before, next)) return
+        before.ending.abort()
+        for (const version of before.versions.values()) await stop(version)
+        // What is kept stays where it is, as long as all of it is wanted.
+        if (!holdsAll(next, before)) for (const id of before.planned.keys()) cache.letGo(id)
+        images.set(imageId, next)
       }),
 
     fill,
@@ -275,8 +341,9 @@ export const makeRamTier = (options: RamTierOptions): RamTier => {
   return tier
 }
 
-const newlyHeld = (imageId: string): Held => ({
+const newlyHeld = (imageId: string, tier: Tier): Held => ({
   imageId,
+  tier,
   versions: new Map(),
   planned: new Map(),
   ending: new AbortController(),
@@ -284,6 +351,7 @@ const newlyHeld = (imageId: string): Held => ({
 const newlyPlanned = (ref: VersionRef): Planned => ({
   ref,
   ending: new AbortController(),
+  only: undefined,
   ready: false,
   filling: undefined,
   filled: false,
@@ -292,18 +360,21 @@ const newlyPlanned = (ref: VersionRef): Planned => ({
 
 const cancelled = (ref: VersionRef) => fail("CANCELLED", { what: `placing ${ref.imageName} in RAM` })
 const isStopped = (e: unknown): boolean => isImagelinkError(e) && (e.code === "CANCELLED" || e.code === "CLOSED")
+/** Whether this one holds every cluster of the other. */
+const holdsAll = (held: Held, other: Held): boolean =>
+  [...other.planned].every(([id, set]) => set.size === 0 || held.planned.get(id)?.hasAll(set) === true)
 const chunksOf = (clusters: number): number => Math.ceil((clusters * CLUSTER) / limits.ramChunkBytes)
 
 /** The clusters of a version that take room and are not planned yet, by content. */
 const needsOf = async (
   device: Version,
-  table: Uint32Array | undefined,
+  runs: AsyncIterable<Run> | Iterable<Run>,
   planned: ReadonlyMap<string, ClusterSet>,
   signal: AbortSignal,
 ): Promise<ReadonlyMap<string, ClusterSet>> => {
   const fresh = new Map<string, ClusterSet>()
   let walked = 0
-  for await (const [first, end] of dataClusters(device, table))
+  for await (const [first, end] of runs)
     for (let cluster = first; cluster < end; cluster++) {
       if (++walked % limits.ramPlanTurnClusters === 0) await turn()
       if (signal.aborted) throw fail("CANCELLED", { what: "placing an image in RAM" })
@@ -316,11 +387,15 @@ const needsOf = async (
   return fresh
 }
 
+type Run = readonly [first: number, end: number]
+
+/** Clusters of a hot zone that are not known to be zeros. */
+function* zoneClusters(zone: Uint32Array, table: Uint32Array | undefined): Generator<Run> {
+  for (const cluster of zone) if (table?.[cluster] !== ZERO_CRC) yield [cluster, cluster + 1]
+}
+
 /** Runs of clusters, `[first, end)`, that are not known to be zeros. */
-async function* dataClusters(
-  device: Version,
-  table: Uint32Array | undefined,
-): AsyncGenerator<readonly [first: number, end: number]> {
+async function* dataClusters(device: Version, table: Uint32Array | undefined): AsyncGenerator<Run> {
   const { sizeBytes } = device
   if (table !== undefined) {
     for (let first = 0; first < table.length; first++) {

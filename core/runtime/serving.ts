@@ -12,6 +12,8 @@ import type { Boot } from "./boot-recorder.ts"
 import { type Boots, makeBootRecords, makeBoots, type StaleBoot } from "./boots.ts"
 import { type DiskService, makeDisks } from "./disks.ts"
 import { type Drafts, makeDrafts } from "./drafts.ts"
+import { type HeatService, makeHeat } from "./heat.ts"
+import { makeHeatStore } from "./heat-store.ts"
 import { loadTable } from "./image-check.ts"
 import { type ImageStacks, makeImageStacks } from "./image-stacks.ts"
 import { makeOverlayFolders } from "./overlay-folders.ts"
@@ -27,6 +29,7 @@ export interface Serving {
   readonly stacks: ImageStacks
   readonly drafts: Drafts
   readonly ram: RamTier
+  readonly heat: HeatService
 }
 
 export interface ServingOptions {
@@ -46,6 +49,12 @@ export interface ServingOptions {
   /** Disk space that is kept for super clients. */
   readonly reserve?: OverlayReserve
   readonly onStaleBoot?: (stale: StaleBoot) => void
+  /** Calls once, later; the answer takes it back. */
+  readonly later?: (run: () => void, millis: number) => () => void
+  /** Milliseconds, from any origin, never going back. */
+  readonly monotonic?: () => number
+  /** What boots read could not be kept, and why. */
+  readonly onHeatLost?: (error: ImagelinkError) => void
 }
 
 /**
@@ -62,6 +71,7 @@ export const makeServing = async (parts: Parts, options: ServingOptions): Promis
     onNotInRam = () => {},
     onBoot,
   } = options
+  const { later = timer, monotonic = () => performance.now(), onHeatLost = () => {} } = options
   await parts.views.state(catalogueProjection)
   await reserve?.look()
   const projector = await parts.views.projector(catalogueProjection)
@@ -71,13 +81,19 @@ export const makeServing = async (parts: Parts, options: ServingOptions): Promis
   const folders = makeOverlayFolders(overlays, host, new MapBudget(), reserve)
   const drafts = makeDrafts(parts.data)
   const catalogue = () => projector.state(catalogueProjection)
-  const ram = makeRamTier({ cache, stacks, catalogue, table, jobs: parts.jobs, onNotInRam })
+  const heat = makeHeat({ store: makeHeatStore(parts.data), now: parts.now, monotonic, later, onProblem: onHeatLost })
+  const ram = makeRamTier({ cache, stacks, catalogue, table, heat, jobs: parts.jobs, onNotInRam })
   const { bootSecret, random, onStaleBoot: onStale = () => {} } = options
   const records = makeBootRecords(overlays)
   const boots = makeBoots({ ids: makeBootIds(bootSecret), records, now: parts.now, random, onStale })
-  const disks = makeDisks({ catalogue, stacks, folders, drafts, boots, onBoot })
-  const close = () => ram.close().then(disks.close)
-  return { stacks, drafts, ram, boots, disks: { ...disks, close } }
+  const disks = makeDisks({ catalogue, stacks, folders, drafts, boots, heat, onBoot })
+  const close = () => ram.close().then(disks.close).then(heat.close)
+  return { stacks, drafts, ram, boots, heat, disks: { ...disks, close } }
+}
+
+const timer = (run: () => void, millis: number) => {
+  const waiting = setTimeout(run, millis)
+  return () => clearTimeout(waiting)
 }
 
 const ramShare = ({ memoryAvailableBytes }: Host): number => {

@@ -11,7 +11,8 @@ import { noBoots } from "./boot-record.ts"
 import type { BootRecords } from "./boots.ts"
 import type { SlotRef } from "./disks.ts"
 import { currentGenerations, type Generation, generationName, hasEnded } from "./generations.ts"
-import type { ImageStacks } from "./image-stacks.ts"
+import type { HeatService } from "./heat.ts"
+import type { ImageStacks, StackHold } from "./image-stacks.ts"
 import type { GenerationBase, GenerationRef, OverlayFolders } from "./overlay-folders.ts"
 import { makeOwner, type OverlayOwner } from "./overlay-owner.ts"
 import { type VersionRef, versionRef } from "./version-ref.ts"
@@ -58,6 +59,7 @@ export interface SlotOwnersOptions {
   readonly catalogue: () => Catalogue
   readonly stacks: ImageStacks
   readonly folders: OverlayFolders
+  readonly heat: HeatService
   readonly records: BootRecords
   /** The last owner of a slot has closed. */
   readonly onUnused: (slot: SlotRef) => void
@@ -66,10 +68,12 @@ export interface SlotOwnersOptions {
 export const keyOf = (s: SlotRef) => `${s.clientId}/${s.slot}`
 
 export const makeSlotOwners = (options: SlotOwnersOptions): SlotOwners => {
-  const { catalogue, stacks, folders, records, onUnused } = options
+  const { catalogue, stacks, folders, heat, records, onUnused } = options
   /** Slot, then generation. */
   const owners = new Map<string, Map<string, Opened>>()
   const opening = new Map<string, Promise<Opened>>()
+  /** Generations that a new boot begins on. */
+  const booting = new Set<string>()
   /** Generations that are being made, by slot. */
   const guarded = new Map<string, Array<string>>()
 
@@ -114,6 +118,19 @@ export const makeSlotOwners = (options: SlotOwnersOptions): SlotOwners => {
     return versionRef(now, imageId, header?.version ?? linkVersion(now.images.get(link.imageId)!, link))
   }
 
+  /** What the overlay stands on, watched for what boots read; and how to let go of it. */
+  const tapped = (ref: GenerationRef, on: VersionRef, base: StackHold, fresh: boolean) => {
+    const key = `${keyOf(ref)}/${generationName(ref)}`
+    const begun = booting.delete(key)
+    const image = { id: on.imageId, name: on.imageName }
+    const tap = heat.tap({ image, device: base.device, key, isBoot: ref.slot === 0 && (fresh || begun) })
+    const leave = () => {
+      heat.untap(tap)
+      return base.release()
+    }
+    return { tap, leave }
+  }
+
   const openOwner = async (client: ClientEntry, slot: number, link: LinkEntry, wanted: Wanted): Promise<Opened> => {
     const { generation, policy, promised, renewable = false } = wanted
     const ref = refOf(client, slot, generation)
@@ -122,9 +139,10 @@ export const makeSlotOwners = (options: SlotOwnersOptions): SlotOwners => {
     const on = await versionOf(ref, link)
     const base = await stacks.open(on)
     const bound = { imageId: on.imageId, version: on.version.number, policy }
+    const { tap, leave } = tapped(ref, on, base, fresh)
     const open = async () => {
       if (fresh) await folders.make(ref, base.device, bound)
-      return folders.open(ref, base.device, bound)
+      return folders.open(ref, tap, bound)
     }
     const overlay = await open()
       .catch((e) => {
@@ -132,13 +150,13 @@ export const makeSlotOwners = (options: SlotOwnersOptions): SlotOwners => {
         fresh = true
         return open()
       })
-      .catch((e) => base.release().then(() => Promise.reject(e)))
+      .catch((e) => leave().then(() => Promise.reject(e)))
     const key = keyOf(ref)
     const forget = async () => {
       owners.get(key)?.delete(generationName(generation))
       if (owners.get(key)?.size === 0) owners.delete(key)
       try {
-        await base.release()
+        await leave()
         await sweep(ref)
       } finally {
         if (owners.get(key) === undefined) onUnused(ref)
@@ -169,7 +187,11 @@ export const makeSlotOwners = (options: SlotOwnersOptions): SlotOwners => {
       const ref = refOf(client, slot, generation)
       const exists = await folders.exists(ref)
       if (!exists && promised) throw fail("OVERLAY_LOST", { client: client.name, slot, why: GONE })
-      if (exists && policy !== "discard") return { on: await versionOf(ref, link), policy, generation, fresh: false }
+      const begin = () => slot === 0 && booting.add(`${keyOf(ref)}/${generationName(ref)}`)
+      if (exists && policy !== "discard") {
+        begin()
+        return { on: await versionOf(ref, link), policy, generation, fresh: false }
+      }
       const now = catalogue()
       const on = versionRef(now, link.imageId, linkVersion(now.images.get(link.imageId)!, link))
       const base = await stacks.open(on)
@@ -178,6 +200,7 @@ export const makeSlotOwners = (options: SlotOwnersOptions): SlotOwners => {
       } finally {
         await base.release()
       }
+      begin()
       return { on, policy, generation, fresh: true }
     },
 

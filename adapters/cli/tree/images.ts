@@ -2,6 +2,7 @@
 import type { Command } from "commander"
 import { moment, verb } from "./declare.ts"
 
+const heat = () => import("../verbs/heat.ts")
 const images = () => import("../verbs/images.ts")
 const time = () => import("../verbs/time.ts")
 const versions = () => import("../verbs/versions.ts")
@@ -99,5 +100,29 @@ export const declareImages = (root: Command): void => {
     "changes",
     versions,
     "place",
-  ).option("--tier <tier>", "ramdisk or file")
+  )
+    .option("--tier <tier>", "ramdisk or file")
+    .option("--hot", "only its hot zone: what boots and recorded windows read")
+    .option("--share <percent>", "with --hot: how much of those reads it covers (default 99)")
+  verb(
+    image,
+    "heat <name>",
+    "what boots and recorded windows read of an image, and how much of it",
+    "reads",
+    heat,
+    "showHeat",
+  )
+    .option("--export <file>", "write it to a file, for another server")
+    .option("--import <file>", "take it from such a file, of the same disk")
+    .option("--force", "replace the file of --export")
+  verb(
+    image,
+    "record <name>",
+    "record what all clients of an image read for a while, under a label: twenty PCs that start a game",
+    "runs",
+    heat,
+    "record",
+  )
+    .option("--label <label>", "lower-case letters, digits and hyphens; the same again adds to it")
+    .option("--for <time>", "how long: 90s, 5m, 1h")
 }

@@ -81,6 +81,7 @@ const columns: ReadonlyArray<Column<ImageRow>> = [
   { title: "SIZE", align: "right", value: (r) => bytes(Number(sizeOf(r))) },
   { title: "FORMAT", value: (r) => currentOf(r)?.format ?? "raw" },
   { title: "CHECKED", value: (r) => currentOf(r)?.checked ?? "-" },
+  { title: "TIER", value: ({ tier }) => (tier.hot ? `${tier.kind}, hot` : tier.kind) },
   { title: "LINKS", align: "right", value: (r) => String(r.links) },
   { title: "SUPER CLIENT", value: (r) => (r.superClient === null ? "-" : r.superClient.name) },
   { title: "FILE", value: (r) => currentOf(r)?.files[0]?.path ?? "-" },

@@ -109,7 +109,8 @@ const versionColumns: ReadonlyArray<Column<ShownVersion>> = [
 
 const stateText = ({ current, draftBytes, tier }: ImageRow): string => {
   if (draftBytes !== null) return `${bytes(Number(draftBytes))}, not sealed yet`
-  const where = tier.kind === "file" ? "" : `, in ${tier.kind}${tier.hot ? " (hot zone)" : ""}`
+  const share = tier.share === undefined ? "" : `, ${tier.share} % of what is read`
+  const where = tier.kind === "file" ? "" : `, in ${tier.kind}${tier.hot ? ` (hot zone${share})` : ""}`
   return `current @${current}${where}`
 }
 

@@ -1,8 +1,9 @@
 /** The verbs that move an image's clients from version to version. */
 import type { EventData } from "../../../core/domain/events.ts"
 import { fail } from "../../../core/errors.ts"
-import type { ImageDiffAnswer, RamHeld, VersionNamed } from "../../../core/runtime/site.ts"
+import type { ImageDiffAnswer, Input, RamHeld, VersionNamed } from "../../../core/runtime/site.ts"
 import { parseBytes } from "../../../core/runtime/sizes.ts"
+import { diskMap } from "../disk-map.ts"
 import type { CommonOptions } from "../options.ts"
 import { bytes, type Column, count, print, printJson, table } from "../output.ts"
 import { progressView } from "../progress.ts"
@@ -186,16 +187,25 @@ const printDiff = ({ image, from, to, sizeBytes, toldBy, runs, totals, partBytes
   print(
     `${pair} differ in ${count(totals.runs, "run")}: ${bytes(dataBytes)} of data, ${bytes(zeroBytes)} of zeros in @${to}`,
   )
-  print(`[${parts.map((changed, i) => mark(changed, Math.min(partBytes, sizeBytes - i * partBytes))).join("")}]`)
-  print(`  each mark is ${bytes(partBytes)}: . nothing, - some, + a tenth, # half of it or more`)
+  print(diskMap(parts, partBytes, sizeBytes))
   if (runs.length > 0) print(table(diffColumns, runs))
   if (runs.length < totals.runs) print(`… and ${totals.runs - runs.length} more; --limit lists more of them`)
 }
 
-const mark = (changed: number, of: number): string => {
-  if (changed === 0) return "."
-  if (changed * 10 < of) return "-"
-  return changed * 2 < of ? "+" : "#"
+interface PlaceOptions extends CommonOptions {
+  readonly tier?: string
+  readonly hot?: boolean
+  readonly share?: string
+}
+
+const placeInput = (name: string, { tier, hot = false, share }: PlaceOptions): Input<"image.place"> => {
+  const usage = (why: string) => fail("USAGE", { why, see: "imagelink image place --help" })
+  if (tier !== "ramdisk" && tier !== "file") throw usage("say where: --tier ramdisk, or --tier file")
+  if (hot && tier === "file") throw usage("a hot zone is held in RAM: --tier ramdisk --hot")
+  if (share !== undefined && !hot) throw usage("--share is a share of the reads that a hot zone covers: give --hot too")
+  if (share !== undefined && !/^([1-9]\d?|100)$/.test(share))
+    throw usage(`${JSON.stringify(share)} is not a share: 1 to 100, in per cent`)
+  return { name, tier, ...(hot ? { hot } : {}), ...(share === undefined ? {} : { share: Number(share) }) }
 }
 
 /** Merges layers, with a progress bar; cancelling leaves everything as it was. */
@@ -221,18 +231,12 @@ export const flatten = async (
 }
 
 /** Waits until the image is in RAM, or out of it, where a server runs. */
-export const place = async (options: CommonOptions & { readonly tier?: string }, name: string): Promise<void> => {
-  const { tier } = options
-  if (tier !== "ramdisk" && tier !== "file")
-    throw fail("USAGE", { why: "say where: --tier ramdisk, or --tier file", see: "imagelink image place --help" })
+export const place = async (options: PlaceOptions, name: string): Promise<void> => {
+  const input = placeInput(name, options)
   const view = await progressView(`bringing ${name} into RAM`, options.json === true)
   await withSite(options, false, async (site) => {
     const result = await site
-      .call(
-        "image.place",
-        { name, tier },
-        { ...callOptions(options), signal: interruptible(), onProgress: view.report },
-      )
+      .call("image.place", input, { ...callOptions(options), signal: interruptible(), onProgress: view.report })
       .finally(view.end)
     printChanged(options, result, () => {
       if (result.ram !== null) printHeld(name, result.ram)

@@ -8,6 +8,7 @@ import { catalogueProjection } from "../../projections/catalogue.ts"
 import { imageRows, imageVersions } from "../../projections/image-versions.ts"
 import { damagedRanges, damageError } from "../damage-report.ts"
 import { removeDraft } from "../drafts.ts"
+import { makeHeatStore } from "../heat-store.ts"
 import { checkVersion } from "../image-check.ts"
 import { provenFiles } from "../image-relocate.ts"
 import type { Parts } from "../parts.ts"
@@ -76,6 +77,7 @@ export const imageOperations = (parts: Parts): Operations<Names> => {
       for (const { image, sidecars } of changed.events.map((e) => e.data as EventData<"ImageRemoved">)) {
         await parts.serving?.ram.release(image.id)
         await parts.serving?.stacks.removed(image.id)
+        await (parts.serving?.heat.removed(image.id) ?? makeHeatStore(parts.data).remove(image.id))
         for (const sidecar of sidecars) await dropSidecar(parts, sidecar)
         await parts.layers.removeImage(image.id)
         await removeDraft(parts.data, image.id)

@@ -2,10 +2,12 @@
  * Places an image in RAM, or back on its file, while clients run on it.
  *
  * **Details** What does not fit is refused before anything is recorded. The event comes before the fill: a server that is stopped meanwhile
- * fills again at its next start, and the same command goes on where a cancelled one stopped. Without a server, the event is all.
+ * fills again at its next start, and the same command goes on where a cancelled one stopped. Without a server, the event is all. A hot zone is what
+ * was learnt until now: the same command again, and each start of a server, bring what was learnt since.
  */
 import { findImage } from "../../domain/lookup.ts"
 import { fail, ImagelinkError } from "../../errors.ts"
+import { limits } from "../../limits.ts"
 import { catalogueProjection } from "../../projections/catalogue.ts"
 import type { Parts } from "../parts.ts"
 import type { RamTier } from "../ram-tier.ts"
@@ -19,7 +21,12 @@ export const placeOperations = (parts: Parts): Operations<"image.place"> => {
     if (image instanceof ImagelinkError) throw image
     return image
   }
-  const bodyOf = ({ name, tier }: Input<"image.place">) => ({ type: "PlaceImage" as const, name, tier })
+  const bodyOf = ({ name, tier, hot, share }: Input<"image.place">) => ({
+    type: "PlaceImage" as const,
+    name,
+    tier,
+    ...(hot === true ? { hot, share: share ?? limits.heatShareDefault } : {}),
+  })
 
   const intoRam = async (
     ram: RamTier,
@@ -29,7 +36,8 @@ export const placeOperations = (parts: Parts): Operations<"image.place"> => {
     const { commandId: _, ...asked } = options
     const refusable = await change(bodyOf(input), { ...asked, dryRun: true })
     const { id } = await imageOf(input.name)
-    const isNew = await ram.plan(id)
+    const { hot = false, share = limits.heatShareDefault } = input
+    const isNew = await ram.plan(id, { kind: "ramdisk", hot, ...(hot ? { share } : {}) })
     let changed: Changed = refusable
     let stays = false
     try {
@@ -40,6 +48,7 @@ export const placeOperations = (parts: Parts): Operations<"image.place"> => {
       if (isNew && (options.dryRun || !stays)) await ram.release(id)
     }
     if (options.dryRun || !stays) return { ...changed, ram: null }
+    if (!isNew) await ram.refresh(id)
     const held = await parts.jobs.run(`place ${input.name} in RAM`, (job) => ram.fill(id, job), options)
     return { ...changed, ram: held }
   }
@@ -49,6 +58,8 @@ export const placeOperations = (parts: Parts): Operations<"image.place"> => {
       const { tier } = input
       if (tier !== "ramdisk" && tier !== "file")
         throw fail("COMMAND_INVALID", { why: `there is no tier ${JSON.stringify(tier)}; there are ramdisk and file` })
+      if (tier === "file" && input.hot === true)
+        throw fail("COMMAND_INVALID", { why: "a hot zone is held in RAM: the tier is ramdisk" })
       const ram = parts.serving?.ram
       if (ram !== undefined && tier === "ramdisk") return intoRam(ram, input, options)
       const changed = await change(bodyOf(input), options)

@@ -1,0 +1,121 @@
+/**
+ * The version under one client's overlay, where recordings see what the client reads of it; what the overlay holds itself never comes here.
+ *
+ *     overlay ─► heat tap ─► version            recording: of this client's boot, of windows over all clients of the image
+ *                                               read-ahead: of a boot over something slow
+ *
+ * **Details** While nothing is recorded, a read costs one comparison more. With a recording on, a hit still makes no promise and allocates nothing, but
+ * for what reading ahead starts.
+ */
+import type { BlockDevice, BlockFeatures, DeviceChange, Extent, Unlock } from "../device.ts"
+import type { ReadAhead } from "./read-ahead.ts"
+import type { HeatRecording, HeatSource } from "./recording.ts"
+
+const NONE: ReadonlyArray<HeatRecording> = []
+
+export class HeatTap implements BlockDevice {
+  readonly #device: BlockDevice & HeatSource
+  #recordings: ReadonlyArray<HeatRecording> = NONE
+  #ahead: ReadAhead | undefined = undefined
+  #isOn = false
+
+  constructor(device: BlockDevice & HeatSource) {
+    this.#device = device
+  }
+
+  get id(): string {
+    return this.#device.id
+  }
+  get sizeBytes(): number {
+    return this.#device.sizeBytes
+  }
+  get logicalBlockBytes(): number {
+    return this.#device.logicalBlockBytes
+  }
+  get physicalBlockBytes(): number {
+    return this.#device.physicalBlockBytes
+  }
+  get optimalIoBytes(): number {
+    return this.#device.optimalIoBytes
+  }
+  get features(): BlockFeatures {
+    return this.#device.features
+  }
+
+  /** From now on the recording sees what is read here. */
+  record(recording: HeatRecording): void {
+    if (!this.#recordings.includes(recording)) this.#recordings = [...this.#recordings, recording]
+    this.#isOn = true
+  }
+
+  /** It sees nothing more. */
+  leave(recording: HeatRecording): void {
+    this.#recordings = this.#recordings.filter((other) => other !== recording)
+    this.#isOn = this.#recordings.length > 0 || this.#ahead !== undefined
+  }
+
+  /** Reads ahead of this client, or no more. */
+  follow(ahead: ReadAhead | undefined): void {
+    this.#ahead?.stop()
+    this.#ahead = ahead
+    this.#isOn = this.#recordings.length > 0 || ahead !== undefined
+  }
+
+  readSync(into: Uint8Array, at: number, offset: number, length: number): boolean {
+    if (this.#isOn) this.#touch(offset, length)
+    return this.#device.readSync(into, at, offset, length)
+  }
+
+  read(into: Uint8Array, at: number, offset: number, length: number, signal?: AbortSignal): Promise<void> {
+    if (this.#isOn) this.#touch(offset, length)
+    const asked = this.#device.read(into, at, offset, length, signal)
+    return this.#ahead === undefined ? asked : this.#ahead.timed(asked)
+  }
+
+  #touch(offset: number, length: number): void {
+    const recordings = this.#recordings
+    for (let i = 0; i < recordings.length; i++) recordings[i]!.touch(this.#device, offset, length)
+    this.#ahead?.touch(offset, length)
+  }
+
+  writeSync(from: Uint8Array, at: number, offset: number, length: number, flags: number): boolean {
+    return this.#device.writeSync(from, at, offset, length, flags)
+  }
+  write(
+    from: Uint8Array,
+    at: number,
+    offset: number,
+    length: number,
+    flags: number,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    return this.#device.write(from, at, offset, length, flags, signal)
+  }
+  zeroSync(offset: number, length: number, flags: number): boolean {
+    return this.#device.zeroSync(offset, length, flags)
+  }
+  zero(offset: number, length: number, flags: number, signal?: AbortSignal): Promise<void> {
+    return this.#device.zero(offset, length, flags, signal)
+  }
+  trim(offset: number, length: number, flags: number, signal?: AbortSignal): Promise<void> {
+    return this.#device.trim(offset, length, flags, signal)
+  }
+  flush(signal?: AbortSignal): Promise<void> {
+    return this.#device.flush(signal)
+  }
+  extents(offset: number, length: number, max: number, signal?: AbortSignal): Promise<ReadonlyArray<Extent>> {
+    return this.#device.extents(offset, length, max, signal)
+  }
+  prefetch(offset: number, length: number, signal?: AbortSignal): Promise<void> {
+    return this.#device.prefetch(offset, length, signal)
+  }
+  lock(offset: number, length: number, signal?: AbortSignal): Promise<Unlock> {
+    return this.#device.lock(offset, length, signal)
+  }
+  onChange(listener: (change: DeviceChange) => void): () => void {
+    return this.#device.onChange(listener)
+  }
+  close(): Promise<void> {
+    return this.#device.close()
+  }
+}
