@@ -12,6 +12,7 @@ import type { ServeConfig } from "../core/runtime/config.ts"
 import type { DiskService } from "../core/runtime/disks.ts"
 import { checkUnverified } from "../core/runtime/first-checks.ts"
 import { makeLocalSite, operationNames } from "../core/runtime/local-site.ts"
+import { makeMerging } from "../core/runtime/merging.ts"
 import { makeChange } from "../core/runtime/operations/change.ts"
 import { OVERLAYS } from "../core/runtime/overlay-folders.ts"
 import { makeServing } from "../core/runtime/serving.ts"
@@ -113,12 +114,16 @@ const serveDisks = async ({ config, onEvent }: ServerOptions, { parts, data, hos
   const options = { overlays, host, cacheBytes, ramBytes, onDamage, onNotInRam, onBoot: boots.record }
   const serving = await makeServing(parts, options)
   const site = makeLocalSite({ ...parts, serving }, async () => {})
-  closers.push(site.close, boots.close, serving.disks.close)
+  const report = (level: ServerEvent["level"], text: string) => onEvent({ level, text })
+  const layersMax = config.mergeLayersAfter
+  const merging = makeMerging({ ...parts, serving }, { actor: serverActor, layersMax, report })
+  closers.push(site.close, boots.close, serving.disks.close, merging.close)
   await serving.disks.sweep()
   await parts.layers.sweep(await parts.views.state(catalogueProjection))
   const background = () => {
     serving.ram.start()
-    void checkUnverified({ ...parts, serving }, serverActor, (level, text) => onEvent({ level, text }))
+    void checkUnverified({ ...parts, serving }, serverActor, report)
+    merging.start()
   }
   return { site, disks: serving.disks, background }
 }

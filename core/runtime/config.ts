@@ -18,6 +18,9 @@ export const ConfigFile = Schema.Struct({
   "boot-files": Schema.optionalKey(Schema.String),
   cache: Schema.optionalKey(Size),
   ram: Schema.optionalKey(Size),
+  "merge-layers-after": Schema.optionalKey(
+    Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: limits.layerNumberMax })),
+  ),
   "log-level": Schema.optionalKey(Schema.Literals(["error", "info", "debug"])),
   plugin: Schema.optionalKey(Schema.Array(Schema.Struct({ module: Schema.String }))),
 })
@@ -32,6 +35,8 @@ export interface ServeConfig {
   readonly cacheBytes: number
   /** For images placed in RAM, all together; undefined: a quarter of the memory that is available at the start. */
   readonly ramBytes: number | undefined
+  /** Layers that a version is read over before they are merged in the background; 0: never. */
+  readonly mergeLayersAfter: number
   readonly logLevel: "error" | "info" | "debug"
   /** ES modules of third-party plugins, as written; relative ones are relative to the file that names them. */
   readonly plugins: ReadonlyArray<string>
@@ -72,6 +77,7 @@ export const effectiveConfig = (
     ...(merged["boot-files"] === undefined ? {} : { bootFiles: merged["boot-files"] }),
     cacheBytes,
     ramBytes,
+    mergeLayersAfter: merged["merge-layers-after"] ?? limits.mergeLayersAfterDefault,
     logLevel: merged["log-level"] ?? "info",
     plugins: sources.flatMap((s) => s.settings.plugin ?? []).map((p) => p.module),
   }

@@ -24,6 +24,7 @@ describe("the settings of a server", () => {
       nbdPort: 10809,
       tftpPort: "off",
       cacheBytes: 256 * MiB,
+      mergeLayersAfter: 8,
       logLevel: "info",
       plugins: [],
     })
@@ -39,6 +40,7 @@ describe("the settings of a server", () => {
       tftpPort: 69,
       bootFiles: "/srv/boot",
       cacheBytes: 2 ** 30,
+      mergeLayersAfter: 8,
       logLevel: "info",
       plugins: ["a", "b"],
     })
@@ -71,6 +73,9 @@ describe("the settings of a server", () => {
     [{ "tftp-port": "" }, "tftp-port"],
     [{ "boot-files": 1 }, "boot-files"],
     [{ cache: true }, "cache"],
+    [{ "merge-layers-after": -1 }, "merge-layers-after"],
+    [{ "merge-layers-after": 1.5 }, "merge-layers-after"],
+    [{ "merge-layers-after": "off" }, "merge-layers-after"],
     [{ "log-level": "loud" }, "log-level"],
     [{ plugin: [{ module: "a", kind: "b" }] }, "kind"],
     [{ plugin: ["a"] }, "plugin"],

@@ -11,6 +11,7 @@ export const declareServer = (root: Command): void => {
     .option("--boot-files <dir>", "what TFTP serves (default: boot/ in the data folder, else /usr/lib/ipxe)")
     .option("--cache <size>", "RAM for the read cache: 256M, 4G")
     .option("--ram <size>", "RAM for images placed there (default: a quarter of what is available)")
+    .option("--merge-layers-after <n>", "merge the layers of a version that is read over more; 0 = never (default 8)")
     .option("--log-level <level>", "error, info or debug")
   verb(
     root,

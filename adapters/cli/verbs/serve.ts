@@ -14,31 +14,36 @@ interface ServeOptions extends CommonOptions {
   readonly bootFiles?: string
   readonly cache?: string
   readonly ram?: string
+  readonly mergeLayersAfter?: string
   readonly logLevel?: string
 }
 
-const portOf = (text: string): number | string => (/^\d+$/.test(text) ? Number(text) : text)
+const numberOf = (text: string): number | string => (/^\d+$/.test(text) ? Number(text) : text)
 
 /** Flags, under the names that the file uses. */
 const fromFlags = (o: ServeOptions): ConfigFile =>
   decodeConfig("the command line", {
     ...(o.address === undefined ? {} : { address: o.address }),
-    ...(o.nbdPort === undefined ? {} : { "nbd-port": portOf(o.nbdPort) }),
-    ...(o.tftpPort === undefined ? {} : { "tftp-port": portOf(o.tftpPort) }),
+    ...(o.nbdPort === undefined ? {} : { "nbd-port": numberOf(o.nbdPort) }),
+    ...(o.tftpPort === undefined ? {} : { "tftp-port": numberOf(o.tftpPort) }),
     ...(o.bootFiles === undefined ? {} : { "boot-files": o.bootFiles }),
     ...(o.cache === undefined ? {} : { cache: o.cache }),
     ...(o.ram === undefined ? {} : { ram: o.ram }),
+    ...(o.mergeLayersAfter === undefined ? {} : { "merge-layers-after": numberOf(o.mergeLayersAfter) }),
     ...(o.logLevel === undefined ? {} : { "log-level": o.logLevel }),
   })
 
 const fromEnvironment = (env: NodeJS.ProcessEnv): ConfigFile =>
   decodeConfig("the environment (IMAGELINK_*)", {
     ...(env.IMAGELINK_ADDRESS === undefined ? {} : { address: env.IMAGELINK_ADDRESS }),
-    ...(env.IMAGELINK_NBD_PORT === undefined ? {} : { "nbd-port": portOf(env.IMAGELINK_NBD_PORT) }),
-    ...(env.IMAGELINK_TFTP_PORT === undefined ? {} : { "tftp-port": portOf(env.IMAGELINK_TFTP_PORT) }),
+    ...(env.IMAGELINK_NBD_PORT === undefined ? {} : { "nbd-port": numberOf(env.IMAGELINK_NBD_PORT) }),
+    ...(env.IMAGELINK_TFTP_PORT === undefined ? {} : { "tftp-port": numberOf(env.IMAGELINK_TFTP_PORT) }),
     ...(env.IMAGELINK_BOOT_FILES === undefined ? {} : { "boot-files": env.IMAGELINK_BOOT_FILES }),
     ...(env.IMAGELINK_CACHE === undefined ? {} : { cache: env.IMAGELINK_CACHE }),
     ...(env.IMAGELINK_RAM === undefined ? {} : { ram: env.IMAGELINK_RAM }),
+    ...(env.IMAGELINK_MERGE_LAYERS_AFTER === undefined
+      ? {}
+      : { "merge-layers-after": numberOf(env.IMAGELINK_MERGE_LAYERS_AFTER) }),
     ...(env.IMAGELINK_LOG_LEVEL === undefined ? {} : { "log-level": env.IMAGELINK_LOG_LEVEL }),
   })
 
