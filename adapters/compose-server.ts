@@ -14,6 +14,7 @@ import { makeDamageRecorder } from "../core/runtime/damage-recorder.ts"
 import type { DiskService } from "../core/runtime/disks.ts"
 import { checkUnverified } from "../core/runtime/first-checks.ts"
 import { makeLocalSite, operationNames } from "../core/runtime/local-site.ts"
+import { makeMerging } from "../core/runtime/merging.ts"
 import { makeChange } from "../core/runtime/operations/change.ts"
 import { OVERLAYS } from "../core/runtime/overlay-folders.ts"
 import { OverlayReserve, type ReserveCrossed } from "../core/runtime/overlay-reserve.ts"
@@ -158,7 +159,7 @@ const serveDisks = async ({ dataDir, config, onEvent }: ServerOptions, opened: O
     onHeatLost,
   })
   const site = makeLocalSite({ ...parts, serving }, async () => {})
-  const report = (level: "info" | "error", text: string) => onEvent({ level, text })
+  const report = (level: ServerEvent["level"], text: string) => onEvent({ level, text })
   const scrub = makeScrub({
     parts: { ...parts, serving },
     actor: serverActor,
@@ -167,7 +168,9 @@ const serveDisks = async ({ dataDir, config, onEvent }: ServerOptions, opened: O
     sleep: makeSleep(later),
     report,
   })
-  closers.push(site.close, boots.close, damage.close, serving.disks.close, scrub.close)
+  const layersMax = config.mergeLayersAfter
+  const merging = makeMerging({ ...parts, serving }, { actor: serverActor, layersMax, report })
+  closers.push(site.close, boots.close, damage.close, serving.disks.close, scrub.close, merging.close)
   await serving.disks.sweep()
   const { images } = await parts.views.state(catalogueProjection)
   await serving.heat.store.sweep(new Set(images.keys()))
@@ -175,6 +178,7 @@ const serveDisks = async ({ dataDir, config, onEvent }: ServerOptions, opened: O
   const background = () => {
     serving.ram.start()
     void checkUnverified({ ...parts, serving }, serverActor, report).then(scrub.start)
+    merging.start()
   }
   return { site, disks: serving.disks, background }
 }

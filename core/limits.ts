@@ -145,6 +145,14 @@ export const limits = {
   overlayMapBytesMax: 512 * MiB,
   /** Maps of all committed versions together. */
   layerMapBytesMax: 512 * MiB,
+  /** Layers that a version is read over before a server merges them, unless it is told otherwise. */
+  mergeLayersAfterDefault: 8,
+  /** What a server reads and writes for that. */
+  mergeBytesPerSecond: 64 * MiB,
+  /** Shorter pauses are put together. */
+  mergePauseMillisMin: 20,
+  /** How often it looks for layers to merge. */
+  mergeLookMillis: 10_000,
   /** Number of a layer in a map; twice it and one more fits 16 bits. */
   layerNumberMax: 32_767,
 

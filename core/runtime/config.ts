@@ -24,6 +24,9 @@ export const ConfigFile = Schema.Struct({
     Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: limits.scrubEveryDaysMax })),
   ),
   "overlay-reserve": Schema.optionalKey(Size),
+  "merge-layers-after": Schema.optionalKey(
+    Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: limits.layerNumberMax })),
+  ),
   "log-level": Schema.optionalKey(Schema.Literals(["error", "info", "debug"])),
   plugin: Schema.optionalKey(Schema.Array(Schema.Struct({ module: Schema.String }))),
 })
@@ -45,6 +48,8 @@ export interface ServeConfig {
   readonly scrubEveryDays: number
   /** Disk space that only super clients may use; undefined: a hundredth of the disk, at most 1 GiB. */
   readonly overlayReserveBytes: number | undefined
+  /** Layers that a version is read over before they are merged in the background; 0: never. */
+  readonly mergeLayersAfter: number
   readonly logLevel: "error" | "info" | "debug"
   /** ES modules of third-party plugins, as written; relative ones are relative to the file that names them. */
   readonly plugins: ReadonlyArray<string>
@@ -105,6 +110,7 @@ export const effectiveConfig = (sources: ReadonlyArray<ConfigSource>): ServeConf
       ) ?? limits.scrubBytesPerSecondDefault,
     scrubEveryDays: merged["scrub-every-days"] ?? limits.scrubEveryDaysDefault,
     overlayReserveBytes: bytes("overlay-reserve", "a size like 512M or 16G, or 0"),
+    mergeLayersAfter: merged["merge-layers-after"] ?? limits.mergeLayersAfterDefault,
     logLevel: merged["log-level"] ?? "info",
     plugins: sources.flatMap((s) => s.settings.plugin ?? []).map((p) => p.module),
   }

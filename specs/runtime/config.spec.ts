@@ -27,6 +27,7 @@ describe("the settings of a server", () => {
       cacheBytes: 256 * MiB,
       scrubBytesPerSecond: 16 * MiB,
       scrubEveryDays: 30,
+      mergeLayersAfter: 8,
       logLevel: "info",
       plugins: [],
     })
@@ -45,6 +46,7 @@ describe("the settings of a server", () => {
       cacheBytes: 2 ** 30,
       scrubBytesPerSecond: 16 * MiB,
       scrubEveryDays: 30,
+      mergeLayersAfter: 8,
       logLevel: "info",
       plugins: ["a", "b"],
     })
@@ -89,6 +91,9 @@ describe("the settings of a server", () => {
     [{ "tftp-port": "" }, "tftp-port"],
     [{ "boot-files": 1 }, "boot-files"],
     [{ cache: true }, "cache"],
+    [{ "merge-layers-after": -1 }, "merge-layers-after"],
+    [{ "merge-layers-after": 1.5 }, "merge-layers-after"],
+    [{ "merge-layers-after": "off" }, "merge-layers-after"],
     [{ "log-level": "loud" }, "log-level"],
     [{ plugin: [{ module: "a", kind: "b" }] }, "kind"],
     [{ plugin: ["a"] }, "plugin"],

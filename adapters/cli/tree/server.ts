@@ -18,6 +18,7 @@ export const declareServer = (root: Command): void => {
       "--overlay-reserve <size>",
       "disk space that only super clients may use (default: 1 % of the disk, at most 1G)",
     )
+    .option("--merge-layers-after <n>", "merge the layers of a version that is read over more; 0 = never (default 8)")
     .option("--log-level <level>", "error, info or debug")
   verb(
     root,

@@ -9,6 +9,7 @@ import {
   densePage,
   type LayerPage,
   PAGE_GRAINS,
+  packedPage,
   RUNS_MAX,
   runEndIn,
   runsPage,
@@ -51,7 +52,9 @@ export class LeafBuilder {
   /** Ends the page that was pushed, which belongs at `place` of `pages`: put there at once, or by `finish`. */
   endPage(pages: Array<LayerPage>, place: number): void {
     const [from, to, codeMax] = [this.#from, this.#count, this.#codeMax]
+    const packed = packedPage(this.#runs.subarray(from, to), codeMax)
     if (to - from === 1) pages[place] = uniformPage(this.#runs[from]! & 0xffff)
+    else if (packed !== undefined) pages[place] = packed
     else if (to - from > RUNS_MAX) pages[place] = densePage(this.#runs.subarray(from, to), codeMax)
     else {
       this.#waiting.push({ place, from, to, codeMax })

@@ -7,12 +7,13 @@
  * | ------- | --------------------------------------------------------- | -------------------- | --------------- |
  * | uniform | one page object for each code, shared by every map        | none                 | nothing to find |
  * | runs    | `start << 16 \| code` for each run, ascending, in a slab  | 4 for each run       | binary search   |
+ * | packed  | the codes it has, and a number of 1, 2 or 4 bits for each grain, while it has at most 16 of them | 1, 2 or 4 KiB | index |
  * | dense   | a code for each grain, in 8 bits while all of them fit    | 8 or 16 KiB          | index           |
  *
  * A **slab** holds the runs of all pages that were made together for one leaf: an array of its own would cost a page more than its runs do.
  *
- * **Details** A page never changes once it is made. Past `RUNS_MAX` runs it is dense, though that takes more memory: the search would cost more than
- * a read can afford.
+ * **Details** A page never changes once it is made. Past `RUNS_MAX` runs it is packed or dense, though that may take more memory: the search would cost
+ * more than a read can afford. Packed is what scattered changes come to once their layers are merged: there are two codes then, or three.
  */
 import assert from "node:assert"
 import { limits } from "../../limits.ts"
@@ -38,6 +39,11 @@ export const isZeroCode = (code: number): boolean => (code & 1) === 1
 const UNIFORM = 0
 const RUNS = 1
 const DENSE = 2
+const PACKED = 3
+/** Codes of a packed page, at most. */
+const PACKED_MAX = 16
+/** Below so many runs no other form takes less. */
+const RUNS_ALWAYS = 256
 const NO_CODES = new Uint8Array(0)
 
 /** The runs of pages that were made together. */
@@ -65,7 +71,10 @@ export class LayerPage {
   /** Its runs in there: `[from, to)`. */
   readonly from: number
   readonly to: number
+  /** Dense: of each grain. Packed: those it has, then the grains' numbers, the first in the lowest bits. */
   readonly codes: Uint8Array | Uint16Array
+  /** Of a packed page: bits of a grain's number. */
+  readonly bits: number
   /** Newest layer that any of its grains comes from. */
   readonly newest: number
   /** How many leaves have it. */
@@ -79,6 +88,7 @@ export class LayerPage {
     to: number,
     codes: Uint8Array | Uint16Array,
     newest: number,
+    bits = 0,
   ) {
     this.form = form
     this.code = code
@@ -87,12 +97,13 @@ export class LayerPage {
     this.to = to
     this.codes = codes
     this.newest = newest
+    this.bits = bits
   }
 
   /** What it costs its budget, but for its slab. */
   get bytes(): number {
     if (this.form === UNIFORM) return 0
-    return OBJECT_BYTES + (this.form === DENSE ? ARRAY_BYTES + this.codes.byteLength : 0)
+    return OBJECT_BYTES + (this.form === RUNS ? 0 : ARRAY_BYTES + this.codes.byteLength)
   }
 }
 
@@ -120,6 +131,38 @@ export const densePage = (runs: Uint32Array, codeMax: number): LayerPage => {
   return new LayerPage(DENSE, -1, NO_SLAB, 0, 0, codes, layerOfCode(codeMax))
 }
 
+const WORD_BITS = 16
+
+/** A page of many runs that has few codes; undefined where it has too many, or its runs take less. */
+export const packedPage = (runs: Uint32Array, codeMax: number): LayerPage | undefined => {
+  if (runs.length <= RUNS_ALWAYS) return undefined
+  const palette: Array<number> = []
+  for (let i = 0; i < runs.length; i++) {
+    const code = runs[i]! & 0xffff
+    if (palette.includes(code)) continue
+    if (palette.push(code) > PACKED_MAX) return undefined
+  }
+  const bits = palette.length <= 2 ? 1 : palette.length <= 4 ? 2 : 4
+  const words = 2 ** bits + (PAGE_GRAINS * bits) / WORD_BITS
+  if (runs.length <= RUNS_MAX && 4 * runs.length <= ARRAY_BYTES + 2 * words) return undefined
+  const codes = new Uint16Array(words)
+  codes.set(palette)
+  for (let i = 0; i < runs.length; i++) {
+    const number = palette.indexOf(runs[i]! & 0xffff)
+    const end = i + 1 === runs.length ? PAGE_GRAINS : runs[i + 1]! >>> 16
+    for (let g = runs[i]! >>> 16; number > 0 && g < end; g++) {
+      const at = g * bits
+      codes[2 ** bits + (at >> 4)]! |= number << (at & 15)
+    }
+  }
+  return new LayerPage(PACKED, -1, NO_SLAB, 0, 0, codes, layerOfCode(codeMax), bits)
+}
+
+const packedCode = ({ codes, bits }: LayerPage, grain: number): number => {
+  const at = grain * bits
+  return codes[(codes[(1 << bits) + (at >> 4)]! >> (at & 15)) & ((1 << bits) - 1)]!
+}
+
 /** Index of the run that holds `grain`. */
 const runAt = (page: LayerPage, grain: number): number => {
   const { runs } = page.slab
@@ -137,6 +180,7 @@ const runAt = (page: LayerPage, grain: number): number => {
 export const codeIn = (page: LayerPage, grain: number): number => {
   if (page.form === UNIFORM) return page.code
   if (page.form === DENSE) return page.codes[grain]!
+  if (page.form === PACKED) return packedCode(page, grain)
   return page.slab.runs[runAt(page, grain)]! & 0xffff
 }
 
@@ -147,9 +191,14 @@ export const runEndIn = (page: LayerPage, grain: number, limit: number): number 
     const next = runAt(page, grain) + 1
     return next === page.to ? limit : Math.min(limit, page.slab.runs[next]! >>> 16)
   }
+  let end = grain + 1
+  if (page.form === PACKED) {
+    const code = packedCode(page, grain)
+    while (end < limit && packedCode(page, end) === code) end++
+    return end
+  }
   const { codes } = page
   const code = codes[grain]
-  let end = grain + 1
   while (end < limit && codes[end] === code) end++
   return end
 }
@@ -161,6 +210,10 @@ export const newestIn = (page: LayerPage, from: number, to: number): number => {
   if (page.form === DENSE) {
     const { codes } = page
     for (let g = from; g < to; g++) if (codes[g]! > newest) newest = codes[g]!
+    return newest >> 1
+  }
+  if (page.form === PACKED) {
+    for (let g = from; g < to; g++) newest = Math.max(newest, packedCode(page, g))
     return newest >> 1
   }
   const { runs } = page.slab
