@@ -109,12 +109,10 @@ export const makeLogins = ({ boots, owners, folders, onBoot }: LoginsOptions): (
     throw damage ?? fail("OVERLAY_LOST", { client: client.name, slot, why })
   }
 
-  /** From here on a record that is not there is one that was lost; and no boot gets the number of one that left something behind. */
-  const beginRecord = async ({ id }: ClientEntry): Promise<BootRecord> => {
+  /** The number of the next boot: one that nothing on the disk has, for what a boot that never came about left is not to be taken for its own. */
+  const nextSerial = async ({ id }: ClientEntry, { serial }: BootRecord): Promise<number> => {
     const left = await Promise.all(slotsOf(id).map(({ slot }) => folders.list(id, slot)))
-    const record = { ...noBoots, serial: Math.max(0, ...left.flat().map(({ serial }) => serial)) }
-    await records.begin(id, record)
-    return record
+    return 1 + Math.max(serial, ...left.flat().map((generation) => generation.serial))
   }
 
   /** Without a boot id: the link's, whatever boot that is; after a reset for the next boot, the one before it while that is in use. */
@@ -166,16 +164,17 @@ export const makeLogins = ({ boots, owners, folders, onBoot }: LoginsOptions): (
     const link = linkOf(login)
     const found = await recordOf(login, link)
     if (boots.standing(client, slot, shown, found) === "current") return
-    const before = found === noBoots ? await beginRecord(client) : found
-    const serial = before.serial + 1
+    // From here on a record that is not there is one that was lost.
+    if (found === noBoots) await records.begin(client.id, noBoots)
+    const serial = await nextSerial(client, found)
     const generation = linkGeneration(link, serial)
     const policy = policyOf(link)
     const free = owners.protect({ clientId: client.id, slot }, generation)
     try {
-      const promised = wasMade(before, slot, generation)
+      const promised = wasMade(found, slot, generation)
       const made = await owners.prepare(client, slot, link, { generation, policy, promised })
       const { boot, at } = shown
-      const kept = before.slots.filter((s) => s.policy !== "discard")
+      const kept = found.slots.filter((s) => s.policy !== "discard")
       const current = { boot, at, began: boots.now(), serial, slots: kept }
       const { epoch } = generation
       await records.change(client.id, () => withSlot(current, { slot, epoch, policy, serial }))
