@@ -1,5 +1,5 @@
 /**
- * Boots, stale logins, resets, new links, kept and discarded disks, and a server that dies at any point of any of it, by seed.
+ * Boots, stale logins, resets, new links, commits, kept and discarded disks, and a server that dies at any point of any of it, by seed.
  *
  * **Details** A model says what every login must find. While a new boot is begun the server may be killed or lose power; then the boot before is
  * current with its own disk, or the new one with a fresh disk, and both logins afterwards must tell the same story. `IMAGELINK_SEEDS` is how
@@ -13,7 +13,7 @@ import { MapBudget } from "../../core/block/overlay/budget.ts"
 import { type Catalogue, evolve } from "../../core/domain/catalogue.ts"
 import { event } from "../../core/domain/decision.ts"
 import type { DomainEvent } from "../../core/domain/events.ts"
-import { linkState } from "../../core/domain/lookup.ts"
+import { linkState, linkVersion } from "../../core/domain/lookup.ts"
 import { makeBootIds } from "../../core/runtime/boot-ids.ts"
 import { type BootRecord, noBoots } from "../../core/runtime/boot-record.ts"
 import { type BootRecords, makeBootRecords, makeBoots } from "../../core/runtime/boots.ts"
@@ -27,7 +27,7 @@ import { FaultTree } from "../support/fault-tree.ts"
 import { FaultHost, settled } from "../support/fault-volume.ts"
 import { MemoryDevice } from "../support/memory-disks.ts"
 import { random } from "../support/random.ts"
-import { committed, rolledBack, superSet } from "../support/versions.ts"
+import { committed, rolledBack, superCleared, superSet } from "../support/versions.ts"
 
 const seeds = Number(process.env.IMAGELINK_SEEDS ?? 25)
 const STEPS = 60
@@ -35,10 +35,10 @@ const SIZE = 64 * 1024
 const GRAIN = 4096
 const SLOTS = [0, 1] as const
 
-/** Version 1 reads as ones, version 2 as twos. What clients write counts from 10. */
-const base = (version: number): BlockDevice => {
+/** A version reads as one byte all over. */
+const base = (byte: number): BlockDevice => {
   const device = new MemoryDevice({ sizeBytes: SIZE })
-  device.bytes.fill(version)
+  device.bytes.fill(byte)
   return device
 }
 
@@ -51,10 +51,10 @@ interface ModelDisk {
 }
 
 interface ModelSlot {
-  policy: "discard" | "keep"
+  policy: "discard" | "keep" | "super"
   /** What the current boot has here; `ended` once that was reset. */
   mine: ModelDisk | "ended" | undefined
-  /** What the next boot finds, if it is kept; undefined: a fresh disk. */
+  /** What the next boot finds, if it is kept or a super client's; undefined: a fresh disk. */
   kept: ModelDisk | undefined
 }
 
@@ -73,6 +73,12 @@ class Walk {
   value = 10
   disks!: DiskService
   issue!: () => Promise<string>
+  /** What each version reads as: 1 and 2, and then what was committed. What clients write counts from 10. */
+  readonly versions = new Map([
+    [1, 1],
+    [2, 2],
+  ])
+  commits = 0
   /** Boot ids in the order they were made. */
   readonly boots: Array<string> = []
   /** Index of the current one. */
@@ -107,7 +113,7 @@ class Walk {
     const root: VolumeFolder = this.tree.open()
     const folders = makeOverlayFolders(root, { bootId: () => `host ${host.boot}` }, new MapBudget())
     const stacks: ImageStacks = {
-      open: async ({ version }) => ({ device: base(version.number), release: async () => {} }),
+      open: async ({ version }) => ({ device: base(this.versions.get(version.number)!), release: async () => {} }),
     } as Partial<ImageStacks> as ImageStacks
     const records = this.mistake(makeBootRecords(root))
     const boots = makeBoots({
@@ -140,8 +146,9 @@ class Walk {
       const what = this.r.int(100)
       const slot = this.r.pick(SLOTS)
       if (what < 15) await this.fetch()
-      else if (what < 65 && this.boots.length > 0) await this.login(this.anyId(), slot, this.r.chance(0.35))
-      else if (what < 75) await this.change(slot)
+      else if (what < 60 && this.boots.length > 0) await this.login(this.anyId(), slot, this.r.chance(0.35))
+      else if (what < 66) await this.change(slot)
+      else if (what < 76) await this.superClient()
       else if (what < 85) this.restart(this.r.pick(["kill", "power"] as const))
     }
     // In the end, every boot id is told what it is.
@@ -169,7 +176,7 @@ class Walk {
     const link = this.catalogue.clients.get(clientId(1))!.links.get(slot)!
     const on = { client: clientRef(1), slot, link: linkState(this.catalogue, link) }
     const model = this.slots[slot]!
-    switch (this.r.int(4)) {
+    switch (model.policy === "super" ? 3 : this.r.int(4)) {
       case 0:
         this.append(event("OverlayReset", on))
         if (model.mine !== undefined) model.mine = "ended"
@@ -189,10 +196,39 @@ class Walk {
       }
       default: {
         const { current } = this.catalogue.images.get(link.imageId)!
-        this.append(rolledBack(1, current, 3 - current))
+        this.append(rolledBack(1, current, this.r.pick([...this.versions.keys()])))
         return
       }
     }
+    await this.sweep(slot)
+  }
+
+  /** Slot 0 becomes the super client's, is sealed as the next version, or gives it up. */
+  async superClient(): Promise<void> {
+    const model = this.slots[0]!
+    const link = this.catalogue.clients.get(clientId(1))!.links.get(0)!
+    const image = this.catalogue.images.get(link.imageId)!
+    const ended = model.kept
+    if (model.policy === "keep") return
+    if (model.policy === "discard") {
+      this.append(superSet(1, 1, linkVersion(image, link)))
+      model.policy = "super"
+      return this.sweep(0)
+    }
+    if (ended !== undefined && this.r.chance(0.7)) {
+      const version = image.versions.length + 1
+      this.versions.set(version, ended.holds[0]!)
+      const { current: from } = image
+      this.append(committed(1, 1, version, link.epoch, { parent: link.superVersion!, from }))
+      this.commits++
+    } else this.append(superCleared(1, 1, link.epoch, false, link.superVersion!))
+    model.policy = "discard"
+    model.kept = undefined
+    if (ended !== undefined && model.mine === ended) model.mine = "ended"
+    return this.sweep(0)
+  }
+
+  async sweep(slot: number): Promise<void> {
     const sweeping = this.disks.sweep([{ clientId: clientId(1), slot }])
     if (this.r.chance(0.2)) {
       await this.some()
@@ -208,8 +244,8 @@ class Walk {
 
   fresh(slot: number): ModelDisk {
     const link = this.catalogue.clients.get(clientId(1))!.links.get(slot)!
-    const version = link.overlay === "keep" ? link.version : this.catalogue.images.get(link.imageId)!.current
-    return { holds: [version], hostBoot: this.host.boot }
+    const version = linkVersion(this.catalogue.images.get(link.imageId)!, link)
+    return { holds: [this.versions.get(version)!], hostBoot: this.host.boot }
   }
 
   /** By the time it was made, for clocks are set back; two of one millisecond by their names. */
@@ -231,9 +267,9 @@ class Walk {
     }
     if (model.mine === "ended") return "OVERLAY_RETIRED"
     if (model.mine === undefined) {
-      const disk = model.policy === "keep" ? (model.kept ?? this.fresh(slot)) : this.fresh(slot)
+      const disk = model.policy === "discard" ? this.fresh(slot) : (model.kept ?? this.fresh(slot))
       model.mine = disk
-      if (model.policy === "keep") model.kept = disk
+      if (model.policy !== "discard") model.kept = disk
     }
     return this.isLost(slot, model.mine) ? "OVERLAY_LOST" : model.mine
   }
@@ -331,14 +367,16 @@ const walk = async (seed: number, mistake?: Mistake): Promise<Walk> => {
 }
 
 it(`every login gets the disk of its boot, over ${seeds} seeded walks through crashes`, async () => {
-  let [crashes, begun] = [0, 0]
+  let [crashes, begun, commits] = [0, 0, 0]
   for (let seed = 1; seed <= seeds; seed++) {
     const one = await walk(seed)
     crashes += one.crashes
     begun += one.begun
+    commits += one.commits
   }
   expect(crashes).toBeGreaterThan(seeds)
   expect(begun).toBeGreaterThan(seeds)
+  expect(commits).toBeGreaterThan(seeds / 10)
 }, 600_000)
 
 it("a record that is kept in memory alone is caught", async () => {
