@@ -102,8 +102,12 @@ describe("the records of all clients", () => {
       state.fails = fails
       const next = () => records.change("c", (r) => ({ ...r, serial: r.serial + 1 }))
       await expect(next()).rejects.toThrow()
-      expect((await records.of("c"))?.serial, fails).toBe(serial)
+      // Where nothing was replaced nothing is in doubt; what was, is replaced again before anybody is told of it.
+      if (fails === "before") expect(await records.of("c")).toEqual(record)
+      else await expect(records.of("c")).rejects.toThrow("not synced")
       state.fails = undefined
+      expect((await records.of("c"))?.serial, fails).toBe(serial)
+      expect(state.replaced, fails).toBe(fails === "before" ? 0 : 3)
       await next()
       expect((await records.of("c"))?.serial, fails).toBe(serial + 1)
     }

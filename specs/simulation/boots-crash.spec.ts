@@ -14,6 +14,7 @@ import { type Catalogue, evolve } from "../../core/domain/catalogue.ts"
 import { event } from "../../core/domain/decision.ts"
 import type { DomainEvent } from "../../core/domain/events.ts"
 import { linkState, linkVersion } from "../../core/domain/lookup.ts"
+import { fail } from "../../core/errors.ts"
 import { makeBootIds } from "../../core/runtime/boot-ids.ts"
 import { type BootRecord, noBoots } from "../../core/runtime/boot-record.ts"
 import { type BootRecords, makeBootRecords, makeBoots } from "../../core/runtime/boots.ts"
@@ -84,6 +85,10 @@ class Walk {
   /** Index of the current one. */
   current = -1
   readonly slots: ReadonlyArray<ModelSlot>
+  /** A session that goes on, and whose boot it is. */
+  running: { readonly lease: Lease; readonly id: number } | undefined
+  /** How often the next replacement of a record fails, before it is made or after. */
+  failures = 0
   crashes = 0
   begun = 0
 
@@ -115,7 +120,8 @@ class Walk {
     const stacks: ImageStacks = {
       open: async ({ version }) => ({ device: base(this.versions.get(version.number)!), release: async () => {} }),
     } as Partial<ImageStacks> as ImageStacks
-    const records = this.mistake(makeBootRecords(root))
+    const records = this.mistake(makeBootRecords(this.failing(root)))
+    this.running = undefined
     const boots = makeBoots({
       ids: this.ids,
       records,
@@ -129,6 +135,26 @@ class Walk {
     this.issue = () => boots.issue(client)
     // The clock may be set back between two servers, or at any time.
     this.now += r.pick([1000, 60_000, -3_600_000])
+  }
+
+  /** The folders, where replacing a record may fail. */
+  failing(root: VolumeFolder): VolumeFolder {
+    const replaceFile = async (client: VolumeFolder, name: string, bytes: Uint8Array) => {
+      const fails = this.failures > 0 && this.failures-- > 0
+      if (fails && this.r.chance(0.5)) throw fail("NO_SPACE", {})
+      await client.replaceFile(name, bytes)
+      if (fails) throw fail("IO_ERROR", { what: "boot", why: "it was not synced" })
+    }
+    const folder = (id: string): VolumeFolder => {
+      const client = root.folder(id)
+      const readFile = (name: string) => client.readFile(name)
+      return {
+        path: client.path,
+        readFile,
+        replaceFile: replaceFile.bind(null, client),
+      } as Partial<VolumeFolder> as VolumeFolder
+    }
+    return { folder } as Partial<VolumeFolder> as VolumeFolder
   }
 
   append(data: DomainEvent): void {
@@ -173,6 +199,7 @@ class Walk {
 
   /** A reset at once or for the next boot, another link, another current version. */
   async change(slot: number): Promise<void> {
+    await this.leave()
     const link = this.catalogue.clients.get(clientId(1))!.links.get(slot)!
     const on = { client: clientRef(1), slot, link: linkState(this.catalogue, link) }
     const model = this.slots[slot]!
@@ -205,6 +232,7 @@ class Walk {
 
   /** Slot 0 becomes the super client's, is sealed as the next version, or gives it up. */
   async superClient(): Promise<void> {
+    await this.leave()
     const model = this.slots[0]!
     const link = this.catalogue.clients.get(clientId(1))!.links.get(0)!
     const image = this.catalogue.images.get(link.imageId)!
@@ -226,6 +254,11 @@ class Walk {
     model.kept = undefined
     if (ended !== undefined && model.mine === ended) model.mine = "ended"
     return this.sweep(0)
+  }
+
+  async leave(): Promise<void> {
+    if (this.running !== undefined) await this.host.drive(this.running.lease.release())
+    this.running = undefined
   }
 
   async sweep(slot: number): Promise<void> {
@@ -281,7 +314,7 @@ class Walk {
   readonly endsWithHost = new WeakSet<ModelDisk>()
 
   async login(id: number, slot: number, crash: boolean): Promise<void> {
-    if (crash) return this.loginAndCrash(id, slot)
+    if (crash) return this.r.chance(0.3) ? this.loginAndFail(id, slot) : this.loginAndCrash(id, slot)
     const what = `boot ${id} at slot ${slot}, current is ${this.current}`
     const wasUnvisited = (id !== this.current && !this.isOlder(id)) || this.slots[slot]!.mine === undefined
     const expected = this.expected(id, slot)
@@ -293,6 +326,13 @@ class Walk {
       expect(expected.holds, this.said(what)).toContain(found)
       expected.holds = [found as number]
       await this.host.drive(this.write(id, slot, expected))
+      if (this.running === undefined && this.r.chance(0.3))
+        this.running = { lease: await this.host.drive(this.attach(id, slot)), id }
+    }
+    if (this.running !== undefined && this.running.id !== this.current) {
+      const { device } = this.running.lease
+      expect(() => device.writeSync(Buffer.alloc(GRAIN), 0, 0, GRAIN, 0), this.said(what)).toThrow(/retired/)
+      await this.leave()
     }
   }
 
@@ -323,6 +363,22 @@ class Walk {
     const hostBoot = this.host.boot
     this.restart(this.r.pick(["kill", "power"] as const))
     this.cutBy = this.host.boot === hostBoot ? undefined : hostBoot
+    await this.sort(id, slot, before)
+  }
+
+  /** The disk under the records fails while somebody logs in. */
+  async loginAndFail(id: number, slot: number): Promise<void> {
+    this.crashes++
+    const before = this.current
+    this.failures = 1 + this.r.int(3)
+    await this.host.drive(this.visit(id, slot))
+    this.failures = 0
+    this.cutBy = undefined
+    await this.sort(id, slot, before)
+  }
+
+  /** Finds out what became of a login that was cut off. */
+  async sort(id: number, slot: number, before: number): Promise<void> {
     if (id === before || this.isOlder(id) || before < 0) return this.settle(id, slot)
     // Whoever was current still is, with its own disk, or it was retired by the one that was on its way.
     const asked = await this.host.drive(this.visit(before, slot))
