@@ -435,6 +435,24 @@ it(`every login gets the disk of its boot, over ${seeds} seeded walks through cr
   expect(commits).toBeGreaterThan(seeds / 10)
 }, 600_000)
 
+it("a disk that nobody promised the boot is made anew when it went with its host; one that was promised is lost", async () => {
+  for (let seed = 1; seed <= 8; seed++) {
+    const one = new Walk(seed)
+    if (one.slots.some(({ policy }) => policy !== "discard")) continue
+    const { host, tree, disks } = one
+    await one.fetch()
+    expect(await host.drive(one.visit(0, 0))).toBe(2)
+    const plain = { address: "127.0.0.1", loopback: true, protocol: "nbd" } as const
+    await host.drive(disks.attach(pc(1), 1, undefined, plain).then((lease) => lease.release()))
+    tree.powerLoss()
+    one.startServer()
+    expect(await host.drive(one.visit(0, 0))).toBe("OVERLAY_LOST")
+    expect(await host.drive(one.visit(0, 1))).toBe(2)
+    return
+  }
+  expect.fail("no seed has two disks that end with their boot")
+})
+
 it("a record that is kept in memory alone is caught", async () => {
   const forgetful: Mistake = (records) => {
     const known = new Map<string, BootRecord>()
