@@ -12,6 +12,7 @@
  * **Gotchas** Clocks are set back. So a boot id is made later than the recorded one, and later than the one before, whatever the clock says;
  * and one from the future is only one that was made before the clock was set.
  */
+import { isDeepStrictEqual } from "node:util"
 import { fail } from "../errors.ts"
 import { limits } from "../limits.ts"
 import type { VolumeFolder } from "../storage/volume.ts"
@@ -55,36 +56,41 @@ export interface BootRecords {
 /** Records in the overlays' folder. This process is the only one that changes them. */
 export const makeBootRecords = (overlays: VolumeFolder): BootRecords => {
   const known = new Map<string, BootRecord | undefined>()
-  const changing = new Map<string, Promise<void>>()
+  const turns = new Map<string, Promise<unknown>>()
+  /** What a record was before its replacement failed. Whether it was made is for the disk to say; if it was, it may not last. */
+  const unsure = new Map<string, BootRecord | undefined>()
 
   const of = async (clientId: string): Promise<BootRecord | undefined> => {
     if (known.has(clientId)) return known.get(clientId)
     const record = await readBootRecord(overlays.folder(clientId))
+    if (unsure.has(clientId)) {
+      if (record !== undefined && !isDeepStrictEqual(record, unsure.get(clientId))) await put(clientId, record)
+      unsure.delete(clientId)
+    }
     known.set(clientId, record)
     return record
   }
   const put = async (clientId: string, record: BootRecord): Promise<void> => {
-    // Whether a replacement that failed was made or not is for the disk to say.
+    if (!unsure.has(clientId)) unsure.set(clientId, known.get(clientId))
     known.delete(clientId)
     await overlays.folder(clientId).replaceFile(BOOT_RECORD, encodeBootRecord(record))
+    unsure.delete(clientId)
     known.set(clientId, record)
   }
-  const inTurn = (clientId: string, work: () => Promise<void>): Promise<void> => {
-    const mine = (changing.get(clientId) ?? Promise.resolve()).then(work)
+  /** One reading or change of a client's record at a time, so that none puts an older one back in memory. */
+  const inTurn = <A>(clientId: string, work: () => Promise<A>): Promise<A> => {
+    const mine = (turns.get(clientId) ?? Promise.resolve()).then(work)
     const ended = mine
       .catch(() => {})
       .finally(() => {
-        if (changing.get(clientId) === ended) changing.delete(clientId)
+        if (turns.get(clientId) === ended) turns.delete(clientId)
       })
-    changing.set(clientId, ended)
+    turns.set(clientId, ended)
     return mine
   }
 
   return {
-    of: async (clientId) => {
-      await changing.get(clientId)
-      return of(clientId)
-    },
+    of: (clientId) => inTurn(clientId, () => of(clientId)),
     change: (clientId, change) =>
       inTurn(clientId, async () => {
         const before = await of(clientId)

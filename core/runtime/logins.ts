@@ -86,6 +86,8 @@ export const makeLogins = ({ boots, owners, folders, onBoot }: LoginsOptions): (
   const { records } = boots
   const turns = new BootTurns()
   const told = new WeakSet<Made>()
+  /** By client, the boot up to which sessions of those before were ended. A record may be replaced though that is reported as failed. */
+  const ended = new Map<string, number>()
 
   const tell = (login: Login, made: Made): void => {
     if (login.slot !== 0) return
@@ -109,12 +111,10 @@ export const makeLogins = ({ boots, owners, folders, onBoot }: LoginsOptions): (
     throw damage ?? fail("OVERLAY_LOST", { client: client.name, slot, why })
   }
 
-  /** From here on a record that is not there is one that was lost; and no boot gets the number of one that left something behind. */
-  const beginRecord = async ({ id }: ClientEntry): Promise<BootRecord> => {
+  /** The number of the next boot: one that nothing on the disk has, for what a boot that never came about left is not to be taken for its own. */
+  const nextSerial = async ({ id }: ClientEntry, { serial }: BootRecord): Promise<number> => {
     const left = await Promise.all(slotsOf(id).map(({ slot }) => folders.list(id, slot)))
-    const record = { ...noBoots, serial: Math.max(0, ...left.flat().map(({ serial }) => serial)) }
-    await records.begin(id, record)
-    return record
+    return 1 + Math.max(serial, ...left.flat().map((generation) => generation.serial))
   }
 
   /** Without a boot id: the link's, whatever boot that is; after a reset for the next boot, the one before it while that is in use. */
@@ -138,12 +138,19 @@ export const makeLogins = ({ boots, owners, folders, onBoot }: LoginsOptions): (
     return first
   }
 
-  /** A lease on what is current, or undefined where a new boot has to begin first. */
+  /** A process that has just begun has no sessions of before. */
+  const isBehind = ({ id }: ClientEntry, { serial }: BootRecord): boolean => {
+    if (!ended.has(id)) ended.set(id, serial)
+    return ended.get(id) !== serial
+  }
+
+  /** A lease on what is current, or undefined where sessions of before have to end first, or a new boot to begin. */
   const join = async (login: Login): Promise<Lease | undefined> => {
     const { client, slot, shown } = login
     for (;;) {
       const link = linkOf(login)
       const record = await recordOf(login, link)
+      if (isBehind(client, record)) return undefined
       if (shown !== undefined && boots.standing(client, slot, shown, record) === "new") return undefined
       const wanted = (shown === undefined ? wantedPlain : wantedInBoot)(login, link, record)
       const { owner, made } = await owners.get(client, slot, link, wanted)
@@ -153,33 +160,36 @@ export const makeLogins = ({ boots, owners, folders, onBoot }: LoginsOptions): (
     }
   }
 
-  const endSessions = async (clientId: string): Promise<void> => {
+  const endSessions = async (clientId: string, serial: number): Promise<void> => {
     const slots = slotsOf(clientId)
     // One that cannot write its last bytes belongs to the boot before; what it leaves is found when it is opened again.
     await Promise.allSettled(slots.flatMap((slot) => owners.of(slot).map((owner) => owner.retire())))
     for (const slot of slots) await owners.sweep(slot)
+    ended.set(clientId, serial)
   }
 
-  /** Makes the boot that is shown the current one, unless it is by now. */
-  const begin = async (login: Login, shown: BootShown): Promise<void> => {
-    const { client, slot } = login
+  /** Ends sessions of before, and makes the boot that is shown the current one, unless it is by now. */
+  const begin = async (login: Login): Promise<void> => {
+    const { client, slot, shown } = login
     const link = linkOf(login)
     const found = await recordOf(login, link)
-    if (boots.standing(client, slot, shown, found) === "current") return
-    const before = found === noBoots ? await beginRecord(client) : found
-    const serial = before.serial + 1
+    if (isBehind(client, found)) await endSessions(client.id, found.serial)
+    if (shown === undefined || boots.standing(client, slot, shown, found) === "current") return
+    // From here on a record that is not there is one that was lost.
+    if (found === noBoots) await records.begin(client.id, noBoots)
+    const serial = await nextSerial(client, found)
     const generation = linkGeneration(link, serial)
     const policy = policyOf(link)
     const free = owners.protect({ clientId: client.id, slot }, generation)
     try {
-      const promised = wasMade(before, slot, generation)
+      const promised = wasMade(found, slot, generation)
       const made = await owners.prepare(client, slot, link, { generation, policy, promised })
       const { boot, at } = shown
-      const kept = before.slots.filter((s) => s.policy !== "discard")
+      const kept = found.slots.filter((s) => s.policy !== "discard")
       const current = { boot, at, began: boots.now(), serial, slots: kept }
       const { epoch } = generation
       await records.change(client.id, () => withSlot(current, { slot, epoch, policy, serial }))
-      await endSessions(client.id)
+      await endSessions(client.id, serial)
       tell(login, made)
     } finally {
       free()
@@ -187,11 +197,11 @@ export const makeLogins = ({ boots, owners, folders, onBoot }: LoginsOptions): (
   }
 
   return async (login) => {
-    const { client, shown } = login
+    const { client } = login
     for (;;) {
       const lease = await turns.shared(client.id, () => join(login))
       if (lease !== undefined) return lease
-      await turns.alone(client.id, () => begin(login, shown!))
+      await turns.alone(client.id, () => begin(login))
     }
   }
 }

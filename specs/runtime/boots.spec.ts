@@ -417,6 +417,25 @@ describe("a super client", () => {
     await here.do("image.rollback", { name: "win11" })
   })
 
+  it("leaves a version that a running boot stands on, though its link names another by now", async () => {
+    await here.do("image.rollback", { name: "win11", to: 2 })
+    const c = await client()
+    const boot = await issue(c)
+    await work(c, boot)
+    await here.do("image.rollback", { name: "win11", to: 1 })
+    /** Whether this client is among those whose overlay keeps the version. */
+    const keeps = async () => {
+      const refused = await here.do("image.retire", { name: "win11", version: 2 }).catch((e) => e)
+      return JSON.stringify(refused.details ?? []).includes(`"${c.name} slot 0, whose overlay was made on it"`)
+    }
+    expect(await keeps()).toBe(true)
+    await here.do("client.link", { clients: [c.name], image: "linux", slot: 0 })
+    expect(await keeps()).toBe(true)
+    expect(await found(c, boot)).toBe("written")
+    expect(await found(c, await issue(c))).toBe("linux")
+    expect(await keeps()).toBe(false)
+  })
+
   it("that is cleared and kept aside is refused, and goes on once it is resumed", async () => {
     const c = await client()
     await here.do("client.set-super", { client: c.name, image: "win11" })
