@@ -188,7 +188,12 @@ const start = async (): Promise<void> => {
   for (let n = 0; n < 200; n++) {
     const name = `PC-${String(n).padStart(3, "0")}`
     await site.do("client.add", { mac: `52:54:00:00:00:${n.toString(16).padStart(2, "0")}`, name })
-    await site.do("client.link", { clients: [name], image: "win11", slot: 0, overlay: n % 2 === 0 ? "discard" : "keep" })
+    await site.do("client.link", {
+      clients: [name],
+      image: "win11",
+      slot: 0,
+      overlay: n % 2 === 0 ? "discard" : "keep",
+    })
     const lease = await site.attach(name)
     await write(lease, n * PAGE, bytes)
     await lease.release()
