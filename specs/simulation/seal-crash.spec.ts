@@ -235,6 +235,7 @@ describe("the simulation catches", () => {
     const order: FlushOrder = async (s) => {
       const changes = await s.copyChanges()
       if (await s.writeDurable(changes)) await s.syncDurable()
+      if (await s.writeDirectory(changes)) await s.syncDurable()
       await s.syncData()
     }
     expect(await caught(order, true)).toBe(true)
@@ -245,6 +246,7 @@ describe("the simulation catches", () => {
       const changes = await s.copyChanges()
       await s.syncData()
       await s.writeDurable(changes)
+      await s.writeDirectory(changes)
     }
     expect(await caught(order, true)).toBe(true)
   })

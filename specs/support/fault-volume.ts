@@ -16,7 +16,8 @@
  * | a sync fails               | what it should have covered is on the disk or never will be: the system has forgotten that it is not (fsync(2)), and the next sync succeeds |
  * | a read, a punch, a change of names fails | nothing                                                                                |
  *
- * Not modelled: pages that a failed sync has lost and that are still read as if it had not. Here they are read from the disk once the process
+ * Not modelled: a small file that cannot be replaced, or a process that is killed, right after a sync that failed (two faults at once, and
+ * nothing can be promised). Nor pages that a failed sync has lost and that are still read as if it had not. Here they are read from the disk once the process
  * has ended.
  *
  * **Details** Nothing happens but in `step`, which carries out one waiting request, chosen by the seed.
@@ -124,8 +125,8 @@ export class FaultHost {
     const waiting = this.#waiting
     this.#waiting = []
     this.life++
-    this.syncFailed = false
     for (const w of waiting) w.leave()
+    this.syncFailed = false
   }
 }
 
@@ -422,7 +423,6 @@ export class FaultFolder implements VolumeFolder {
 
   replaceFile(name: string, bytes: Uint8Array): Promise<void> {
     const replace = () => {
-      // A disk that fails to sync and then takes no small file either is beyond what can be promised.
       if (!this.#host.syncFailed) this.#mayFail("EIO", "ENOSPC")
       set()
     }
@@ -430,7 +430,9 @@ export class FaultFolder implements VolumeFolder {
       this.#small.set(name, Uint8Array.from(bytes))
       this.#syncedNames = new Map(this.#names)
     }
-    return this.#host.request(replace, () => (this.#host.random.chance(0.5) ? set() : undefined))
+    return this.#host.request(replace, () =>
+      this.#host.syncFailed || this.#host.random.chance(0.5) ? set() : undefined,
+    )
   }
 
   #mayFail(...codes: ReadonlyArray<"EIO" | "ENOSPC">): void {

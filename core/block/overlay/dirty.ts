@@ -20,6 +20,7 @@ export class MapChanges {
   /** Page number → bit for each sector with space to give back. */
   readonly freed: Map<number, number>
   readonly pieces: Array<MapPiece> = []
+  readonly directoryPieces: Array<MapPiece> = []
   readonly freedPages: Array<FreedPage> = []
 
   constructor(pages: Map<number, number>, directory: Set<number>, freed: Map<number, number>) {

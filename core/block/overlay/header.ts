@@ -109,6 +109,9 @@ type Four = [string, string, string, string]
 /**
  * Says that this run of the host's working map is not to be believed: a sync failed, and the next would succeed although what it
  * should have brought to the disk is lost. The overlay opens by its durable map then, as after a power loss.
+ *
+ * **Gotchas** A disk that fails to sync and cannot take this either, or a process killed between the two, is not covered: then the working
+ * map is believed although data it names may be lost.
  */
 export const distrustWorking = (folder: VolumeFolder, header: OverlayHeader): Promise<void> =>
   folder.replaceFile(HEADER_FILE, encodeHeader({ ...header, hostBootId: "" }))

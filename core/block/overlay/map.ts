@@ -185,7 +185,7 @@ export class GrainMap {
         this.release(page)
       }
       for (const sector of changes.directory) {
-        changes.pieces.push({ offset: sector * SECTOR, bytes: this.#directorySector(sector, -1) })
+        changes.directoryPieces.push({ offset: sector * SECTOR, bytes: this.#directorySector(sector, -1) })
       }
       return changes
     } catch (e) {

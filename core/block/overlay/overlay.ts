@@ -32,7 +32,7 @@ import { type BlockDevice, type BlockFeatures, type Extent, FUA, type Unlock } f
 import { clipExtents, ExtentList } from "../extents.ts"
 import { InFlight } from "../in-flight.ts"
 import { RangeLock } from "../range-lock.ts"
-import type { MapChanges } from "./dirty.ts"
+import type { MapChanges, MapPiece } from "./dirty.ts"
 import { volumeError } from "./errors.ts"
 import { FlushGroup, type FlushOrder } from "./flush.ts"
 import { ABSENT, DATA } from "./geometry.ts"
@@ -282,7 +282,15 @@ export class Overlay implements BlockDevice {
     await this.#parts.flushOrder<MapChanges>({
       copyChanges: () => this.#p.map.takeChanges(),
       syncData: () => this.#sync(this.#parts.data, "overlay data"),
-      writeDurable: (changes) => this.#writeDurable(changes),
+      writeDurable: async ({ pieces, directoryPieces }) => {
+        await this.#writeDurable(pieces)
+        // A new page's space was written when it was made, and is synced before the directory names it.
+        return pieces.length + directoryPieces.length > 0
+      },
+      writeDirectory: async ({ directoryPieces }) => {
+        await this.#writeDurable(directoryPieces)
+        return directoryPieces.length > 0
+      },
       syncDurable: () => this.#sync(this.#parts.durable!, "overlay map"),
       giveBack: (changes) => this.#giveBack(changes),
       putBack: (changes) => this.#p.map.putBack(changes),
@@ -295,7 +303,7 @@ export class Overlay implements BlockDevice {
     }
   }
 
-  async #writeDurable({ pieces }: MapChanges): Promise<boolean> {
+  async #writeDurable(pieces: ReadonlyArray<MapPiece>): Promise<void> {
     const durable = this.#parts.durable!
     try {
       for (const { offset, bytes } of pieces) {
@@ -305,7 +313,6 @@ export class Overlay implements BlockDevice {
     } catch (e) {
       throw volumeError(e, 0, this.sizeBytes, "overlay map")
     }
-    return pieces.length > 0
   }
 
   async #sync(volume: WritableVolume, what: string): Promise<void> {

@@ -33,16 +33,19 @@ export const catchUp = async (
   const ours = Buffer.alloc(limits.scanBytes)
   const theirs = Buffer.alloc(limits.scanBytes)
   await sync(data)
-  const carry = async (offset: number, length: number) => {
+  const carry = async (offset: number, length: number): Promise<boolean> => {
     await working.read(ours, 0, offset, length)
     await durable.read(theirs, 0, offset, length)
-    if (ours.compare(theirs, 0, length, 0, length) !== 0) await durable.write(ours, 0, offset, length)
+    if (ours.compare(theirs, 0, length, 0, length) === 0) return false
+    await durable.write(ours, 0, offset, length)
+    return true
   }
-  await eachPageRun(sizeBytes, directory, (first, count) =>
-    carry(pageOffset(sizeBytes, first), count * PAGE_FILE_BYTES),
-  )
-  await carry(0, directorySectorsOf(sizeBytes) * SECTOR)
+  await eachPageRun(sizeBytes, directory, async (first, count) => {
+    await carry(pageOffset(sizeBytes, first), count * PAGE_FILE_BYTES)
+  })
+  // As in flush.ts: pages are on disk, whole, before the directory says that they exist.
   await sync(durable)
+  if (await carry(0, directorySectorsOf(sizeBytes) * SECTOR)) await sync(durable)
 }
 
 /** A new working map with what the durable one says; `directory` is the durable map's. */

@@ -12,30 +12,35 @@ export const startOurs = async (dataDir: string, image: string, cache: string): 
   await cli("image", "add", "bench", image, "--data", dataDir)
   await cli("client", "add", "52:54:00:00:00:01", "--name", "PC-001", "--data", dataDir)
   await cli("client", "link", "PC-001", "bench", "--data", dataDir)
-  const child = spawn(
-    process.execPath,
-    [
-      ...profile(),
-      "dist/imagelink.mjs",
-      "serve",
-      "--json",
-      "--nbd-port",
-      "0",
-      "--cache",
-      cache,
-      "--data",
-      dataDir,
-      "--log-level",
-      "error",
-    ],
-    { stdio: ["ignore", "pipe", "inherit"] },
-  )
+  const { child, address } = await serve(dataDir, cache)
+  return target("imagelink", child, `nbd://${address}/client/PC-001/0`)
+}
+
+/** The same with so many clients that discard, and as many that keep. */
+export const startOursMany = async (dataDir: string, image: string, cache: string, clients: number) => {
+  await cli("image", "add", "bench", image, "--data", dataDir)
+  for (const [i, policy] of ["discard", "keep"].entries()) {
+    for (let n = 0; n < clients; n++) {
+      const mac = `52:54:00:00:0${i}:${n.toString(16).padStart(2, "0")}`
+      await cli("client", "add", mac, "--name", `${policy}-${n}`, "--data", dataDir)
+      await cli("client", "link", `${policy}-${n}`, "bench", "--overlay", policy, "--data", dataDir)
+    }
+  }
+  const { child, address } = await serve(dataDir, cache)
+  const { pid, stop } = target("imagelink", child, "")
+  return { pid, stop, uri: (policy: string, n: number) => `nbd://${address}/client/${policy}-${n}/0` }
+}
+
+const serve = async (dataDir: string, cache: string) => {
+  const options = ["--json", "--nbd-port", "0", "--cache", cache, "--data", dataDir, "--log-level", "error"]
+  const child = spawn(process.execPath, [...profile(), "dist/imagelink.mjs", "serve", ...options], {
+    stdio: ["ignore", "pipe", "inherit"],
+  })
   const ready = await new Promise<string>((resolve, reject) => {
     child.stdout.once("data", (b: Buffer) => resolve(String(b)))
     child.once("exit", (code) => reject(new Error(`serve ended with ${code}`)))
   })
-  const { listeners } = JSON.parse(ready) as { listeners: { nbd: string } }
-  return target("imagelink", child, `nbd://${listeners.nbd}/client/PC-001/0`)
+  return { child, address: (JSON.parse(ready) as { listeners: { nbd: string } }).listeners.nbd }
 }
 
 const cli = async (...args: ReadonlyArray<string>): Promise<void> => {
@@ -58,8 +63,8 @@ export const startScript = async (script: string, name: string): Promise<Target>
 export const startNbdkit = (plugin: string, argument: string): Promise<Target> =>
   peer("nbdkit", (port) => ["-f", "-i", "127.0.0.1", "-p", String(port), plugin, argument])
 
-export const startQemuNbd = (file: string): Promise<Target> =>
-  peer("qemu-nbd", (port) => ["-f", "raw", "-b", "127.0.0.1", "-p", String(port), "-e", "64", "-t", "-x", "", file])
+export const startQemuNbd = (file: string, format = "raw"): Promise<Target> =>
+  peer("qemu-nbd", (port) => ["-f", format, "-b", "127.0.0.1", "-p", String(port), "-e", "64", "-t", "-x", "", file])
 
 const peer = async (command: string, args: (port: number) => ReadonlyArray<string>): Promise<Target> => {
   const port = await freePort()

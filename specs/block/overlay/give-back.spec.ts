@@ -102,6 +102,7 @@ describe.each(["keep", "super"] as const)("under %s", (policy) => {
         const changes = await s.copyChanges()
         await s.syncData()
         await s.writeDurable(changes)
+        await s.writeDirectory(changes)
         await s.syncDurable()
         await whileSyncing()
         await s.giveBack(changes)
@@ -135,6 +136,7 @@ describe.each(["keep", "super"] as const)("under %s", (policy) => {
         const changes = await s.copyChanges()
         await whileSyncing()
         await s.writeDurable(changes)
+        await s.writeDirectory(changes)
         await s.giveBack(changes)
       },
     })
