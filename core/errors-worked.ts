@@ -45,10 +45,10 @@ export const worked: Readonly<Record<string, Worked>> = {
     ],
   },
   CRC_MISMATCH: {
-    see: "A client gets read errors at one place of its disk, or `imagelink image check NAME` counts bad clusters and ends with exit 1. The message names image, version and bytes.",
+    see: "A client gets read errors at one place of its disk, or `imagelink image check NAME` counts bad clusters and ends with exit 1. The message names image, version, bytes and LBAs. A server finds such a cluster by itself sooner or later: it scrubs every version once a month (`--scrub-rate`, `--scrub-every-days`).",
     why: "The storage gave back other bytes than were there when the image was first checked: a failing disk or controller, memory, or something that wrote to the master file. The wrong bytes were not served. Other clusters and other images are not touched by it.",
     steps: [
-      "Read the whole image once to know how much is concerned: `imagelink image check NAME`.",
+      "Read the whole image once to know how much is concerned: `imagelink image check NAME --all`. It lists LBAs, the file that has them, and where the newest known backup keeps that file.",
       "If something wrote to the file (IMAGE_CHANGED comes with it, or its time of change is new), put the original back, or add the changed file as an image of its own.",
       "Else suspect the disk: `dmesg`, `smartctl -a DEVICE`. Copy what is readable away before anything else.",
       "Put the file back from a backup: at its path, or at another one followed by `imagelink image relocate NAME NEW-PATH`, which accepts it only if every byte is right.",

@@ -24,6 +24,7 @@ import { type ImageOpener, inData } from "../storage/opener.ts"
 import type { StorageLocation } from "../storage/plugin.ts"
 import type { VolumeFolder } from "../storage/volume.ts"
 import type { DataFiles } from "./data-files.ts"
+import { sparseWriter } from "./sparse-writer.ts"
 import { makeTurns, type Turns } from "./turns.ts"
 
 export const LAYER_FORMAT = "qcow2"
@@ -212,7 +213,7 @@ const writeTables = async (
   await format.seal!(input, { write: measure })
   const file = await folder.open(name, { create: { sizeBytes: end } })
   try {
-    await format.seal!(input, { write: (bytes, offset) => file.write(bytes, 0, offset, bytes.length) })
+    await format.seal!(input, { write: sparseWriter(file) })
     await file.flush()
   } finally {
     await file.close()

@@ -1,7 +1,8 @@
 /** A bad cluster: an error for that range and no other, recorded once, found by the scrub too, and named with all an operator needs. */
-import { closeSync, openSync, writeSync } from "node:fs"
+import { closeSync, openSync, readdirSync, statSync, utimesSync, writeSync } from "node:fs"
 import { join } from "node:path"
 import { expect, it, onTestFinished } from "vitest"
+import { compose, openSite, tokens } from "../../adapters/compose.ts"
 import { type RunningServer, startServer } from "../../adapters/compose-server.ts"
 import { connectNbd } from "../../adapters/nbd/client.ts"
 import type { EventData } from "../../core/domain/events.ts"
@@ -17,10 +18,10 @@ const folder = scratch("damage")
 const data = join(folder, "data")
 const image = rawImage(folder, "win11.raw", 8 * CLUSTER)
 
-const start = async () => {
+const start = async (dataDir = data) => {
   const said: Array<string> = []
   const config = effectiveConfig([{ from: "the spec", settings: { "nbd-port": 0 } }])
-  const server = await startServer({ dataDir: data, config, onEvent: ({ text }) => void said.push(text) })
+  const server = await startServer({ dataDir, config, onEvent: ({ text }) => void said.push(text) })
   let closed: Promise<void> | undefined
   const close = () => (closed ??= server.close())
   onTestFinished(close)
@@ -36,9 +37,9 @@ const checks = async ({ site }: RunningServer) => {
   await site.call("log", { type: "ImageChecked" }, { actor, onItem })
   return events.map(({ data: { result, mismatches, partial } }) => [result, mismatches.clusters, partial ?? false])
 }
-/** Writes over the image file behind the server's back. */
-const overwrite = (cluster: number, bytes: Uint8Array) => {
-  const fd = openSync(image.path, "r+")
+/** Writes over a file behind the server's back. */
+const overwrite = (cluster: number, bytes: Uint8Array, path = image.path) => {
+  const fd = openSync(path, "r+")
   writeSync(fd, bytes, 0, bytes.length, cluster * CLUSTER)
   closeSync(fd)
 }
@@ -89,4 +90,31 @@ it("that is put right is right again, and recorded again when it goes bad again;
     ["mismatch", [3], true],
     ["verified", [], false],
   ])
+})
+
+it("is found by the scrub, in an image that nobody reads, once its last check is old enough", async () => {
+  const other = join(folder, "other")
+  const container = compose().register(tokens.clock, { useValue: { now: () => Date.now() - 31 * 86_400_000 } })
+  const site = await openSite({ dataDir: other, create: true, container })
+  await site.call("image.create", { name: "games", sizeBytes: 8 * CLUSTER }, { actor })
+  await site.call("image.seal", { name: "games" }, { actor })
+  await site.call("image.check", { name: "games" }, { actor })
+  await site.close()
+  // As storage goes bad: the bytes change, and the file's time does not.
+  const path = join(other, "drafts", readdirSync(join(other, "drafts"))[0]!)
+  const { atime, mtime } = statSync(path)
+  overwrite(6, Buffer.from("wrong"), path)
+  utimesSync(path, atime, mtime)
+  const server = await start(other)
+  const found = [
+    ["verified", [], false],
+    ["mismatch", [6], false],
+  ]
+  await expect.poll(() => checks(server), { timeout: 20_000 }).toEqual(found)
+  await expect
+    .poll(() => server.said.join("\n"), { timeout: 20_000 })
+    .toMatch(
+      /scrubbed games@1: 1 of 8 clusters are bad; image games@1: bytes 393216 to 458751 \(LBA 768 to 895\) .*CRC_MISMATCH/,
+    )
+  await server.close()
 })

@@ -78,6 +78,12 @@ describe("history", () => {
       [null, null, null, "LabMoved", null, null],
     ])
   })
+  it("tells damage that reads met from what a check found", () => {
+    const mismatches = { count: 2, clusters: [1, 2] }
+    const found = { image: imageRef(1), version: 1, result: "mismatch", checksums: checksums(), mismatches } as const
+    const [, line] = makeMemoryLog().push([imageAdded(1), event("ImageChecked", { ...found, partial: true })])
+    expect([tell(line!).what, tell(line!).to]).toEqual(["image damage read", "mismatch in 2 clusters"])
+  })
   it("tells what of a client changed, and with which address it went", () => {
     const log = makeMemoryLog().push([
       imageAdded(1),

@@ -14,16 +14,25 @@
  * one: a commit that is taken up again writes them again.
  */
 import { fail } from "../../errors.ts"
-import { limits } from "../../limits.ts"
 import type { VolumeFolder, WritableVolume } from "../../storage/volume.ts"
 import type { Extent } from "../device.ts"
-import { ABSENT, PAGE_FILE_BYTES, PAGE_SECTORS, PAYLOAD_BYTES, pageOffset, pagesOf, SECTOR } from "./geometry.ts"
+import {
+  ABSENT,
+  directorySectorsOf,
+  PAGE_FILE_BYTES,
+  PAGE_SECTORS,
+  PAGE_STATE_BYTES,
+  PAYLOAD_BYTES,
+  pageOffset,
+  pagesOf,
+  SECTOR,
+} from "./geometry.ts"
 import { type OverlayHeader, readHeader } from "./header.ts"
 import { closingOnError, DATA_FILE, DURABLE_FILE, openFile, tagOf, WORKING_FILE } from "./open.ts"
 import { lastGrain, type OwnBytes, ownBytes, RunJoiner } from "./own.ts"
 import { MapPage, NO_PAGE, stateOf } from "./page.ts"
 import { catchUp } from "./recover.ts"
-import { MapDamage, scanMap } from "./scan.ts"
+import { MapDamage, sameMaps, scanMap, windowEnd } from "./scan.ts"
 import { checkSector, checkStates, PAYLOAD_AT } from "./sector.ts"
 
 export interface OwnExtents extends OwnBytes {
@@ -74,12 +83,19 @@ export const settleGeneration = (folder: VolumeFolder, hostBootId: string | unde
         working: await open(WORKING_FILE),
         durable: await open(DURABLE_FILE),
       }
-      const { directory } = await scanMap(files.working, header.sizeBytes, tagOf(header))
+      const { directory } = await behind(files.working, files.durable, header)
       await catchUp(folder, header, directory, files)
     } finally {
       await Promise.allSettled(volumes.map((volume) => volume.close()))
     }
   })
+
+/** The pages that the durable map is to be brought up to: none where it says what the working one says, as after a freeze. */
+const behind = async (working: WritableVolume, durable: WritableVolume, header: OverlayHeader) => {
+  const [{ sizeBytes }, tag] = [header, tagOf(header)]
+  if (!(await sameMaps(working, durable, sizeBytes, tag))) return scanMap(working, sizeBytes, tag)
+  return { directory: new Uint8Array(directorySectorsOf(sizeBytes) * PAYLOAD_BYTES) }
+}
 
 const headerOf = async (folder: VolumeFolder): Promise<OverlayHeader> => {
   const header = await readHeader(folder)
@@ -92,12 +108,20 @@ const naming = async <A>(folder: VolumeFolder, work: () => Promise<A>): Promise<
   try {
     return await work()
   } catch (e) {
-    if (e instanceof MapDamage) throw fail("OVERLAY_DAMAGED", { path: folder.path, why: e.message }, { underlying: e })
-    throw e
+    throw named(folder, e)
   }
 }
 
-const STEP_PAGES = limits.scanBytes / PAGE_FILE_BYTES
+const namingNow = <A>(folder: VolumeFolder, work: () => A): A => {
+  try {
+    return work()
+  } catch (e) {
+    throw named(folder, e)
+  }
+}
+
+const named = (folder: VolumeFolder, e: unknown): unknown =>
+  e instanceof MapDamage ? fail("OVERLAY_DAMAGED", { path: folder.path, why: e.message }, { underlying: e }) : e
 
 class MapFile {
   readonly #sizeBytes: number
@@ -113,40 +137,47 @@ class MapFile {
   }
 
   async page(number: number): Promise<MapPage> {
-    const [page] = await this.#pages(number, 1)
-    return page ?? NO_PAGE
+    if (!this.#exists(number)) return NO_PAGE
+    return this.#decode(await this.#read(number, 1), 0, new MapPage(number))
   }
 
   async *runs(folder: VolumeFolder): AsyncGenerator<Extent> {
     const joiner = new RunJoiner(this.#sizeBytes)
     const total = pagesOf(this.#sizeBytes)
+    const exists = (page: number) => this.#exists(page)
+    // One for all pages: the runs of a page are told before the next one is looked at.
+    const states = Buffer.alloc(PAGE_STATE_BYTES)
     for (let first = 0; first < total; ) {
-      const pages = await naming(folder, () => this.#pages(first, total - first))
-      if (pages.length === 0) yield* joiner.page(first++, NO_PAGE)
-      for (const page of pages) yield* joiner.page(first++, page)
+      if (!exists(first)) {
+        yield* joiner.page(first++, NO_PAGE)
+        continue
+      }
+      const count = windowEnd(first, total, exists) - first
+      const bytes = await this.#read(first, count)
+      for (let i = 0; i < count; i++) {
+        const number = first + i
+        const decode = () => this.#decode(bytes, i, new MapPage(number, states))
+        const page = exists(number) ? namingNow(folder, decode) : NO_PAGE
+        yield* joiner.page(number, page)
+      }
+      first += count
     }
     yield joiner.last()
   }
 
-  /** Pages from `first` on that exist, at most `max` and a mebibyte of them; none when `first` does not exist. */
-  async #pages(first: number, max: number): Promise<ReadonlyArray<MapPage>> {
-    let count = 0
-    while (count < Math.min(max, STEP_PAGES) && this.#exists(first + count)) count++
-    if (count === 0) return []
-    const bytes = Buffer.alloc(count * PAGE_FILE_BYTES)
-    const offset = pageOffset(this.#sizeBytes, first)
-    await this.#volume.read(bytes, 0, offset, bytes.length)
-    return Array.from({ length: count }, (_, i) => this.#decode(bytes, i * PAGE_FILE_BYTES, offset / SECTOR, first + i))
+  async #read(first: number, count: number): Promise<Buffer> {
+    const bytes = Buffer.allocUnsafe(count * PAGE_FILE_BYTES)
+    await this.#volume.read(bytes, 0, pageOffset(this.#sizeBytes, first), bytes.length)
+    return bytes
   }
 
-  /** @throws MapDamage */
-  #decode(bytes: Buffer, at: number, firstSector: number, number: number): MapPage {
-    const page = new MapPage(number)
+  /** Fills a page with the one that is the `i`th in `bytes`. @throws MapDamage */
+  #decode(bytes: Buffer, i: number, page: MapPage): MapPage {
+    const firstSector = pageOffset(this.#sizeBytes, page.number) / SECTOR
     for (let s = 0; s < PAGE_SECTORS; s++) {
-      const from = at + s * SECTOR
-      const sector = firstSector + from / SECTOR
-      if (!checkSector(bytes, from, sector, this.#tag) || !checkStates(bytes, from)) {
-        throw new MapDamage(`sector ${sector} of its map is damaged`)
+      const from = i * PAGE_FILE_BYTES + s * SECTOR
+      if (!checkSector(bytes, from, firstSector + s, this.#tag) || !checkStates(bytes, from)) {
+        throw new MapDamage(`sector ${firstSector + s} of its map is damaged`)
       }
       bytes.copy(page.states, s * PAYLOAD_BYTES, from + PAYLOAD_AT, from + SECTOR)
     }

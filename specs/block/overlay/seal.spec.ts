@@ -205,6 +205,27 @@ describe("a generation that nobody opens any more", () => {
     }
   })
 
+  it.each([1, 2, 15, 16, 17, 18, 127, 128, 129])("is read with gaps of %i pages, and settles in them", async (gap) => {
+    const pages = [0, 1, 1 + gap, 2 + gap, 2 + 2 * gap]
+    const sizeBytes = (pages.at(-1)! + 1) * PAGE + 512
+    const setup = overlaySetup({ sizeBytes, policy: "super" })
+    const overlay = await createOverlay(setup.options)
+    for (const [i, page] of pages.entries()) await overlay.write(bytes(GRAIN), 0, page * PAGE + i * GRAIN, GRAIN, 0)
+    await overlay.flush()
+    const [settled, late] = [pages.at(-1)! * PAGE + 100 * GRAIN, PAGE * (1 + gap) + 200 * GRAIN]
+    await overlay.write(bytes(GRAIN), 0, settled, GRAIN, 0)
+    await overlay.write(bytes(GRAIN), 0, late, GRAIN, 0)
+    // the server dies here: nothing was flushed or closed
+    await settleGeneration(setup.folder, "boot-1")
+    await settleGeneration(setup.folder, "boot-1")
+    const own = await openOwnExtents(setup.folder)
+    const places = [...pages.map((page, i) => page * PAGE + i * GRAIN), settled, late].sort((a, b) => a - b)
+    const data = (await listed(own.runs())).filter(({ kind }) => kind === "data")
+    expect(data).toEqual(places.map((offset) => ({ offset, length: GRAIN, kind: "data" })))
+    expect([own.dataBytes, own.zeroBytes]).toEqual([places.length * GRAIN, 0])
+    await own.close()
+  })
+
   it("holds after a power loss what was flushed, and settling changes nothing", async () => {
     const { overlay, folder, options } = await changed()
     await overlay.flush()
