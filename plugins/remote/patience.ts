@@ -50,6 +50,7 @@ const untilDone = async <A>(
   if (signal.aborted) stop()
   let tries = 0
   let atOnce = 0
+  let why = "there was no answer in time"
   try {
     for (;;) {
       const before = want?.done ?? 0
@@ -57,7 +58,8 @@ const untilDone = async <A>(
         return await attempt(cutoff.signal)
       } catch (thrown) {
         if (!(thrown instanceof Transient) && !cutoff.signal.aborted) throw thrown
-        const why = thrown instanceof Transient ? thrown.message : "there was no answer in time"
+        // A try that the deadline cut off says less than the one before it.
+        if (thrown instanceof Transient && !cutoff.signal.aborted) why = thrown.message
         if ((want?.done ?? 0) > before) tries = 0
         const quick = thrown instanceof Transient && thrown.atOnce && ((want?.done ?? 0) > before || atOnce++ < 2)
         const wait = quick ? 0 : waitMillis(clock, tries++, thrown)
