@@ -108,6 +108,10 @@ export class Connection implements PduReceiver, Member {
     return this.over ? Promise.resolve() : new Promise((resolve) => this.whenOver.push(resolve))
   }
 
+  part(why: string): void {
+    this.close(why)
+  }
+
   /** Called every so often: a quiet initiator is asked for a sign of life (RFC 7143 §11.19: an unsolicited NOP-In). */
   tick(): void {
     const { session } = this
