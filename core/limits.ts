@@ -88,7 +88,7 @@ export const limits = {
   /** Refused logins from one address that are logged one by one, within a minute. */
   iscsiRefusalsShownPerMinute: 6,
   /** MAXIMUM TRANSFER LENGTH (SBC-3 §6.6.3). */
-  scsiTransferBytesMax: 16 * MiB,
+  scsiTransferBytesMax: 32 * MiB,
   scsiWriteSameBytesMax: 1 * GiB,
   scsiUnmapDescriptorsMax: 256,
   /** MAXIMUM COMPARE AND WRITE LENGTH, in logical blocks. */
@@ -99,6 +99,11 @@ export const limits = {
   /** How far one GET LBA STATUS looks. */
   scsiStatusBytesMax: 4 * GiB,
   scsiAttentionsMax: 16,
+  /** EXTENDED COPY: descriptors of one command, and results held for one initiator. */
+  scsiCopyTargetsMax: 8,
+  scsiCopySegmentsMax: 16,
+  scsiCopyListBytesMax: 1024,
+  scsiCopyResultsMax: 16,
 
   // TFTP
   /** RFC 2347: "The maximum size of a request packet is 512 octets." */

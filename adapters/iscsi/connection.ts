@@ -21,6 +21,7 @@ import * as pdu from "./pdu.ts"
 import { peerOf, portalAddress } from "./peer.ts"
 import type { Happening, IscsiEvent, Member, Portal } from "./portal.ts"
 import { PduReader, type PduReceiver } from "./reader.ts"
+import type { ReceiveBuffers } from "./receive.ts"
 import type { Refusals } from "./refusals.ts"
 import { IscsiSession } from "./session.ts"
 import type { Wire } from "./wire.ts"
@@ -30,6 +31,7 @@ export interface ConnectionInput {
   readonly socket: Socket
   readonly portal: Portal
   readonly refusals: Refusals
+  readonly buffers: ReceiveBuffers
   readonly loginSeconds: number
   readonly closeSeconds: number
   readonly report: (event: IscsiEvent) => void
@@ -65,13 +67,12 @@ export class Connection implements PduReceiver, Member {
 
   constructor(input: ConnectionInput) {
     this.input = input
-    this.socket = input.socket
-    this.peer = peerOf(input.socket.remoteAddress)
-    this.wire = socketWire(input.socket)
+    this.socket = input.buffers.attach(input.socket, (chunk) => this.received(chunk))
+    this.peer = peerOf(this.socket.remoteAddress)
+    this.wire = socketWire(this.socket)
     this.reader = new PduReader(this, input.portal.slabs, limits.iscsiSegmentBytesMax)
     this.login = new Login(input.portal.policy)
     this.report({ type: "connected" })
-    this.socket.on("data", (chunk: Buffer) => this.received(chunk))
     this.socket.on("drain", () => this.goOn())
     this.socket.on("end", () => this.close("the initiator closed its side"))
     this.socket.on("error", (e) => this.failed(e))
@@ -106,6 +107,10 @@ export class Connection implements PduReceiver, Member {
     this.session?.end(why)
     this.socket.destroy()
     return this.over ? Promise.resolve() : new Promise((resolve) => this.whenOver.push(resolve))
+  }
+
+  part(why: string): void {
+    this.close(why)
   }
 
   /** Called every so often: a quiet initiator is asked for a sign of life (RFC 7143 §11.19: an unsolicited NOP-In). */

@@ -12,7 +12,7 @@ import { ScsiNexus } from "../scsi/nexus.ts"
 import { ASC } from "../scsi/sense.ts"
 import { notReadySense } from "../scsi/sense-of.ts"
 import { type Keeper, Units, UnitView } from "../scsi/unit.ts"
-import { admit, type Opened, ours, type Unopened } from "./admission.ts"
+import { admit, type Opened, type Unopened } from "./admission.ts"
 import { ServerBudget } from "./budget.ts"
 import type { Secret } from "./chap.ts"
 import type { LoginPolicy, Wanted } from "./login.ts"
@@ -61,6 +61,8 @@ export interface Member {
   readonly target: string
   /** Ends it; settles when nothing of it has an effect any more. */
   leave(why: string): Promise<void>
+  /** Ends it once what was said has been sent. */
+  part(why: string): void
 }
 
 export interface PortalInput {
@@ -162,7 +164,7 @@ export class Portal {
     for (const view of nexus.views.values()) view.unit.reset(ASC.powerOnOrReset)
     if (!cold) return
     for (const member of this.members.values())
-      if (member.target === nexus.targetName) void member.leave("the target was reset").catch(ours)
+      if (member.target === nexus.targetName) member.part("the target was reset")
   }
 }
 

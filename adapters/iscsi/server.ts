@@ -14,6 +14,7 @@ import type { Secret } from "./chap.ts"
 import { Connection } from "./connection.ts"
 import type { TargetName } from "./names.ts"
 import { type IscsiEvent, Portal } from "./portal.ts"
+import { ReceiveBuffers } from "./receive.ts"
 import { Refusals } from "./refusals.ts"
 
 export type { IscsiEvent } from "./portal.ts"
@@ -60,11 +61,13 @@ export const listenIscsi = async (input: IscsiServerInput): Promise<IscsiServer>
   const { disks, keeper, secretOf = () => undefined, random = randomBytes } = input
   const portal = new Portal({ disks, secretOf, random, keeper })
   const refusals = new Refusals(() => performance.now())
+  const buffers = new ReceiveBuffers(limits.iscsiReceiveBytes)
   const live = new Set<Connection>()
   const emptied: Array<() => void> = []
   let ids = 0
 
   const server = createServer({
+    pauseOnConnect: true,
     noDelay: true,
     keepAlive: true,
     keepAliveInitialDelay: limits.iscsiKeepAliveSeconds * 1000,
@@ -76,6 +79,7 @@ export const listenIscsi = async (input: IscsiServerInput): Promise<IscsiServer>
       socket,
       portal,
       refusals,
+      buffers,
       loginSeconds: bounds.loginSeconds,
       closeSeconds: bounds.closeSeconds,
       report: (event) => input.onEvent?.(event),

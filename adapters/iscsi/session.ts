@@ -393,7 +393,18 @@ export class IscsiSession {
     const takes = this.nexus.takes(lun, cdb)
     const wants = writes ? Math.min(expected, takes) : 0
     const lunBytes = Buffer.from(head.subarray(h + 8, h + 16))
-    const task = new IscsiTask({ itt, lun, lunBytes, cdb, immediate, expected, reads, takes, wants })
+    const task = new IscsiTask({
+      itt,
+      lun,
+      lunBytes,
+      cdb,
+      immediate,
+      expected,
+      reads,
+      takes,
+      wants,
+      announced: writes ? expected : 0,
+    })
     this.tasks.set(itt, task)
     if (!immediate) this.sender.underWay++
     if ((reads && writes) || (takes > 0 && !writes && takes > wants)) task.status = CHECK_CONDITION
@@ -430,7 +441,10 @@ export class IscsiSession {
         : task.takeSolicited(data, d, ttt, offset, bytes, dataSN, final, this.agreed.dataPduInOrder)
     if (taken === "more") return
     if (taken === "burst-done") this.proceed(task)
-    else {
+    else if (taken === "sequence") {
+      // §7.9: PDUs before it must have been lost to a digest error, and what §7.8 says of those holds.
+      this.failTask(task, ABORTED_COMMAND, ASC.protocolServiceCrcError)
+    } else {
       // §7.8 with ErrorRecoveryLevel 0: what cannot be mended ends the session.
       this.sender.reject(pdu.REJECT_PROTOCOL_ERROR, head, h)
       this.end(taken.wrong)
@@ -472,7 +486,7 @@ export class IscsiSession {
 
   private start(task: IscsiTask): void {
     if (this.startNow(task)) return
-    const done = this.nexus.run(task.lun, task.cdb, task.buffer, task.gone.signal)
+    const done = this.nexus.run(task.lun, task.cdb, task.buffer, task.announced, task.gone.signal)
     if (!(done instanceof Promise)) {
       this.finish(task, done)
       return

@@ -19,7 +19,7 @@ interface Burst {
   pieces: Array<{ readonly from: number; readonly to: number }>
 }
 
-export type Taken = "more" | "burst-done" | { readonly wrong: string }
+export type Taken = "more" | "burst-done" | "sequence" | { readonly wrong: string }
 
 const none = new Uint8Array(0)
 
@@ -37,6 +37,8 @@ export class IscsiTask {
   readonly takes: number
   /** What is collected: no more than either side means to move. */
   readonly wants: number
+  /** How much Data-Out the initiator said it has. */
+  readonly announced: number
   readonly gone = new AbortController()
   buffer: Uint8Array = none
   /** Bytes this task counts against the budgets. */
@@ -62,6 +64,7 @@ export class IscsiTask {
     reads: boolean
     takes: number
     wants: number
+    announced: number
   }) {
     this.itt = fields.itt
     this.lun = fields.lun
@@ -72,6 +75,7 @@ export class IscsiTask {
     this.reads = fields.reads
     this.takes = fields.takes
     this.wants = fields.wants
+    this.announced = fields.announced
   }
 
   get complete(): boolean {
@@ -90,7 +94,7 @@ export class IscsiTask {
   takeUnsolicited(data: Uint8Array, d: number, offset: number, bytes: number, dataSN: number, final: boolean): Taken {
     const { first } = this
     if (!this.unsolicited) return { wrong: "unsolicited data after the last of it" }
-    if (dataSN !== first.dataSN++) return { wrong: "DataSN out of sequence" }
+    if (dataSN !== first.dataSN++) return "sequence"
     if (offset !== first.received) return { wrong: "unsolicited data out of order" }
     if (offset + bytes > first.bytes) return { wrong: "more unsolicited data than FirstBurstLength" }
     this.put(data, d, offset, bytes)
@@ -114,7 +118,7 @@ export class IscsiTask {
   ): Taken {
     const burst = this.bursts.get(ttt)
     if (burst === undefined) return { wrong: "data for no R2T" }
-    if (dataSN !== burst.dataSN++) return { wrong: "DataSN out of sequence" }
+    if (dataSN !== burst.dataSN++) return "sequence"
     if (offset < burst.offset || offset + bytes > burst.offset + burst.bytes) return { wrong: "data outside its R2T" }
     if (offset !== burst.offset + burst.received || burst.pieces.length > 0) {
       if (inOrder) return { wrong: "data out of order" }

@@ -8,7 +8,7 @@
  * | SYNCHRONIZE CACHE      | flush of everything: more than was asked is allowed                                           |
  * | PRE-FETCH              | prefetch, begun; the answer is GOOD, not CONDITION MET, because nothing pins what it brought   |
  * | WRITE SAME             | zero, when the block is zeros or NDOB; else the block, over and over                          |
- * | UNMAP                  | trim, range by range                                                                          |
+ * | UNMAP                  | zero with leave to unmap, range by range: LBPRZ promises zeros for every block, aligned or not |
  * | COMPARE AND WRITE, ORWRITE | under the disk's range lock                                                               |
  *
  * **Details** Long ranges go in steps of `scsiStepBytes`, so that one command holds a bounded buffer. Data-Out that ended early (a residual
@@ -209,7 +209,7 @@ export const unmap = async (c: Command): Promise<Reply> => {
     if (range.blocks > 0) ranges.push(range)
   }
   const flags = writeFlags(c, false)
-  for (const { lba, blocks } of ranges) await device.trim(lba * block, blocks * block, flags, c.signal)
+  for (const { lba, blocks } of ranges) await device.zero(lba * block, blocks * block, flags | MAY_UNMAP, c.signal)
   return done
 }
 

@@ -4,15 +4,26 @@ import { readU16, readU32 } from "../../core/bytes.ts"
 import { GOOD, parameterListLengthError } from "./sense.ts"
 import type { UnitView } from "./unit.ts"
 
-/** Who asks, and of which target. */
-export interface NexusNames {
+/** Who asks, of which target, and what both have between them. */
+export interface Nexus {
   readonly targetName: string
   /** `<initiator name>,i,0x<ISID>`. */
   readonly port: string
+  /** The units of this nexus by LUN: what EXTENDED COPY may copy between. */
+  readonly views: ReadonlyMap<number, UnitView>
+  /** Finished copies by list identifier, until they are asked about. */
+  readonly copies: Map<number, CopyResult>
+}
+
+/** What RECEIVE COPY RESULTS tells of a finished copy. */
+export interface CopyResult {
+  readonly failed: boolean
+  readonly segments: number
+  readonly bytes: number
 }
 
 export interface Command {
-  readonly nexus: NexusNames
+  readonly nexus: Nexus
   readonly view: UnitView
   readonly device: BlockDevice
   /** 16 bytes, those past its length being zero. */
@@ -40,6 +51,8 @@ export interface CommandSpec {
   readonly changes: boolean
   /** Bytes of Data-Out. */
   readonly takes: (cdb: Uint8Array, blockBytes: number) => number
+  /** The field that says how much data comes; what the transport announces must agree with it. */
+  readonly exactly: number | undefined
   readonly run: (c: Command) => Reply | Promise<Reply>
 }
 

@@ -32,7 +32,7 @@ export const standardInquiry = (there: boolean): Buffer => {
   b[2] = 0x06
   b[3] = 0x12
   b[4] = b.length - 5
-  b[5] = 0x00
+  b[5] = 0x08 // 3PC: EXTENDED COPY
   b[7] = 0x02
   ascii(b, 8, VENDOR)
   ascii(b, 16, PRODUCT)
@@ -75,11 +75,16 @@ const UNIT = 0
 const PORT = 1
 const DEVICE = 2
 
-const identification = ({ serial, naa, eui64 }: Identity, target: string): Buffer =>
+/** The names of the unit itself, by which EXTENDED COPY finds it too. */
+export const unitDesignators = ({ serial, naa, eui64 }: Identity): ReadonlyArray<Buffer> => [
+  designator(BINARY, UNIT, 3, naa),
+  designator(BINARY, UNIT, 2, eui64),
+  designator(ASCII, UNIT, 1, Buffer.from(VENDOR + serial, "latin1")),
+]
+
+const identification = (identity: Identity, target: string): Buffer =>
   Buffer.concat([
-    designator(BINARY, UNIT, 3, naa),
-    designator(BINARY, UNIT, 2, eui64),
-    designator(ASCII, UNIT, 1, Buffer.from(VENDOR + serial, "latin1")),
+    ...unitDesignators(identity),
     designator(BINARY, PORT, 4, Buffer.from([0, 0, 0, 1])),
     designator(UTF8, PORT, 8, nameString(`${target},t,0x0001`)),
     designator(UTF8, DEVICE, 8, nameString(target)),

@@ -10,7 +10,7 @@
  * **Not done** ACA: NormACA is 0, and a CDB with NACA set is refused. Task priorities mean nothing here.
  */
 
-import { allocated, type Command, type CommandSpec, type Reply } from "./command.ts"
+import { allocated, type Command, type CommandSpec, type CopyResult, type Reply } from "./command.ts"
 import { standardInquiry } from "./inquiry.ts"
 import { cdbBytesOf, INQUIRY, REPORT_LUNS, REQUEST_SENSE, START_STOP_UNIT } from "./opcodes.ts"
 import { reportLuns, requestSense } from "./reports.ts"
@@ -44,6 +44,7 @@ export class ScsiNexus {
   readonly targetName: string
   readonly port: string
   readonly views = new Map<number, UnitView>()
+  readonly copies = new Map<number, CopyResult>()
   readonly notReady = new Map<number, NotReadyUnit>()
 
   constructor(targetName: string, port: string) {
@@ -63,16 +64,20 @@ export class ScsiNexus {
     return spec.takes(cdb, view.device.logicalBlockBytes)
   }
 
-  /** `cdb` is 16 bytes; `data` and `cdb` are the nexus's until it settles. */
+  /**
+   * `cdb` is 16 bytes; `data` and `cdb` are the nexus's until it settles. `announced` is how much Data-Out the initiator said it has, which may
+   * be more or less than the command takes.
+   */
   run(
     lun: number,
     cdb: Uint8Array,
     data: Uint8Array = noData,
+    announced = data.length,
     signal: AbortSignal = never,
   ): Completion | Promise<Completion> {
     const view = this.views.get(lun)
     try {
-      const reply = view === undefined ? this.withoutUnit(lun, cdb) : this.judged(view, cdb, data, signal)
+      const reply = view === undefined ? this.withoutUnit(lun, cdb) : this.judged(view, cdb, data, announced, signal)
       if (!(reply instanceof Promise)) return complete(reply)
       return reply.then(complete, (e) => this.failed(view, e))
     } catch (e) {
@@ -85,7 +90,13 @@ export class ScsiNexus {
     return checked(sense, view?.unit.modes.descriptorSense ?? false)
   }
 
-  private judged(view: UnitView, cdb: Uint8Array, data: Uint8Array, signal: AbortSignal): Reply | Promise<Reply> {
+  private judged(
+    view: UnitView,
+    cdb: Uint8Array,
+    data: Uint8Array,
+    announced: number,
+    signal: AbortSignal,
+  ): Reply | Promise<Reply> {
     if (cdb[0] === REPORT_LUNS) return this.reportLuns(view, cdb)
     if (cdb[0] === REQUEST_SENSE) return requestSense(cdb, view.takeAttention(), stoppedSense(view))
     if (cdb[0] !== INQUIRY) {
@@ -98,6 +109,8 @@ export class ScsiNexus {
     if (conflicts(view, spec, cdb)) return { status: RESERVATION_CONFLICT }
     const control = cdb[cdbBytesOf(cdb[0]!) - 1] ?? 0
     if ((control & 0x04) !== 0) throw invalidField(cdbBytesOf(cdb[0]!) - 1, 2)
+    if (spec.exactly !== undefined && announced !== spec.takes(cdb, view.device.logicalBlockBytes))
+      throw invalidField(spec.exactly)
     if (spec.medium && view.unit.stopped) throw new CheckCondition(NOT_READY, ASC.initializingCommandRequired)
     if (spec.changes && !view.writable) throw new CheckCondition(DATA_PROTECT, ASC.writeProtected)
     const command: Command = { nexus: this, view, device: view.device, cdb, data, signal, table: commandTable }

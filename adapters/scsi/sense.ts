@@ -49,6 +49,7 @@ export const ASC = {
   unitNotSupported: 0x2500,
   invalidFieldInParameters: 0x2600,
   invalidRelease: 0x2604,
+  copyTargetNotReachable: 0x0d02,
   copyTooManyTargets: 0x2606,
   copyUnsupportedTarget: 0x2607,
   copyTooManySegments: 0x2608,

@@ -7,6 +7,7 @@
 import * as block from "./block-commands.ts"
 import { getLbaStatus, readCapacity10, readCapacity16 } from "./capacity.ts"
 import { type Access, allocated, type CommandSpec, type Reply } from "./command.ts"
+import { COPY_STATUS, copyStatus, extendedCopy, OPERATING_PARAMETERS, operatingParameters } from "./extended-copy.ts"
 import { inquiry } from "./inquiry.ts"
 import { modeSelect6, modeSelect10, modeSense6, modeSense10 } from "./modes.ts"
 import * as op from "./opcodes.ts"
@@ -24,6 +25,7 @@ interface More {
   readonly medium?: boolean
   readonly changes?: boolean
   readonly takes?: CommandSpec["takes"]
+  readonly exactly?: number
 }
 
 const spec = (name: string, usage: string, access: Access, run: CommandSpec["run"], more: More = {}): CommandSpec => {
@@ -36,6 +38,7 @@ const spec = (name: string, usage: string, access: Access, run: CommandSpec["run
     medium: more.medium ?? false,
     changes: more.changes ?? false,
     takes: more.takes ?? none,
+    exactly: more.exactly,
     run,
     ...(more.action === undefined ? {} : { action: more.action }),
   }
@@ -78,7 +81,10 @@ export const commandTable: ReadonlyArray<CommandSpec> = [
   spec("VERIFY(10)", "2f f6ffffffff 00 ffff 00", "read", block.verify, { medium: true, takes: block.verifyTakes }),
   spec("PRE-FETCH(10)", "34 02ffffffff 00 ffff 00", "read", block.preFetch, medium),
   spec("SYNCHRONIZE CACHE(10)", "35 02ffffffff 00 ffff 00", "write", block.synchronizeCache, medium),
-  spec("WRITE SAME(10)", "41 e8ffffffff 00 ffff 00", "write", block.writeSame, writes(block.writeSameTakes)),
+  spec("WRITE SAME(10)", "41 e8ffffffff 00 ffff 00", "write", block.writeSame, {
+    ...writes(block.writeSameTakes),
+    exactly: 7,
+  }),
   spec("UNMAP", "42 00000000 00 00 ffff 00", "write", block.unmap, { ...writes(), ...parameters(7, 2) }),
   spec("MODE SELECT(10)", "55 1100000000 00 ffff 00", "write", modeSelect10, parameters(7, 2)),
   spec("MODE SENSE(10)", "5a 18ffff0000 00 ffff 00", "read", modeSense10),
@@ -100,14 +106,19 @@ export const commandTable: ReadonlyArray<CommandSpec> = [
       { action, ...parameters(5, 4) },
     ),
   ),
+  spec("EXTENDED COPY(LID1)", "83 1f0000000000000000 ffffffff 00 00", "own", extendedCopy, {
+    medium: true,
+    ...parameters(10, 4),
+  }),
+  spec("RECEIVE COPY STATUS(LID1)", "84 00ff00000000000000 ffffffff 00 00", "own", copyStatus, { action: COPY_STATUS }),
+  spec("RECEIVE COPY OPERATING PARAMETERS", "84 030000000000000000 ffffffff 00 00", "own", operatingParameters, {
+    action: OPERATING_PARAMETERS,
+  }),
   spec("READ(16)", "88 f8ffffffffffffffff ffffffff 00 00", "read", readBlocksOf, medium),
-  spec(
-    "COMPARE AND WRITE",
-    "89 f8ffffffffffffffff 000000 ff 00 00",
-    "write",
-    block.compareAndWrite,
-    writes(block.compareAndWriteTakes),
-  ),
+  spec("COMPARE AND WRITE", "89 f8ffffffffffffffff 000000 ff 00 00", "write", block.compareAndWrite, {
+    ...writes(block.compareAndWriteTakes),
+    exactly: 13,
+  }),
   spec("WRITE(16)", "8a f8ffffffffffffffff ffffffff 00 00", "write", writeBlocksOf, writes(blocksOf)),
   spec("ORWRITE(16)", "8b f8ffffffffffffffff ffffffff 00 00", "write", block.orWrite, writes(blocksOf)),
   spec("WRITE AND VERIFY(16)", "8e f2ffffffffffffffff ffffffff 00 00", "write", block.writeAndVerify, writes(blocksOf)),
@@ -117,13 +128,10 @@ export const commandTable: ReadonlyArray<CommandSpec> = [
   }),
   spec("PRE-FETCH(16)", "90 02ffffffffffffffff ffffffff 00 00", "read", block.preFetch, medium),
   spec("SYNCHRONIZE CACHE(16)", "91 02ffffffffffffffff ffffffff 00 00", "write", block.synchronizeCache, medium),
-  spec(
-    "WRITE SAME(16)",
-    "93 e9ffffffffffffffff ffffffff 00 00",
-    "write",
-    block.writeSame,
-    writes(block.writeSameTakes),
-  ),
+  spec("WRITE SAME(16)", "93 e9ffffffffffffffff ffffffff 00 00", "write", block.writeSame, {
+    ...writes(block.writeSameTakes),
+    exactly: 10,
+  }),
   spec("READ CAPACITY(16)", "9e 10ffffffffffffffff ffffffff 01 00", "always", readCapacity16, {
     action: op.SA_READ_CAPACITY_16,
     medium: true,

@@ -1,0 +1,130 @@
+/** The iSCSI targets that a bench compares, each a process of its own on loopback, and a load on one by iscsi-perf or qemu-io. */
+import { type ChildProcess, execFile, spawn } from "node:child_process"
+import { connect, createServer } from "node:net"
+import { promisify } from "node:util"
+import { cpuSeconds, type Measured } from "./load.ts"
+
+const run = promisify(execFile)
+
+export interface IscsiTarget {
+  readonly name: string
+  readonly pid: number
+  readonly url: string
+  stop(): Promise<void>
+}
+
+export interface IscsiLoad {
+  readonly rw: "randread" | "read" | "write"
+  readonly kib: number
+  readonly depth: number
+  readonly initiators: number
+  readonly digests?: boolean
+}
+
+export const title = (l: IscsiLoad): string =>
+  `${l.rw} ${l.kib}k qd${l.depth} x${l.initiators}${l.digests ? " digests" : ""}`
+
+/** CPU_PROF=DIR writes a CPU profile of our side there. */
+const profile = () =>
+  process.env.CPU_PROF === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${process.env.CPU_PROF}`]
+
+const cli = (...args: ReadonlyArray<string>) => run(process.execPath, ["dist/imagelink.mjs", ...args])
+
+/** This server with its whole stack: one image, one client, `serve` as an operator starts it. */
+export const startOurs = async (dataDir: string, image: string, cache: string): Promise<IscsiTarget> => {
+  await cli("image", "add", "bench", image, "--data", dataDir)
+  await cli("client", "add", "52:54:00:00:00:01", "--name", "PC-001", "--data", dataDir)
+  await cli("client", "link", "PC-001", "bench", "--data", dataDir)
+  const flags = ["--nbd-port", "off", "--iscsi-port", "0", "--cache", cache, "--data", dataDir, "--log-level", "error"]
+  const child = spawn(process.execPath, [...profile(), "dist/imagelink.mjs", "serve", "--json", ...flags], {
+    stdio: ["ignore", "pipe", "inherit"],
+  })
+  const ready = await new Promise<string>((resolve, reject) => {
+    child.stdout.once("data", (b: Buffer) => resolve(String(b)))
+    child.once("exit", (code) => reject(new Error(`serve ended with ${code}`)))
+  })
+  const { listeners } = JSON.parse(ready) as { listeners: { iscsi: string } }
+  return target("imagelink", child, `iscsi://${listeners.iscsi}/iqn.2026-11.io.imagelink:pc-001/0`)
+}
+
+/** Debian's tgt: `tgtd` with its default backing store (rdwr), LUN 1 as it numbers them. */
+export const startTgtd = async (image: string): Promise<IscsiTarget> => {
+  const port = await freePort()
+  const control = String(process.pid)
+  const child = spawn("tgtd", ["-f", "-C", control, "--iscsi", `portal=127.0.0.1:${port}`], { stdio: "ignore" })
+  for (let tries = 0; tries < 100 && !(await answers(port)); tries++) await new Promise((r) => setTimeout(r, 50))
+  const name = "iqn.2026-11.test:bench"
+  const admin = (...args: ReadonlyArray<string>) => run("tgtadm", ["-C", control, "--lld", "iscsi", ...args])
+  await admin("--op", "new", "--mode", "target", "--tid", "1", "-T", name)
+  await admin("--op", "new", "--mode", "logicalunit", "--tid", "1", "--lun", "1", "-b", image)
+  await admin("--op", "bind", "--mode", "target", "--tid", "1", "-I", "ALL")
+  return target("tgtd", child, `iscsi://127.0.0.1:${port}/${name}/1`)
+}
+
+const target = (name: string, child: ChildProcess, url: string): IscsiTarget => ({
+  name,
+  pid: child.pid!,
+  url,
+  stop: () =>
+    new Promise((resolve) => {
+      const late = setTimeout(() => child.kill("SIGKILL"), 5000)
+      child.once("exit", () => {
+        clearTimeout(late)
+        resolve()
+      })
+      child.kill("SIGTERM")
+    }),
+})
+
+/** What a target did under a load for so many seconds, and what that cost it. */
+export const measure = async (t: IscsiTarget, load: IscsiLoad, seconds: number): Promise<Measured> => {
+  const before = cpuSeconds(t.pid)
+  const started = performance.now()
+  const each = Array.from({ length: load.initiators }, (_, i) =>
+    load.rw === "write" ? writeLoad(t, load, seconds) : readLoad(t, load, seconds, i),
+  )
+  const ios = (await Promise.all(each)).reduce((a, b) => a + b, 0)
+  const elapsed = load.rw === "write" ? (performance.now() - started) / 1000 : seconds
+  return { iops: ios / elapsed, perCpuSecond: ios / Math.max(cpuSeconds(t.pid) - before, 0.01) }
+}
+
+/** iscsi-perf prints a running average; the last one times the time is what it read. */
+const readLoad = async (t: IscsiTarget, load: IscsiLoad, seconds: number, i: number): Promise<number> => {
+  const url = load.digests ? `${t.url}?header_digest=crc32c` : t.url
+  const args = ["-i", `iqn.2026-11.test:load-${i}`, "-m", `${load.depth}`, "-b", `${load.kib * 2}`, "-t", `${seconds}`]
+  const { stdout } = await run("iscsi-perf", [...args, ...(load.rw === "randread" ? ["-r"] : []), url], {
+    timeout: (seconds + 30) * 1000,
+  })
+  const averages = [...stdout.matchAll(/iops average (\d+)/gu)]
+  const last = Number(averages.at(-1)?.[1] ?? 0)
+  return last * seconds
+}
+
+/** `qemu-img bench` writes a number of requests; it is asked for as many as took about so long the last time. */
+const requests = new Map<string, number>()
+const writeLoad = async (t: IscsiTarget, load: IscsiLoad, seconds: number): Promise<number> => {
+  const key = `${t.name} ${title(load)}`
+  const count = requests.get(key) ?? 500
+  const started = performance.now()
+  const args = ["bench", "-f", "raw", "-w", "-c", `${count}`, "-d", `${load.depth}`, "-s", `${load.kib}k`, "-t", "none"]
+  await run("qemu-img", [...args, t.url], { timeout: 120_000 })
+  const took = (performance.now() - started) / 1000
+  requests.set(key, Math.max(200, Math.min(200_000, Math.round((count * seconds) / took))))
+  return count
+}
+
+const freePort = (): Promise<number> =>
+  new Promise((resolve) => {
+    const server = createServer().listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as { port: number }
+      server.close(() => resolve(port))
+    })
+  })
+
+const answers = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1", () => {
+      socket.destroy()
+      resolve(true)
+    }).on("error", () => resolve(false))
+  })
