@@ -3,44 +3,20 @@ import { join } from "node:path"
 import { afterAll, expect, it } from "vitest"
 import type { Lease } from "../../core/block/lease.ts"
 import { limits } from "../../core/limits.ts"
-import type { Parts } from "../../core/runtime/parts.ts"
 import { compactTrace } from "../support/boot-trace.ts"
 import { scratch } from "../support/cli.ts"
 import { rawImage } from "../support/images.ts"
 import { type ServingSite, serveHere } from "../support/serving.ts"
+import { slowBase } from "../support/slow-base.ts"
 
 const C = 65_536
 const { reads, clusters } = compactTrace()
 const folder = scratch("heat-trace")
 const { path, bytes } = rawImage(folder, "os.raw", clusters * C)
-const MILLIS = 5
 const open: Array<ServingSite> = []
 
-/** A base that answers each read after five milliseconds, as a disk that seeks does; its reads are counted. */
-const slowBase =
-  (base: { loads: number; slow: boolean }) =>
-  (parts: Parts): Partial<Parts> => ({
-    opener: {
-      ...parts.opener,
-      async open(...args) {
-        const image = await parts.opener.open(...args)
-        const { disk } = image
-        const read: typeof disk.read = async (...asked) => {
-          base.loads++
-          if (base.slow) await new Promise((resolve) => setTimeout(resolve, MILLIS))
-          return disk.read(...asked)
-        }
-        const get = (target: typeof disk, key: string | symbol): unknown => {
-          const value = key === "read" ? read : Reflect.get(target, key, target)
-          return typeof value === "function" ? value.bind(target) : value
-        }
-        return { ...image, disk: new Proxy(disk, { get }) }
-      },
-    },
-  })
-
 const serve = async (name: string) => {
-  const base = { loads: 0, slow: false }
+  const base = { loads: 0, millis: 0 }
   const here = await serveHere(join(folder, name), slowBase(base))
   open.push(here)
   return { here, base }
@@ -94,7 +70,7 @@ it("a boot over a slow base is read ahead of in the order of an earlier one, and
   open.splice(open.indexOf(site.here), 1)
 
   const again = await serve("ahead")
-  again.base.slow = true
+  again.base.millis = 5
   again.base.loads = 0
   const aided = await boot(await again.here.attach("pc-2"))
   expect(again.base.loads).toBeLessThanOrEqual(site.base.loads + limits.heatAheadMax)
@@ -107,7 +83,7 @@ it("every client after the first boots from RAM, however slow the base is", asyn
   await install(here)
   await boot(await here.attach("pc-1"))
   await here.do("image.place", { name: "os", tier: "ramdisk", hot: true, share: 100 })
-  base.slow = true
+  base.millis = 5
   base.loads = 0
   expect(await boot(await here.attach("pc-2"))).toBe(reads.length)
   expect(base.loads).toBe(0)

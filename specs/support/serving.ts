@@ -35,6 +35,7 @@ export const serveHere = async (
   data: string,
   exchange: (parts: Parts) => Partial<Parts> = () => ({}),
   ramBytes = 64 * 2 ** 20,
+  cacheBytes = 16 * 2 ** 20,
 ): Promise<ServingSite> => {
   const { parts: own, data: folder, host, release } = await openParts({ dataDir: data, create: true })
   const parts = { ...own, ...exchange(own) }
@@ -43,7 +44,6 @@ export const serveHere = async (
   const onBoot = (boot: Boot) => void boots.push(boot)
   const notInRam: Array<string> = []
   const onNotInRam = ({ code }: { readonly code: string }) => void notInRam.push(code)
-  const cacheBytes = 16 * 2 ** 20
   const serving = await makeServing(parts, {
     overlays,
     host,

@@ -8,7 +8,12 @@ const profile = () =>
   process.env.CPU_PROF === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${process.env.CPU_PROF}`]
 
 /** This server with its whole stack: one image, one client, `serve` as an operator starts it. */
-export const startOurs = async (dataDir: string, image: string, cache: string): Promise<Target> => {
+export const startOurs = async (
+  dataDir: string,
+  image: string,
+  cache: string,
+  more: ReadonlyArray<string> = [],
+): Promise<Target> => {
   await cli("image", "add", "bench", image, "--data", dataDir)
   await cli("client", "add", "52:54:00:00:00:01", "--name", "PC-001", "--data", dataDir)
   await cli("client", "link", "PC-001", "bench", "--data", dataDir)
@@ -27,6 +32,7 @@ export const startOurs = async (dataDir: string, image: string, cache: string): 
       dataDir,
       "--log-level",
       "error",
+      ...more,
     ],
     { stdio: ["ignore", "pipe", "inherit"] },
   )
