@@ -244,7 +244,7 @@ export const limits = {
   heatWindowMillisMax: 86_400_000,
   /** Boots of one image that are recorded at the same time; a hundred PCs that start together read much the same. */
   heatBootsAtOnceMax: 4,
-  /** Recordings of all images that run at the same time: less than 1 MiB each. */
+  /** Recordings of all images that run at the same time: less than 2 MiB each. */
   heatRecordingsMax: 16,
   /** Read one after the other without a gap, this much is a scan, and teaches nothing. */
   heatScanBytes: 128 * MiB,

@@ -105,7 +105,7 @@ it("clients are refused new space under the reserve, a super client is not, and 
   const folder = scratch("reserve")
   const image = rawImage(folder, "win11.raw", 16 * 4096, 1)
   const { disk, reserve } = bench(100 * MiB, 500 * MiB)
-  const here = await serveHere(join(folder, "data"), undefined, undefined, reserve)
+  const here = await serveHere(join(folder, "data"), undefined, undefined, undefined, reserve)
   await here.do("image.add", { name: "win11", path: image.path, check: false })
   for (const name of ["PC-1", "PC-2", "PC-3"]) {
     await here.do("client.add", { mac: `52:54:00:00:00:0${name.at(-1)}`, name })

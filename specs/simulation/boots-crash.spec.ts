@@ -8,6 +8,7 @@
 import { expect, it } from "vitest"
 import type { BlockDevice } from "../../core/block/device.ts"
 import { FUA } from "../../core/block/device.ts"
+import { HeatTap } from "../../core/block/heat/tap.ts"
 import type { Lease } from "../../core/block/lease.ts"
 import { MapBudget } from "../../core/block/overlay/budget.ts"
 import { type Catalogue, evolve } from "../../core/domain/catalogue.ts"
@@ -20,6 +21,7 @@ import { type BootRecord, noBoots } from "../../core/runtime/boot-record.ts"
 import { type BootRecords, makeBootRecords, makeBoots } from "../../core/runtime/boots.ts"
 import { type DiskService, makeDisks } from "../../core/runtime/disks.ts"
 import type { Drafts } from "../../core/runtime/drafts.ts"
+import type { HeatService } from "../../core/runtime/heat.ts"
 import type { ImageStacks } from "../../core/runtime/image-stacks.ts"
 import { makeOverlayFolders } from "../../core/runtime/overlay-folders.ts"
 import type { VolumeFolder } from "../../core/storage/volume.ts"
@@ -130,7 +132,8 @@ class Walk {
       onStale: () => {},
     })
     const drafts = {} as Drafts
-    this.disks = makeDisks({ catalogue: () => catalogue, stacks, folders, drafts, boots, onBoot: () => {} })
+    const heat = { tap: ({ device }) => new HeatTap(device), untap: () => {} } as Partial<HeatService> as HeatService
+    this.disks = makeDisks({ catalogue: () => catalogue, stacks, folders, drafts, boots, heat, onBoot: () => {} })
     const client = { id: clientId(1), name: pc(1) }
     this.issue = () => boots.issue(client)
     // The clock may be set back between two servers, or at any time.

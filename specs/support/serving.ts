@@ -40,6 +40,7 @@ export const serveHere = async (
   data: string,
   exchange: (parts: Parts) => Partial<Parts> = () => ({}),
   ramBytes = 64 * 2 ** 20,
+  cacheBytes = 16 * 2 ** 20,
   reserve?: OverlayReserve,
 ): Promise<ServingSite> => {
   const {
@@ -57,7 +58,6 @@ export const serveHere = async (
   const stale: Array<StaleBoot> = []
   const notInRam: Array<string> = []
   const onNotInRam = ({ code }: { readonly code: string }) => void notInRam.push(code)
-  const cacheBytes = 16 * 2 ** 20
   const serving = await makeServing(parts, {
     overlays,
     host,

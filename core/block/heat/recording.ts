@@ -5,7 +5,7 @@
  *     contents   0   0    1   0   0 …      which content brought each of them, as the cache keys it
  *
  * **Scans.** A stream that reads one cluster after the other for longer than `limits.heatScanBytes` is a backup, a virus scan or a copy. It is told from
- * other reads that go on beside it by where streams ended; what it read first is left out again, what was read before it stays.
+ * other reads that go on beside it by where streams ended; what it was first to read is left out again, what others had read before it stays.
  *
  * **Details** All memory is taken when it is made, whatever the size of the disk; when that is full, what is read later is not recorded. A touch of the
  * cluster that was read last costs one comparison, any other one a look at eight streams and a table.
@@ -29,13 +29,6 @@ export interface RecordedReads {
   readonly clusters: Uint32Array
 }
 
-interface Scan {
-  readonly start: number
-  end: number
-  /** Place in the order of the first cluster that can be its. */
-  readonly since: number
-}
-
 export class HeatRecording {
   /** Clusters recorded; scans that were found since are among them. */
   count = 0
@@ -45,13 +38,17 @@ export class HeatRecording {
   readonly #table: ClusterTable
   readonly #contents: Array<string> = []
   readonly #onFirst: () => void
+  /** By which stream each cluster was read first. */
+  readonly #streamOf: Uint32Array
   #last = -1
-  /** Of each stream: its first cluster, the one it would read next, and the place in the order that it began at. */
+  /** Of each stream that is watched: its number, its first cluster, the one it would read next, and whether it is a scan. */
+  readonly #numbers = new Uint32Array(STREAMS)
   readonly #starts = new Uint32Array(STREAMS)
   readonly #ends = new Uint32Array(STREAMS)
-  readonly #since = new Uint32Array(STREAMS)
-  readonly #scanOf: Array<Scan | undefined> = new Array(STREAMS).fill(undefined)
-  readonly #scans: Array<Scan> = []
+  readonly #isScan = new Uint8Array(STREAMS)
+  /** Numbers of streams that are scans. */
+  readonly #scans = new Set<number>()
+  #streams = 0
   #hand = 0
 
   /** `onFirst` is called at the first read. */
@@ -60,6 +57,7 @@ export class HeatRecording {
     this.#max = clustersMax
     this.#order = new Uint32Array(clustersMax)
     this.#contentOf = new Uint16Array(clustersMax)
+    this.#streamOf = new Uint32Array(clustersMax)
     this.#table = new ClusterTable(clustersMax)
   }
 
@@ -76,9 +74,8 @@ export class HeatRecording {
     const contentOf = new Uint16Array(this.count)
     let kept = 0
     for (let i = 0; i < this.count; i++) {
-      const cluster = this.#order[i]!
-      if (this.#scans.some(({ start, end, since }) => i >= since && cluster >= start && cluster < end)) continue
-      clusters[kept] = cluster
+      if (this.#scans.has(this.#streamOf[i]!)) continue
+      clusters[kept] = this.#order[i]!
       contentOf[kept++] = this.#contentOf[i]!
     }
     return {
@@ -90,49 +87,49 @@ export class HeatRecording {
 
   #touch(source: HeatSource, cluster: number): void {
     this.#last = cluster
-    if (this.#goesOn(cluster) || this.count === this.#max) return
+    const stream = this.#streamAt(cluster)
+    if (this.#isScan[stream] === 1 || this.count === this.#max) return
     if (!this.#table.add(cluster, this.count)) return
     this.#order[this.count] = cluster
+    this.#streamOf[this.count] = this.#numbers[stream]!
     this.#contentOf[this.count] = this.#numberOf(source.contentIdOf(cluster))
     if (this.count++ === 0) this.#onFirst()
   }
 
-  /** Whether the stream that this cluster belongs to is a scan. */
-  #goesOn(cluster: number): boolean {
+  /** The stream that reads this cluster. Where another one ended, the longer one goes on. */
+  #streamAt(cluster: number): number {
+    let found = -1
+    let again = -1
     for (let i = 0; i < STREAMS; i++) {
       const end = this.#ends[i]!
-      if (end === 0) continue
-      if (end === cluster + 1) return this.#scanOf[i] !== undefined
-      if (end !== cluster) continue
-      this.#ends[i] = cluster + 1
-      const scan = this.#scanOf[i]
-      if (scan !== undefined) scan.end = cluster + 1
-      else if (cluster + 1 - this.#starts[i]! >= SCAN) this.#found(i)
-      return this.#scanOf[i] !== undefined
+      if (end === cluster + 1) again = i
+      if (end === cluster && end > 0 && (found < 0 || this.#starts[i]! < this.#starts[found]!)) found = i
     }
-    this.#begin(cluster)
-    return false
+    if (found < 0) return again >= 0 ? again : this.#begin(cluster)
+    this.#ends[found] = cluster + 1
+    if (this.#isScan[found] === 0 && cluster + 1 - this.#starts[found]! >= SCAN) this.#markScan(found)
+    return found
   }
 
-  #found(i: number): void {
-    if (this.#scans.length === limits.heatScansMax) return
-    const scan = { start: this.#starts[i]!, end: this.#ends[i]!, since: this.#since[i]! }
-    this.#scanOf[i] = scan
-    this.#scans.push(scan)
+  #markScan(stream: number): void {
+    if (this.#scans.size === limits.heatScansMax) return
+    this.#isScan[stream] = 1
+    this.#scans.add(this.#numbers[stream]!)
   }
 
   /** A new stream takes the place of the shortest, in turn: a long one that rests for a while is still known. */
-  #begin(cluster: number): void {
+  #begin(cluster: number): number {
     let place = this.#hand
     for (let n = 1; n < STREAMS; n++) {
       const i = (this.#hand + n) % STREAMS
       if (this.#ends[i]! - this.#starts[i]! < this.#ends[place]! - this.#starts[place]!) place = i
     }
     this.#hand = (place + 1) % STREAMS
+    this.#numbers[place] = ++this.#streams
     this.#starts[place] = cluster
     this.#ends[place] = cluster + 1
-    this.#since[place] = this.count
-    this.#scanOf[place] = undefined
+    this.#isScan[place] = 0
+    return place
   }
 
   #numberOf(contentId: string): number {

@@ -8,11 +8,16 @@ const profile = () =>
   process.env.CPU_PROF === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${process.env.CPU_PROF}`]
 
 /** This server with its whole stack: one image, one client, `serve` as an operator starts it. */
-export const startOurs = async (dataDir: string, image: string, cache: string): Promise<Target> => {
+export const startOurs = async (
+  dataDir: string,
+  image: string,
+  cache: string,
+  more: ReadonlyArray<string> = [],
+): Promise<Target> => {
   await cli("image", "add", "bench", image, "--data", dataDir)
   await cli("client", "add", "52:54:00:00:00:01", "--name", "PC-001", "--data", dataDir)
   await cli("client", "link", "PC-001", "bench", "--data", dataDir)
-  const { child, address } = await serve(dataDir, cache)
+  const { child, address } = await serve(dataDir, cache, more)
   return target("imagelink", child, `nbd://${address}/client/PC-001/0`)
 }
 
@@ -31,8 +36,8 @@ export const startOursMany = async (dataDir: string, image: string, cache: strin
   return { pid, stop, uri: (policy: string, n: number) => `nbd://${address}/client/${policy}-${n}/0` }
 }
 
-const serve = async (dataDir: string, cache: string) => {
-  const options = ["--json", "--nbd-port", "0", "--cache", cache, "--data", dataDir, "--log-level", "error"]
+const serve = async (dataDir: string, cache: string, more: ReadonlyArray<string> = []) => {
+  const options = ["--json", "--nbd-port", "0", "--cache", cache, "--data", dataDir, "--log-level", "error", ...more]
   const child = spawn(process.execPath, [...profile(), "dist/imagelink.mjs", "serve", ...options], {
     stdio: ["ignore", "pipe", "inherit"],
   })

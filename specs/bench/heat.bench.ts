@@ -1,0 +1,188 @@
+/**
+ * The RAM tier and the hot zone: reads beside a bare buffer, a real boot over a slow base, and what clients see of a move.
+ *
+ *     npm run bench -- heat [reads|boot|stall] [rounds] [seconds]      `reads` needs fio with its nbd engine, and dist/
+ *
+ * **reads**: 4 KiB random reads over NBD by 16 clients, of an image that is in RAM whole, through the whole stack, beside a bare buffer behind the same
+ * server. Aim: 0.95 of its I/O per server CPU-second.
+ *
+ * **boot**: the boot trace over NBD, one read after the other, on a base that takes 5 ms for each. The aim is that every client after the first boots as from
+ * a base that takes no time and is in RAM.
+ *
+ * **stall**: the longest time that one of eight clients waits for a read while an image goes to RAM and back, beside the same time without. Clients
+ * and server share one process here, and with it one loop.
+ */
+import { spawn } from "node:child_process"
+import { mkdtempSync, rmSync } from "node:fs"
+import { loadavg, tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { type DiskClient, openNbdDisk } from "../../adapters/nbd/disk-client.ts"
+import { listenNbd } from "../../adapters/nbd/server.ts"
+import { guardDevice } from "../../core/block/guard.ts"
+import type { Disks } from "../../core/block/lease.ts"
+import { compactTrace } from "../support/boot-trace.ts"
+import { random } from "../support/random.ts"
+import { type ServingSite, serveHere } from "../support/serving.ts"
+import { slowBase } from "../support/slow-base.ts"
+import { BareBuffer } from "./support/bare-buffer.ts"
+import { compare } from "./support/compare.ts"
+import { writeRandomImage } from "./support/image.ts"
+import { median } from "./support/load.ts"
+import { startOurs, startScript } from "./support/targets.ts"
+
+const MiB = 2 ** 20
+const READS_BYTES = 256 * MiB
+
+const inFolder = async (work: (dir: string) => Promise<void>): Promise<void> => {
+  const dir = mkdtempSync(join(tmpdir(), "imagelink-bench-"))
+  try {
+    await work(dir)
+  } finally {
+    rmSync(dir, { recursive: true, force: true })
+  }
+}
+
+const reads = (rounds: number, seconds: number) =>
+  inFolder(async (dir) => {
+    const image = join(dir, "bench.raw")
+    writeRandomImage(image, READS_BYTES)
+    const data = join(dir, "data")
+    const ours = await startOurs(data, image, "16M", ["--ram", "512M"])
+    const bare = { ...(await startScript(fileURLToPath(import.meta.url), "bare")), name: "bare" }
+    try {
+      await cli("image", "place", "bench", "--tier", "ramdisk", "--data", data)
+      const loads = [1, 8].map((depth) => ({ rw: "randread" as const, bs: "4k", depth, connections: 16 }))
+      await compare({ targets: [ours, bare], loads, sizeBytes: READS_BYTES, rounds, seconds, aims: () => [0.95] })
+    } finally {
+      await ours.stop()
+      await bare.stop()
+    }
+  })
+
+const cli = async (...args: ReadonlyArray<string>): Promise<void> => {
+  const child = spawn(process.execPath, ["dist/imagelink.mjs", ...args], { stdio: ["ignore", "ignore", "inherit"] })
+  const code = await new Promise((resolve) => child.once("exit", resolve))
+  if (code !== 0) throw new Error(`imagelink ${args.join(" ")} ended with ${code}`)
+}
+
+/** The bare buffer, as the other server of `reads`. */
+const serveBare = async (): Promise<void> => {
+  const device = guardDevice(new BareBuffer(READS_BYTES))
+  const lease = async () => ({ device, description: "bare", onRevoked: () => () => {}, release: async () => {} })
+  const disks: Disks = { attach: lease, attachImage: lease, list: () => [] }
+  const server = await listenNbd({ address: "127.0.0.1", port: 0, disks: { ...disks, attach: lease } })
+  console.log(server.port)
+  process.once("SIGTERM", () => process.exit())
+}
+
+/** A serving site with NBD, one image and some clients linked to it. */
+const site = async (data: string, base: { loads: number; millis: number }, path: string, clients: number) => {
+  const here = await serveHere(data, slowBase(base), 256 * MiB, 128 * MiB)
+  const has = (await here.do("image.list", {})).length > 0
+  const names = Array.from({ length: clients }, (_, i) => `pc-${i}`)
+  if (!has) {
+    await here.do("image.add", { name: "os", path, check: true })
+    for (const [i, name] of names.entries())
+      await here.do("client.add", { mac: `52:54:00:00:00:${(i + 16).toString(16)}`, name })
+    await here.do("client.link", { clients: names, image: "os", slot: 0 })
+  }
+  const nbd = await listenNbd({ address: "127.0.0.1", port: 0, disks: here.disks })
+  const open = (i: number) => openNbdDisk(`127.0.0.1:${nbd.port}`, `client/pc-${i}/0`)
+  return { here, open, close: () => nbd.close().then(here.close) }
+}
+
+const boot = (rounds: number) =>
+  inFolder(async (dir) => {
+    const { reads: trace, clusters } = compactTrace()
+    const path = join(dir, "os.raw")
+    writeRandomImage(path, Math.ceil((clusters * 65_536) / (4 * MiB)) * 4 * MiB)
+    const replay = async (disk: DiskClient): Promise<number> => {
+      const began = performance.now()
+      for (const { offset, length } of trace) await disk.read(offset, length)
+      const millis = performance.now() - began
+      await disk.close()
+      return millis
+    }
+    const rows = new Map<string, Array<number>>()
+    const note = (name: string, millis: number) => rows.set(name, [...(rows.get(name) ?? []), millis])
+    for (let round = 0; round < rounds; round++) {
+      const base = { loads: 0, millis: 0 }
+      const data = join(dir, `data-${round}`)
+      const first = await site(data, base, path, 4)
+      base.millis = 5
+      note("slow base, first boot", await replay(await first.open(0)))
+      note("slow base, second client", await replay(await first.open(1)))
+      await first.close()
+      const second = await site(data, base, path, 4)
+      note("slow base, after a restart, read ahead", await replay(await second.open(2)))
+      await second.close()
+      const third = await site(data, base, path, 4)
+      await hot(third.here)
+      note("slow base, after a restart, hot zone in RAM", await replay(await third.open(3)))
+      await third.here.do("image.place", { name: "os", tier: "file" })
+      base.millis = 0
+      await third.here.do("image.place", { name: "os", tier: "ramdisk" })
+      note("whole image in RAM, a base that takes no time", await replay(await third.open(0)))
+      await third.close()
+    }
+    console.log(`${trace.length} reads of ${clusters} clusters; milliseconds, medians of ${rounds} rounds`)
+    for (const [name, millis] of rows) console.log(`${name.padEnd(48)}${median(millis).toFixed(0).padStart(8)}`)
+  })
+
+const hot = (here: ServingSite) => here.do("image.place", { name: "os", tier: "ramdisk", hot: true, share: 100 })
+
+const stall = (rounds: number, seconds: number) =>
+  inFolder(async (dir) => {
+    const path = join(dir, "os.raw")
+    const sizeBytes = 192 * MiB
+    writeRandomImage(path, sizeBytes)
+    const lab = await site(join(dir, "data"), { loads: 0, millis: 0 }, path, 8)
+    const waits = { still: [] as number[], moving: [] as number[] }
+    const load = async (into: Array<number>, work: () => Promise<void>) => {
+      let running = true
+      const clients = Array.from({ length: 8 }, async (_, i) => {
+        const disk = await lab.open(i)
+        const r = random(i)
+        while (running) {
+          const began = performance.now()
+          await disk.read(r.int(sizeBytes / 4096 - 16) * 4096, 4096 * (1 + r.int(16)))
+          into.push(performance.now() - began)
+        }
+        await disk.close()
+      })
+      await work()
+      running = false
+      await Promise.all(clients)
+    }
+    for (let round = 0; round < rounds; round++) {
+      await load(waits.still, () => new Promise((resolve) => setTimeout(resolve, seconds * 1000)))
+      await load(waits.moving, async () => {
+        const until = performance.now() + seconds * 1000
+        while (performance.now() < until) {
+          await lab.here.do("image.place", { name: "os", tier: "ramdisk" })
+          await hot(lab.here)
+          await lab.here.do("image.place", { name: "os", tier: "file" })
+        }
+      })
+    }
+    await lab.close()
+    for (const [name, all] of Object.entries(waits)) {
+      const sorted = Float64Array.from(all).sort()
+      const at = (share: number) => sorted[Math.floor((sorted.length - 1) * share)]!.toFixed(1).padStart(8)
+      console.log(`${name.padEnd(8)}${sorted.length} reads; ms: median${at(0.5)}, 99.9 %${at(0.999)}, longest${at(1)}`)
+    }
+  })
+
+const [what = "", rounds = "3", seconds = "2"] = process.argv.slice(2)
+if (what === "serve") await serveBare()
+else {
+  if (what === "" || what === "reads") await reads(Number(rounds), Number(seconds))
+  if (what === "" || what === "boot") await boot(Number(rounds))
+  if (what === "" || what === "stall") await stall(Number(rounds), Number(seconds))
+  console.log(
+    `load average ${loadavg()
+      .map((l) => l.toFixed(1))
+      .join(" ")}`,
+  )
+}
