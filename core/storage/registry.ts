@@ -71,7 +71,11 @@ const isStandardSchema = (value: unknown): boolean => {
   return standard?.version === 1 && typeof standard.validate === "function"
 }
 
+/** A plugin and how messages call its module. */
+export type Installed = Plugged & { readonly module: string }
+
 export class PluginRegistry {
+  readonly #installed: Array<Installed> = []
   readonly #storage = new Map<string, StoragePlugin>()
   readonly #formats = new Map<string, DiskFormat>()
 
@@ -83,6 +87,7 @@ export class PluginRegistry {
     if (map.has(name)) throw fail("PLUGIN_INVALID", { module, why: `there already is a ${plugged.is} plugin ${name}` })
     if (plugged.is === "storage") this.#storage.set(name, plugged.plugin)
     else this.#formats.set(name, plugged.format)
+    this.#installed.push({ ...plugged, module })
     return this
   }
 
@@ -96,6 +101,11 @@ export class PluginRegistry {
   /** Sorted, for messages. */
   get kinds(): ReadonlyArray<string> {
     return [...this.#storage.keys()].sort()
+  }
+
+  /** All of them, in the order they were added. */
+  get installed(): ReadonlyArray<Installed> {
+    return this.#installed
   }
 
   /** In the order they were added. */

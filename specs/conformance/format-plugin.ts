@@ -17,10 +17,10 @@ import type { DiskFormat } from "../../core/storage/format.ts"
 import { guestChecks } from "./format/guest.ts"
 import { probingChecks } from "./format/probing.ts"
 import { robustnessChecks } from "./format/robustness.ts"
-import { type Runner, register } from "./support/suite.ts"
+import { type Runner, register, type Say } from "./support/suite.ts"
 
 export { sampleBytes } from "./support/bytes.ts"
-export type { Runner } from "./support/suite.ts"
+export type { Runner, Say } from "./support/suite.ts"
 
 /** Files by relative name; the first is the image. */
 export type Files = Readonly<Record<string, Uint8Array>>
@@ -46,7 +46,7 @@ export interface FormatSubject {
   /** Contents that the probe must not claim as its own, by `magic`. */
   readonly others?: ReadonlyArray<{ readonly name: string; readonly bytes: Uint8Array }>
   readonly seed?: number
-  readonly say?: (line: string) => void
+  readonly say?: Say
 }
 
 /** Registers the suite with a test runner. */

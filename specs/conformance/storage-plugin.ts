@@ -22,10 +22,10 @@ import { folderChecks } from "./storage/folder.ts"
 import { openingChecks } from "./storage/opening.ts"
 import { readingChecks } from "./storage/reading.ts"
 import { writingChecks } from "./storage/writing.ts"
-import { type Runner, register } from "./support/suite.ts"
+import { type Runner, register, type Say } from "./support/suite.ts"
 
 export { sampleBytes } from "./support/bytes.ts"
-export type { Runner } from "./support/suite.ts"
+export type { Runner, Say } from "./support/suite.ts"
 
 /** Something to open, made for one check and released after it. */
 export interface Sample {
@@ -46,11 +46,13 @@ export interface StoragePluginSubject {
   readonly missing?: { readonly config: unknown; readonly code: ErrorCode }
   /** The config of a folder that does not exist yet; needed with `plugin.folder`. */
   folder?(): Promise<{ readonly config: unknown; release?(): Promise<void> }>
+  /** Why nothing may be written to samples, where they are somebody's bytes. Samples made for the suite leave this out. */
+  readonly untouchable?: string
   readonly host?: Host
   /** Of the random checks; 1 unless given. Failures name it. */
   readonly seed?: number
   /** Where skipped checks are named; standard output unless given. */
-  readonly say?: (line: string) => void
+  readonly say?: Say
 }
 
 /** Registers the suite with a test runner. */

@@ -9,7 +9,7 @@ import type { Check } from "../support/suite.ts"
 
 export type StorageCheck = Check<StoragePluginSubject>
 
-const SAMPLE_BYTES_MIN = 135_168
+export const SAMPLE_BYTES_MIN = 135_168
 const NO_HOST: Host = {}
 
 export const seedOf = (subject: StoragePluginSubject): number => subject.seed ?? 1
