@@ -1,6 +1,6 @@
 /** `imagelink plugin list | describe | check`: the plugin kit from the command line, in this process, whether a server runs or not. */
 import { existsSync, readFileSync, statSync } from "node:fs"
-import { basename, resolve } from "node:path"
+import { basename, isAbsolute, resolve } from "node:path"
 import { fail } from "../../../core/errors.ts"
 import { limits } from "../../../core/limits.ts"
 import type { DiskFormat } from "../../../core/storage/format.ts"
@@ -117,7 +117,12 @@ export const check = async (options: CheckOptions, name: string): Promise<void> 
   const secondsMax = limits.pluginCheckSecondsMax
   const checks =
     plugged.is === "storage"
-      ? await found.checkStorage({ ...(await storageGiven(plugged.plugin, options)), host: found.host, secondsMax })
+      ? await found.checkStorage({
+          ...(await storageGiven(plugged.plugin, options)),
+          ...(isAbsolute(plugged.module) ? { module: plugged.module } : {}),
+          host: found.host,
+          secondsMax,
+        })
       : await found.checkFormat({ ...formatGiven(plugged.format, options), secondsMax })
   const of = (result: string) => checks.filter((one) => one.result === result)
   const broken = of("failed")
@@ -155,7 +160,21 @@ const storageGiven = async (plugin: StoragePlugin, options: CheckOptions) => {
     await validateConfig(plugin, folder)
   }
   const bytes = options.bytes === undefined ? undefined : contents(options.bytes)
-  return { plugin, config, ...(folder === undefined ? {} : { folder }), ...(bytes === undefined ? {} : { bytes }) }
+  const file = fileOf(config)
+  return {
+    plugin,
+    config,
+    ...(file === undefined ? {} : { file }),
+    ...(folder === undefined ? {} : { folder }),
+    ...(bytes === undefined ? {} : { bytes }),
+  }
+}
+
+/** The file that a config names, where it names one that can be held in memory. */
+const fileOf = (config: unknown): string | undefined => {
+  const { path } = (config ?? {}) as { readonly path?: unknown }
+  const stats = typeof path === "string" ? statSync(path, { throwIfNoEntry: false }) : undefined
+  return stats?.isFile() && stats.size <= limits.pluginCheckFileBytesMax ? (path as string) : undefined
 }
 
 const formatGiven = (format: DiskFormat, { image = [], guest }: CheckOptions) => {

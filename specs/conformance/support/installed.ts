@@ -15,6 +15,7 @@ import { type Files, formatPluginSuite } from "../format-plugin.ts"
 import { SAMPLE_BYTES_MIN } from "../storage/subject.ts"
 import { storagePluginSuite } from "../storage-plugin.ts"
 import { type CheckResult, collect } from "./collect.ts"
+import { fileFaults } from "./file-faults.ts"
 import { readRange } from "./volumes.ts"
 
 const LOOKED_AT_BYTES_MAX = 1_048_576
@@ -27,6 +28,10 @@ export interface InstalledStorage {
   readonly bytes?: Uint8Array
   /** The config of a folder in which anything may be written. */
   readonly folder?: unknown
+  /** The file that holds these bytes, if it is one and fits in memory. */
+  readonly file?: string
+  /** Where another process finds the plugin, and all of the bytes are looked at. */
+  readonly module?: string
   readonly host: Host
   readonly secondsMax: number
 }
@@ -54,12 +59,14 @@ const tooShort = (kind: string, sizeBytes: number) =>
   })
 
 const collectOn = async (
-  { plugin, config, folder, host, secondsMax }: InstalledStorage,
+  { plugin, config, folder, file, module, host, secondsMax }: InstalledStorage,
   bytes: Uint8Array,
   from: number,
 ): Promise<ReadonlyArray<CheckResult>> => {
   const writable = folder === undefined ? undefined : await validateConfig(plugin, folder)
   const context = { host, signal: new AbortController().signal }
+  // The file itself stays as it is: only what this process reads of it goes wrong.
+  const { shrink: _, ...faults } = file === undefined ? {} : await fileFaults(file, bytes)
   const name = folderNames()
   const subject = {
     plugin: {
@@ -70,7 +77,8 @@ const collectOn = async (
           plugin.folder!(...asked).folder(name.current()),
       }),
     },
-    sample: async () => ({ config: structuredClone(config), bytes }),
+    sample: async () => ({ config: structuredClone(config), bytes, faults }),
+    ...(module !== undefined && from === 0 && { module }),
     ...(folder !== undefined && {
       folder: async () => ({
         config: structuredClone(folder),
