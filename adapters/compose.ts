@@ -279,3 +279,13 @@ export const restoreSite = async (options: RestoreOptions): Promise<RestoreAnswe
   const open = (dataDir: string) => openParts({ dataDir, create: false, container })
   return restore({ now, newId, random, database, host, open }, options)
 }
+
+/** The installed plugins, and the conformance suites to check them with. */
+export const pluginKit = async (dataDir: string, modules: () => Promise<ReadonlyArray<string>>) => {
+  const container = composeWith(dataDir, modules)
+  const [{ checkFormat, checkStorage }, { installed }] = await Promise.all([
+    import("../specs/conformance/support/installed.ts"),
+    container.resolve(tokens.registry)(),
+  ])
+  return { installed, host: container.resolve(tokens.host), checkFormat, checkStorage }
+}

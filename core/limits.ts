@@ -335,6 +335,10 @@ export const limits = {
   pluginOpenSecondsMax: 60,
   /** Opening an image and each of its reads, through a format that waits for its storage. */
   formatSecondsMax: 120,
+  /** One check of a conformance suite, on the command line. */
+  pluginCheckSecondsMax: 120,
+  /** Files that the suite of formats is given there; they are held in memory, and each check has its copies. */
+  pluginCheckFileBytesMax: 64 * MiB,
   identityKeysMax: 16,
   identityCharsMax: 256,
 

@@ -79,8 +79,11 @@ const isStandardSchema = (value: unknown): boolean => {
 /** The scheme of an address like `https://…`, in lower case; undefined for a path. */
 export const schemeOf = (place: string): string | undefined =>
   /^([a-z][a-z0-9+.-]*):\/\//i.exec(place)?.[1]?.toLowerCase()
+/** A plugin and how messages call its module. */
+export type Installed = Plugged & { readonly module: string }
 
 export class PluginRegistry {
+  readonly #installed: Array<Installed> = []
   readonly #storage = new Map<string, StoragePlugin>()
   readonly #formats = new Map<string, DiskFormat>()
 
@@ -92,6 +95,7 @@ export class PluginRegistry {
     if (map.has(name)) throw fail("PLUGIN_INVALID", { module, why: `there already is a ${plugged.is} plugin ${name}` })
     if (plugged.is === "storage") this.#storage.set(name, plugged.plugin)
     else this.#formats.set(name, plugged.format)
+    this.#installed.push({ ...plugged, module })
     return this
   }
 
@@ -115,6 +119,11 @@ export class PluginRegistry {
   /** Sorted, for messages. */
   get kinds(): ReadonlyArray<string> {
     return [...this.#storage.keys()].sort()
+  }
+
+  /** All of them, in the order they were added. */
+  get installed(): ReadonlyArray<Installed> {
+    return this.#installed
   }
 
   /** In the order they were added. */

@@ -47,8 +47,9 @@ storagePluginSuite(
         member("images/win11.raw", bytes),
         member("images/later.raw", sampleBytes(1000, { seed: 2 })),
       )
-      return { config: { path, member: "images/win11.raw" }, bytes }
+      return { config: { path, member: "images/win11.raw" }, bytes, file: path }
     },
+    module: new URL("tar.ts", import.meta.url).href,
     refused: [
       {},
       { path: "lab.tar", member: "a" },

@@ -8,19 +8,21 @@
  *     })
  *
  * **Details** Files are given as bytes, the image first; other files of a sample are its siblings by relative name. Everything a format opens is
- * guarded as core does it, and counted. Damage is made here too: every sample's image is cut short and has bytes flipped, by seed.
+ * guarded as core does it, and counted. Damage is made here too: every sample's image is cut short and has bytes flipped, by seed; and
+ * its storage fails, answers late and shrinks.
  *
  * **Gotchas** After a random flip wrong bytes are fine, since no format can know them; what counts is that the format refuses or answers,
  * with an error of the closed list, in bounded time and space.
  */
 import type { DiskFormat } from "../../core/storage/format.ts"
+import { faultChecks } from "./format/faults.ts"
 import { guestChecks } from "./format/guest.ts"
 import { probingChecks } from "./format/probing.ts"
 import { robustnessChecks } from "./format/robustness.ts"
-import { type Runner, register } from "./support/suite.ts"
+import { type Runner, register, type Say } from "./support/suite.ts"
 
 export { sampleBytes } from "./support/bytes.ts"
-export type { Runner } from "./support/suite.ts"
+export type { Runner, Say } from "./support/suite.ts"
 
 /** Files by relative name; the first is the image. */
 export type Files = Readonly<Record<string, Uint8Array>>
@@ -46,7 +48,7 @@ export interface FormatSubject {
   /** Contents that the probe must not claim as its own, by `magic`. */
   readonly others?: ReadonlyArray<{ readonly name: string; readonly bytes: Uint8Array }>
   readonly seed?: number
-  readonly say?: (line: string) => void
+  readonly say?: Say
 }
 
 /** Registers the suite with a test runner. */
@@ -54,7 +56,7 @@ export const formatPluginSuite = (runner: Runner, subject: FormatSubject): void 
   register(
     runner,
     `format ${subject.format.format}`,
-    [...probingChecks, ...guestChecks, ...robustnessChecks],
+    [...probingChecks, ...guestChecks, ...robustnessChecks, ...faultChecks],
     subject,
     subject.say,
   )

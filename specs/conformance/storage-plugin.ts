@@ -12,20 +12,26 @@
  * **Details** Checks look at the bare plugin, except where it is the guard's work to refuse or to wait; those go through the real guard. What
  * the manifest does not promise is skipped, and the output says so. The suite needs nothing but `node:assert` and an injected runner.
  *
- * **Gotchas** It cannot see a plugin that is right in one process and wrong in the next, nor a flush that lies about power loss.
+ * Faults are put in beneath the plugin, where the sample says how: a file beneath is enough.
+ *
+ * **Gotchas** It cannot see a flush that lies about power loss.
  */
 import type { ErrorCode } from "../../core/errors.ts"
 import type { Host } from "../../core/host.ts"
 import type { StoragePlugin } from "../../core/storage/plugin.ts"
 import { describingChecks } from "./storage/describing.ts"
+import { faultChecks } from "./storage/faults.ts"
 import { folderChecks } from "./storage/folder.ts"
 import { openingChecks } from "./storage/opening.ts"
 import { readingChecks } from "./storage/reading.ts"
+import { surroundingChecks } from "./storage/surroundings.ts"
 import { writingChecks } from "./storage/writing.ts"
-import { type Runner, register } from "./support/suite.ts"
+import type { SampleFaults } from "./support/file-faults.ts"
+import { type Runner, register, type Say } from "./support/suite.ts"
 
 export { sampleBytes } from "./support/bytes.ts"
-export type { Runner } from "./support/suite.ts"
+export type { Fault, SampleFaults } from "./support/file-faults.ts"
+export type { Runner, Say } from "./support/suite.ts"
 
 /** Something to open, made for one check and released after it. */
 export interface Sample {
@@ -33,6 +39,10 @@ export interface Sample {
   readonly config: unknown
   /** Everything that is in it: at least 135,168 bytes (128 KiB and 4 KiB), which differ from place to place; `sampleBytes` makes such. */
   readonly bytes: Uint8Array
+  /** The file that has these bytes, where it is one: the suite then makes its reads short, late and failing, and cuts it. */
+  readonly file?: string
+  /** The same for storage of another kind, as far as its stand-in can do it. */
+  readonly faults?: SampleFaults
   release?(): Promise<void>
 }
 
@@ -46,11 +56,15 @@ export interface StoragePluginSubject {
   readonly missing?: { readonly config: unknown; readonly code: ErrorCode }
   /** The config of a folder that does not exist yet; needed with `plugin.folder`. */
   folder?(): Promise<{ readonly config: unknown; release?(): Promise<void> }>
+  /** Why nothing may be written to samples, where they are somebody's bytes. Samples made for the suite leave this out. */
+  readonly untouchable?: string
+  /** URL or absolute path of the module whose default export the plugin is, so that another process can load it too. */
+  readonly module?: string
   readonly host?: Host
   /** Of the random checks; 1 unless given. Failures name it. */
   readonly seed?: number
   /** Where skipped checks are named; standard output unless given. */
-  readonly say?: (line: string) => void
+  readonly say?: Say
 }
 
 /** Registers the suite with a test runner. */
@@ -58,7 +72,15 @@ export const storagePluginSuite = (runner: Runner, subject: StoragePluginSubject
   register(
     runner,
     `storage plugin ${subject.plugin.kind}`,
-    [...openingChecks, ...readingChecks, ...describingChecks, ...writingChecks, ...folderChecks],
+    [
+      ...openingChecks,
+      ...readingChecks,
+      ...describingChecks,
+      ...writingChecks,
+      ...folderChecks,
+      ...faultChecks,
+      ...surroundingChecks,
+    ],
     subject,
     subject.say,
   )

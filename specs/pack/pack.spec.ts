@@ -1,6 +1,6 @@
 /** What npm would publish, installed elsewhere as a user does: it starts, it keeps a store, and its plugin door opens. */
 import { execFile } from "node:child_process"
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { promisify } from "node:util"
 import { beforeAll, describe, expect, it } from "vitest"
@@ -113,6 +113,58 @@ describe.skipIf(skip.skip)("the installed package", () => {
       status: 0,
       stdout: "function true true ERR_PACKAGE_PATH_NOT_EXPORTED\n",
       stderr: "",
+    })
+  })
+
+  describe("with the example plugin as a package of its own beside it", () => {
+    const own = join(home, "imagelink-tar")
+    const config = () => JSON.stringify({ path: join(own, "lab.tar"), member: "images/win11.raw" })
+    beforeAll(async () => {
+      cpSync(join(root, "examples/write-a-plugin"), own, { recursive: true })
+      const peerDependencies = { imagelink: "*" }
+      writeFileSync(
+        join(own, "package.json"),
+        JSON.stringify({ name: "imagelink-tar", type: "module", peerDependencies }),
+      )
+      mkdirSync(join(own, "images"))
+      rawImage(join(own, "images"), "win11.raw", 512 * 1024)
+      const packed = await run("tar", ["-cf", "lab.tar", "images/win11.raw"], own)
+      expect(packed).toMatchObject({ status: 0 })
+    })
+
+    it("passes its own test, which is the published suite", async () => {
+      const { stdout, status } = await run(process.execPath, ["--test", "--test-reporter=tap", "tar.test.ts"], own)
+      expect(stdout).toMatch(/^# fail 0$/m)
+      expect(Number(/^# pass (\d+)$/m.exec(stdout)?.[1])).toBeGreaterThan(30)
+      expect(status).toBe(0)
+    })
+
+    it("is checked from the command line, and serves an image to the installed program", async () => {
+      const folder = join(home, "with-tar")
+      mkdirSync(folder)
+      writeFileSync(join(folder, "imagelink.toml"), '[[plugin]]\nmodule = "../imagelink-tar/tar.ts"\n')
+      const bytes = ["--bytes", join(own, "images/win11.raw")]
+      const checked = await run(bin, ["plugin", "check", "tar", "--config", config(), ...bytes, "--data", folder], home)
+      expect(checked).toMatchObject({ status: 0, stderr: "" })
+      expect(checked.stdout).toMatch(/\n\d+ promises kept, 0 broken, \d+ skipped\n$/)
+      const storage = ["--storage", "tar", "--storage-config", config()]
+      const added = await run(bin, ["image", "add", "win11", ...storage, "--data", folder], home)
+      expect(added).toMatchObject({ status: 0 })
+    })
+
+    it("compiles against the types that the package brings", async () => {
+      const compilerOptions = {
+        target: "es2023",
+        module: "nodenext",
+        strict: true,
+        noEmit: true,
+        allowImportingTsExtensions: true,
+        types: ["node"],
+        typeRoots: [join(root, "node_modules/@types")],
+      }
+      writeFileSync(join(own, "tsconfig.json"), JSON.stringify({ compilerOptions, include: ["*.ts"] }))
+      const tsc = join(root, "node_modules/typescript/bin/tsc")
+      expect(await run(process.execPath, [tsc, "-p", own], own)).toEqual({ status: 0, stdout: "", stderr: "" })
     })
   })
 })

@@ -4,14 +4,17 @@
  * The last test closes the circle: every check of the suite is caught failing by some canary, so none of them is decoration.
  */
 
+import { closeSync, openSync } from "node:fs"
+import { connect } from "node:net"
 import { storagePluginSuite } from "imagelink/conformance/storage-plugin"
-import { describe, expect, it } from "vitest"
+import { afterAll, describe, expect, it } from "vitest"
 import { collect } from "./collect.ts"
-import { memorySubject, type Twist } from "./memory.ts"
+import { type Device, memorySubject, type Twist } from "./memory.ts"
 
 const suiteOn = (twist: Twist, only?: string) =>
   collect((runner, say) => storagePluginSuite(runner, { ...memorySubject(twist), say }), only)
 
+type Read = Parameters<Device["read"]>
 const later = () => new Promise((resolve) => setImmediate(resolve))
 
 const canaries: ReadonlyArray<readonly [broken: string, caughtBy: string, twist: Twist]> = [
@@ -509,7 +512,141 @@ const canaries: ReadonlyArray<readonly [broken: string, caughtBy: string, twist:
       }),
     },
   ],
+
+  // Faults beneath
+  [
+    "takes the first piece of an answer for all of it",
+    "fills whole reads from storage that answers in short pieces",
+    {
+      volume: (_right, _bytes, _n, device) => ({
+        read: async (...request: Read) => void (await device.read(...request)),
+      }),
+    },
+  ],
+  [
+    "answers zeros where it cannot read",
+    "rejects the reads that meet an error in the middle, serves the others, and all of them once it has passed",
+    {
+      volume: ({ read }) => ({
+        read: (...[into, at, offset, length]: Read) =>
+          read(into, at, offset, length).catch(() => into.fill(0, at, at + length)),
+      }),
+    },
+  ],
+  [
+    "fails for good after one error",
+    "rejects the reads that meet an error in the middle, serves the others, and all of them once it has passed",
+    {
+      volume: ({ read }) => {
+        let failed: Promise<void> | undefined
+        return {
+          read: (...request: Read) =>
+            failed ??
+            read(...request).catch((error) => {
+              failed = Promise.reject(error)
+              return failed
+            }),
+        }
+      },
+    },
+  ],
+  [
+    "settles at an abort while the device still fills the buffer",
+    "gives late answers to the reads that they belong to, and touches no buffer after its read has settled",
+    {
+      volume: ({ read }) => ({
+        read: (into: Uint8Array, at: number, offset: number, length: number, signal?: AbortSignal) =>
+          new Promise<void>((resolve, reject) => {
+            signal?.addEventListener("abort", () => reject(signal.reason))
+            read(into, at, offset, length).then(resolve, reject)
+          }),
+      }),
+    },
+  ],
+  [
+    "gives late answers to whoever asked first",
+    "gives late answers to the reads that they belong to, and touches no buffer after its read has settled",
+    {
+      volume: (_right, bytes, _n, device) => {
+        const waiting: Array<(offset: number) => void> = []
+        return {
+          async read(...[into, at, offset, length]: Read) {
+            const mine = new Promise<number>((resolve) => waiting.push(resolve))
+            await device.read(new Uint8Array(length), 0, offset, length)
+            waiting.shift()!(offset)
+            const from = await mine
+            into.set(bytes.subarray(from, from + length), at)
+          },
+        }
+      },
+    },
+  ],
+  [
+    "gives slow storage up",
+    "is closed while reads are late: after them, and they succeed",
+    {
+      volume: ({ read }) => ({
+        read: (...request: Read) =>
+          Promise.race([read(...request), later().then(() => Promise.reject(new Error("too slow")))]),
+      }),
+    },
+  ],
+  [
+    "reads zeros behind the end",
+    "makes nothing up where its storage was cut while it was open",
+    {
+      volume: (_right, _bytes, _n, device) => ({
+        async read(...[into, at, offset, length]: Read) {
+          into.fill(0, at, at + length)
+          await device.read(into, at, offset, length)
+        },
+      }),
+    },
+  ],
+  [
+    "is known by its name alone",
+    "has another identity once its storage was cut, or is refused",
+    { volume: () => ({ identity: async () => ({ name: "sample" }) }) },
+  ],
+
+  // Surroundings
+  [
+    "forgets to close what it opened",
+    "keeps no descriptor when it is closed, nor when opening fails",
+    {
+      volume: () => {
+        leaked.push(openSync("/dev/null", "r"))
+        return {}
+      },
+    },
+  ],
+  [
+    "asks a server, and says local: true",
+    "crosses no network when the manifest says local: true",
+    {
+      volume: ({ read }) => ({
+        async read(...request: Read) {
+          await new Promise((resolve) => connect(1, "127.0.0.1").once("error", resolve))
+          await read(...request)
+        },
+      }),
+    },
+  ],
+  [
+    "is gone with its process, and says persistent: true",
+    "shows the same bytes to another process",
+    {
+      module: `data:text/javascript,export default {
+        open: async () => ({ sizeBytes: 200000, read: async () => {}, close: async () => {} }),
+      }`,
+    },
+  ],
 ]
+
+const leaked: Array<number> = []
+afterAll(() => {
+  for (const fd of leaked) closeSync(fd)
+})
 
 describe("the conformance suite of storage plugins", () => {
   it("passes a plugin that does everything right, with nothing but refusals skipped", async () => {
@@ -519,6 +656,7 @@ describe("the conformance suite of storage plugins", () => {
     expect(skipped).toEqual([
       'storage plugin memory: skipped "has nothing to write through when the manifest says writable: false": the manifest says writable: true',
       'storage plugin memory: skipped "refuses writes with READ_ONLY where it has no write": the volume has write',
+      'storage plugin memory: skipped "shows the same bytes to another process": the subject does not say where the plugin\'s module is',
     ])
   })
 

@@ -1,31 +1,27 @@
-/** A test runner that runs what a suite registers and tells which checks failed, for suites that must catch something. */
-import type { Runner } from "../conformance/support/suite.ts"
+/** How a suite's checks ended, by name, for suites that must catch something. */
+import { collect as collectResults } from "../conformance/support/collect.ts"
+import type { Runner, Say } from "../conformance/support/suite.ts"
 
 export interface Outcome {
   readonly passed: ReadonlyArray<string>
   /** By name of the check. */
   readonly failed: ReadonlyMap<string, string>
+  /** As printed. */
   readonly skipped: ReadonlyArray<string>
 }
 
-export const collect = async (
-  suite: (runner: Runner, say: (line: string) => void) => void,
-  only?: string,
-): Promise<Outcome> => {
-  const checks: Array<[string, () => Promise<void>]> = []
+export const collect = async (suite: (runner: Runner, say: Say) => void, only?: string): Promise<Outcome> => {
   const skipped: Array<string> = []
-  const runner: Runner = { describe: (_, body) => body(), it: (name, body) => checks.push([name, body]) }
-  suite(runner, (line) => skipped.push(line))
-  const passed: Array<string> = []
-  const failed = new Map<string, string>()
-  for (const [name, body] of checks) {
-    if (only !== undefined && name !== only) continue
-    try {
-      await body()
-      passed.push(name)
-    } catch (thrown) {
-      failed.set(name, thrown instanceof Error ? thrown.message : String(thrown))
-    }
+  const noting = (runner: Runner, say: Say) =>
+    suite(runner, (line, what) => {
+      skipped.push(line)
+      say(line, what)
+    })
+  const results = await collectResults(noting, only === undefined ? {} : { only })
+  const of = (result: string) => results.filter((one) => one.result === result)
+  return {
+    passed: of("passed").map(({ check }) => check),
+    failed: new Map(of("failed").map(({ check, why }) => [check, why ?? ""])),
+    skipped,
   }
-  return { passed, failed, skipped }
 }

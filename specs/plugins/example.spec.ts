@@ -1,3 +1,4 @@
+import { join } from "node:path"
 import { storagePluginSuite } from "imagelink/conformance/storage-plugin"
 import { describe, expect, it } from "vitest"
 import example from "../../plugins/example/index.ts"
@@ -15,6 +16,7 @@ storagePluginSuite(
   {
     plugin: example,
     sample: async () => ({ config: { sizeBytes: 262_144 }, bytes: pattern(262_144) }),
+    module: join(import.meta.dirname, "../../plugins/example/index.ts"),
     refused: [
       {},
       { sizeBytes: 0 },

@@ -30,8 +30,10 @@ storagePluginSuite(
     plugin: file,
     async sample() {
       const bytes = sampleBytes(200_001)
-      return { config: { path: await write(bytes) }, bytes }
+      const path = await write(bytes)
+      return { config: { path }, bytes, file: path }
     },
+    module: join(import.meta.dirname, "../../plugins/file/index.ts"),
     folder: async () => ({ config: { path: join(fresh(), "client", "generation") } }),
     refused: [{}, { path: "" }, { path: 7 }, { path: "relative.raw" }, { path: "/a\0b" }, { path: "/a", mode: "rw" }],
     missing: { config: { path: "/nowhere/at/all.raw" }, code: "IMAGE_FILE_NOT_FOUND" },

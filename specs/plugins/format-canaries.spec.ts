@@ -159,6 +159,51 @@ const canaries: ReadonlyArray<readonly [broken: string, caughtBy: string, twist:
       },
     },
   ],
+  [
+    "throws its own errors when storage fails",
+    "refuses with an error of the closed list when any one read of its opening fails",
+    {
+      open: (...given: Parameters<DiskFormat["open"]>) =>
+        toyFormat.open(...given).catch(() => Promise.reject(new Error("no header"))),
+    },
+  ],
+  [
+    "remembers a failure for good",
+    "refuses reads while storage fails, and reads right once it has passed",
+    disk(({ read }) => {
+      let failed: Promise<void> | undefined
+      return {
+        read: (...request: Read) =>
+          failed ??
+          read(...request).catch((error) => {
+            failed = Promise.reject(error)
+            return failed
+          }),
+      }
+    }),
+  ],
+  [
+    "reads through one scratch buffer",
+    "gives late answers, the last first, to the reads that they belong to, and is closed after them",
+    disk(({ read, sizeBytes }) => {
+      const scratch = new Uint8Array(sizeBytes)
+      return {
+        async read(...[into, at, offset, length]: Read) {
+          await read(scratch, 0, offset, length)
+          await new Promise((resolve) => setImmediate(resolve))
+          into.set(scratch.subarray(0, length), at)
+        },
+      }
+    }),
+  ],
+  [
+    "takes what it cannot read for zeros",
+    "makes nothing up where its image was cut while it was open",
+    disk(({ read }) => ({
+      read: (...[into, at, offset, length]: Read) =>
+        read(into, at, offset, length).catch(() => into.fill(0, at, at + length)),
+    })),
+  ],
 ]
 
 /** A volume with only what reading needs, so that the rest can be replaced. */

@@ -7,7 +7,7 @@
 import type { StoragePlugin } from "../../core/storage/plugin.ts"
 import { check, object, string } from "../../core/storage/schema-builder.ts"
 import type { Volume, VolumeFolder, WritableVolume } from "../../core/storage/volume.ts"
-import { type StoragePluginSubject, sampleBytes } from "../conformance/storage-plugin.ts"
+import { type SampleFaults, type StoragePluginSubject, sampleBytes } from "../conformance/storage-plugin.ts"
 
 type FullVolume = Required<Volume>
 type Plugin = StoragePlugin<{ readonly name: string }>
@@ -15,7 +15,14 @@ type Plugin = StoragePlugin<{ readonly name: string }>
 export interface Twist {
   readonly plugin?: (right: Plugin) => Partial<{ -readonly [K in keyof Plugin]: unknown }>
   /** `opening` counts from 1. */
-  readonly volume?: (right: FullVolume, bytes: Uint8Array, opening: number) => { [K in keyof Volume]?: unknown }
+  readonly volume?: (
+    right: FullVolume,
+    bytes: Uint8Array,
+    opening: number,
+    device: Device,
+  ) => { [K in keyof Volume]?: unknown }
+  /** Where another process finds the plugin. */
+  readonly module?: string
   readonly folder?: (right: VolumeFolder) => { [K in keyof VolumeFolder]?: unknown }
   readonly folderVolume?: (right: FullVolume) => { [K in keyof Volume]?: unknown }
 }
@@ -58,6 +65,67 @@ export const memoryVolume = (bytes: Uint8Array): FullVolume => {
     },
   }
 }
+
+/** What the plugin reads from: it answers as many bytes as it likes, when it likes. */
+export interface Device {
+  size: number
+  read(into: Uint8Array, at: number, offset: number, length: number): Promise<number>
+}
+
+const faultyDevice = (bytes: Uint8Array): { readonly device: Device; readonly faults: SampleFaults } => {
+  let [short, bad, met] = [Number.POSITIVE_INFINITY, -1, 0]
+  let held: Array<() => void> | undefined
+  const device: Device = {
+    size: bytes.length,
+    async read(into, at, offset, length) {
+      const given = Math.max(0, Math.min(length, short, device.size - offset))
+      const fails = offset <= bad && bad < offset + length
+      if (given < length || fails || held !== undefined) met += 1
+      await new Promise<void>((resolve) => (held === undefined ? resolve() : held.push(resolve)))
+      if (fails) throw Object.assign(new Error("EIO: i/o error"), { code: "EIO" })
+      into.set(bytes.subarray(offset, offset + given), at)
+      return given
+    },
+  }
+  const fault = (end: () => void) => ({
+    get met() {
+      return met
+    },
+    end,
+  })
+  const faults: SampleFaults = {
+    short(bytesMax) {
+      short = bytesMax
+      return fault(() => (short = Number.POSITIVE_INFINITY))
+    },
+    fail(offset) {
+      bad = offset
+      return fault(() => (bad = -1))
+    },
+    late() {
+      held = []
+      return fault(() => {
+        for (const go of held?.reverse() ?? []) go()
+        held = undefined
+      })
+    },
+    async shrink(sizeBytes) {
+      device.size = sizeBytes
+    },
+  }
+  return { device, faults }
+}
+
+/** All of a range, in as many pieces as the device gives. */
+const readFrom =
+  (device: Device): Volume["read"] =>
+  async (into, at, offset, length) => {
+    for (let done = 0; done < length; ) {
+      const count = await device.read(into, at + done, offset + done, length - done)
+      if (count === 0) throw new Error("the device ends early")
+      done += count
+    }
+  }
 
 /** Names in `store` are paths; a large sparse volume is kept as its last 4 KiB and zeros. */
 const memoryFolder = (store: Map<string, Uint8Array>, path: string, twist: Twist): VolumeFolder => {
@@ -113,6 +181,7 @@ const tailOnly = (sizeBytes: number): WritableVolume => {
 /** The subject for the suite: right, but for the twist. */
 export const memorySubject = (twist: Twist = {}): StoragePluginSubject => {
   const store = new Map<string, Uint8Array>()
+  const devices = new Map<string, Device>()
   let opening = 0
   let made = 0
   const right: Plugin = {
@@ -125,8 +194,14 @@ export const memorySubject = (twist: Twist = {}): StoragePluginSubject => {
     async open({ name }) {
       const bytes = store.get(name)
       if (bytes === undefined) throw Object.assign(new Error("not there"), { code: "ENOENT" })
-      const volume = memoryVolume(bytes)
-      return { ...volume, ...twist.volume?.(volume, bytes, ++opening) } as Volume
+      const device = devices.get(name)!
+      const volume = {
+        ...memoryVolume(bytes),
+        sizeBytes: device.size,
+        read: readFrom(device),
+        identity: async () => ({ sizeBytes: String(device.size) }),
+      }
+      return { ...volume, ...twist.volume?.(volume, bytes, ++opening, device) } as Volume
     },
     sibling: ({ name }, relative) => ({ name: `${name}/${relative}` }),
     folder: ({ name }) => memoryFolder(store, name, twist),
@@ -136,10 +211,14 @@ export const memorySubject = (twist: Twist = {}): StoragePluginSubject => {
     async sample() {
       const name = `sample-${made++}`
       const bytes = sampleBytes(200_000, { holes: [HOLE] })
-      store.set(name, bytes.slice())
-      return { config: { name }, bytes, release: async () => void store.delete(name) }
+      const kept = bytes.slice()
+      const { device, faults } = faultyDevice(kept)
+      store.set(name, kept)
+      devices.set(name, device)
+      return { config: { name }, bytes, faults, release: async () => void store.delete(name) }
     },
     folder: async () => ({ config: { name: `folder-${made++}` } }),
+    ...(twist.module !== undefined && { module: twist.module }),
     refused: [{ name: "" }, { name: "who?" }, {}],
     missing: { config: { name: "nobody" }, code: "IMAGE_FILE_NOT_FOUND" },
   }

@@ -9,6 +9,7 @@ import { declareClients } from "./clients.ts"
 import { declareGroups } from "./groups.ts"
 import { declareHistory } from "./history.ts"
 import { declareImages } from "./images.ts"
+import { declarePlugins } from "./plugins.ts"
 import { declareServer } from "./server.ts"
 import { declareStore } from "./store.ts"
 
@@ -28,5 +29,6 @@ export const program = (): Command => {
   declareHistory(root)
   declareStore(root)
   declareServer(root)
+  declarePlugins(root)
   return root
 }

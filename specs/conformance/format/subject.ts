@@ -26,9 +26,22 @@ export interface Traffic {
   written: number
 }
 
-const memory = (bytes: Uint8Array, name: string, traffic: Traffic): Volume => ({
+/** What goes wrong with reads of the files; it may change while they are open. */
+export interface Trouble {
+  error(file: string, offset: number, length: number): Error | undefined
+  /** Calls `go` when the answer may come. */
+  when(go: () => void): void
+}
+export const noTrouble: Trouble = { error: () => undefined, when: (go) => go() }
+
+const memory = (bytes: Uint8Array, name: string, traffic: Traffic, trouble: Trouble): Volume => ({
   sizeBytes: bytes.length,
-  read: async (into, at, offset, length) => into.set(bytes.subarray(offset, offset + length), at),
+  async read(into, at, offset, length) {
+    await new Promise<void>((resolve) => trouble.when(resolve))
+    const error = trouble.error(name, offset, length)
+    if (error !== undefined) throw error
+    into.set(bytes.subarray(offset, offset + length), at)
+  },
   write: async () => {
     traffic.written += 1
   },
@@ -42,6 +55,7 @@ const memory = (bytes: Uint8Array, name: string, traffic: Traffic): Volume => ({
 export const openDisk = async (
   { format }: FormatSubject,
   files: Files,
+  trouble: Trouble = noTrouble,
 ): Promise<{ readonly disk: FormatDisk; readonly traffic: Traffic }> => {
   const traffic: Traffic = { opened: [], closed: [], written: 0 }
   const image = Object.keys(files)[0]!
@@ -49,7 +63,7 @@ export const openDisk = async (
     const bytes = Object.hasOwn(files, name) ? files[name] : undefined
     if (bytes === undefined) throw fail("IMAGE_FILE_NOT_FOUND", { path: name })
     traffic.opened.push(name)
-    return guarded(memory(bytes, name, traffic), format.format)
+    return guarded(memory(bytes, name, traffic, trouble), format.format)
   }
   const sibling = async (relative: string) => {
     const why = siblingFault(relative) ?? (traffic.opened.length > limits.formatSiblingsMax ? "too many" : undefined)

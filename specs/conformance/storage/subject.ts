@@ -5,11 +5,12 @@ import type { OpenContext } from "../../../core/storage/plugin.ts"
 import type { StandardResult } from "../../../core/storage/schema.ts"
 import type { Volume } from "../../../core/storage/volume.ts"
 import type { StoragePluginSubject } from "../storage-plugin.ts"
+import { fileFaults, type SampleFaults } from "../support/file-faults.ts"
 import type { Check } from "../support/suite.ts"
 
 export type StorageCheck = Check<StoragePluginSubject>
 
-const SAMPLE_BYTES_MIN = 135_168
+export const SAMPLE_BYTES_MIN = 135_168
 const NO_HOST: Host = {}
 
 export const seedOf = (subject: StoragePluginSubject): number => subject.seed ?? 1
@@ -38,6 +39,8 @@ export interface Opened {
   readonly bytes: Uint8Array
   /** Opens the same sample once more. It is closed with the first. */
   again(): Promise<Volume>
+  /** What can be made to go wrong beneath it. */
+  readonly faults: SampleFaults
   /** Says that a volume was closed by the check itself. */
   closed(volume: Volume): void
 }
@@ -57,7 +60,8 @@ export const withSample = async <A>(
       open.add(volume)
       return volume
     }
-    return await body({ volume: await again(), bytes: sample.bytes, again, closed: (volume) => open.delete(volume) })
+    const { bytes, file, faults = file === undefined ? {} : await fileFaults(file, bytes) } = sample
+    return await body({ volume: await again(), bytes, faults, again, closed: (volume) => open.delete(volume) })
   } finally {
     for (const volume of open) await volume.close()
     await sample.release?.()

@@ -6,8 +6,8 @@ import { guarded, readRange, refusedWith } from "../support/volumes.ts"
 import { type StorageCheck, seedOf, withSample } from "./subject.ts"
 
 const READ_ONLY = "the volumes that open answers are read-only"
-const notWritable: NonNullable<StorageCheck["skip"]> = ({ plugin }) =>
-  plugin.manifest.writable ? undefined : "the manifest says writable: false"
+const notWritable: NonNullable<StorageCheck["skip"]> = ({ plugin, untouchable }) =>
+  plugin.manifest.writable ? untouchable : "the manifest says writable: false"
 
 type Writable = Volume & Required<Pick<Volume, "write" | "flush">>
 const isWritable = (volume: Volume): volume is Writable => volume.write !== undefined && volume.flush !== undefined
@@ -76,8 +76,8 @@ export const writingChecks: ReadonlyArray<StorageCheck> = [
   },
   {
     name: "shows flushed writes when it is closed and opened again",
-    skip: ({ plugin }) =>
-      plugin.manifest.writable && plugin.manifest.persistent ? undefined : "not writable and persistent",
+    skip: ({ plugin, untouchable }) =>
+      plugin.manifest.writable && plugin.manifest.persistent ? untouchable : "not writable and persistent",
     run: (subject) =>
       withSample(subject, async ({ volume, again, closed }) => {
         if (!isWritable(volume)) return READ_ONLY

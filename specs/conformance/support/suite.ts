@@ -22,16 +22,19 @@ export interface Check<Subject> {
   readonly run: (subject: Subject) => Promise<unknown>
 }
 
+/** Where skipped checks are named: in a line for people, and in parts for programs. */
+export type Say = (line: string, skipped: { readonly check: string; readonly why: string }) => void
+
 export const register = <Subject>(
   { describe, it }: Runner,
   title: string,
   checks: ReadonlyArray<Check<Subject>>,
   subject: Subject,
-  say: (line: string) => void = console.log,
+  say: Say = (line) => console.log(line),
 ): void => {
   describe(title, () => {
     for (const check of checks) {
-      const skipped = (why: string) => say(`${title}: skipped "${check.name}": ${why}`)
+      const skipped = (why: string) => say(`${title}: skipped "${check.name}": ${why}`, { check: check.name, why })
       const why = check.skip?.(subject)
       if (why !== undefined) skipped(why)
       else
