@@ -26,7 +26,7 @@ let head = 0
 /** Runs the child; answers how many changes it made, or undefined where it was killed. */
 const run = (what: string, nth: number, ...paths: ReadonlyArray<string>): number | undefined => {
   const args = ["--conditions=source", child, what, String(nth), ...paths]
-  const { status, signal, stdout, stderr } = spawnSync(process.execPath, args, { timeout: 30_000, encoding: "utf8" })
+  const { status, signal, stdout, stderr } = spawnSync(process.execPath, args, { timeout: 120_000, encoding: "utf8" })
   if (signal === "SIGKILL" && nth > 0) return undefined
   expect([status, stderr], `${what} ${nth}`).toEqual([0, ""])
   return Number(stdout)
@@ -86,7 +86,7 @@ beforeAll(async () => {
     next: run("backup", 0, data, scratchTwo)!,
     restore: run("restore", 0, data, scratchOne, target)!,
   }
-}, 120_000)
+}, 300_000)
 
 it.each(seeds)(
   "a backup that is killed loses nothing and is finished by the next (seed %d)",
@@ -110,7 +110,7 @@ it.each(seeds)(
     }
     expect((await verifyData(data)).size).toBe(head)
   },
-  120_000,
+  300_000,
 )
 
 /** Restores over an older data folder, killed before the nth change; answers whether the old folder was aside by then. */
@@ -143,11 +143,11 @@ it.each(seeds)(
   async (seed) => {
     await killRestore(1 + random(seed + 1000).below(changes.restore), `seed ${seed}`)
   },
-  120_000,
+  300_000,
 )
 
 it("a restore that is killed around the exchange of the two folders leaves one of them, or both", async () => {
   const asides: Array<boolean> = []
   for (let nth = changes.restore - 4; nth <= changes.restore; nth++) asides.push(await killRestore(nth, `last ${nth}`))
   expect([asides[0], asides.at(-1)]).toEqual([false, true])
-}, 120_000)
+}, 300_000)

@@ -255,7 +255,7 @@ describe("a restore", () => {
       const raw = join(folder, `${image}.qemu`)
       execFileSync("qemu-img", ["convert", "-f", "qcow2", "-O", "raw", `v${version}.qcow2`, raw], {
         cwd,
-        timeout: 30_000,
+        timeout: 120_000,
       })
       const { length } = expected.get(`${image}@${version}`)!
       expect(

@@ -34,6 +34,7 @@ let changes = 0
 
 const copy = (name: string): string => {
   const data = join(folder, name)
+  rmSync(data, { recursive: true, force: true })
   cpSync(source, data, { recursive: true, preserveTimestamps: true, verbatimSymlinks: true })
   return data
 }
@@ -41,7 +42,7 @@ const copy = (name: string): string => {
 /** Runs the child; answers how many changes it made, or undefined where it was killed. */
 const run = (nth: number, data: string): number | undefined => {
   const args = ["--conditions=source", child, String(nth), data, lab.image, commandId]
-  const { status, signal, stdout, stderr } = spawnSync(process.execPath, args, { timeout: 30_000, encoding: "utf8" })
+  const { status, signal, stdout, stderr } = spawnSync(process.execPath, args, { timeout: 120_000, encoding: "utf8" })
   if (signal === "SIGKILL" && nth > 0) return undefined
   expect([status, stderr], `change ${nth}`).toEqual([0, ""])
   return Number(stdout)
@@ -55,7 +56,7 @@ beforeAll(async () => {
   versions = [lab.bytes, two, await editAsSuper(here, lab, lab.client(1), two, 4)]
   await here.close()
   changes = run(0, copy("whole"))!
-}, 60_000)
+}, 240_000)
 
 /** Whether the version was announced when the commit was killed; what follows is the same either way. */
 const killAt = async (nth: number, said: string): Promise<boolean> => {
@@ -91,10 +92,10 @@ it.each(seeds)(
       await killAt(nth, `seed ${seed}, change ${nth} of ${changes}`)
     }
   },
-  120_000,
+  300_000,
 )
 
 it("a commit that is killed at its last changes is announced by then, and at its first is not", async () => {
   expect(await killAt(1, "the first change")).toBe(false)
   expect(await killAt(changes, "the last change")).toBe(true)
-}, 60_000)
+}, 240_000)

@@ -36,6 +36,7 @@ let changes = 0
 
 const copy = (name: string): string => {
   const data = join(folder, name)
+  rmSync(data, { recursive: true, force: true })
   cpSync(source, data, { recursive: true, preserveTimestamps: true, verbatimSymlinks: true })
   return data
 }
@@ -43,7 +44,7 @@ const copy = (name: string): string => {
 /** Runs the child; answers how many changes it made, or undefined where it was killed. */
 const run = (nth: number, data: string): number | undefined => {
   const args = ["--conditions=source", child, String(nth), data, lab.image, commandId]
-  const { status, signal, stdout, stderr } = spawnSync(process.execPath, args, { timeout: 30_000, encoding: "utf8" })
+  const { status, signal, stdout, stderr } = spawnSync(process.execPath, args, { timeout: 120_000, encoding: "utf8" })
   if (signal === "SIGKILL" && nth > 0) return undefined
   expect([status, stderr], `change ${nth}`).toEqual([0, ""])
   return Number(stdout)
@@ -60,7 +61,7 @@ beforeAll(async () => {
   }
   await here.close()
   changes = run(0, copy("whole"))!
-}, 60_000)
+}, 240_000)
 
 /** Whether the new file was announced when it was killed; what is read is the same either way. */
 const killAt = async (nth: number, said: string): Promise<boolean> => {
@@ -100,10 +101,10 @@ it.each(seeds)(
       await killAt(nth, `seed ${seed}, change ${nth} of ${changes}`)
     }
   },
-  120_000,
+  300_000,
 )
 
 it("what is killed at its last changes is announced by then, and at its first is not", async () => {
   expect(await killAt(1, "the first change")).toBe(false)
   expect(await killAt(changes, "the last change")).toBe(true)
-}, 60_000)
+}, 240_000)

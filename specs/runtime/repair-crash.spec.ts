@@ -25,7 +25,7 @@ beforeAll(async () => {
   source = await makeData(folder)
   copyData(source, data)
   content = await contentOf(data)
-}, 60_000)
+}, 240_000)
 
 const runAndKill = async (afterMillis: number): Promise<void> => {
   const repairing = spawn(process.execPath, ["--conditions=source", child, data], {
@@ -59,5 +59,5 @@ it.each(seeds)(
     ).toEqual([])
     expect(await contentOf(data), `seed ${seed}`).toEqual(content)
   },
-  60_000,
+  240_000,
 )
