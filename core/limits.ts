@@ -126,6 +126,25 @@ export const limits = {
   /** Of a name or message that a client sent, in the server's log. */
   tftpShownCharsMax: 128,
 
+  /** The largest datagram without fragments on Ethernet; nothing that asks for an address is longer. */
+  dhcpMessageBytesMax: 1500,
+  /** What every client takes (RFC 2131 §2: 576 with the headers of IP and UDP). */
+  dhcpReplyBytesDefault: 548,
+  /** Addresses that a server lends to machines nobody registered. */
+  dhcpPoolAddressesMax: 65_536,
+  dhcpLeaseSecondsDefault: 86_400,
+  /** An offer keeps its address for so long. */
+  dhcpOfferSeconds: 60,
+  /** An address that a client found in use stays aside for so long. */
+  dhcpDeclinedSeconds: 3600,
+  /** No datagram is on its way longer (RFC 793's maximum segment lifetime). */
+  dhcpDatagramSecondsMax: 120,
+  /** From one machine; a boot takes about ten in all. */
+  dhcpMessagesPerSecond: 20,
+  /** Machines that nobody registered, which are remembered for a second each. */
+  dhcpStrangersPerSecond: 2000,
+  dhcpOtherServersMax: 16,
+
   // Parts of one request
   /** Pieces of one request that are read from below at the same time. */
   requestPiecesMax: 16,

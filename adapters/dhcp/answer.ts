@@ -1,0 +1,272 @@
+/**
+ * From a datagram to an answer: who is it, may it have one, which address, and what must be written down first.
+ *
+ *     decode ─► rate ─► who ─► plan ─► reply ─► (lease to disk) ─► encode ─► where to
+ *
+ * **Details** Only machines that are registered and firmware that boots over the network are answered, unless the site says otherwise: a
+ * running laptop of somebody else's LAN never is. No socket here: what comes in and goes out is bytes, so a flood, a relay or a lossy
+ * network is a loop in a spec.
+ */
+import { limits } from "../../core/limits.ts"
+import { type Address, BROADCAST, inSubnet } from "./address.ts"
+import { firmwareOf } from "./firmware.ts"
+import type { Lease, Leases } from "./leases.ts"
+import { BOOTREQUEST, type DhcpMessage, decode, encode } from "./message.ts"
+import { MESSAGE_TYPE, OPTION, readAddress, readNumber16 } from "./options.ts"
+import type { BootSource, DhcpMode, SubnetSettings } from "./plan.ts"
+import { Rate, type RateLimits } from "./rate.ts"
+import { type DhcpPort, reply } from "./reply.ts"
+
+/** A client as the link table knows it. */
+export interface RegisteredMachine {
+  readonly name: string
+  /** None recorded: it is lent one. */
+  readonly address: Address | undefined
+  /** That it has in a session now. */
+  readonly liveAddress: Address | undefined
+  readonly program: string | undefined
+}
+
+export interface DhcpSite {
+  readonly mode: DhcpMode
+  readonly subnets: ReadonlyArray<SubnetSettings>
+  readonly boot: BootSource
+  /** `boot`: registered clients and firmware; `all`: everybody. */
+  readonly answers: "boot" | "all"
+  readonly machine: (mac: string) => RegisteredMachine | undefined
+  /** The MAC of the registered machine that uses an address in a session now. */
+  readonly liveHolder: (address: Address) => string | undefined
+}
+
+/** What to do about a datagram. */
+export interface DhcpAnswer {
+  readonly bytes: Uint8Array
+  readonly address: Address
+  readonly port: number
+  /** To be on disk before it is sent. */
+  readonly lease: Lease | undefined
+  readonly mac: string
+  readonly what: string
+}
+
+export type DhcpNote =
+  | { readonly type: "malformed"; readonly why: string }
+  | { readonly type: "ignored"; readonly mac: string; readonly why: string }
+  /** Somebody else on the wire answers too. */
+  | { readonly type: "otherServer"; readonly server: Address }
+  | {
+      readonly type: "declined"
+      readonly mac: string
+      readonly address: Address
+      readonly registered: string | undefined
+    }
+  | { readonly type: "full"; readonly mac: string }
+  /** The address recorded for a client is still used by another machine; the client waits. */
+  | {
+      readonly type: "taken"
+      readonly mac: string
+      readonly name: string
+      readonly address: Address
+      readonly holder: string
+    }
+
+export interface AnswererInput {
+  readonly site: () => DhcpSite
+  readonly leases: Leases
+  /** Ours, as machines behind this listener reach it. */
+  readonly server: Address
+  readonly note: (note: DhcpNote) => void
+  readonly rate?: RateLimits
+}
+
+export interface Answered {
+  readonly answer?: DhcpAnswer
+  /** A change that nobody is told of, to be written all the same. */
+  readonly lease?: Lease
+}
+
+const CLIENT_PORT = 68
+const SERVER_PORT = 67
+
+export const macOf = ({ chaddr }: DhcpMessage): string =>
+  Buffer.from(chaddr)
+    .toString("hex")
+    .replaceAll(/..(?!$)/g, "$&:")
+
+export class Answerer {
+  readonly #input: AnswererInput
+  readonly #rate: Rate
+  readonly #otherServers = new Set<Address>()
+
+  constructor(input: AnswererInput) {
+    this.#input = input
+    this.#rate = new Rate(
+      input.rate ?? { perMachine: limits.dhcpMessagesPerSecond, strangers: limits.dhcpStrangersPerSecond },
+    )
+  }
+
+  /** `from` is the sender's address and port; the answer on 4011 goes there. */
+  take(
+    bytes: Uint8Array,
+    from: { readonly address: Address; readonly port: number },
+    port: DhcpPort,
+    now: number,
+  ): Answered {
+    const { note, site: siteNow, server } = this.#input
+    const decoded = decode(bytes)
+    if (!decoded.ok) {
+      note({ type: "malformed", why: decoded.why })
+      return {}
+    }
+    const { message } = decoded
+    if (message.op !== BOOTREQUEST) return this.#overheard(message)
+    if (message.htype !== 1 || message.chaddr.length !== 6) {
+      note({ type: "malformed", why: "its hardware address is not one of Ethernet" })
+      return {}
+    }
+    const mac = macOf(message)
+    const site = siteNow()
+    const machine = site.machine(mac)
+    if (!this.#rate.admits(mac, machine !== undefined, now)) return {}
+    const subnet = subnetFor(message, site.subnets, server)
+    const why = refusalOf(message, site, machine, subnet)
+    if (why !== undefined || subnet === undefined) {
+      note({ type: "ignored", mac, why: why ?? "" })
+      return {}
+    }
+    return this.#answer({ message, mac, site, machine, subnet, from, port, now })
+  }
+
+  #answer(asked: Asked): Answered {
+    const { message, mac, site, machine, subnet, from, port, now } = asked
+    const type = message.options.get(OPTION.messageType)?.[0]
+    if (type === MESSAGE_TYPE.decline || type === MESSAGE_TYPE.release) return this.#gaveBack(asked, type)
+    const plan = {
+      mode: site.mode,
+      server: this.#input.server,
+      subnet,
+      mac,
+      name: machine?.name,
+      address: this.#addressFor(asked, type),
+      liveAddress: machine?.liveAddress,
+      boot: site.boot,
+      program: machine?.program,
+    }
+    const given = reply(message, plan, port)
+    if (given === undefined) return {}
+    const { kind, message: out } = given
+    const lease = kind === "ack" && out.yiaddr !== 0 ? this.#leaseOf(mac, out.yiaddr, machine, subnet, now) : undefined
+    if (lease === null) return {}
+    const bytes = encode(out, replyBytesMax(message))
+    return { answer: { bytes, ...destination(message, out, from, port), lease, mac, what: kind } }
+  }
+
+  /** Recorded, or lent. In proxy mode nobody is given one. */
+  #addressFor({ message, mac, site, machine, subnet, now }: Asked, type: number | undefined): Address | undefined {
+    if (site.mode === "proxy") return undefined
+    const { leases, note } = this.#input
+    if (machine?.address !== undefined) {
+      if (!inSubnet(machine.address, subnet)) return undefined
+      const holder = site.liveHolder(machine.address) ?? leases.other(mac, machine.address, now)?.mac
+      if (holder === undefined || holder === mac) return machine.address
+      note({ type: "taken", mac, name: machine.name, address: machine.address, holder })
+      return undefined
+    }
+    if (type !== MESSAGE_TYPE.discover) return leases.of(mac, now)?.address
+    const address = leases.offer(mac, readAddress(message.options.get(OPTION.requestedAddress)), now)
+    if (address === undefined) note({ type: "full", mac })
+    return address
+  }
+
+  /** Undefined: it is recorded in the log and needs no lease. Null: somebody else has it by now. */
+  #leaseOf(
+    mac: string,
+    address: Address,
+    machine: RegisteredMachine | undefined,
+    subnet: SubnetSettings,
+    now: number,
+  ): Lease | undefined | null {
+    if (machine !== undefined && (machine.address === address || machine.liveAddress === address)) return undefined
+    return this.#input.leases.lease(mac, address, subnet.leaseSeconds, now) ?? null
+  }
+
+  #gaveBack({ message, mac, machine, now }: Asked, type: number): Answered {
+    const { leases, note, server } = this.#input
+    if (readAddress(message.options.get(OPTION.serverId)) !== server) return {}
+    if (type === MESSAGE_TYPE.release) {
+      const released = leases.release(mac, message.ciaddr, now)
+      return released === undefined ? {} : { lease: released }
+    }
+    const address = readAddress(message.options.get(OPTION.requestedAddress))
+    if (address === undefined) return {}
+    const own = machine?.address === address
+    const declined = own ? undefined : leases.decline(mac, address, now)
+    if (own || declined !== undefined)
+      note({ type: "declined", mac, address, registered: own ? machine.name : undefined })
+    return declined === undefined ? {} : { lease: declined }
+  }
+
+  /** An answer of another server: it is told once, so that an operator learns of two on one wire. */
+  #overheard(message: DhcpMessage): Answered {
+    const { server, note } = this.#input
+    const other = readAddress(message.options.get(OPTION.serverId))
+    const known = other === undefined || other === server || this.#otherServers.has(other)
+    if (known || this.#otherServers.size >= limits.dhcpOtherServersMax) return {}
+    this.#otherServers.add(other)
+    note({ type: "otherServer", server: other })
+    return {}
+  }
+}
+
+/** RFC 2132 §9.10: the largest datagram that it takes, with the headers of IP and UDP. */
+const replyBytesMax = ({ options }: DhcpMessage): number => {
+  const said = (readNumber16(options.get(OPTION.messageBytesMax)) ?? 0) - 28
+  return Math.min(Math.max(said, limits.dhcpReplyBytesDefault), limits.dhcpMessageBytesMax - 28)
+}
+
+interface Asked {
+  readonly message: DhcpMessage
+  readonly mac: string
+  readonly site: DhcpSite
+  readonly machine: RegisteredMachine | undefined
+  readonly subnet: SubnetSettings
+  readonly from: { readonly address: Address; readonly port: number }
+  readonly port: DhcpPort
+  readonly now: number
+}
+
+/** RFC 2131 §4.3.1: the subnet of the relay, or of the listener; a machine that renews says its own. */
+const subnetFor = (
+  { giaddr, ciaddr }: DhcpMessage,
+  subnets: ReadonlyArray<SubnetSettings>,
+  server: Address,
+): SubnetSettings | undefined => {
+  const at = giaddr !== 0 ? giaddr : ciaddr !== 0 ? ciaddr : server
+  return subnets.find((subnet) => inSubnet(at, subnet))
+}
+
+const refusalOf = (
+  message: DhcpMessage,
+  { answers }: DhcpSite,
+  machine: RegisteredMachine | undefined,
+  subnet: SubnetSettings | undefined,
+): string | undefined => {
+  if (message.options.get(OPTION.messageType) === undefined) return "it speaks BOOTP, which is not served"
+  if (subnet === undefined) return "it is in a subnet that is not served"
+  const strange = machine === undefined && answers === "boot" && firmwareOf(message).kind === "system"
+  return strange ? "it is not registered, and does not boot over the network" : undefined
+}
+
+/** RFC 2131 §4.1: to the relay, to the address it has, or to everybody; on 4011 back to where it came from. */
+const destination = (
+  request: DhcpMessage,
+  out: DhcpMessage,
+  from: { readonly address: Address; readonly port: number },
+  port: DhcpPort,
+): { readonly address: Address; readonly port: number } => {
+  if (port === 4011) return from
+  if (request.giaddr !== 0) return { address: request.giaddr, port: SERVER_PORT }
+  const type = out.options.get(OPTION.messageType)?.[0]
+  if (request.ciaddr !== 0 && type !== MESSAGE_TYPE.nak) return { address: request.ciaddr, port: CLIENT_PORT }
+  return { address: BROADCAST, port: CLIENT_PORT }
+}
