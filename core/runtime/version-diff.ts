@@ -2,7 +2,7 @@
  * Where two versions of one image differ, told by the tables of their layers: no data is read, nor is the image itself opened.
  *
  * **Details** Where a version that was merged into a newer one is retired, its tables are gone, and those of the merged file would tell more than differs
- * between the two. Then their recorded checksums are compared: that is by clusters, and what was written with the same bytes is not told.
+ * between the two: whole clusters, and what versions that both were made on changed. Then their recorded checksums are compared: that is by clusters, and what was written with the same bytes is not told.
  */
 import { setImmediate } from "node:timers/promises"
 import { isDeepStrictEqual } from "node:util"

@@ -3,14 +3,17 @@
  *
  *     npm run bench -- layers [rounds] [versions] [read|memory]
  *
+ * Each row is followed by one, `merged`, of the same disk after its newest version was flattened over version 1.
+ *
  * **Details** Two 128 MiB disks in files, each version with 1 % of the disk changed: on one in single grains of 4 KiB anywhere, on the other in
  * runs of 64 KiB on their own alignment. Version 1 and the newest are read in turn, round by round; figures are medians. `cached`: through the
  * guard, from a cache that holds both. `uncached`: 64 KiB at random places through the least cache there is, from the page cache of the host.
  *
  * The second table makes the maps of a 4 TiB disk in memory alone, until the last version or until the budget refuses; first with every version's map
- * held, then with the newest only. `counted` is what the budget says, `really` what the process grew by.
+ * held, then with the newest only, then with the newest flattened. `counted` is what the budget says, `really` what the process grew by.
  *
- * **What it does not show** A cold disk, where each run of a cluster may be a seek: a chain of small scattered changes reads as scattered as it was written.
+ * **What it does not show** A cold disk, where each run of a cluster may be a seek: a chain of small scattered changes reads as scattered as it was written,
+ * and a flattened one from two files.
  */
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -18,9 +21,11 @@ import { join } from "node:path"
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 import { ReadCache } from "../../core/block/cache.ts"
+import { computeChecksums } from "../../core/block/checksums.ts"
 import type { BlockDevice, Extent } from "../../core/block/device.ts"
 import { guardDevice } from "../../core/block/guard.ts"
 import { extendMap, extendMapFrom } from "../../core/block/layers/extend.ts"
+import { flattenLayers } from "../../core/block/layers/flatten.ts"
 import { type LayerMap, LayerMapBudget } from "../../core/block/layers/map.ts"
 import { openLayeredVersion } from "../../core/block/layers/version.ts"
 import { MapBudget } from "../../core/block/overlay/budget.ts"
@@ -32,6 +37,7 @@ import { guardVolume } from "../../core/storage/guard.ts"
 import type { Volume } from "../../core/storage/volume.ts"
 import { fileFolder } from "../../plugins/file/folder.ts"
 import { openImage } from "../../plugins/file/image.ts"
+import qcow2 from "../../plugins/formats/qcow2/index.ts"
 import { type Random, random } from "../support/random.ts"
 import { writeRandomImage } from "./support/image.ts"
 import { median } from "./support/load.ts"
@@ -86,6 +92,60 @@ const makeLayers = async (dir: string, base: string, runBytes: number): Promise<
     folders.push(path)
   }
   return folders
+}
+
+/** The newest version's layers in one file. */
+const flatten = async (dir: string, base: string, folders: ReadonlyArray<string>): Promise<string> => {
+  const below = await openFileVolume(base)
+  const layers = []
+  for (const path of folders) {
+    const own = await openOwnExtents(fileFolder(path, host))
+    const data = await openFileVolume(join(path, "data"))
+    layers.push({ data, runs: () => own.runs(), close: own.close })
+  }
+  const newest = await open(base, folders, new ReadCache({ bytes: limits.cacheBytesMin }))
+  const volume = { sizeBytes: SIZE, read: newest.newest.read.bind(newest.newest) }
+  const table = await computeChecksums(volume as never)
+  await newest.newest.close()
+  const flat = qcow2.flat!({ sizeBytes: SIZE, grainBytes: limits.grainBytes, parent: { path: "base", format: "raw" } })
+  const name = `flat-${files.length}.qcow2`
+  const into = await fileFolder(dir, host).open(name, { create: { sizeBytes: flat.fileBytes } })
+  const mismatch = (cluster: number) => new Error(`cluster ${cluster}`)
+  const began = performance.now()
+  const { dataBytes } = await flattenLayers({ sizeBytes: SIZE, layers, below, table, into, flat, mismatch })
+  await into.flush()
+  console.log(`flattened: ${(dataBytes / MiB).toFixed(1)} MiB in ${(performance.now() - began).toFixed(0)} ms`)
+  await into.close()
+  for (const { close } of layers) await close()
+  return join(dir, name)
+}
+
+const openFlat = async (base: string, path: string, cache: ReadCache): Promise<Opened> => {
+  const source = await openFileVolume(base)
+  const first = openVersion({ id: "v1", contentId: "v1", cache, below: source, sizeBytes: SIZE })
+  const began = performance.now()
+  const budget = new LayerMapBudget()
+  const file = await openFileVolume(path)
+  const { runs, dataOffset } = await qcow2.map!(file, { signal: new AbortController().signal, path })
+  const map = await extendMapFrom(budget.baseMap(SIZE), 1, runs())
+  const moved = {
+    sizeBytes: SIZE,
+    read: (into: Uint8Array, at: number, offset: number, length: number) =>
+      file.read(into, at, offset + dataOffset, length),
+    readSync: (into: Uint8Array, at: number, offset: number, length: number) =>
+      file.readSync?.(into, at, offset + dataOffset, length) ?? false,
+  }
+  const parts = [
+    { layer: 0, contentId: "v1", source },
+    { layer: 1, contentId: "flat", source: moved },
+  ]
+  const newest = openLayeredVersion({ id: "flat", cache, map, parts })
+  return {
+    first: guardDevice(first),
+    newest: guardDevice(newest),
+    openMillis: performance.now() - began,
+    mapBytes: budget.bytes,
+  }
 }
 
 interface Opened {
@@ -159,20 +219,63 @@ const reading = async (dir: string): Promise<void> => {
   for (const runBytes of [4 * KiB, 64 * KiB]) {
     const folders = await makeLayers(dir, base, runBytes)
     const what = `1 % in runs of ${runBytes / KiB} KiB`
-    const cached = await open(base, folders, new ReadCache({ bytes: 320 * MiB }))
-    await readAll(cached.first)
-    await readAll(cached.newest)
-    await inTurn(`${what}, cached 4 KiB`, cached, 200_000, 4 * KiB, true)
-    await inTurn(`${what}, cached 64 KiB`, cached, 20_000, 64 * KiB, true)
-    await cached.newest.close()
-    await cached.first.close()
-    const uncached = await open(base, folders, new ReadCache({ bytes: limits.cacheBytesMin }))
-    await inTurn(`${what}, uncached 64 KiB`, uncached, 1000, 64 * KiB, false)
-    console.log(
-      `${what}: ${versions} versions opened in ${uncached.openMillis.toFixed(0)} ms, map ${(uncached.mapBytes / MiB).toFixed(2)} MiB`,
-    )
-    await uncached.newest.close()
+    const flat = await flatten(dir, base, folders)
+    await readBoth(what, (cache) => open(base, folders, cache))
+    await readBoth(`${what}, merged`, (cache) => openFlat(base, flat, cache))
   }
+}
+
+const readBoth = async (what: string, opening: (cache: ReadCache) => Promise<Opened>): Promise<void> => {
+  const cached = await opening(new ReadCache({ bytes: 320 * MiB }))
+  await readAll(cached.first)
+  await readAll(cached.newest)
+  await inTurn(`${what}, cached 4 KiB`, cached, 200_000, 4 * KiB, true)
+  await inTurn(`${what}, cached 64 KiB`, cached, 20_000, 64 * KiB, true)
+  await cached.newest.close()
+  await cached.first.close()
+  const uncached = await opening(new ReadCache({ bytes: limits.cacheBytesMin }))
+  await inTurn(`${what}, uncached 64 KiB`, uncached, 1000, 64 * KiB, false)
+  console.log(
+    `${what}: opened in ${uncached.openMillis.toFixed(0)} ms, map ${(uncached.mapBytes / MiB).toFixed(2)} MiB`,
+  )
+  await uncached.newest.close()
+}
+
+/** What a file of all versions together has: each run, or the cluster that it is in, with the chance that some of them changed it. */
+function* union(r: Random, sizeBytes: number, runBytes: number): Generator<Extent> {
+  const step = Math.max(runBytes, limits.clusterBytes)
+  const chance = 1 - (1 - SHARE) ** (((versions - 1) * step) / runBytes)
+  let from = -1
+  for (let at = 0; at < sizeBytes; at += step) {
+    const changed = r.chance(chance)
+    if (changed && from < 0) from = at
+    if (changed || from < 0) continue
+    yield { offset: from, length: at - from, kind: "data" }
+    from = -1
+  }
+  if (from >= 0) yield { offset: from, length: sizeBytes - from, kind: "data" }
+}
+
+const mergedMemory = async (runBytes: number): Promise<void> => {
+  const budget = new LayerMapBudget()
+  const before = await grown()
+  const base = budget.baseMap(4 * TiB)
+  const began = performance.now()
+  let map: LayerMap
+  try {
+    map = extendMap(base, versions, union(random(3), 4 * TiB, runBytes))
+  } catch (e) {
+    if ((e as { code?: string }).code !== "LAYER_MAPS_FULL") throw e
+    console.log(`1 % in runs of ${runBytes / KiB} KiB, flattened: refused`)
+    return
+  }
+  const took = performance.now() - began
+  const really = (await grown()) - before
+  console.log(
+    `${`1 % in runs of ${runBytes / KiB} KiB, flattened`.padEnd(44)}${String(versions).padStart(20)}${(budget.bytes / MiB).toFixed(1).padStart(9)}${(really / MiB).toFixed(1).padStart(9)}${(budget.bytes / MiB).toFixed(1).padStart(9)}${took.toFixed(0).padStart(10)} ms`,
+  )
+  map.release()
+  base.release()
 }
 
 /** One version's runs, spread evenly with a random place in each stretch: in order without sorting millions of them. */
@@ -232,7 +335,9 @@ if (only !== "read") {
   console.log(
     `\n${"4 TiB disk, MiB".padEnd(44)}${"versions".padStart(20)}${"counted".padStart(9)}${"really".padStart(9)}${"peak".padStart(9)}${"extend".padStart(13)}`,
   )
-  for (const runBytes of [16 * MiB, MiB, 64 * KiB, 4 * KiB])
+  for (const runBytes of [16 * MiB, MiB, 64 * KiB, 4 * KiB]) {
     for (const all of [true, false]) await memory(runBytes, all)
+    await mergedMemory(runBytes)
+  }
 }
 console.log(`medians of ${rounds} rounds; "!": above ${AIM} times; budget ${limits.layerMapBytesMax / MiB} MiB`)

@@ -107,6 +107,12 @@ const versionColumns: ReadonlyArray<Column<ShownVersion>> = [
   { title: "NOTE", value: (v) => v.note ?? "-" },
 ]
 
+/** Only where something was flattened. */
+const flattenedColumn: Column<ShownVersion> = {
+  title: "FLATTENED",
+  value: (v) => (v.flattened === null ? "-" : v.over === null ? "whole" : `over @${v.over}`),
+}
+
 const stateText = ({ current, draftBytes, tier }: ImageRow): string => {
   if (draftBytes !== null) return `${bytes(Number(draftBytes))}, not sealed yet`
   const share = tier.share === undefined ? "" : `, ${tier.share} % of what is read`
@@ -125,7 +131,8 @@ export const showImage = (options: MomentOptions, name: string): Promise<void> =
     if (image.superClient) print(`super client: ${image.superClient.name} slot ${image.superClient.slot}`)
     const of = (version: number) => users.find((u) => u.version === version)?.links ?? []
     const rows = image.versions.map((v) => ({ ...v, current: v.number === image.current, users: of(v.number) }))
-    print(table(versionColumns, rows))
+    const isFlattened = rows.some((v) => v.flattened !== null)
+    print(table(isFlattened ? [...versionColumns, flattenedColumn] : versionColumns, rows))
   })
 }
 
