@@ -34,8 +34,8 @@ export interface Lease {
 
 /** Where protocol adapters get disks. Implemented by core/runtime/disks.ts; the adapters see nothing else of the control plane. */
 export interface Disks {
-  /** A client's own writable disk. `boot` is the boot id the peer showed, if its protocol carries one.
-   * @throws CLIENT_NOT_FOUND LINK_NOT_FOUND EXPORT_DENIED OVERLAY_LOST OVERLAY_DAMAGED OVERLAY_RETIRED IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED IMAGE_CHANGED */
+  /** A client's own writable disk. `boot` is the boot id the peer showed, if its protocol carries one; the first with a new one begins a boot.
+   * @throws CLIENT_NOT_FOUND LINK_NOT_FOUND EXPORT_DENIED BOOT_ID_INVALID BOOT_ID_EXPIRED OVERLAY_LOST OVERLAY_DAMAGED OVERLAY_RETIRED IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED IMAGE_CHANGED */
   attach(client: string, slot: number, boot: string | undefined, peer: Peer): Promise<Lease>
   /** A version of an image, read-only; without `version`, the current one.
    * @throws IMAGE_NOT_FOUND IMAGE_VERSION_NOT_FOUND EXPORT_DENIED IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED IMAGE_CHANGED */

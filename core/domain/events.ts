@@ -199,7 +199,7 @@ export const ClientNextBootSet = Schema.Struct({
 export const ClientBooted = Schema.Struct({
   client: ClientRef,
   slot: Natural,
-  /** Of the boot script that it fetched; null where it came without one. */
+  /** Name of the boot id that it showed: its first half, for the other is a key. Null where it came without one. */
   boot: Schema.NullOr(Schema.String),
   image: ImageRef,
   version: Natural,

@@ -12,7 +12,7 @@
  */
 import type { Lease, Peer } from "../block/lease.ts"
 import type { ClientEntry, LinkEntry } from "../domain/catalogue.ts"
-import { fail } from "../errors.ts"
+import { fail, isImagelinkError } from "../errors.ts"
 import { limits } from "../limits.ts"
 import type { BootShown } from "./boot-ids.ts"
 import { type BootRecord, noBoots, withSlot } from "./boot-record.ts"
@@ -97,11 +97,12 @@ export const makeLogins = ({ boots, owners, folders, onBoot }: LoginsOptions): (
 
   /**
    * A record that is gone while disks of boots are there would make the next login look like a new boot; so would one that cannot be read.
-   * Once the slot was reset, neither is in the way. @throws OVERLAY_LOST OVERLAY_DAMAGED
+   * Once the slot was reset, neither is in the way. @throws OVERLAY_LOST OVERLAY_DAMAGED IO_ERROR
    */
   const recordOf = async ({ client, slot }: Login, link: LinkEntry): Promise<BootRecord> => {
     let damage: unknown
     const record = await records.of(client.id).catch((e) => {
+      if (!isImagelinkError(e) || e.code !== "OVERLAY_DAMAGED") throw e
       damage = e
     })
     if (record) return record

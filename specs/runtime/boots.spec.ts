@@ -308,6 +308,32 @@ describe("the record of a client's boots", () => {
     }
   })
 
+  it("that is damaged costs nobody what is kept", async () => {
+    const c = await client("keep")
+    await work(c, await issue(c))
+    await here.close()
+    writeFileSync(join(here.overlays, c.id, "boot"), "{}")
+    here = await serveHere(data)
+    const next = await issue(c)
+    expect([await found(c, next), await found(c, next)]).toEqual(["written", "written"])
+  })
+
+  it("that cannot be read for the moment keeps everybody out until it can, and nobody is taken for a new boot", async () => {
+    const c = await client("keep")
+    const boot = await issue(c)
+    await work(c, boot)
+    await here.close()
+    const record = join(here.overlays, c.id, "boot")
+    renameSync(record, `${record}.aside`)
+    mkdirSync(record)
+    here = await serveHere(data)
+    expect(await codeOf(login(c, await issue(c)))).toBe("IO_ERROR")
+    expect(await codeOf(here.attach(c.name))).toBe("IO_ERROR")
+    rmSync(record, { recursive: true })
+    renameSync(`${record}.aside`, record)
+    expect(await found(c, boot)).toBe("written")
+  })
+
   it("goes with its client", async () => {
     const c = await client()
     await work(c, await issue(c))
