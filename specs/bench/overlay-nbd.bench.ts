@@ -6,7 +6,7 @@
  * **Details** Ours is one process with its whole stack, 16 clients that discard and 16 that keep. `qemu-nbd` serves one disk a process, so there
  * are 16 of it, each on a qcow2 file (64 KiB clusters, its default) backed by the base, with its default cache mode, which as ours writes to the operating
  * system's memory and syncs when asked. Nobody asks here. They take turns, load by load and round by round; a figure is a median of rounds.
- * All disks are fresh when the bench begins, and are written on: first writes of a place become fewer, for all alike.
+ * All disks are fresh when the bench begins, read once, and then written on: first writes of a place become fewer, for all alike.
  *
  * **What it does not show** The load shares the cores with the servers, so IOPS are bounded by it: sixteen processes have all cores where one event
  * loop has one. I/O per server CPU-second does not depend on that. All is warm; loopback is no network.
@@ -64,6 +64,8 @@ const main = async (dir: string, stops: Array<() => Promise<void>>): Promise<voi
   ]
   const heads = `${servers.map((s) => s.name.padStart(10)).join("")}  ratio  ratio`
   console.log(`${"".padEnd(24)}IOPS${"".padEnd(46)}I/O per server CPU-second\n${"".padEnd(24)}${heads}   ${heads}`)
+  const warm: ClientLoad = { rw: "randread", bs: "64k", depth: 8, clients: CLIENTS }
+  for (const server of servers) await measureClients(server, warm, sizeBytes, 2)
   for (const load of loads.filter((l) => clientTitle(l).includes(filter))) {
     const got: Array<Array<Measured>> = servers.map(() => [])
     for (let round = 0; round < rounds; round++)

@@ -1,7 +1,7 @@
 /**
  * Overlays of large disks: the memory of their maps while many clients write, of an idle client, and how soon serving starts.
  *
- *     npm run bench -- overlays [memory|idle|start]        start needs dist/
+ *     npm run bench -- overlays [memory|idle|start] [clients...]        start needs dist/
  *
  * **What is real.** Disks of 4 TiB; each write of 4 KiB goes to a random grain of all of it, through the overlay, its map in memory and
  * its map file on the file system, with the budget that a server has. Not real: the guest's bytes are thrown away, because 1 % of 4 TiB is 43 GB a
@@ -9,7 +9,7 @@
  *
  * **memory.** 1 % of a disk is 10.7 million grains, and so scattered they touch every page of the map: 256 MiB of pages in memory, 512 MiB in
  * its file. One client writes them all. With 50 and 200 clients, who together would have 2,100 million grains and 100 GiB of map files, the
- * clients take turns until three times as many pages exist as the budget holds: from then on all is eviction, and more writes change nothing.
+ * clients take turns until twice as many pages were written to as the budget holds: from the half on all is eviction, and more writes change nothing.
  *
  * **idle.** An overlay that was opened and nothing written; and one with a grain in every page, so that its map is as large as it becomes, opened again.
  *
@@ -41,6 +41,7 @@ const GRAINS = SIZE / GRAIN
 const PAGE = 64 * MiB
 const PAGES = SIZE / PAGE
 const only = process.argv[2]
+const counts = process.argv.length > 3 ? process.argv.slice(3).map(Number) : [1, 50, 200]
 const dir = mkdtempSync(join(tmpdir(), "imagelink-overlays-"))
 setFlagsFromString("--expose-gc")
 const collect = runInNewContext("gc") as () => void
@@ -212,10 +213,8 @@ try {
   if (only === undefined || only === "start") await start()
   if (only === undefined || only === "memory") {
     console.log(`${"clients".padStart(7)}${"grains".padStart(14)}   budget      own      RSS    a write   (MiB)`)
-    await memory(1, Math.round(GRAINS / 100))
-    const pages = (limits.overlayMapBytesMax / (PAGE / GRAIN / 4)) * 3
-    await memory(50, pages)
-    await memory(200, pages)
+    const beyond = (limits.overlayMapBytesMax / (PAGE / GRAIN / 4)) * 2
+    for (const count of counts) await memory(count, count === 1 ? Math.round(GRAINS / 100) : beyond)
   }
 } finally {
   rmSync(dir, { recursive: true, force: true })

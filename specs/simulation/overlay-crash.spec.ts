@@ -358,7 +358,7 @@ const fillBase = (into: Uint8Array, at: number, offset: number, length: number):
   return true
 }
 
-const seeds = Number(process.env.IMAGELINK_SEEDS ?? 100)
+const seeds = Number(process.env.IMAGELINK_SEEDS ?? 40)
 const first = Number(process.env.IMAGELINK_SEED ?? 1)
 const replay = (seed: number) =>
   `replay: IMAGELINK_SEEDS=1 IMAGELINK_SEED=${seed} npx vitest run specs/simulation/overlay-crash.spec.ts`

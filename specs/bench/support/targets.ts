@@ -1,6 +1,8 @@
 /** The servers that the NBD benches compare, each a process of its own on loopback. */
 import { type ChildProcess, spawn } from "node:child_process"
+import { writeFileSync } from "node:fs"
 import { connect, createServer } from "node:net"
+import { join } from "node:path"
 import type { Target } from "./load.ts"
 
 /** CPU_PROF=DIR writes a CPU profile of our side there. */
@@ -23,14 +25,14 @@ export const startOurs = async (
 
 /** The same with so many clients that discard, and as many that keep. */
 export const startOursMany = async (dataDir: string, image: string, cache: string, clients: number) => {
-  await cli("image", "add", "bench", image, "--data", dataDir)
-  for (const [i, policy] of ["discard", "keep"].entries()) {
-    for (let n = 0; n < clients; n++) {
-      const mac = `52:54:00:00:0${i}:${n.toString(16).padStart(2, "0")}`
-      await cli("client", "add", mac, "--name", `${policy}-${n}`, "--data", dataDir)
-      await cli("client", "link", `${policy}-${n}`, "bench", "--overlay", policy, "--data", dataDir)
-    }
-  }
+  await cli("image", "add", "bench", image, "--no-check", "--data", dataDir)
+  const rows = ["discard", "keep"].flatMap((policy, i) =>
+    Array.from({ length: clients }, (_, n) => `52:54:00:00:0${i}:${n.toString(16).padStart(2, "0")},${policy}-${n}`),
+  )
+  const csv = join(dataDir, "clients.csv")
+  writeFileSync(csv, `mac,name\n${rows.join("\n")}\n`)
+  await cli("client", "import", csv, "--image", "bench", "--data", dataDir)
+  await cli("client", "link", `keep-{0..${clients - 1}}`, "bench", "--overlay", "keep", "--data", dataDir)
   const { child, address } = await serve(dataDir, cache)
   const { pid, stop } = target("imagelink", child, "")
   return { pid, stop, uri: (policy: string, n: number) => `nbd://${address}/client/${policy}-${n}/0` }
