@@ -305,7 +305,7 @@ describe("a scrub that was stopped", () => {
       if (++steps === 3) stop = scrub.close()
     }
     const scrub = s.scrub()
-    await expect.poll(() => stop !== undefined).toBe(true)
+    await expect.poll(() => stop !== undefined, { timeout: 20_000 }).toBe(true)
     await stop
     expect([s.storage.asked.length, await s.found()]).toEqual([48, []])
     await s.close()
