@@ -62,7 +62,6 @@ export const limits = {
   /** Of one burst that comes out of order. */
   iscsiBurstPiecesMax: 4096,
   iscsiTextBytesMax: 64 * KiB,
-  iscsiTextPairsMax: 256,
   /** Of CHAP_C (RFC 7143 §12.1.3). */
   iscsiChallengeBytesMax: 1024,
   iscsiLoginSecondsMax: 30,

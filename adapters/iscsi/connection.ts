@@ -215,10 +215,15 @@ export class Connection implements PduReceiver, Member {
     else if (step.kind === "refused") this.refuse(step.response, step.status, step.why)
     else {
       this.judging = true
-      void this.admit(step.wanted).catch((e) => {
-        this.failed(ours(e))
-        this.socket.destroy()
-      })
+      void this.admit(step.wanted)
+        .catch((e) => {
+          this.failed(ours(e))
+          this.socket.destroy()
+        })
+        .finally(() => {
+          this.judging = false
+          this.maybeOver()
+        })
     }
   }
 
@@ -264,7 +269,6 @@ export class Connection implements PduReceiver, Member {
       this.wanted = wanted
       portal.leave(wanted, this, nexus)
       await this.release()
-      this.maybeOver()
       return
     }
     portal.join(wanted, this)

@@ -18,7 +18,7 @@ export const parseText = (bytes: Uint8Array): ReadonlyArray<Pair> | undefined =>
   for (const item of Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("utf8").split("\0")) {
     if (item === "") continue
     const equals = item.indexOf("=")
-    if (equals <= 0 || pairs.length >= limits.iscsiTextPairsMax) return undefined
+    if (equals <= 0) return undefined
     const key = item.slice(0, equals)
     if (!keyForm.test(key)) return undefined
     pairs.push([key, item.slice(equals + 1)])
