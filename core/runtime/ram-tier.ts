@@ -300,7 +300,10 @@ export const makeRamTier = (options: RamTierOptions): RamTier => {
         if (belongs(id) && current > 0)
           inBackground(`place ${name} in RAM`, id, () =>
             exclusive(async () => {
-              if (belongs(id)) await planVersion(heldOf(id), versionRef(catalogue(), id, current))
+              if (!belongs(id)) return
+              const held = heldOf(id)
+              await planVersion(held, versionRef(catalogue(), id, current))
+              if (held.versions.get(current)?.only?.length === 0) throw fail("HEAT_NONE", { image: name })
             }),
           )
     },

@@ -4,7 +4,7 @@
  *     npm run bench -- heat [reads|boot|stall] [rounds] [seconds]      `reads` needs fio with its nbd engine, and dist/
  *
  * **reads**: 4 KiB random reads over NBD by 16 clients, of an image that is in RAM whole, through the whole stack, beside a bare buffer behind the same
- * server. Aim: 0.95 of its I/O per server CPU-second.
+ * server. Aim: 0.95 of its I/O per server CPU-second. The client has just booted, so what it reads is recorded too.
  *
  * **boot**: the boot trace over NBD, one read after the other, on a base that takes 5 ms for each. The aim is that every client after the first boots as from
  * a base that takes no time and is in RAM.
@@ -49,7 +49,7 @@ const reads = (rounds: number, seconds: number) =>
     writeRandomImage(image, READS_BYTES)
     const data = join(dir, "data")
     const ours = await startOurs(data, image, "16M", ["--ram", "512M"])
-    const bare = { ...(await startScript(fileURLToPath(import.meta.url), "bare")), name: "bare" }
+    const bare = { ...(await startScript(fileURLToPath(import.meta.url), "image/bare")), name: "bare" }
     try {
       await cli("image", "place", "bench", "--tier", "ramdisk", "--data", data)
       const loads = [1, 8].map((depth) => ({ rw: "randread" as const, bs: "4k", depth, connections: 16 }))
@@ -71,7 +71,7 @@ const serveBare = async (): Promise<void> => {
   const device = guardDevice(new BareBuffer(READS_BYTES))
   const lease = async () => ({ device, description: "bare", onRevoked: () => () => {}, release: async () => {} })
   const disks: Disks = { attach: lease, attachImage: lease, list: () => [] }
-  const server = await listenNbd({ address: "127.0.0.1", port: 0, disks: { ...disks, attach: lease } })
+  const server = await listenNbd({ address: "127.0.0.1", port: 0, disks })
   console.log(server.port)
   process.once("SIGTERM", () => process.exit())
 }

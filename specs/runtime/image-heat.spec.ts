@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync, truncateSync } from "node:fs"
 import { join } from "node:path"
 import { afterAll, beforeAll, expect, it } from "vitest"
+import { openSite } from "../../adapters/compose.ts"
 import { expectedOrder, type Heat } from "../../core/block/heat/heat.ts"
 import { decodeHeat } from "../../core/block/heat/heat-file.ts"
 import type { Lease } from "../../core/block/lease.ts"
@@ -253,4 +254,47 @@ it("a heat file that was damaged is told, hinders no boot, and is replaced by th
   await here.do("client.unlink", { clients, slot: 0 })
   await here.do("image.remove", { name })
   expect(readdirSync(join(data, "heat"))).not.toContain(`${id}.heat`)
+})
+
+it("a hot zone that does not fit is refused with numbers before anything is recorded; one that fits where the image does not is taken", async () => {
+  await here.close()
+  here = await serveHere(data, undefined, MiB)
+  const { name, clients } = await image(40, 2)
+  await boot(clients[0]!, [1, 2, 3])
+  expect(await codeOf(here.do("image.place", { name, tier: "ramdisk" }))).toBe("RAM_TIER_FULL")
+  expect((await placeHot(name)).ram?.bytes).toBe(MiB)
+  const head = here.parts.log.head()
+  const dry = { actor: operator, dryRun: true }
+  const whole = { name, tier: "ramdisk", hot: false } as const
+  expect(await codeOf(here.site.call("image.place", whole, dry))).toBe("RAM_TIER_FULL")
+  expect(await codeOf(here.site.call("image.place", whole, { actor: operator }))).toBe("RAM_TIER_FULL")
+  await boot(
+    clients[1]!,
+    Array.from({ length: 17 }, (_, i) => 10 + i),
+  )
+  await expect(placeHot(name, 100)).rejects.toMatchObject({
+    code: "RAM_TIER_FULL",
+    reason: `it needs ${2 * MiB} bytes, and ${MiB} are left`,
+  })
+  expect(here.parts.log.head()).toBe(head)
+  const lease = await here.disks.attachImage(name, undefined, loopback)
+  const { device } = lease
+  expect([1, 2, 3].map((c) => device.readSync(Buffer.alloc(512), 0, c * C, 512))).toEqual([true, true, true])
+  await lease.release()
+  await here.close()
+  here = await serveHere(data)
+})
+
+it("placed while nothing is known and no server runs, it is told at the start, and served from its file", async () => {
+  const { name } = await image()
+  await here.close()
+  const alone = await openSite({ dataDir: data, create: false })
+  const input = { name, tier: "ramdisk", hot: true } as const
+  const placed = await alone.call("image.place", input, { actor: operator })
+  expect([placed.events.length, placed.ram]).toEqual([1, null])
+  await alone.close()
+  here = await serveHere(data)
+  here.ram.start()
+  for (let i = 0; i < 2000 && !here.notInRam.includes("HEAT_NONE"); i++) await new Promise((r) => setTimeout(r, 5))
+  expect(here.notInRam).toContain("HEAT_NONE")
 })

@@ -101,7 +101,13 @@ const version = (r: Random, catalogue: Catalogue): CommandBody => {
     case 5:
       return flattenNow(r, catalogue)
     case 6:
-      return { type: "PlaceImage", name: image, tier: r.pick(["file", "ramdisk"]), ...maybe(r, "hot", r.chance(0.5)) }
+      return {
+        type: "PlaceImage",
+        name: image,
+        tier: r.pick(["file", "ramdisk"]),
+        ...maybe(r, "hot", r.chance(0.5)),
+        ...maybe(r, "share", r.int(103)),
+      }
     default:
       return r.chance(0.5)
         ? createImage(3, r.pick(["games", "games", "win11"]), r.pick(["1048576", "1048576", "1000", "0"]))

@@ -87,17 +87,18 @@ export class HeatRecording {
 
   #touch(source: HeatSource, cluster: number): void {
     this.#last = cluster
-    const stream = this.#streamAt(cluster)
-    if (this.#isScan[stream] === 1 || this.count === this.#max) return
-    if (!this.#table.add(cluster, this.count)) return
+    const isKnown = this.#table.get(cluster) >= 0
+    const stream = this.#streamAt(cluster, isKnown)
+    if (isKnown || this.#isScan[stream] === 1 || this.count === this.#max) return
+    this.#table.add(cluster, this.count)
     this.#order[this.count] = cluster
     this.#streamOf[this.count] = this.#numbers[stream]!
     this.#contentOf[this.count] = this.#numberOf(source.contentIdOf(cluster))
     if (this.count++ === 0) this.#onFirst()
   }
 
-  /** The stream that reads this cluster. Where another one ended, the longer one goes on. */
-  #streamAt(cluster: number): number {
+  /** The stream that reads this cluster. Where another one ended, the longer one goes on; what is known begins none. */
+  #streamAt(cluster: number, isKnown: boolean): number {
     let found = -1
     let again = -1
     for (let i = 0; i < STREAMS; i++) {
@@ -105,7 +106,7 @@ export class HeatRecording {
       if (end === cluster + 1) again = i
       if (end === cluster && end > 0 && (found < 0 || this.#starts[i]! < this.#starts[found]!)) found = i
     }
-    if (found < 0) return again >= 0 ? again : this.#begin(cluster)
+    if (found < 0) return again >= 0 || isKnown ? again : this.#begin(cluster)
     this.#ends[found] = cluster + 1
     if (this.#isScan[found] === 0 && cluster + 1 - this.#starts[found]! >= SCAN) this.#markScan(found)
     return found
