@@ -14,6 +14,7 @@ import { openVersion, type Version } from "../block/version.ts"
 import type { ImagelinkError } from "../errors.ts"
 import type { ImageOpener } from "../storage/opener.ts"
 import type { StorageLocation } from "../storage/plugin.ts"
+import { closeEach } from "./close-each.ts"
 import { baseRef, parentRef, refuseIfChanged, type VersionRef } from "./version-ref.ts"
 import { makeVersionSources, type Source, versionKey } from "./version-sources.ts"
 
@@ -90,9 +91,7 @@ export const makeImageStacks = (
   /** From version 1 up to the version itself. */
   const openStack = async (ref: VersionRef): Promise<Opened> => {
     const closers: Array<() => Promise<void>> = []
-    const closeBelow = async () => {
-      for (const close of closers.splice(0).reverse()) await close()
-    }
+    const closeBelow = () => closeEach(closers.splice(0).reverse())
     try {
       const chain: Array<Source> = []
       for (const one of chainOf(ref)) {
@@ -205,7 +204,7 @@ export const makeImageStacks = (
     async close() {
       const all = [...stacks.values(), ...retired]
       stacks.clear()
-      for (const stack of all) await closeStack(stack)
+      await closeEach(all.map((stack) => () => closeStack(stack)))
     },
   }
 }
