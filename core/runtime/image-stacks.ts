@@ -13,6 +13,7 @@ import { type LayerStep, VersionMaps } from "../block/layers/version-maps.ts"
 import { openVersion, type Version } from "../block/version.ts"
 import type { ImageOpener } from "../storage/opener.ts"
 import type { StorageLocation } from "../storage/plugin.ts"
+import { closeEach } from "./close-each.ts"
 import { baseRef, parentRef, refuseIfChanged, type VersionRef } from "./version-ref.ts"
 import { makeVersionSources, mapKey, type OnDamage, versionKey } from "./version-sources.ts"
 
@@ -101,9 +102,7 @@ export const makeImageStacks = (
   /** From version 1 up to the version itself. */
   const openStack = async (ref: VersionRef): Promise<Opened> => {
     const closers: Array<() => Promise<void>> = []
-    const closeBelow = async () => {
-      for (const close of closers.splice(0).reverse()) await close()
-    }
+    const closeBelow = () => closeEach(closers.splice(0).reverse())
     try {
       const chain: Array<ChainPart> = []
       for (const one of chainOf(ref)) {
@@ -237,7 +236,7 @@ export const makeImageStacks = (
       stopping = true
       const all = [...stacks.values(), ...retired]
       stacks.clear()
-      for (const stack of all) await closeStack(stack)
+      await closeEach(all.map((stack) => () => closeStack(stack)))
     },
   }
 }

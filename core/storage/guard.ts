@@ -39,6 +39,8 @@ export type OptionalPart = Exclude<keyof Volume, "sizeBytes" | "read" | "close">
 export interface GuardedVolume extends Required<Volume> {
   /** What the plugin brought itself, what the guard stands in for, and what is not to be had. */
   readonly support: Readonly<Record<OptionalPart, Support>>
+  /** Whether `close` was called. */
+  readonly isClosed: boolean
 }
 
 /** Puts the guard around what a plugin opened. @throws PLUGIN_BROKE_CONTRACT when it is not a volume at all */
@@ -179,6 +181,10 @@ class Guarded implements GuardedVolume {
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
+  }
+
+  get isClosed(): boolean {
+    return this.#closing !== undefined
   }
 
   async #close(): Promise<void> {

@@ -80,7 +80,7 @@ const openThrough = async (
   opened.push({ path, volume })
   if (volume.sizeBytes === 0) throw fail("IMAGE_NOT_A_DISK", { path, why: "it is empty" })
   const { format, disk } = await openDisk({ plugin, config, options, opened }, { path, volume }, options.format)
-  const guarded = Object.assign(closingAll(disk, opened), { dependsOn: disk.dependsOn })
+  const guarded = Object.assign(closingAll(disk, opened, format), { dependsOn: disk.dependsOn })
   try {
     judgeSize(guarded.sizeBytes, path)
     const files = await Promise.all(opened.map(describe))
@@ -220,13 +220,28 @@ const describe = async ({ path, volume }: Opened): Promise<ImageFile> => ({
   identity: await volume.identity(),
 })
 
-/** A format closes the volume it was opened over; whatever it forgot among its siblings is closed here. */
-const closingAll = (disk: GuardedVolume, opened: ReadonlyArray<Opened>): GuardedVolume => {
+/** A format closes the volume it was opened over, and its siblings; whatever it forgot is closed here, and said. */
+const closingAll = (disk: GuardedVolume, opened: ReadonlyArray<Opened>, format: string): GuardedVolume => {
   const close = disk.close.bind(disk)
+  const closeThem = async () => {
+    let forgotten: ReadonlyArray<Opened> = []
+    try {
+      await close()
+      forgotten = opened.filter(({ volume }) => !volume.isClosed)
+    } finally {
+      await closeAll(opened)
+    }
+    if (forgotten.length === 0) return
+    const names = forgotten.map(({ path }) => path).join(", ")
+    throw fail("PLUGIN_BROKE_CONTRACT", {
+      kind: format,
+      why: `it closed its disk and left open: ${names}; closed for it`,
+    })
+  }
   let closing: Promise<void> | undefined
   return Object.assign(disk, {
     close: () => {
-      closing ??= close().finally(() => closeAll(opened))
+      closing ??= closeThem()
       return closing
     },
   })

@@ -48,7 +48,7 @@ const functionFaults = (
 
 const formatFaults = (given: Record<string, unknown>): Array<string> => [
   ...nameFault("format", given.format),
-  ...functionFaults(given, ["probe", "open"], ["seal"]),
+  ...functionFaults(given, ["probe", "open"], ["map", "seal"]),
 ]
 
 const storageFaults = (given: Record<string, unknown>): Array<string> => {

@@ -3,6 +3,7 @@
  *
  * **Details** `read` and `close` are required; everything else may be left out, and the rear guard (core/storage/guard.ts) answers for
  * it: without `write` the volume is read-only, without `extents` everything is data, without `readSync` every read is asynchronous.
+ * `signal` aborts when nobody waits any more, or when the request's deadline has passed; a promise settles once its buffer is at rest.
  * A plugin may assume that requests lie inside `sizeBytes`, that lengths are positive, and that nothing is asked after `close`.
  *
  * **Errors** Reject with an `ImagelinkError` made by `fail(code, …)`, or with any Error: the guard turns a Node error's `code`

@@ -72,12 +72,15 @@ const chained = (needs: ReadonlyArray<string>, parts: Partial<DiskFormat> = {}):
   format: "chained",
   probe: () => ({ match: "magic" }),
   async open(volume: Volume, { sibling }: FormatContext) {
-    for (const name of needs) await sibling(name)
+    const beside: Array<Volume> = []
+    for (const name of needs) beside.push(await sibling(name))
     return {
       sizeBytes: volume.sizeBytes,
       dependsOn: needs,
       read: (...request) => volume.read(...request),
-      close: () => volume.close(),
+      close: async () => {
+        for (const one of [volume, ...beside]) await one.close()
+      },
     }
   },
   ...parts,
@@ -148,6 +151,24 @@ describe("an image that depends on others", () => {
     ])
     expect(image.disk.dependsOn).toEqual(["base.raw", "parents/v1/base.raw"])
     await image.disk.close()
+    expect(source.traffic.slice(3).sort()).toEqual([
+      "close /srv/a.raw",
+      "close /srv/base.raw",
+      "close /srv/parents/v1/base.raw",
+    ])
+  })
+
+  it("has what its format forgot to close closed, and the format is named for it", async () => {
+    const source = shelf(files)
+    const right = chained(["base.raw", "parents/v1/base.raw"])
+    const forgetful: DiskFormat = {
+      ...right,
+      open: async (volume, context) => ({ ...(await right.open(volume, context)), close: () => volume.close() }),
+    }
+    const image = await open(source, { formats: [forgetful] })
+    expect(await refusal(image.disk.close() as Promise<never>)).toBe(
+      "PLUGIN_BROKE_CONTRACT: it closed its disk and left open: /srv/base.raw, /srv/parents/v1/base.raw; closed for it",
+    )
     expect(source.traffic.slice(3).sort()).toEqual([
       "close /srv/a.raw",
       "close /srv/base.raw",
