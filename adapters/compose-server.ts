@@ -4,6 +4,7 @@
  * It stands apart from compose.ts so that a command which only asks something loads no protocol. What starts last stops first.
  */
 import { hostname } from "node:os"
+import type { Disks } from "../core/block/lease.ts"
 import type { ImagelinkError } from "../core/errors.ts"
 import { followLog } from "../core/log/tiles/follower.ts"
 import { catalogueProjection } from "../core/projections/catalogue.ts"
@@ -11,8 +12,8 @@ import { makeBootRecorder } from "../core/runtime/boot-recorder.ts"
 import type { StaleBoot } from "../core/runtime/boots.ts"
 import type { ServeConfig } from "../core/runtime/config.ts"
 import { makeDamageRecorder } from "../core/runtime/damage-recorder.ts"
-import type { DiskService } from "../core/runtime/disks.ts"
 import { checkUnverified } from "../core/runtime/first-checks.ts"
+import { type LivePeers, makeLivePeers } from "../core/runtime/live-peers.ts"
 import { makeLocalSite, operationNames } from "../core/runtime/local-site.ts"
 import { makeMerging } from "../core/runtime/merging.ts"
 import { makeChange } from "../core/runtime/operations/change.ts"
@@ -26,6 +27,7 @@ import type { OnDamage } from "../core/runtime/version-sources.ts"
 import { listenControl } from "./api/server.ts"
 import { socketPath } from "./api/socket-path.ts"
 import { composeWith, type OpenedSite, openParts, tokens } from "./compose.ts"
+import { serveDhcp } from "./compose-dhcp.ts"
 import { describeIscsiEvent } from "./iscsi/describe-event.ts"
 import { listenIscsi } from "./iscsi/server.ts"
 import { describeNbdEvent } from "./nbd/describe-event.ts"
@@ -67,15 +69,18 @@ export const startServer = async (options: ServerOptions): Promise<RunningServer
   const closers: Closers = [() => opened.release({ unused: !serves })]
   try {
     await followEvents(options, opened, closers)
-    const { site, disks, background } = await serveDisks(options, opened, closers)
+    const { site, disks: served, background } = await serveDisks(options, opened, closers)
+    const live = makeLivePeers()
+    const disks = live.watch(served)
     const nbd = await listenForNbd(options, disks, closers)
     const iscsi = await listenForIscsi(options, disks, closers)
     const tftp = await listenForTftp(options, closers)
+    const dhcp = await listenForDhcp(options, opened, live, { tftp: tftp.tftp }, closers)
     const control = await listenControl(socketPath(dataDir), site, operationNames)
     closers.push(control.close)
     serves = true
     background()
-    const listeners = { ...nbd, ...iscsi, ...tftp, control: control.path }
+    const listeners = { ...nbd, ...iscsi, ...tftp, ...dhcp, control: control.path }
     return { site, listeners, openDisk: (name) => openNbdDisk(nbd.nbd ?? "", name), close: () => closeAll(closers) }
   } catch (e) {
     await closeAll(closers)
@@ -185,7 +190,7 @@ const serveDisks = async ({ dataDir, config, onEvent }: ServerOptions, opened: O
 
 const listenForNbd = async (
   { config, onEvent }: ServerOptions,
-  disks: DiskService,
+  disks: Disks,
   closers: Closers,
 ): Promise<Readonly<Record<string, string>>> => {
   const { address, nbdPort: port } = config
@@ -197,7 +202,7 @@ const listenForNbd = async (
 
 const listenForIscsi = async (
   { config, onEvent }: ServerOptions,
-  disks: DiskService,
+  disks: Disks,
   closers: Closers,
 ): Promise<Readonly<Record<string, string>>> => {
   const { address, iscsiPort: port } = config
@@ -217,4 +222,18 @@ const listenForTftp = async (
   const tftp = await listenTftp({ address, port, files, onEvent: (e) => onEvent(describeTftpEvent(e)) })
   closers.push(tftp.close)
   return { tftp: `${tftp.address}:${tftp.port}` }
+}
+
+const listenForDhcp = async (
+  { dataDir, config, onEvent }: ServerOptions,
+  opened: OpenedSite,
+  live: LivePeers,
+  listeners: { readonly tftp?: string | undefined; readonly http?: string | undefined },
+  closers: Closers,
+): Promise<Readonly<Record<string, string>>> => {
+  const { dhcp } = config
+  if (dhcp === undefined) return {}
+  const server = await serveDhcp({ dataDir, config, dhcp, opened, live, listeners, onEvent })
+  closers.push(server.close)
+  return { dhcp: `${server.address}:${server.port}`, "dhcp-proxy": `${server.address}:${server.proxyPort}` }
 }

@@ -143,6 +143,8 @@ export const limits = {
   /** Machines that nobody registered, which are remembered for a second each. */
   dhcpStrangersPerSecond: 2000,
   dhcpOtherServersMax: 16,
+  /** Leases that wait for the disk. */
+  dhcpLeasesWritingMax: 1000,
 
   // Parts of one request
   /** Pieces of one request that are read from below at the same time. */

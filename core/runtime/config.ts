@@ -5,11 +5,21 @@ import { fail } from "../errors.ts"
 import { limits } from "../limits.ts"
 import { parseBytes } from "./sizes.ts"
 
-const PortOrOff = Schema.Union([
-  Schema.Literal("off"),
-  Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 65_535 })),
-])
+const Port = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 65_535 }))
+const PortOrOff = Schema.Union([Schema.Literal("off"), Port])
+const LeaseSeconds = Schema.Int.check(Schema.isBetween({ minimum: 60, maximum: 0xffff_fffe }))
 const Size = Schema.Union([Schema.String, Schema.Int])
+
+/** A network that DHCP serves; that of the interface has no `network`, and its keys are those that begin with `dhcp-`. */
+const SubnetConfig = Schema.Struct({
+  network: Schema.optionalKey(Schema.String),
+  range: Schema.optionalKey(Schema.String),
+  routers: Schema.optionalKey(Schema.Array(Schema.String)),
+  "name-servers": Schema.optionalKey(Schema.Array(Schema.String)),
+  domain: Schema.optionalKey(Schema.String),
+  "lease-seconds": Schema.optionalKey(LeaseSeconds),
+})
+export type SubnetConfig = typeof SubnetConfig.Type
 
 export const ConfigFile = Schema.Struct({
   address: Schema.optionalKey(Schema.String),
@@ -17,6 +27,17 @@ export const ConfigFile = Schema.Struct({
   "tftp-port": Schema.optionalKey(PortOrOff),
   "iscsi-port": Schema.optionalKey(PortOrOff),
   "boot-files": Schema.optionalKey(Schema.String),
+  interface: Schema.optionalKey(Schema.String),
+  dhcp: Schema.optionalKey(Schema.Literals(["full", "proxy", "off"])),
+  "dhcp-port": Schema.optionalKey(Port),
+  "dhcp-proxy-port": Schema.optionalKey(Port),
+  "dhcp-answers": Schema.optionalKey(Schema.Literals(["boot", "all"])),
+  "dhcp-range": Schema.optionalKey(Schema.String),
+  "dhcp-router": Schema.optionalKey(Schema.String),
+  "dhcp-name-server": Schema.optionalKey(Schema.String),
+  "dhcp-domain": Schema.optionalKey(Schema.String),
+  "dhcp-lease-seconds": Schema.optionalKey(LeaseSeconds),
+  subnet: Schema.optionalKey(Schema.Array(SubnetConfig)),
   cache: Schema.optionalKey(Size),
   ram: Schema.optionalKey(Size),
   "scrub-rate": Schema.optionalKey(Size),
@@ -39,6 +60,8 @@ export interface ServeConfig {
   readonly iscsiPort: number | "off"
   /** Folder that TFTP serves; where nobody names one, the server looks for one. */
   readonly bootFiles?: string
+  /** Undefined: off. */
+  readonly dhcp: DhcpConfig | undefined
   readonly cacheBytes: number
   /** For images placed in RAM, all together; undefined: a quarter of the memory that is available at the start. */
   readonly ramBytes: number | undefined
@@ -55,7 +78,23 @@ export interface ServeConfig {
   readonly plugins: ReadonlyArray<string>
 }
 
+export interface DhcpConfig {
+  readonly mode: "full" | "proxy"
+  /** Named by the operator, so that nobody serves DHCP by accident. */
+  readonly interface: string
+  readonly port: number
+  readonly proxyPort: number
+  readonly answers: "boot" | "all"
+  /** The network of the interface. */
+  readonly own: SubnetConfig
+  /** Networks behind relays. */
+  readonly relayed: ReadonlyArray<SubnetConfig>
+}
+
 export const NBD_PORT = 10_809
+/** RFC 2131 §4.1; Intel PXE 2.1 §2.1. */
+const DHCP_PORT = 67
+const DHCP_PROXY_PORT = 4011
 
 /** Judges one source of settings. @throws CONFIG_INVALID naming the key */
 export const decodeConfig = (file: string, input: unknown): ConfigFile => {
@@ -65,12 +104,13 @@ export const decodeConfig = (file: string, input: unknown): ConfigFile => {
   return decoded.success
 }
 
-type Key = Exclude<keyof ConfigFile, "plugin">
+type Key = Exclude<keyof ConfigFile, "plugin" | "subnet">
 
-const keys = Object.keys(ConfigFile.fields).filter((key): key is Key => key !== "plugin")
+/** Tables of a file are no flags. */
+const keys = Object.keys(ConfigFile.fields).filter((key): key is Key => key !== "plugin" && key !== "subnet")
 
 /** Settings that are words: digits in them are no number. */
-const words: ReadonlySet<Key> = new Set<Key>(["address", "boot-files", "log-level"])
+const words: ReadonlySet<Key> = new Set<Key>(["address", "boot-files", "interface", "log-level"])
 
 /** Settings that come as texts, one by one: from flags, from the environment. @throws CONFIG_INVALID naming the key */
 export const configFromTexts = (from: string, textOf: (key: Key) => string | undefined): ConfigFile => {
@@ -98,6 +138,7 @@ export const effectiveConfig = (sources: ReadonlyArray<ConfigSource>): ServeConf
     tftpPort: merged["tftp-port"] ?? "off",
     iscsiPort: merged["iscsi-port"] ?? "off",
     ...(merged["boot-files"] === undefined ? {} : { bootFiles: merged["boot-files"] }),
+    dhcp: dhcpConfig(merged),
     cacheBytes:
       bytes("cache", "a size of at least 16M, like 256M or 4G", (n) => n >= limits.cacheBytesMin) ??
       limits.cacheBytesDefault,
@@ -113,6 +154,34 @@ export const effectiveConfig = (sources: ReadonlyArray<ConfigSource>): ServeConf
     mergeLayersAfter: merged["merge-layers-after"] ?? limits.mergeLayersAfterDefault,
     logLevel: merged["log-level"] ?? "info",
     plugins: sources.flatMap((s) => s.settings.plugin ?? []).map((p) => p.module),
+  }
+}
+
+const list = (text: string | undefined) => text?.split(",").map((part) => part.trim())
+
+const dhcpConfig = (merged: ConfigFile): DhcpConfig | undefined => {
+  const { dhcp: mode = "off", interface: name } = merged
+  if (mode === "off") return undefined
+  if (name === undefined)
+    throw fail("CONFIG_INVALID", {
+      file: "the settings of DHCP",
+      why: `dhcp: ${mode} needs the interface that it serves, like --interface eth1`,
+    })
+  const own = {
+    range: merged["dhcp-range"],
+    routers: list(merged["dhcp-router"]),
+    "name-servers": list(merged["dhcp-name-server"]),
+    domain: merged["dhcp-domain"],
+    "lease-seconds": merged["dhcp-lease-seconds"],
+  }
+  return {
+    mode,
+    interface: name,
+    port: merged["dhcp-port"] ?? DHCP_PORT,
+    proxyPort: merged["dhcp-proxy-port"] ?? DHCP_PROXY_PORT,
+    answers: merged["dhcp-answers"] ?? "boot",
+    own: Object.fromEntries(Object.entries(own).filter(([, value]) => value !== undefined)),
+    relayed: merged.subnet ?? [],
   }
 }
 

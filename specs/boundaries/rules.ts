@@ -100,7 +100,7 @@ export const folderRules: ReadonlyArray<FolderRule> = [
   },
   {
     name: "the composition root may import everything",
-    folder: /^adapters\/compose(-server)?\.ts$/,
+    folder: /^adapters\/compose(-\w+)?\.ts$/,
     allow: ["**"],
   },
   {

@@ -1,0 +1,75 @@
+/**
+ * What the operator says about DHCP, made into subnets and ranges; every refusal names the key.
+ *
+ * **Details** The subnet of the interface needs no entry: its address and mask are the interface's own. Subnets behind relays are `[[subnet]]` in
+ * imagelink.toml. Without a router, machines get none: an iSCSI disk in the same subnet needs none, and Windows would send its traffic there.
+ */
+import { fail } from "../../core/errors.ts"
+import { limits } from "../../core/limits.ts"
+import type { SubnetConfig } from "../../core/runtime/config.ts"
+import { type Address, inSubnet, parseAddress, parseSubnet, type Subnet } from "./address.ts"
+import type { LeaseRange } from "./leases.ts"
+import type { SubnetSettings } from "./plan.ts"
+
+export interface DhcpSettings {
+  readonly subnets: ReadonlyArray<SubnetSettings>
+  readonly ranges: ReadonlyArray<LeaseRange>
+}
+
+/** An address of this machine, as the operating system lists it. */
+export interface InterfaceAddress {
+  readonly interface: string
+  /** `10.0.0.1/24` */
+  readonly cidr: string
+}
+
+const refuse = (key: string, expected: string, got: string) =>
+  fail("CONFIG_INVALID", {
+    file: "the settings of DHCP",
+    why: `${key}: expected ${expected}, got ${JSON.stringify(got)}`,
+  })
+
+const addressIn = (key: string, text: string): Address => {
+  const address = parseAddress(text)
+  if (address === undefined) throw refuse(key, "an IPv4 address", text)
+  return address
+}
+
+/** @throws CONFIG_INVALID */
+export const dhcpSettings = (
+  own: SubnetConfig,
+  at: InterfaceAddress,
+  relayed: ReadonlyArray<SubnetConfig>,
+): DhcpSettings => {
+  const all = [{ ...own, network: at.cidr }, ...relayed].map((config) => {
+    const subnet = parseSubnet(config.network ?? "")
+    if (subnet === undefined) throw refuse("network", "a network like 10.1.0.0/24", config.network ?? "")
+    return { settings: subnetOf(config, subnet), ranges: rangesOf(config, subnet) }
+  })
+  const ranges = all.flatMap((subnet) => subnet.ranges)
+  const lent = ranges.reduce((sum, { from, to }) => sum + to - from + 1, 0)
+  if (lent > limits.dhcpPoolAddressesMax)
+    throw refuse("range", `at most ${limits.dhcpPoolAddressesMax} addresses in all`, `${lent}`)
+  return { subnets: all.map(({ settings }) => settings), ranges }
+}
+
+const subnetOf = (config: SubnetConfig, subnet: Subnet): SubnetSettings => ({
+  ...subnet,
+  routers: (config.routers ?? []).map((text) => addressIn("routers", text)),
+  nameServers: (config["name-servers"] ?? []).map((text) => addressIn("name-servers", text)),
+  ntpServers: [],
+  routes: [],
+  domain: config.domain ?? "",
+  leaseSeconds: config["lease-seconds"] ?? limits.dhcpLeaseSecondsDefault,
+})
+
+/** `10.0.0.100-10.0.0.199`, both ends lent. */
+const rangesOf = ({ range }: SubnetConfig, subnet: Subnet): ReadonlyArray<LeaseRange> => {
+  if (range === undefined) return []
+  const [first = "", last = "", more] = range.split("-")
+  const [from, to] = [parseAddress(first.trim()), parseAddress(last.trim())]
+  const whole = from !== undefined && to !== undefined && more === undefined && from <= to
+  if (!whole || !inSubnet(from, subnet) || !inSubnet(to, subnet))
+    throw refuse("range", "two addresses of the subnet like 10.0.0.100-10.0.0.199", range)
+  return [{ from, to }]
+}
