@@ -111,11 +111,15 @@ export const runCheck = async (
 ): Promise<CheckAnswer> => {
   const ref: VersionRef = versionRef(await parts.views.state(catalogueProjection), imageId, version)
   const title = `check ${ref.imageName}@${version}`
-  const { check, table, files } = await parts.jobs.run(
-    title,
-    (job) => checkVersion(parts.opener, parts.sidecars, ref, job),
-    options,
-  )
+  const work = (job: JobContext) => checkVersion(parts.opener, parts.sidecars, ref, job)
+  const checked = await parts.jobs.run(title, work, options).catch(async (e: unknown) => {
+    if (await wasFlattened(parts, ref)) return undefined
+    throw e
+  })
+  // What was read was merged into another file meanwhile: that one is what is checked now.
+  if (checked === undefined || (await wasFlattened(parts, ref)))
+    return runCheck(parts, change, imageId, version, options)
+  const { check, table, files } = checked
   const { actor } = options
   const now = (await parts.views.state(catalogueProjection)).images.get(imageId)?.versions[version - 1]
   if (now === undefined) {
@@ -135,6 +139,11 @@ export const runCheck = async (
     mismatches: check.mismatches.count,
     firstMismatch: first === undefined ? null : mismatch(ref, first).toJSON(),
   }
+}
+
+const wasFlattened = async ({ views }: Parts, { imageId, version }: VersionRef): Promise<boolean> => {
+  const now = (await views.state(catalogueProjection)).images.get(imageId)?.versions[version.number - 1]
+  return now !== undefined && now.over !== version.over
 }
 
 /** A disk without a partition table boots nothing, and may still be right: a file system of its own, or an empty disk to install onto. */
