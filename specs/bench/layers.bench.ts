@@ -1,7 +1,7 @@
 /**
  * Committed versions: reading the newest of a long chain beside reading version 1, opening it, and the memory of its map.
  *
- *     npm run bench -- layers [rounds] [versions] [read|memory]
+ *     npm run bench -- layers [rounds] [versions] [read|memory|merged]
  *
  * Each row is followed by one, `merged`, of the same disk after its newest version was flattened over version 1.
  *
@@ -326,7 +326,7 @@ const memory = async (runBytes: number, keepAll: boolean): Promise<void> => {
 
 const dir = mkdtempSync(join(tmpdir(), "imagelink-layers-"))
 try {
-  if (only !== "memory") await reading(dir)
+  if (only === undefined || only === "read") await reading(dir)
 } finally {
   for (const file of files) await file.close()
   rmSync(dir, { recursive: true, force: true })
@@ -336,7 +336,7 @@ if (only !== "read") {
     `\n${"4 TiB disk, MiB".padEnd(44)}${"versions".padStart(20)}${"counted".padStart(9)}${"really".padStart(9)}${"peak".padStart(9)}${"extend".padStart(13)}`,
   )
   for (const runBytes of [16 * MiB, MiB, 64 * KiB, 4 * KiB]) {
-    for (const all of [true, false]) await memory(runBytes, all)
+    for (const all of only === "merged" ? [] : [true, false]) await memory(runBytes, all)
     await mergedMemory(runBytes)
   }
 }

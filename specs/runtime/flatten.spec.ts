@@ -1,7 +1,17 @@
 /** `image.flatten`: the bytes of every version stay what they were, clients go on, and files go when nobody needs them. */
-import { existsSync, readdirSync, readlinkSync } from "node:fs"
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import type { VolumeFolder } from "../../core/storage/volume.ts"
 import { scratch } from "../support/cli.ts"
 import {
   checked,
@@ -163,5 +173,116 @@ describe("a version in the middle of a chain", () => {
       "v6-whole.qcow2",
       "v6.qcow2",
     ])
+  })
+})
+
+describe("an image that is flattened whole", () => {
+  const data = join(folder, "whole")
+  let here: ServingSite
+  let lab: Lab
+  let bytes: Array<Buffer>
+
+  beforeAll(async () => {
+    here = await serveHere(data)
+    lab = await makeLab(here, folder, 2)
+    bytes = await makeChain(here, lab, 3)
+    await here.do("image.flatten", { name: lab.image, whole: true })
+  }, 60_000)
+  afterAll(() => here.close())
+
+  it("needs none of the versions that it was made on, not even the first", async () => {
+    for (const version of [2, 1]) await here.do("image.retire", { name: lab.image, version })
+    rmSync(lab.path)
+    await here.close()
+    here = await serveHere(data)
+    await expectBytes(here, lab, bytes, [3])
+    expect((await here.do("image.check", { name: lab.image })).result).toBe("verified")
+    expect(await codeOf(here.do("image.relocate", { name: lab.image, version: 3, path: lab.path }))).toBe(
+      "COMMAND_INVALID",
+    )
+  })
+
+  it("is committed to, and flattened again over it", async () => {
+    for (const n of [4, 5]) {
+      bytes.push(await editAsSuper(here, lab, lab.client(1), bytes.at(-1)!, n))
+      await here.do("image.commit", { name: lab.image })
+      await checked(here, lab.image, n)
+    }
+    await here.do("image.flatten", { name: lab.image })
+    expect((await imageOf(here, lab.image)).versions.map(({ over }) => over)).toEqual([null, 1, null, 3, 3])
+    await expectBytes(here, lab, bytes, [3, 4, 5])
+    const { toldBy, runs } = await here.do("image.diff", {
+      from: { name: lab.image, version: 3 },
+      to: { name: lab.image, version: 5 },
+    })
+    expect([toldBy, runs.length > 0]).toEqual(["layers", true])
+  })
+})
+
+/** No checksum file is made in it. */
+const unwritable = (of: VolumeFolder): VolumeFolder =>
+  new Proxy(of, {
+    get: (target, name) => {
+      if (name === "replaceFile") return () => Promise.reject(new Error("no checksums today"))
+      const value = Reflect.get(target, name) as unknown
+      return typeof value === "function" ? value.bind(target) : value
+    },
+  })
+
+describe("what cannot be", () => {
+  const data = join(folder, "refused")
+  let here: ServingSite
+  let lab: Lab
+  let bytes: Array<Buffer>
+
+  beforeAll(async () => {
+    here = await serveHere(data)
+    lab = await makeLab(here, folder, 2)
+    bytes = await makeChain(here, lab, 3)
+  }, 60_000)
+  afterAll(() => here.close())
+
+  it("a layer with other bytes than were recorded is refused by the range, and nothing is written or recorded", async () => {
+    const layers = await layersOf(here, data, lab.image)
+    const file = join(layers, "v2.data")
+    const { mtime, atime } = statSync(file)
+    const before = readFileSync(file)
+    const spoiled = Buffer.from(before)
+    spoiled[8192 + 1] = 1 ^ spoiled[8192 + 1]!
+    writeFileSync(file, spoiled)
+    utimesSync(file, atime, mtime)
+    const refused = await here.do("image.flatten", { name: lab.image }).catch((e) => e)
+    expect([refused.code, refused.message]).toEqual(["CRC_MISMATCH", expect.stringContaining(`${lab.image}@3`)])
+    expect(readdirSync(layers).sort()).toEqual(["parents", "v2.data", "v2.qcow2", "v3.data", "v3.qcow2"])
+    writeFileSync(file, before)
+    utimesSync(file, atime, mtime)
+  })
+
+  it("a version that nobody has read yet is refused", async () => {
+    await here.close()
+    here = await serveHere(data, ({ sidecars }) => ({ sidecars: unwritable(sidecars) }))
+    bytes.push(await editAsSuper(here, lab, lab.client(1), bytes.at(-1)!, 4))
+    await here.do("image.commit", { name: lab.image })
+    expect(await codeOf(here.do("image.flatten", { name: lab.image }))).toBe("IMAGE_UNVERIFIED")
+    await here.close()
+    here = await serveHere(data)
+    await here.do("image.check", { name: lab.image, version: 4 })
+  })
+
+  it("two at once merge it once", async () => {
+    const both = await Promise.all([1, 2].map(() => codeOf(here.do("image.flatten", { name: lab.image }))))
+    expect(both.sort()).toEqual(["FLATTEN_NOTHING", "accepted"])
+    await expectBytes(here, lab, bytes, [1, 2, 3, 4])
+  })
+
+  it("an image in RAM is there again afterwards", async () => {
+    await here.do("image.place", { name: lab.image, tier: "ramdisk" })
+    bytes.push(await editAsSuper(here, lab, lab.client(1), bytes.at(-1)!, 5))
+    await here.do("image.commit", { name: lab.image })
+    await checked(here, lab.image, 5)
+    await here.do("image.flatten", { name: lab.image })
+    const { ram } = await here.do("image.place", { name: lab.image, tier: "ramdisk" })
+    expect([ram?.versions, ram?.left, here.notInRam]).toEqual([[5], 0, []])
+    await expectBytes(here, lab, bytes, [1, 4, 5])
   })
 })

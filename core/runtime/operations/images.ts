@@ -114,11 +114,15 @@ export const runCheck = async (
 ): Promise<CheckAnswer> => {
   const ref: VersionRef = versionRef(await parts.views.state(catalogueProjection), imageId, version)
   const title = `check ${ref.imageName}@${version}`
-  const { check, table, files, bad } = await parts.jobs.run(
-    title,
-    (job) => checkVersion(parts.opener, parts.sidecars, ref, job),
-    options,
-  )
+  const work = (job: JobContext) => checkVersion(parts.opener, parts.sidecars, ref, job)
+  const checked = await parts.jobs.run(title, work, options).catch(async (e: unknown) => {
+    if (await wasFlattened(parts, ref)) return undefined
+    throw e
+  })
+  // What was read was merged into another file meanwhile: that one is what is checked now.
+  if (checked === undefined || (await wasFlattened(parts, ref)))
+    return runCheck(parts, change, imageId, version, options)
+  const { check, table, files, bad } = checked
   const { actor } = options
   const now = (await parts.views.state(catalogueProjection)).images.get(imageId)?.versions[version - 1]
   if (now === undefined) {
@@ -140,6 +144,11 @@ export const runCheck = async (
     firstMismatch: first === undefined ? null : damageError(ref, first).toJSON(),
     damage,
   }
+}
+
+const wasFlattened = async ({ views }: Parts, { imageId, version }: VersionRef): Promise<boolean> => {
+  const now = (await views.state(catalogueProjection)).images.get(imageId)?.versions[version.number - 1]
+  return now !== undefined && now.over !== version.over
 }
 
 /** A disk without a partition table boots nothing, and may still be right: a file system of its own, or an empty disk to install onto. */

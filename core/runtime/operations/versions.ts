@@ -4,6 +4,7 @@ import { findImage } from "../../domain/lookup.ts"
 import { whoNeeds } from "../../domain/needs.ts"
 import { fail, ImagelinkError } from "../../errors.ts"
 import { catalogueProjection } from "../../projections/catalogue.ts"
+import { removeDraft } from "../drafts.ts"
 import { overlaysOn } from "../overlays-on.ts"
 import type { Parts } from "../parts.ts"
 import type { Changed, Input, Operations } from "../site.ts"
@@ -23,10 +24,18 @@ const refuseIfStoodOn = async (parts: Parts, { name, version }: Input<"image.ret
 }
 
 /** Disks that run since before it was merged into a newer version may still read it: then its files go when the last of them has gone. */
-const removeUnread = async ({ views, layers, serving }: Parts, imageId: string, version: number): Promise<void> => {
+const removeUnread = async (
+  { views, layers, serving, data }: Parts,
+  imageId: string,
+  version: number,
+): Promise<void> => {
   const { images } = await views.state(catalogueProjection)
   const place = images.get(imageId)?.versions[version - 1]?.storage
-  const remove = () => layers.remove(imageId, version)
+  const remove = async () => {
+    await layers.remove(imageId, version)
+    // The first version goes when all others were flattened whole; a file that was added stays where it is.
+    if (version === 1) await removeDraft(data, imageId)
+  }
   if (serving === undefined || place === undefined || !serving.stacks.reads(imageId, version, place)) return remove()
   // What a stop leaves behind is swept at the next start.
   void serving.stacks.unread(imageId, version, place).then(
