@@ -219,7 +219,7 @@ export class ObjectBlocks {
       const { url } = this.#options.source
       this.#lose(
         flight,
-        fail("REMOTE_UNREACHABLE", { url, why: "its server is too slow for what is asked", offset, length }),
+        fail("REMOTE_UNREACHABLE", { url, why: "the reads before it still wait for its server", offset, length }),
       )
     }
   }

@@ -13,6 +13,7 @@
 import { read } from "node:fs"
 import { type FileHandle, mkdir, open } from "node:fs/promises"
 import { join } from "node:path"
+import { setImmediate } from "node:timers/promises"
 import { crc32c, limits } from "imagelink/plugin"
 import type { BlockCache } from "./block-cache.ts"
 import {
@@ -28,6 +29,7 @@ import { Slots } from "./slots.ts"
 
 const BLOCK = limits.remoteBlockBytes
 const RECENT_BLOCKS = limits.remoteRecentBytes / BLOCK
+const TURN_RECORDS = 4096
 const slotsIn = (bytesMax: number) => Math.max(1, Math.floor(bytesMax / (BLOCK + RECORD_BYTES)))
 
 export interface DiskCache extends BlockCache {
@@ -68,8 +70,11 @@ const loadSlots = async (index: FileHandle, blocks: FileHandle, max: number): Pr
   const bytes = await index.readFile()
   if (isHeader(bytes)) {
     const count = Math.floor((bytes.length - HEADER_BYTES) / RECORD_BYTES)
-    for (let slot = 0; slot < Math.min(count, max); slot++)
+    for (let slot = 0; slot < Math.min(count, max); slot++) {
       slots.load(slot, decodeRecord(bytes, HEADER_BYTES + slot * RECORD_BYTES))
+      // A large index takes a while, and clients of other images wait for nothing.
+      if (slot % TURN_RECORDS === TURN_RECORDS - 1) await setImmediate()
+    }
     if (count <= max) return slots
     await index.truncate(HEADER_BYTES + max * RECORD_BYTES)
     await blocks.truncate(max * BLOCK)
