@@ -68,7 +68,13 @@ export class ObjectBlocks {
     for (let from = first; from < end; from += AT_ONCE_BLOCKS) {
       if (signal?.aborted) throw cancelled()
       const to = Math.min(end, from + AT_ONCE_BLOCKS)
-      const blocks = Array.from({ length: to - from }, (_, i) => this.#block(from + i))
+      const blocks: Array<Promise<Uint8Array>> = []
+      for (let block = from; block < to; block++) {
+        const begin = block * BLOCK - offset
+        const end = begin + this.#lengthOf(block)
+        const isWhole = begin >= 0 && end <= length
+        blocks.push(this.#block(block, isWhole ? into.subarray(at + begin, at + end) : undefined))
+      }
       this.#readOn(from, to)
       const settled = await Promise.allSettled(blocks)
       if (signal?.aborted) throw cancelled()
@@ -79,16 +85,17 @@ export class ObjectBlocks {
     }
   }
 
-  #block(block: number): Promise<Uint8Array> {
+  /** A block that is wanted whole may be read straight into the place where it is wanted. */
+  #block(block: number, into: Uint8Array | undefined): Promise<Uint8Array> {
     const flight = this.#flights.get(block)
     if (flight !== undefined) return this.#join(flight)
     const { cache, object } = this.#options
-    return cache.has(object, block) ? this.#cached(block) : this.#join(this.#start(block))
+    return cache.has(object, block) ? this.#cached(block, into) : this.#join(this.#start(block))
   }
 
-  async #cached(block: number): Promise<Uint8Array> {
+  async #cached(block: number, into: Uint8Array | undefined): Promise<Uint8Array> {
     const { cache, object } = this.#options
-    const bytes = await cache.get(object, block)
+    const bytes = await cache.get(object, block, into)
     if (bytes !== undefined && bytes.length === this.#lengthOf(block)) return bytes
     return this.#join(this.#flights.get(block) ?? this.#start(block))
   }
@@ -191,7 +198,7 @@ export class ObjectBlocks {
     } catch (error) {
       const isOver = !isImagelinkError(error) || error.code !== "REMOTE_UNREACHABLE"
       for (const flight of run.slice(handed))
-        if (isOver || !flight.wanted || flight.deadline <= clock.now()) this.#lose(flight, error)
+        if (isOver || !flight.wanted || flight.deadline <= at) this.#lose(flight, error)
         else this.#wanted.set(flight.block, flight)
     }
     await Promise.all(puts)
@@ -212,7 +219,7 @@ export class ObjectBlocks {
       const { url } = this.#options.source
       this.#lose(
         flight,
-        fail("REMOTE_UNREACHABLE", { url, why: "its server is too slow for what is asked", offset, length }),
+        fail("REMOTE_UNREACHABLE", { url, why: "the reads before it still wait for its server", offset, length }),
       )
     }
   }
@@ -255,5 +262,7 @@ const copyBlock = (
   const begin = block * BLOCK
   const from = Math.max(offset, begin)
   const to = Math.min(offset + length, begin + bytes.length)
+  const isThere = bytes.buffer === into.buffer && bytes.byteOffset === into.byteOffset + at + from - offset
+  if (isThere) return
   into.set(bytes.subarray(from - begin, to - begin), at + from - offset)
 }

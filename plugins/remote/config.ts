@@ -26,7 +26,10 @@ const keys = object({
       isAbsolute(path) && !path.includes("\0") ? undefined : "must be the absolute path of a folder",
     ),
   ),
-  cacheBytes: optional(integer({ min: limits.remoteCacheBytesMin }), limits.remoteCacheBytesDefault),
+  cacheBytes: optional(
+    integer({ min: limits.remoteCacheBytesMin, max: limits.remoteCacheBytesMax }),
+    limits.remoteCacheBytesDefault,
+  ),
   readMillis: optional(integer({ min: 100, max: 120_000 }), limits.remoteReadMillis),
 })
 

@@ -53,6 +53,7 @@ const untilDone = async <A>(
   let why = "there was no answer in time"
   try {
     for (;;) {
+      if (signal.aborted) throw fail("CANCELLED", { what: `a read of ${source.url}` })
       const before = want?.done ?? 0
       try {
         return await attempt(cutoff.signal)
@@ -63,8 +64,8 @@ const untilDone = async <A>(
         if ((want?.done ?? 0) > before) tries = 0
         const quick = thrown instanceof Transient && thrown.atOnce && ((want?.done ?? 0) > before || atOnce++ < 2)
         const wait = quick ? 0 : waitMillis(clock, tries++, thrown)
-        if (signal.aborted) throw fail("CANCELLED", { what: `a read of ${source.url}` })
-        if (cutoff.signal.aborted || clock.now() + wait >= at) throw unreachable(source, want, why)
+        const isOver = !signal.aborted && (cutoff.signal.aborted || clock.now() + wait >= at)
+        if (isOver) throw unreachable(source, want, why)
         if (wait > 0) await pause(clock, wait, cutoff.signal)
       }
     }

@@ -12,7 +12,7 @@ export const declareImages = (root: Command): void => {
   verb(
     image,
     "add <name> [path]",
-    "add a disk image; it is served in place and never written",
+    "add a disk image, by path or address (https, s3, nbd); it is served in place and never written",
     "changes",
     images,
     "add",

@@ -7,8 +7,11 @@
 export interface BlockCache {
   /** Whether `get` is worth asking. */
   has(object: string, block: number): boolean
-  /** The whole block, in memory that is the caller's to read; undefined when it is not there, or is not what was put. */
-  get(object: string, block: number): Promise<Uint8Array | undefined>
+  /**
+   * The whole block, in memory that is the caller's to read: `into`, if it is given and as long as the block, or other memory. Undefined when it is not there, or
+   * is not what was put; then `into` may have been written to.
+   */
+  get(object: string, block: number, into?: Uint8Array): Promise<Uint8Array | undefined>
   /** Done with `bytes` when it settles. */
   put(object: string, block: number, bytes: Uint8Array): Promise<void>
   /** Nobody will ask for this state again. */

@@ -10,8 +10,10 @@
  *
  * **Gotchas** Two processes with one folder stay right, and make each other slow.
  */
+import { read } from "node:fs"
 import { type FileHandle, mkdir, open } from "node:fs/promises"
 import { join } from "node:path"
+import { setImmediate } from "node:timers/promises"
 import { crc32c, limits } from "imagelink/plugin"
 import type { BlockCache } from "./block-cache.ts"
 import {
@@ -26,6 +28,8 @@ import {
 import { Slots } from "./slots.ts"
 
 const BLOCK = limits.remoteBlockBytes
+const RECENT_BLOCKS = limits.remoteRecentBytes / BLOCK
+const TURN_RECORDS = 4096
 const slotsIn = (bytesMax: number) => Math.max(1, Math.floor(bytesMax / (BLOCK + RECORD_BYTES)))
 
 export interface DiskCache extends BlockCache {
@@ -66,8 +70,11 @@ const loadSlots = async (index: FileHandle, blocks: FileHandle, max: number): Pr
   const bytes = await index.readFile()
   if (isHeader(bytes)) {
     const count = Math.floor((bytes.length - HEADER_BYTES) / RECORD_BYTES)
-    for (let slot = 0; slot < Math.min(count, max); slot++)
+    for (let slot = 0; slot < Math.min(count, max); slot++) {
       slots.load(slot, decodeRecord(bytes, HEADER_BYTES + slot * RECORD_BYTES))
+      // A large index takes a while, and clients of other images wait for nothing.
+      if (slot % TURN_RECORDS === TURN_RECORDS - 1) await setImmediate()
+    }
     if (count <= max) return slots
     await index.truncate(HEADER_BYTES + max * RECORD_BYTES)
     await blocks.truncate(max * BLOCK)
@@ -83,6 +90,8 @@ class SlotFile implements DiskCache {
   readonly #index: FileHandle
   readonly #blocks: FileHandle
   readonly #slots: Slots
+  /** Blocks that were judged a moment ago, by slot: small reads of one block read it once. */
+  readonly #recent = new Map<number, { readonly record: SlotRecord; readonly bytes: Uint8Array }>()
   readonly #busy = new Set<Promise<unknown>>()
   #closed = false
 
@@ -96,22 +105,37 @@ class SlotFile implements DiskCache {
     return this.#slots.find(object, block) !== undefined
   }
 
-  async get(object: string, block: number): Promise<Uint8Array | undefined> {
+  async get(object: string, block: number, into?: Uint8Array): Promise<Uint8Array | undefined> {
     const found = this.#slots.find(object, block)
     if (found === undefined || this.#closed) return undefined
-    this.#slots.touch(found.slot)
-    const bytes = await this.#during(this.#read(found.slot, found.record))
-    if (bytes === undefined && this.#slots.find(object, block)?.record === found.record) this.#slots.drop(found.slot)
+    const { slot, record } = found
+    this.#slots.touch(slot)
+    const recent = this.#recent.get(slot)
+    if (recent?.record === record) return recent.bytes
+    const own = into?.length === record.length ? into : undefined
+    const bytes = await this.#during(this.#read(slot, record, own ?? Buffer.allocUnsafeSlow(record.length)))
+    const isStill = this.#slots.find(object, block)?.record === record
+    if (bytes !== undefined && own === undefined && isStill) this.#remember(slot, record, bytes)
+    if (bytes === undefined && isStill) this.#slots.drop(slot)
     return bytes
   }
 
-  async #read(slot: number, { length, crc }: SlotRecord): Promise<Uint8Array | undefined> {
-    const bytes = Buffer.allocUnsafeSlow(length)
-    try {
-      const { bytesRead } = await this.#blocks.read(bytes, 0, length, slot * BLOCK)
-      return bytesRead === length && crc32c(bytes) === crc ? bytes : undefined
-    } catch {
-      return undefined
+  /** With the callback API of `fs`, because a FileHandle's promise costs twice as much. */
+  #read(slot: number, { length, crc }: SlotRecord, bytes: Uint8Array): Promise<Uint8Array | undefined> {
+    return new Promise((resolve) => {
+      read(this.#blocks.fd, bytes, 0, length, slot * BLOCK, (error, count) =>
+        resolve(error === null && count === length && crc32c(bytes) === crc ? bytes : undefined),
+      )
+    })
+  }
+
+  #remember(slot: number, record: SlotRecord, bytes: Uint8Array): void {
+    this.#recent.delete(slot)
+    this.#recent.set(slot, { record, bytes })
+    if (this.#recent.size <= RECENT_BLOCKS) return
+    for (const oldest of this.#recent.keys()) {
+      this.#recent.delete(oldest)
+      return
     }
   }
 

@@ -9,6 +9,7 @@ import type { SlotRecord } from "./record.ts"
 export class Slots {
   readonly #records: Array<SlotRecord | undefined> = []
   readonly #places = new Map<string, Map<number, number>>()
+  readonly #names = new Map<string, string>()
   readonly #free: Array<number> = []
   readonly #writing = new Set<number>()
   #used: Uint8Array
@@ -29,7 +30,14 @@ export class Slots {
     if (slot >= this.#max) return
     this.#records[slot] = undefined
     if (record === undefined) this.#free.push(slot)
-    else this.settle(slot, record)
+    else this.settle(slot, { ...record, object: this.#named(record.object) })
+  }
+
+  /** One text for all records of an object. */
+  #named(object: string): string {
+    const known = this.#names.get(object) ?? object
+    this.#names.set(object, known)
+    return known
   }
 
   find(object: string, block: number): { readonly slot: number; readonly record: SlotRecord } | undefined {

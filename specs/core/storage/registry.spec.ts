@@ -76,3 +76,20 @@ it("finds plugins by kind, lists formats in order, and takes no name twice", () 
   expect(() => registry.add({ ...storage }, "d")).toThrow("d is not a plugin")
   expect(() => registry.add({ ...format }, "e")).toThrow("e is not a plugin")
 })
+
+it("finds where a path is, and an address by its scheme", () => {
+  const registry = new PluginRegistry()
+    .add(storage, "a")
+    .add({ ...storage, kind: "web", schemes: ["https", "s3"] }, "b")
+  expect(registry.locate("/srv/win11.raw")).toEqual({ kind: "file", config: { path: "/srv/win11.raw" } })
+  expect(registry.locate("https:/one/slash")).toEqual({ kind: "file", config: { path: "https:/one/slash" } })
+  expect(registry.locate("HTTPS://lab/win11.raw")).toEqual({ kind: "web", config: { url: "HTTPS://lab/win11.raw" } })
+  expect(registry.locate("s3://lab/win11.raw")).toEqual({ kind: "web", config: { url: "s3://lab/win11.raw" } })
+  expect(() => registry.locate("ftp://lab/win11.raw")).toThrow('there is no storage plugin "ftp://"')
+})
+
+it("refuses schemes that are none", () => {
+  for (const schemes of ["https", ["https://"], [7], ["HTTPS"], [""]])
+    expect(faults({ ...storage, schemes })).toEqual(["schemes is not a list of URL schemes"])
+  expect(faults({ ...storage, schemes: [] })).toBe("storage")
+})
