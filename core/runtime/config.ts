@@ -16,6 +16,7 @@ export const ConfigFile = Schema.Struct({
   "nbd-port": Schema.optionalKey(PortOrOff),
   "tftp-port": Schema.optionalKey(PortOrOff),
   "iscsi-port": Schema.optionalKey(PortOrOff),
+  "iscsi-secrets": Schema.optionalKey(Schema.String),
   "boot-files": Schema.optionalKey(Schema.String),
   cache: Schema.optionalKey(Size),
   ram: Schema.optionalKey(Size),
@@ -29,6 +30,8 @@ export interface ServeConfig {
   readonly nbdPort: number | "off"
   readonly tftpPort: number | "off"
   readonly iscsiPort: number | "off"
+  /** File of CHAP secrets; where nobody names one, iSCSI asks for none. */
+  readonly iscsiSecrets?: string
   /** Folder that TFTP serves; where nobody names one, the server looks for one. */
   readonly bootFiles?: string
   readonly cacheBytes: number
@@ -72,6 +75,7 @@ export const effectiveConfig = (
     nbdPort: merged["nbd-port"] ?? NBD_PORT,
     tftpPort: merged["tftp-port"] ?? "off",
     iscsiPort: merged["iscsi-port"] ?? "off",
+    ...(merged["iscsi-secrets"] === undefined ? {} : { iscsiSecrets: merged["iscsi-secrets"] }),
     ...(merged["boot-files"] === undefined ? {} : { bootFiles: merged["boot-files"] }),
     cacheBytes,
     ramBytes,

@@ -9,12 +9,20 @@ import { MemoryDevice } from "../support/memory-disks.ts"
 
 const BLOCKS = 1024
 
-const nexusOf = (device = new MemoryDevice({ sizeBytes: BLOCKS * 512 }), unit = new LogicalUnit("u", "client/0"), name = "a") => {
+const nexusOf = (
+  device = new MemoryDevice({ sizeBytes: BLOCKS * 512 }),
+  unit = new LogicalUnit("u", "client/0"),
+  name = "a",
+) => {
   const port = `iqn.2026-11.test:${name},i,0x800000000001`
   const nexus = new ScsiNexus("iqn.2026-11.io.imagelink:pc-001", port)
   const view = new UnitView({ lun: 0, unit, device, port, abortTasks: () => {} })
   nexus.views.set(0, view)
-  const run = async (cdb: ReadonlyArray<number>, data: Uint8Array = new Uint8Array(0), lun = 0): Promise<Completion> => {
+  const run = async (
+    cdb: ReadonlyArray<number>,
+    data: Uint8Array = new Uint8Array(0),
+    lun = 0,
+  ): Promise<Completion> => {
     const whole = Buffer.alloc(16)
     whole.set(cdb)
     return nexus.run(lun, whole, data)
@@ -37,7 +45,10 @@ describe("INQUIRY", () => {
     const { run } = nexusOf()
     const { data } = await run([0x12, 0, 0, 0, 96])
     expect(Buffer.from(data!).toString("hex")).toBe(
-      "000006125b080002494d474c494e4b20496d6167656c696e6b206469736b202030303031" + "0".repeat(44) + "00a0096004600" + "4c0".padEnd(63, "0"),
+      "000006125b080002494d474c494e4b20496d6167656c696e6b206469736b202030303031" +
+        "0".repeat(44) +
+        "00a0096004600" +
+        "4c0".padEnd(63, "0"),
     )
   })
 
@@ -47,7 +58,8 @@ describe("INQUIRY", () => {
   })
 
   it("of the unit's names gives the same for the same client and slot, whatever the generation", async () => {
-    const page = async (unit: LogicalUnit) => Buffer.from((await nexusOf(undefined, unit).run([0x12, 1, 0x83, 0, 255])).data!).toString("hex")
+    const page = async (unit: LogicalUnit) =>
+      Buffer.from((await nexusOf(undefined, unit).run([0x12, 1, 0x83, 0, 255])).data!).toString("hex")
     const [one, two, three] = [
       await page(new LogicalUnit("g1", "client/0")),
       await page(new LogicalUnit("g2", "client/0")),
@@ -143,7 +155,9 @@ describe("WRITE SAME, UNMAP and COMPARE AND WRITE", () => {
     expect(await unmap(list([0, 1], [BLOCKS, 1]))).toEqual(LBA_OUT_OF_RANGE)
     expect(device.bytes[0]).toBe(5)
     expect(await unmap(list([0, 1], [3, 0], [BLOCKS - 1, 1]))).toEqual(GOOD)
-    expect([device.bytes[0], device.bytes[511], device.bytes[512], device.bytes[1536], device.bytes.at(-1)]).toEqual([0, 0, 5, 5, 0])
+    expect([device.bytes[0], device.bytes[511], device.bytes[512], device.bytes[1536], device.bytes.at(-1)]).toEqual([
+      0, 0, 5, 5, 0,
+    ])
   })
 
   it("compare first, and tell where it differs", async () => {
@@ -242,14 +256,17 @@ describe("the table of commands", () => {
     expect(await sense([0x9e, 0x11])).toEqual(INVALID_FIELD)
   })
 
-  it.each(Array.from({ length: 256 }, (_, opcode) => opcode))("answers opcode %i whatever else the CDB says", async (opcode) => {
-    const { run, device } = nexusOf()
-    for (const fill of [0x00, 0xff, 0x55]) {
-      const { status } = await run([opcode, ...new Array<number>(15).fill(fill)], Buffer.alloc(1024, fill))
-      expect([0, 2, 4, 0x18]).toContain(status)
-    }
-    expect(device.sizeBytes).toBe(BLOCKS * 512)
-  })
+  it.each(Array.from({ length: 256 }, (_, opcode) => opcode))(
+    "answers opcode %i whatever else the CDB says",
+    async (opcode) => {
+      const { run, device } = nexusOf()
+      for (const fill of [0x00, 0xff, 0x55]) {
+        const { status } = await run([opcode, ...new Array<number>(15).fill(fill)], Buffer.alloc(1024, fill))
+        expect([0, 2, 4, 0x18]).toContain(status)
+      }
+      expect(device.sizeBytes).toBe(BLOCKS * 512)
+    },
+  )
 })
 
 it("sense data carries an LBA above 32 bits only where it fits", () => {

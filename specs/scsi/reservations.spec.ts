@@ -24,13 +24,16 @@ describe("a reservation", () => {
     [6, [true, true], [false, false]],
     [7, [true, true], [true, false]],
     [8, [true, true], [false, false]],
-  ] as const)("of type %i lets registrants and strangers read and write as the table says", (type, registrant, stranger) => {
-    const r = registered()
-    expect(r.reserve(A, 1n, type)).toEqual(quiet)
-    const may = (port: string) => [!r.conflicts(port, false), !r.conflicts(port, true)]
-    expect([may(A), may(B), may(C)]).toEqual([[true, true], registrant, stranger])
-    expect([r.holds(A), r.holds(B), r.holds(C)]).toEqual([true, type >= 7, false])
-  })
+  ] as const)(
+    "of type %i lets registrants and strangers read and write as the table says",
+    (type, registrant, stranger) => {
+      const r = registered()
+      expect(r.reserve(A, 1n, type)).toEqual(quiet)
+      const may = (port: string) => [!r.conflicts(port, false), !r.conflicts(port, true)]
+      expect([may(A), may(B), may(C)]).toEqual([[true, true], registrant, stranger])
+      expect([r.holds(A), r.holds(B), r.holds(C)]).toEqual([true, type >= 7, false])
+    },
+  )
 
   it("is taken by nobody without the right key, and by nobody else", () => {
     const r = registered()

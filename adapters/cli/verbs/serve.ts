@@ -12,6 +12,7 @@ interface ServeOptions extends CommonOptions {
   readonly nbdPort?: string
   readonly tftpPort?: string
   readonly iscsiPort?: string
+  readonly iscsiSecrets?: string
   readonly bootFiles?: string
   readonly cache?: string
   readonly ram?: string
@@ -27,6 +28,7 @@ const fromFlags = (o: ServeOptions): ConfigFile =>
     ...(o.nbdPort === undefined ? {} : { "nbd-port": portOf(o.nbdPort) }),
     ...(o.tftpPort === undefined ? {} : { "tftp-port": portOf(o.tftpPort) }),
     ...(o.iscsiPort === undefined ? {} : { "iscsi-port": portOf(o.iscsiPort) }),
+    ...(o.iscsiSecrets === undefined ? {} : { "iscsi-secrets": o.iscsiSecrets }),
     ...(o.bootFiles === undefined ? {} : { "boot-files": o.bootFiles }),
     ...(o.cache === undefined ? {} : { cache: o.cache }),
     ...(o.ram === undefined ? {} : { ram: o.ram }),
@@ -39,6 +41,7 @@ const fromEnvironment = (env: NodeJS.ProcessEnv): ConfigFile =>
     ...(env.IMAGELINK_NBD_PORT === undefined ? {} : { "nbd-port": portOf(env.IMAGELINK_NBD_PORT) }),
     ...(env.IMAGELINK_TFTP_PORT === undefined ? {} : { "tftp-port": portOf(env.IMAGELINK_TFTP_PORT) }),
     ...(env.IMAGELINK_ISCSI_PORT === undefined ? {} : { "iscsi-port": portOf(env.IMAGELINK_ISCSI_PORT) }),
+    ...(env.IMAGELINK_ISCSI_SECRETS === undefined ? {} : { "iscsi-secrets": env.IMAGELINK_ISCSI_SECRETS }),
     ...(env.IMAGELINK_BOOT_FILES === undefined ? {} : { "boot-files": env.IMAGELINK_BOOT_FILES }),
     ...(env.IMAGELINK_CACHE === undefined ? {} : { cache: env.IMAGELINK_CACHE }),
     ...(env.IMAGELINK_RAM === undefined ? {} : { ram: env.IMAGELINK_RAM }),
