@@ -3,9 +3,11 @@
  *
  * It stands apart from compose.ts so that a command which only asks something loads no protocol. What starts last stops first.
  */
+import { readFileSync, statSync } from "node:fs"
 import { hostname } from "node:os"
+import { parse } from "smol-toml"
 import type { Disks } from "../core/block/lease.ts"
-import type { ImagelinkError } from "../core/errors.ts"
+import { fail, type ImagelinkError, isImagelinkError } from "../core/errors.ts"
 import { followLog } from "../core/log/tiles/follower.ts"
 import { catalogueProjection } from "../core/projections/catalogue.ts"
 import { makeBootRecorder } from "../core/runtime/boot-recorder.ts"
@@ -29,6 +31,8 @@ import { socketPath } from "./api/socket-path.ts"
 import { composeWith, type OpenedSite, openParts, tokens } from "./compose.ts"
 import { serveDhcp } from "./compose-dhcp.ts"
 import { describeIscsiEvent } from "./iscsi/describe-event.ts"
+import { folderKeeper } from "./iscsi/keeper.ts"
+import { decodeSecrets, type SecretOf } from "./iscsi/secrets.ts"
 import { listenIscsi } from "./iscsi/server.ts"
 import { describeNbdEvent } from "./nbd/describe-event.ts"
 import { type DiskClient, openNbdDisk } from "./nbd/disk-client.ts"
@@ -73,7 +77,7 @@ export const startServer = async (options: ServerOptions): Promise<RunningServer
     const live = makeLivePeers()
     const disks = live.watch(served)
     const nbd = await listenForNbd(options, disks, closers)
-    const iscsi = await listenForIscsi(options, disks, closers)
+    const iscsi = await listenForIscsi(options, opened, disks, closers)
     const tftp = await listenForTftp(options, closers)
     const dhcp = await listenForDhcp(options, opened, live, { tftp: tftp.tftp }, closers)
     const control = await listenControl(socketPath(dataDir), site, operationNames)
@@ -202,14 +206,42 @@ const listenForNbd = async (
 
 const listenForIscsi = async (
   { config, onEvent }: ServerOptions,
+  { data }: OpenedSite,
   disks: Disks,
   closers: Closers,
 ): Promise<Readonly<Record<string, string>>> => {
-  const { address, iscsiPort: port } = config
+  const { address, iscsiPort: port, iscsiSecrets } = config
   if (port === "off") return {}
-  const iscsi = await listenIscsi({ address, port, disks, onEvent: (e) => onEvent(describeIscsiEvent(e)) })
+  const iscsi = await listenIscsi({
+    address,
+    port,
+    disks,
+    keeper: folderKeeper(data.folder("reservations")),
+    ...(iscsiSecrets === undefined ? {} : { secretOf: readSecrets(iscsiSecrets) }),
+    onEvent: (e) => onEvent(describeIscsiEvent(e)),
+  })
   closers.push(iscsi.close)
   return { iscsi: `${iscsi.address}:${iscsi.port}` }
+}
+
+/** A file of secrets is its owner's alone. @throws FILE_UNREADABLE CONFIG_INVALID */
+const readSecrets = (file: string): SecretOf => {
+  let text: string
+  try {
+    if (process.platform !== "win32" && (statSync(file).mode & 0o077) !== 0)
+      throw fail("CONFIG_INVALID", { file, why: `other users may read the secrets in it; run chmod 600 ${file}` })
+    text = readFileSync(file, "utf8")
+  } catch (e) {
+    throw isImagelinkError(e) ? e : fail("FILE_UNREADABLE", { path: file, why: (e as Error).message })
+  }
+  let input: unknown
+  try {
+    input = parse(text)
+  } catch {
+    // What a parser quotes of a line may be a secret.
+    throw fail("CONFIG_INVALID", { file, why: "it is not TOML" })
+  }
+  return decodeSecrets(file, input)
 }
 
 const listenForTftp = async (

@@ -17,9 +17,11 @@ export const readConfigFile = async (file: string): Promise<ConfigFile> => {
   }
   const config = decodeConfig(file, input)
   const bootFiles = config["boot-files"]
+  const secrets = config["iscsi-secrets"]
   return {
     ...config,
     ...(bootFiles === undefined ? {} : { "boot-files": resolve(dirname(file), bootFiles) }),
+    ...(secrets === undefined ? {} : { "iscsi-secrets": resolve(dirname(file), secrets) }),
     ...(config.plugin === undefined
       ? {}
       : { plugin: config.plugin.map((p) => ({ module: relativeTo(file, p.module) })) }),

@@ -29,14 +29,16 @@ const defaultModes = (): Modes => ({ writeCache: true, writeProtect: false, desc
 
 /** Where persistent reservations that asked for it (APTPL) outlive the server. */
 export interface Keeper {
-  save(unitId: string, state: string | undefined): Promise<void>
-  load(unitId: string): Promise<string | undefined>
+  /** `identityKey` names the disk, `unitId` its generation; undefined: nothing is to be kept any more. */
+  save(identityKey: string, unitId: string, state: string | undefined): Promise<void>
+  load(identityKey: string, unitId: string): Promise<string | undefined>
 }
 
 export class LogicalUnit {
   readonly id: string
   readonly identity: Identity
   readonly keeper: Keeper | undefined
+  private readonly identityKey: string
   readonly reservations = new Reservations()
   readonly views = new Set<UnitView>()
   modes: Modes = defaultModes()
@@ -48,13 +50,15 @@ export class LogicalUnit {
     this.id = id
     this.identity = identityOf(identityKey)
     this.keeper = keeper
+    this.identityKey = identityKey
   }
 
   /** Writes down what is to outlive the server; settles when it is durable. */
   async keep(): Promise<void> {
     const { keeper, reservations } = this
     if (keeper === undefined) return
-    await keeper.save(this.id, reservations.persists && reservations.keys.size > 0 ? reservations.toJSON() : undefined)
+    const state = reservations.persists && reservations.keys.size > 0 ? reservations.toJSON() : undefined
+    await keeper.save(this.identityKey, this.id, state)
   }
 
   /** Anything that may keep a command from running at once. */
@@ -195,7 +199,7 @@ export class Units {
 
   /** `id` is the device's, `identityKey` what stays the same through resets. */
   async unitOf(id: string, identityKey: string): Promise<LogicalUnit> {
-    const kept = this.units.has(id) ? undefined : await this.keeper?.load(id)
+    const kept = this.units.has(id) ? undefined : await this.keeper?.load(identityKey, id)
     const present = this.units.get(id)
     if (present !== undefined) return present.unit
     // A new generation of the same disk: what was registered on the one before went with it.

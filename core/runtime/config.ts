@@ -26,6 +26,7 @@ export const ConfigFile = Schema.Struct({
   "nbd-port": Schema.optionalKey(PortOrOff),
   "tftp-port": Schema.optionalKey(PortOrOff),
   "iscsi-port": Schema.optionalKey(PortOrOff),
+  "iscsi-secrets": Schema.optionalKey(Schema.String),
   "boot-files": Schema.optionalKey(Schema.String),
   interface: Schema.optionalKey(Schema.String),
   dhcp: Schema.optionalKey(Schema.Literals(["full", "proxy", "off"])),
@@ -58,6 +59,8 @@ export interface ServeConfig {
   readonly nbdPort: number | "off"
   readonly tftpPort: number | "off"
   readonly iscsiPort: number | "off"
+  /** File of CHAP secrets; where nobody names one, iSCSI asks for none. */
+  readonly iscsiSecrets?: string
   /** Folder that TFTP serves; where nobody names one, the server looks for one. */
   readonly bootFiles?: string
   /** Undefined: off. */
@@ -110,7 +113,7 @@ type Key = Exclude<keyof ConfigFile, "plugin" | "subnet">
 const keys = Object.keys(ConfigFile.fields).filter((key): key is Key => key !== "plugin" && key !== "subnet")
 
 /** Settings that are words: digits in them are no number. */
-const words: ReadonlySet<Key> = new Set<Key>(["address", "boot-files", "interface", "log-level"])
+const words: ReadonlySet<Key> = new Set<Key>(["address", "boot-files", "interface", "iscsi-secrets", "log-level"])
 
 /** Settings that come as texts, one by one: from flags, from the environment. @throws CONFIG_INVALID naming the key */
 export const configFromTexts = (from: string, textOf: (key: Key) => string | undefined): ConfigFile => {
@@ -137,6 +140,7 @@ export const effectiveConfig = (sources: ReadonlyArray<ConfigSource>): ServeConf
     nbdPort: merged["nbd-port"] ?? NBD_PORT,
     tftpPort: merged["tftp-port"] ?? "off",
     iscsiPort: merged["iscsi-port"] ?? "off",
+    ...(merged["iscsi-secrets"] === undefined ? {} : { iscsiSecrets: merged["iscsi-secrets"] }),
     ...(merged["boot-files"] === undefined ? {} : { bootFiles: merged["boot-files"] }),
     dhcp: dhcpConfig(merged),
     cacheBytes:

@@ -39,6 +39,12 @@ export const startIscsi = async (
       sockets.push(socket)
       return socket
     },
+    /** Lets go of what was noted and of clients that are done, for specs that look at memory. */
+    forget: () => {
+      clients.length = 0
+      events.length = 0
+      disks.attached.length = 0
+    },
     stop: async () => {
       for (const client of clients) client.destroy()
       for (const socket of sockets) socket.destroy()

@@ -9,6 +9,7 @@ export const declareServer = (root: Command): void => {
     .option("--nbd-port <n>", "NBD port; 0 = any free one, off = not served (default 10809)")
     .option("--tftp-port <n>", "TFTP port, for firmware 69; 0 = any free one, off = not served (default off)")
     .option("--iscsi-port <n>", "iSCSI port, by custom 3260; 0 = any free one, off = not served (default off)")
+    .option("--iscsi-secrets <file>", "CHAP secrets of iSCSI targets (default: none are asked for)")
     .option("--boot-files <dir>", "what TFTP serves (default: boot/ in the data folder, else /usr/lib/ipxe)")
     .option("--interface <name>", "the network interface that DHCP serves")
     .option("--dhcp <mode>", "full: gives addresses; proxy: boots PCs beside another DHCP server; off (default)")

@@ -48,12 +48,11 @@ export const startOurs = async (dataDir: string, image: string, cache: string): 
 }
 
 /** Debian's tgt: `tgtd` with its default backing store (rdwr), LUN 1 as it numbers them. */
-export const startTgtd = async (image: string): Promise<IscsiTarget> => {
+export const startTgtd = async (image: string, name = "iqn.2026-11.test:bench"): Promise<IscsiTarget> => {
   const port = await freePort()
   const control = String(process.pid)
   const child = spawn("tgtd", ["-f", "-C", control, "--iscsi", `portal=127.0.0.1:${port}`], { stdio: "ignore" })
   for (let tries = 0; tries < 100 && !(await answers(port)); tries++) await new Promise((r) => setTimeout(r, 50))
-  const name = "iqn.2026-11.test:bench"
   const admin = (...args: ReadonlyArray<string>) => run("tgtadm", ["-C", control, "--lld", "iscsi", ...args])
   await admin("--op", "new", "--mode", "target", "--tid", "1", "-T", name)
   await admin("--op", "new", "--mode", "logicalunit", "--tid", "1", "--lun", "1", "-b", image)

@@ -1,0 +1,111 @@
+/** `serve` with its iSCSI listener: disks through the whole stack, reservations and writes across a killed server, CHAP from a file. */
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterEach, beforeEach, describe, expect, it } from "vitest"
+import { connectIscsi, discoverIscsi, type IscsiClient } from "../../../adapters/iscsi/client.ts"
+import { imagelink, refusal, type Served, startServe } from "../../support/cli.ts"
+
+const target = "iqn.2026-11.io.imagelink:pc-001"
+const MiB = 2 ** 20
+const isid = Buffer.from("00023d000001", "hex")
+let folder: string
+let data: string
+const servers: Array<Served> = []
+const told = async (args: ReadonlyArray<string>) => {
+  const { status, stderr } = await imagelink(args, { data })
+  expect(status, stderr).toBe(0)
+}
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), "imagelink-iscsi-"))
+  data = join(folder, "data")
+  const disk = join(folder, "disk.raw")
+  writeFileSync(disk, Buffer.alloc(4 * MiB, 0xa5))
+  await told(["image", "add", "win11", disk])
+  for (const n of [1, 2]) {
+    await told(["client", "add", `52:54:00:00:00:0${n}`, "--name", `PC-00${n}`])
+    await told(["client", "link", `PC-00${n}`, "win11"])
+  }
+})
+afterEach(async () => {
+  for (const server of servers.splice(0)) await server.kill("SIGKILL")
+  rmSync(folder, { recursive: true, force: true })
+})
+
+const serve = async (...args: ReadonlyArray<string>) => {
+  const server = await startServe(data, ["--nbd-port", "off", "--iscsi-port", "0", ...args])
+  servers.push(server)
+  return { ...server, port: Number(server.listeners.iscsi?.split(":").at(-1)) }
+}
+const login = (port: number, name = target): Promise<IscsiClient> =>
+  connectIscsi({ host: "127.0.0.1", port, target: name, isid })
+
+describe("served disks", () => {
+  it("are listed, read from their image and keep what each client wrote to itself", async () => {
+    const { port } = await serve()
+    expect((await discoverIscsi("127.0.0.1", port)).map((t) => t.name)).toEqual([
+      target,
+      "iqn.2026-11.io.imagelink:pc-002",
+    ])
+    const [one, two] = [await login(port), await login(port, "iqn.2026-11.io.imagelink:pc-002")]
+    expect(await one.sizeBytes()).toBe(4 * MiB)
+    await one.write(0, Buffer.alloc(4096, 1))
+    expect((await one.read(0, 8192)).subarray(4094, 4098)).toEqual(Buffer.from([1, 1, 0xa5, 0xa5]))
+    expect(await two.read(0, 512)).toEqual(Buffer.alloc(512, 0xa5))
+    await one.logout()
+    await two.logout()
+  })
+
+  it("lose no acknowledged write and no kept reservation when the server is killed", async () => {
+    const first = await serve()
+    const writer = await login(first.port)
+    await writer.good({ cdb: [0] })
+    const register = Buffer.alloc(24)
+    register.writeBigUInt64BE(7n, 8)
+    register[20] = 1
+    await writer.good({ cdb: [0x5f, 0, 0, 0, 0, 0, 0, 0, 24], writes: register })
+    let acknowledged = 0
+    const dying = (async () => {
+      for (let i = 0; i < 1000; i++) {
+        await writer.write(i * 4096, Buffer.alloc(4096, (i % 255) + 1))
+        acknowledged = i + 1
+        if (acknowledged === 300) void first.kill("SIGKILL")
+      }
+    })()
+    await expect(dying).rejects.toThrow()
+    const { port } = await serve()
+    const again = await login(port)
+    for (let i = 0; i < acknowledged; i++)
+      expect((await again.read(i * 4096, 512))[0], `block ${i} of ${acknowledged}`).toBe((i % 255) + 1)
+    const keys = await again.good({ cdb: [0x5e, 0, 0, 0, 0, 0, 0, 0, 64], reads: 64 })
+    expect(keys.data.readUInt32BE(4)).toBe(8)
+    const other = await login(port, "iqn.2026-11.io.imagelink:pc-002")
+    expect(await other.read(0, 512)).toEqual(Buffer.alloc(512, 0xa5))
+    expect((await other.good({ cdb: [0x5e, 0, 0, 0, 0, 0, 0, 0, 64], reads: 64 })).data.readUInt32BE(4)).toBe(0)
+  })
+
+  it("of an image that is gone are not ready, and the log says what to do", async () => {
+    const server = await serve()
+    rmSync(join(folder, "disk.raw"))
+    const client = await login(server.port)
+    expect((await client.command({ cdb: [0] })).sense?.subarray(2, 3)).toEqual(Buffer.from([2]))
+    expect(server.stderr()).toMatch(/LUN 0 is not ready: .*\[IMAGE_FILE_NOT_FOUND\].*; fix: put the file back/u)
+  })
+
+  it("ask for the secrets of a file, which is its owner's alone", async () => {
+    const file = join(folder, "secrets.toml")
+    writeFileSync(file, '[[chap]]\nclient = "PC-001"\nuser = "pc-001"\nsecret = "sixteen letters!"\n')
+    chmodSync(file, 0o644)
+    const args = ["serve", "--nbd-port", "off", "--iscsi-port", "0", "--iscsi-secrets", file, "--json"]
+    expect(refusal(await imagelink(args, { data }))).toMatchObject({ code: "CONFIG_INVALID" })
+    chmodSync(file, 0o600)
+    const server = await serve("--iscsi-secrets", file)
+    await expect(login(server.port)).rejects.toMatchObject({ status: 0x0201 })
+    const chap = { user: "pc-001", secret: Buffer.from("sixteen letters!") }
+    const client = await connectIscsi({ host: "127.0.0.1", port: server.port, target, chap })
+    expect(await client.sizeBytes()).toBe(4 * MiB)
+    await login(server.port, "iqn.2026-11.io.imagelink:pc-002")
+    expect(server.stderr()).toMatch(/refused iqn\.2026-11\.io\.imagelink:pc-001 with 0201/u)
+    expect(server.stderr()).not.toContain("sixteen")
+  })
+})
