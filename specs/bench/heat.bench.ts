@@ -28,7 +28,7 @@ import { slowBase } from "../support/slow-base.ts"
 import { BareBuffer } from "./support/bare-buffer.ts"
 import { compare } from "./support/compare.ts"
 import { writeRandomImage } from "./support/image.ts"
-import { median } from "./support/load.ts"
+import { measure, median } from "./support/load.ts"
 import { startOurs, startScript } from "./support/targets.ts"
 
 const MiB = 2 ** 20
@@ -53,6 +53,7 @@ const reads = (rounds: number, seconds: number) =>
     try {
       await cli("image", "place", "bench", "--tier", "ramdisk", "--data", data)
       const loads = [1, 8].map((depth) => ({ rw: "randread" as const, bs: "4k", depth, connections: 16 }))
+      for (const target of [ours, bare]) await measure(target, loads[1]!, READS_BYTES, 4)
       await compare({ targets: [ours, bare], loads, sizeBytes: READS_BYTES, rounds, seconds, aims: () => [0.95] })
     } finally {
       await ours.stop()

@@ -1,12 +1,14 @@
 /**
  * A table from cluster number to a small number, of fixed size: open addressing in one typed array.
  *
- * **Details** Twice as many places as entries, so that a look-up takes one or two steps; nothing is allocated after it was made. Entries are
- * never taken out.
+ * **Details** Twice as many places as entries, so that a look-up takes few steps; nothing is allocated after it was made. Entries are never taken
+ * out. Clusters that lie together on the disk lie together here, in groups of 32, because they are read together; the groups are spread.
  */
 import assert from "node:assert"
 
-/** 2^32 divided by the golden ratio: neighbours come to lie far apart (Knuth, The Art of Computer Programming, 6.4). */
+const GROUP_BITS = 5
+const GROUP_MASK = (1 << GROUP_BITS) - 1
+/** 2^32 divided by the golden ratio: groups come to lie far apart (Knuth, The Art of Computer Programming, 6.4). */
 const SPREAD = 0x9e3779b1
 
 export class ClusterTable {
@@ -19,9 +21,9 @@ export class ClusterTable {
   readonly #places: Uint32Array
 
   constructor(max: number) {
-    const bits = Math.max(2, Math.ceil(Math.log2(max)) + 1)
+    const bits = Math.max(GROUP_BITS + 1, Math.ceil(Math.log2(max)) + 1)
     this.#max = max
-    this.#shift = 32 - bits
+    this.#shift = 32 - bits + GROUP_BITS
     this.#mask = 2 ** bits - 1
     this.#places = new Uint32Array(2 ** (bits + 1))
   }
@@ -44,7 +46,8 @@ export class ClusterTable {
   }
 
   #placeOf(cluster: number): number {
-    let place = Math.imul(cluster, SPREAD) >>> this.#shift
+    const group = Math.imul(cluster >>> GROUP_BITS, SPREAD) >>> this.#shift
+    let place = (group << GROUP_BITS) | (cluster & GROUP_MASK)
     for (;;) {
       const found = this.#places[2 * place]
       if (found === 0 || found === cluster + 1) return place
