@@ -7,7 +7,7 @@
  *
  * **Details** A request that is stuck is remembered until it settles, because until then the plugin may still do what it was asked for.
  */
-import { fail } from "../errors.ts"
+import { fail, type ImagelinkError } from "../errors.ts"
 import { limits } from "../limits.ts"
 import { contain, type Request, type Where } from "./contain.ts"
 import { Deadlines, nodeTicks, type Ticks } from "./deadlines.ts"
@@ -88,7 +88,7 @@ export class Asker {
         return true
       }
       const failed = (thrown: unknown) => {
-        if (settled()) reject(contain(thrown, where, request))
+        if (settled()) reject(unasked(contain(thrown, where, request), where, request, caller))
       }
       try {
         const answer = ask(period.signal(caller))
@@ -117,6 +117,14 @@ export class Asker {
     this.#inFlight -= 1
     if (this.#inFlight === 0) this.#idle?.()
   }
+}
+
+/** A plugin that cancels what nobody cancelled has failed; a client would take it for a server that stops. */
+const unasked = (error: ImagelinkError, { kind, path }: Where, { offset, length }: Request, caller?: AbortSignal) => {
+  if (error.code !== "CANCELLED" || caller?.aborted) return error
+  const range = { ...(offset === undefined ? {} : { offset }), ...(length === undefined ? {} : { length }) }
+  const why = `the plugin ${kind} gave up by itself`
+  return fail("IO_ERROR", { ...range, what: path, why }, { underlying: error })
 }
 
 const tooLate = ({ kind, path }: Where, { need, offset, length }: Request, seconds: number) => {

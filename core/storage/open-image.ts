@@ -121,7 +121,7 @@ const openDisk = async (
     const below = (relative: string, its?: string) => openBelow(place, file, relative, its)
     const context = { signal, limits, path: file.path, sibling, disk: below }
     const asking = new Asker(where, { ...patience, readSeconds: patience.openSeconds })
-    disk = await asking.ask({ need: "read" }, () => format.open(file.volume, context), { late: letGo })
+    disk = await asking.ask({ need: "read" }, () => format.open(file.volume, context), { caller: signal, late: letGo })
   } catch (thrown) {
     throw contain(thrown, where)
   }

@@ -11,7 +11,8 @@
  *     })
  *
  * **Details** `open` is called once per opening and may be called again while an earlier volume is open. `signal` ends an
- * opening that nobody waits for. Everything that is asked has a deadline (core/storage/guard.ts). The conformance suite `imagelink/conformance/storage-plugin` checks every promise the manifest makes.
+ * opening that nobody waits for. Everything that is asked has a deadline (core/storage/guard.ts). The conformance suite
+ * `imagelink/conformance/storage-plugin` checks every promise the manifest makes.
  */
 import type { Host } from "../host.ts"
 import type { StandardSchemaV1 } from "./schema.ts"

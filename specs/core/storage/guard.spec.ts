@@ -273,7 +273,21 @@ describe("what a plugin throws", () => {
       },
     })
     expect((await caught(() => sync.readSync(buffer, 0, 0, 1))).code).toBe(code)
-    expect((await caught(() => guard({ read: () => Promise.reject(thrown) }).read(buffer, 0, 0, 1))).code).toBe(code)
+    const unasked = code === "CANCELLED" ? "IO_ERROR" : code
+    expect((await caught(() => guard({ read: () => Promise.reject(thrown) }).read(buffer, 0, 0, 1))).code).toBe(unasked)
+  })
+
+  it("is CANCELLED only if its caller had cancelled", async () => {
+    const caller = new AbortController()
+    const aborted = guard({
+      read: async () => {
+        caller.abort()
+        throw new DOMException("stop", "AbortError")
+      },
+    })
+    expect((await caught(() => aborted.read(buffer, 0, 0, 1, caller.signal))).code).toBe("CANCELLED")
+    const unasked = await caught(() => guard({ read: () => Promise.reject(node("ABORT_ERR")) }).read(buffer, 0, 0, 1))
+    expect([unasked.code, unasked.reason]).toEqual(["IO_ERROR", "the plugin shelf gave up by itself"])
   })
 
   it("becomes IO_ERROR when even looking at it throws", () => {
