@@ -1,5 +1,5 @@
 /** Files of the data folder, on the local file system. */
-import { link, mkdir, open, readlink, rename, rm, symlink } from "node:fs/promises"
+import { link, mkdir, open, readlink, rename, rm, statfs, symlink } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import type { DataFiles } from "../../core/runtime/data-files.ts"
 
@@ -37,6 +37,11 @@ export const localDataFiles = (dataDir: string): DataFiles => {
         await file.close()
       }
       await syncFolder(dirname(to))
+    },
+
+    async freeBytes() {
+      const found = await statfs(dataDir).catch(() => undefined)
+      return found && found.bavail * found.bsize
     },
   }
 }

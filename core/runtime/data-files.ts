@@ -10,4 +10,6 @@ export interface DataFiles {
   pointTo(name: string, target: string): Promise<void>
   /** Makes a file of zeros, sparse. @throws NO_SPACE IO_ERROR */
   create(file: string, sizeBytes: number): Promise<void>
+  /** Room for more on the file system of the data folder; undefined where that is not known. */
+  freeBytes(): Promise<number | undefined>
 }
