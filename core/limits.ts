@@ -174,6 +174,8 @@ export const limits = {
   mergeLayersAfterDefault: 8,
   /** What a server reads and writes for that. */
   mergeBytesPerSecond: 64 * MiB,
+  /** Of the room that is left on the disk, what merging may take unasked. */
+  mergeSpaceShareMax: 0.5,
   /** Shorter pauses are put together. */
   mergePauseMillisMin: 20,
   /** How often it looks for layers to merge. */

@@ -43,6 +43,11 @@ export const localDataFiles = (dataDir: string): DataFiles => {
       }
       await syncFolder(dirname(to))
     },
+
+    async freeBytes() {
+      const found = await statfs(dataDir).catch(() => undefined)
+      return found && found.bavail * found.bsize
+    },
   }
 }
 

@@ -17,4 +17,6 @@ export interface DataFiles {
   space?(): Promise<DiskSpace | undefined>
   /** Makes a file of zeros, sparse. @throws NO_SPACE IO_ERROR */
   create(file: string, sizeBytes: number): Promise<void>
+  /** Room for more on the file system of the data folder; undefined where that is not known. */
+  freeBytes(): Promise<number | undefined>
 }

@@ -7,8 +7,9 @@
 import assert from "node:assert"
 import { setImmediate } from "node:timers/promises"
 import type { Extent } from "../block/device.ts"
-import { flattenLayers, type MergeSource } from "../block/layers/flatten.ts"
+import { flattenedBytesMax, flattenLayers, type MergeSource } from "../block/layers/flatten.ts"
 import type { VersionEntry } from "../domain/catalogue.ts"
+import { fail } from "../errors.ts"
 import type { JobContext } from "../jobs.ts"
 import { limits } from "../limits.ts"
 import type { OpenedImage } from "../storage/open-image.ts"
@@ -30,6 +31,8 @@ export interface FlattenOptions {
   /** The version that it will be read over, or null. */
   readonly over: number | null
   readonly table: Uint32Array
+  /** How much of the room on the disk it may take. */
+  readonly spaceShare: number
   /** Waited for after so many bytes were read and written. */
   readonly pace: (bytes: number, signal: AbortSignal) => Promise<void>
 }
@@ -100,6 +103,7 @@ const write = async (parts: Means, ref: VersionRef, options: FlattenOptions, job
   closers.push(() => file.close())
   try {
     const sources = await openSources(parts, layers, below, closers)
+    await refuseWithoutSpace(parts, await flattenedBytesMax({ sizeBytes, ...sources }), options.spaceShare, name)
     const totals = await flattenLayers({
       ...{ sizeBytes, ...sources, table, into: file, flat, signal: job.signal },
       mismatch: (cluster) => mismatch(ref, cluster),
@@ -114,6 +118,12 @@ const write = async (parts: Means, ref: VersionRef, options: FlattenOptions, job
   } finally {
     for (const close of closers.reverse()) await close()
   }
+}
+
+/** Clients need the room too, for what they write: so it is asked before, and not found out. @throws NO_SPACE */
+const refuseWithoutSpace = async ({ files }: Means, bytes: number, share: number, name: string): Promise<void> => {
+  const free = await files.freeBytes()
+  if (free !== undefined && bytes > free * share) throw fail("NO_SPACE", { offset: 0, length: bytes, what: name })
 }
 
 type Sources = { readonly layers: ReadonlyArray<MergeSource>; readonly below: MergeSource["data"] | undefined }

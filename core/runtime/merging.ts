@@ -41,9 +41,10 @@ export const makeMerging = (parts: Parts, options: MergingOptions): Merging => {
   const mergeOne = async ({ image, number, layers }: Candidate): Promise<void> => {
     const what = `${image.name}@${number}`
     const pace = makePace(options.bytesPerSecond ?? limits.mergeBytesPerSecond, parts.now)
+    const means = { pace, spaceShare: limits.mergeSpaceShareMax }
     try {
       const { signal } = stop
-      await flatten(parts, change, { name: image.name, version: number }, { actor, signal }, pace)
+      await flatten(parts, change, { name: image.name, version: number }, { actor, signal }, means)
       report("info", `merged the ${layers} layers of ${what} into one file`)
     } catch (e) {
       if (stop.signal.aborted || (isImagelinkError(e) && passing.has(e.code))) return

@@ -127,7 +127,7 @@ it.each(seeds)(
   120_000,
 )
 
-it("the walks went everywhere", () => {
+it.skipIf(seeds.length < 3)("the walks went everywhere", () => {
   for (const reached of [
     "commit",
     "rollback accepted",

@@ -269,6 +269,17 @@ describe("what cannot be", () => {
     await here.do("image.check", { name: lab.image, version: 4 })
   })
 
+  it("without room for all of it nothing is written", async () => {
+    await here.close()
+    const room = { bytes: 65_536 - 1 }
+    here = await serveHere(data, ({ files }) => ({ files: { ...files, freeBytes: async () => room.bytes } }))
+    const refused = await here.do("image.flatten", { name: lab.image }).catch((e) => e)
+    expect([refused.code, refused.message]).toEqual(["NO_SPACE", expect.stringContaining("v4-over-1.qcow2")])
+    expect(readdirSync(await layersOf(here, data, lab.image)).some((name) => name.includes("over"))).toBe(false)
+    await here.close()
+    here = await serveHere(data)
+  })
+
   it("two at once merge it once", async () => {
     const both = await Promise.all([1, 2].map(() => codeOf(here.do("image.flatten", { name: lab.image }))))
     expect(both.sort()).toEqual(["FLATTEN_NOTHING", "accepted"])

@@ -73,6 +73,19 @@ export const flattenLayers = async (request: FlattenRequest): Promise<FlattenTot
   return { dataBytes: copy.dataBytes, zeroBytes: copy.zeroBytes }
 }
 
+/** Most that the copy can take: what its layers' tables say, without a look at their bytes. */
+export const flattenedBytesMax = async ({
+  sizeBytes,
+  layers,
+}: Pick<FlattenRequest, "sizeBytes" | "layers">): Promise<number> => {
+  const runs = layers.map((layer) => layer.runs())
+  let clusters = 0
+  for await (const window of mergeLayers(sizeBytes, runs))
+    for (let cluster = 0; cluster * CLUSTER_GRAINS < window.grains; cluster++)
+      if (isTouched(window, cluster)) clusters++
+  return clusters * CLUSTER
+}
+
 class Copy {
   dataBytes = 0
   zeroBytes = 0

@@ -26,7 +26,7 @@ export const flattenOperations = (parts: Parts): Operations<"image.flatten"> => 
   return {
     "image.flatten": async (input, options) =>
       (await madeBefore(parts, "ImageVersionFlattened", input.name, options)) ??
-      flatten(parts, change, input, options, async () => {}),
+      flatten(parts, change, input, options, { pace: async () => {}, spaceShare: 1 }),
   }
 }
 
@@ -45,7 +45,7 @@ export const flatten = async (
   change: Change,
   input: Asked,
   options: CallOptions,
-  pace: FlattenOptions["pace"],
+  means: Pick<FlattenOptions, "pace" | "spaceShare">,
 ): Promise<Changed> => {
   const first = await targetOf(parts, input)
   if (options.dryRun) return change(bodyOf(first, unmade(first)), options)
@@ -55,7 +55,7 @@ export const flatten = async (
       // Another one may have merged its layers meanwhile.
       const target = await targetOf(parts, { ...input, version: first.ref.version.number })
       const { over, table, ref } = target
-      const made = await makeFlattened(parts, ref, { over, table, pace }, job)
+      const made = await makeFlattened(parts, ref, { over, table, ...means }, job)
       const changed = await change(bodyOf(target, made), options).catch(async (e: unknown) => {
         if (isImagelinkError(e) && refusals.has(e.code)) await discard(parts, ref, made)
         throw e
