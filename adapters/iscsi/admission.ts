@@ -44,6 +44,20 @@ const refusals: Partial<Record<ErrorCode, number>> = {
 const refusalOf = (e: ImagelinkError): number | undefined =>
   refusals[e.code] ?? (e.code.startsWith("BOOT_") ? LOGIN_TARGET_REMOVED : undefined)
 
+/** One slot again, which could not be opened before; undefined: it still cannot. */
+export const openAgain = async (
+  disks: Disks,
+  target: TargetName,
+  slot: number,
+  peer: Peer,
+): Promise<Opened | undefined> => {
+  try {
+    return { slot, lease: await disks.attach(target.client, slot, target.boot, peer) }
+  } catch {
+    return undefined
+  }
+}
+
 /** The slots of a client that this peer may see. */
 export const slotsOf = (disks: Disks, client: string, peer: Peer): ReadonlyArray<number> => {
   const prefix = `client/${client}/`

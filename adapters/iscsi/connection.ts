@@ -62,6 +62,7 @@ export class Connection implements PduReceiver, Member {
   private over = false
   private readonly timers = new Set<NodeJS.Timeout>()
   private readonly whenOver: Array<() => void> = []
+  private reopening = false
   private heard = true
   private pinged = false
 
@@ -283,8 +284,27 @@ export class Connection implements PduReceiver, Member {
       reinstated,
     })
     for (const { slot, error } of admitted.unopened) this.report({ type: "not-ready", target, lun: slot, error })
+    nexus.onNotReady = (lun) => this.tryAgain(wanted, nexus, lun)
     for (const { lease } of admitted.opened)
       this.forget.push(lease.onRevoked(() => this.stop("the disk was taken away")))
+  }
+
+  /** No sooner than `iscsiReopenMillis` after the last time. */
+  private tryAgain(wanted: Wanted, nexus: ScsiNexus, lun: number): void {
+    if (this.reopening || this.why !== undefined) return
+    this.reopening = true
+    void this.input.portal
+      .openAgain(wanted, lun, this.peer, nexus, (l) => void this.session?.abortWhere((t) => t.lun === l))
+      .then(async (again) => {
+        if (again === undefined) return
+        this.opened = [...this.opened, again]
+        this.forget.push(again.lease.onRevoked(() => this.stop("the disk was taken away")))
+        this.session?.seeUnits()
+        if (this.over) await this.leaveUnits()
+        else this.report({ type: "ready", target: nexus.targetName, lun, description: again.lease.description })
+      })
+      .catch((e) => this.failed(ours(e)))
+      .finally(() => this.after(limits.iscsiReopenMillis, () => (this.reopening = false)))
   }
 
   private begin(wanted: Wanted, nexus: ScsiNexus): void {
@@ -349,11 +369,15 @@ export class Connection implements PduReceiver, Member {
     void this.finish()
   }
 
-  private async finish(): Promise<void> {
-    await this.session?.quiet()
+  private async leaveUnits(): Promise<void> {
     if (this.wanted !== undefined && this.session !== undefined && !this.wanted.discovery)
       this.input.portal.leave(this.wanted, this, this.session.nexus)
     await this.release()
+  }
+
+  private async finish(): Promise<void> {
+    await this.session?.quiet()
+    await this.leaveUnits()
     const target = this.session?.nexus.targetName
     this.report({ type: "closed", ...(target ? { target } : {}), why: this.why ?? "the connection was closed" })
     for (const resolve of this.whenOver) resolve()

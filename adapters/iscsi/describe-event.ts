@@ -25,6 +25,8 @@ export const describeIscsiEvent = (e: IscsiEvent): Line => {
         level: "error",
         text: `${who} ${e.target} LUN ${e.lun} is not ready: ${e.error.message} [${e.error.code}]; ${e.error.reason}; fix: ${e.error.fix}`,
       }
+    case "ready":
+      return { level: "info", text: `${who} ${e.target} LUN ${e.lun} is ready: ${e.description}` }
     case "refused": {
       const code = e.code === undefined ? "" : ` [${e.code}]`
       const more = e.unsaid === 0 ? "" : ` (and ${e.unsaid} more)`

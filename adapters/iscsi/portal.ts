@@ -12,7 +12,7 @@ import { ScsiNexus } from "../scsi/nexus.ts"
 import { ASC } from "../scsi/sense.ts"
 import { notReadySense } from "../scsi/sense-of.ts"
 import { type Keeper, Units, UnitView } from "../scsi/unit.ts"
-import { admit, type Opened, type Unopened } from "./admission.ts"
+import { admit, type Opened, openAgain, type Unopened } from "./admission.ts"
 import { ServerBudget } from "./budget.ts"
 import type { Secret } from "./chap.ts"
 import type { LoginPolicy, Wanted } from "./login.ts"
@@ -37,6 +37,7 @@ export type IscsiEvent = { readonly connection: number; readonly peer: string } 
       readonly lun: number
       readonly error: ImagelinkError
     }
+  | { readonly type: "ready"; readonly target: string; readonly lun: number; readonly description: string }
   | {
       readonly type: "refused"
       readonly initiator: string | undefined
@@ -145,6 +146,25 @@ export class Portal {
         sense: notReadySense(error),
       })
     return { nexus, opened, unopened, reinstated }
+  }
+
+  /** A slot that was not ready is tried again; its first command then tells of a medium that came (28h/00h). */
+  async openAgain(
+    wanted: Wanted,
+    slot: number,
+    peer: Peer,
+    nexus: ScsiNexus,
+    abortTasks: (lun: number) => void,
+  ): Promise<Opened | undefined> {
+    const again = await openAgain(this.disks, wanted.target!, slot, peer)
+    if (again === undefined) return undefined
+    const { device, identity } = again.lease
+    const unit = await this.units.unitOf(device.id, identity ?? device.id)
+    const view = new UnitView({ lun: slot, unit, device, port: nexus.port, abortTasks })
+    view.attend(ASC.mediumMayHaveChanged)
+    nexus.notReady.delete(slot)
+    nexus.views.set(slot, view)
+    return again
   }
 
   join(wanted: Wanted, member: Member): void {

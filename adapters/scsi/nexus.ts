@@ -47,6 +47,9 @@ export class ScsiNexus {
   readonly copies = new Map<number, CopyResult>()
   readonly notReady = new Map<number, NotReadyUnit>()
 
+  /** Told whenever a unit that is not ready is asked for something, so that it may be tried again. */
+  onNotReady: ((lun: number) => void) | undefined
+
   constructor(targetName: string, port: string) {
     this.targetName = targetName
     this.port = port
@@ -125,6 +128,7 @@ export class ScsiNexus {
   /** SAM-5 §4.7, SPC-4 §6.6.2: nothing at this LUN, or nothing that could be opened. */
   private withoutUnit(lun: number, cdb: Uint8Array): Reply {
     const unopened = this.notReady.get(lun)
+    if (unopened !== undefined) this.onNotReady?.(lun)
     const sense = unopened?.sense ?? { key: ILLEGAL_REQUEST, code: ASC.unitNotSupported }
     switch (cdb[0]) {
       case REPORT_LUNS:

@@ -46,6 +46,18 @@ export const preventAllow = (c: Command): Reply => {
   return done
 }
 
+/** READ DEFECT DATA(10) and (12) (SBC-3 §5.18, §5.19): lists as asked for, with nothing in them; a file has no defects. */
+export const readDefectData10 = (c: Command): Reply => {
+  const b = Buffer.alloc(4)
+  b[1] = c.cdb[2]! & 0x1f
+  return allocated(b, cdb16(c, 7))
+}
+export const readDefectData12 = (c: Command): Reply => {
+  const b = Buffer.alloc(8)
+  b[1] = c.cdb[1]! & 0x1f
+  return allocated(b, cdb32(c, 6))
+}
+
 const LENGTH_OF_TIMEOUTS = 12
 
 /** REPORT SUPPORTED OPERATION CODES (SPC-4 §6.35). */

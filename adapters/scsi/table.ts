@@ -81,6 +81,7 @@ export const commandTable: ReadonlyArray<CommandSpec> = [
   spec("VERIFY(10)", "2f f6ffffffff 00 ffff 00", "read", block.verify, { medium: true, takes: block.verifyTakes }),
   spec("PRE-FETCH(10)", "34 02ffffffff 00 ffff 00", "read", block.preFetch, medium),
   spec("SYNCHRONIZE CACHE(10)", "35 02ffffffff 00 ffff 00", "write", block.synchronizeCache, medium),
+  spec("READ DEFECT DATA(10)", "37 001f00000000 ffff 00", "read", reports.readDefectData10, medium),
   spec("WRITE SAME(10)", "41 e8ffffffff 00 ffff 00", "write", block.writeSame, {
     ...writes(block.writeSameTakes),
     exactly: 7,
@@ -157,6 +158,7 @@ export const commandTable: ReadonlyArray<CommandSpec> = [
   spec("WRITE(12)", "aa f8ffffffff ffffffff 00 00", "write", writeBlocksOf, writes(blocksOf)),
   spec("WRITE AND VERIFY(12)", "ae f2ffffffff ffffffff 00 00", "write", block.writeAndVerify, writes(blocksOf)),
   spec("VERIFY(12)", "af f6ffffffff ffffffff 00 00", "read", block.verify, { medium: true, takes: block.verifyTakes }),
+  spec("READ DEFECT DATA(12)", "b7 1f00000000 ffffffff 00 00", "read", reports.readDefectData12, medium),
 ]
 
 /** By opcode; those with service actions hold several. */

@@ -178,6 +178,13 @@ describe("a missing image", () => {
     expect(inquiry.data[0]).toBe(0)
     const luns = await client.command({ cdb: [0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 64], reads: 64 })
     expect(luns.data.readUInt32BE(0)).toBe(8)
+    s.disks.refusal = undefined
+    await until(() => {
+      void client.command({ cdb: [0] }).catch(() => undefined)
+      return s.events.some((e) => e.type === "ready")
+    }, "the disk came back")
+    expect((await client.good({ cdb: [0] })).status).toBe(0)
+    expect((await client.read(0, 512)).length).toBe(512)
     expect(s.events.find((e) => e.type === "not-ready")).toMatchObject({
       lun: 0,
       error: { code: "IMAGE_FILE_NOT_FOUND" },

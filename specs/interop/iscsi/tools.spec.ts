@@ -44,7 +44,7 @@ describe.skipIf(libiscsi.skip)("libiscsi's tools", () => {
 
   it("ask for its identity and size", () =>
     serving(async (_s, url) => {
-      expect(await run("iscsi-inq", url)).toMatch(/Vendor:IMGLINK[^]*Product:Imagelink disk/u)
+      expect(await run("iscsi-inq", url)).toMatch(/Vendor:IMGLINK[\s\S]*Product:Imagelink disk/u)
       expect(await run("iscsi-inq", "-e", "1", "-c", "176", url)).toContain("maximum transfer length:65536")
       const capacity = await run("iscsi-readcapacity16", url)
       for (const line of ["RETURNED LOGICAL BLOCK ADDRESS:131071", "BLOCK EXPONENT:3", "LBPME:1 LBPRZ:1"])

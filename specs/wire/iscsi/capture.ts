@@ -79,7 +79,7 @@ const record = async (scene: (typeof scenes)[number], url: string): Promise<stri
   await new Promise<void>((resolve) => proxy.close(() => resolve()))
   const version = execFileSync(
     "dpkg-query",
-    ["-W", "-f", "${Package} ${Version}; ", "libiscsi-bin", "qemu-utils", "tgt"],
+    ["-W", "-f", ["$", "{Package} $", "{Version}; "].join(""), "libiscsi-bin", "qemu-utils", "tgt"],
     { encoding: "utf8" },
   )
   const lines = connections.flatMap((runs) => ["=", ...runs.map((r) => `${r.who} ${r.bytes.toString("hex")}`)])
