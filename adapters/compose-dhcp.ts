@@ -81,7 +81,10 @@ const ownAddress = (name: string, address: string): InterfaceAddress => {
   const refuse = (why: string) => fail("CONFIG_INVALID", { file: "the settings of DHCP", why })
   const all = networkInterfaces()
   const addresses = all[name]?.filter((a) => a.family === "IPv4")
-  if (addresses === undefined) throw refuse(`interface: there is no ${name}; there are ${Object.keys(all).join(", ")}`)
+  if (addresses === undefined)
+    throw refuse(
+      `interface: ${name} is not there, or has no link or no address; there are ${Object.keys(all).join(", ")}`,
+    )
   const own = addresses.find((a) => a.address === address)
   if (own?.cidr) return { interface: name, cidr: own.cidr }
   const has = addresses.map((a) => a.address).join(", ") || "none"

@@ -45,6 +45,8 @@ export interface RunOptions {
   /** Run as this user; only root may. */
   readonly uid?: number
   readonly cwd?: string
+  /** Words that go before the command, like those that run it in a network namespace. */
+  readonly inside?: ReadonlyArray<string>
   /** Nobody reads what it prints on stdout: the pipe is closed at once. */
   readonly unread?: boolean
 }
@@ -58,7 +60,8 @@ export interface Run {
 
 const start = (args: ReadonlyArray<string>, options: RunOptions): ChildProcess => {
   const all = options.data === undefined ? args : ["--data", options.data, ...args]
-  const child = spawn(process.execPath, ["--conditions=source", main, ...all], {
+  const [file, ...words] = [...(options.inside ?? []), process.execPath, "--conditions=source", main, ...all]
+  const child = spawn(file!, words, {
     env: env(options.env),
     stdio: ["ignore", "pipe", "pipe"],
     ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }),
@@ -75,7 +78,7 @@ const gather = (stream: NodeJS.ReadableStream): (() => string) => {
   return () => Buffer.concat(chunks).toString("utf8")
 }
 
-const commandMillisMax = 30_000
+const commandMillisMax = 60_000
 
 /** Runs one command to its end. */
 export const imagelink = async (args: ReadonlyArray<string>, options: RunOptions = {}): Promise<Run> => {
@@ -128,7 +131,7 @@ export interface Served {
   stop(): Promise<number | NodeJS.Signals>
 }
 
-const readyMillisMax = 20_000
+const readyMillisMax = 40_000
 const stopMillisMax = 15_000
 
 const firstLines = (child: ChildProcess, lines: number): Promise<string> =>

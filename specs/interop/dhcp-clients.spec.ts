@@ -1,0 +1,99 @@
+/** Real DHCP clients on a real network: busybox's udhcpc gets what is recorded, and what is lent; a stranger's system gets nothing. */
+
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { afterAll, beforeAll, expect, it } from "vitest"
+import { imagelink, type Served, scratch, startServe } from "../support/cli.ts"
+import { makeNetwork, requiresNetwork, runBounded, SERVER } from "../support/network.ts"
+import { requires } from "../support/requires.ts"
+
+const network = requiresNetwork("dhcp-clients.spec.ts")
+const udhcpc = requires("udhcpc", "udhcpc")
+const skip = network.skip || udhcpc.skip
+const folder = scratch("dhcp")
+const data = join(folder, "data")
+const told = join(folder, "told.sh")
+let server: Served
+let lan: ReturnType<typeof makeNetwork>
+if (!skip) lan = makeNetwork()
+
+const serve = () =>
+  startServe(
+    data,
+    [
+      ...["--address", SERVER, "--interface", "br0", "--dhcp", "full", "--dhcp-range", "10.77.0.100-10.77.0.101"],
+      ...["--dhcp-domain", "lab.example", "--dhcp-lease-seconds", "600", "--log-level", "debug"],
+    ],
+    { inside: lan.inside },
+  )
+
+beforeAll(async () => {
+  if (skip) return
+  writeFileSync(
+    told,
+    '#!/bin/sh\n[ "$1" = bound ] && echo "TOLD $ip/$mask $hostname $domain $lease $serverid"\nexit 0\n',
+    { mode: 0o755 },
+  )
+  const add = ["client", "add", "52:54:00:00:00:01", "--name", "PC-001", "--ip", "10.77.0.11"]
+  const create = await imagelink(["image", "create", "win11", "--size", "1M"], { data })
+  expect(create.status, create.stderr).toBe(0)
+  expect((await imagelink(add, { data })).status).toBe(0)
+  server = await serve()
+})
+afterAll(() => server?.stop())
+
+/** What a client that asks is told; empty when it hears nothing. */
+const ask = async (mac: string, ...options: ReadonlyArray<string>): Promise<string> => {
+  const command = [
+    ...lan.client(mac),
+    "udhcpc",
+    "-i",
+    "eth0",
+    "-n",
+    "-q",
+    "-f",
+    "-t",
+    "4",
+    "-T",
+    "3",
+    "-s",
+    told,
+    ...options,
+  ]
+  const { output } = await runBounded(command, 40)
+  return /TOLD (.*)/.exec(output)?.[1] ?? ""
+}
+
+it.skipIf(skip)("a registered PC gets its recorded address, its name, and the settings", async () => {
+  expect(await ask("52:54:00:00:00:01")).toBe("10.77.0.11/24 PC-001 lab.example 600 10.77.0.1")
+})
+
+it.skipIf(skip)(
+  "a stranger's system is not answered, but firmware that boots is lent an address, and the same again after kill -9",
+  async () => {
+    expect(await ask("02:00:00:00:00:01")).toBe("")
+    const first = await ask("02:00:00:00:00:02", "-V", "PXEClient:Arch:00007:UNDI:003000")
+    expect(first).toBe("10.77.0.100/24  lab.example 600 10.77.0.1")
+    await server.kill("SIGKILL")
+    server = await serve()
+    expect(await ask("02:00:00:00:00:03", "-V", "PXEClient:Arch:00007:UNDI:003000")).toContain("10.77.0.101/24")
+    expect(await ask("02:00:00:00:00:04", "-V", "PXEClient:Arch:00007:UNDI:003000")).toBe("")
+    expect(server.stderr()).toContain("no address is left")
+  },
+  120_000,
+)
+
+it.skipIf(skip)("DHCP without an interface, or on one that PCs do not reach, is refused", async () => {
+  const refused = async (...args: ReadonlyArray<string>) =>
+    (
+      await imagelink(["serve", "--nbd-port", "0", "--dhcp", "full", ...args], {
+        data: join(folder, "other"),
+        inside: lan.inside,
+      })
+    ).stderr
+  expect(await refused()).toContain("needs the interface that it serves")
+  expect(await refused("--interface", "br9")).toContain(
+    "br9 is not there, or has no link or no address; there are lo, br0",
+  )
+  expect(await refused("--interface", "br0")).toContain("give one of its own with --address (it has 10.77.0.1)")
+})

@@ -1,0 +1,94 @@
+/**
+ * A network of its own for real DHCP clients and machines: a namespace with one bridge, and no way out.
+ *
+ *     namespace ─ br0 10.77.0.1/24 ─┬─ tap0   a machine
+ *                                   ├─ tap1   another
+ *                                   └─ veth ─ namespace of a client
+ *
+ * **Details** Needs root and iproute2. Names are made from the process's id, so that two runs never meet. Everything goes with the namespace.
+ */
+import { type ChildProcess, execFileSync, spawn } from "node:child_process"
+import { once } from "node:events"
+import { afterAll } from "vitest"
+import { type Requirement, requires, skipAloud } from "./requires.ts"
+
+export const SERVER = "10.77.0.1"
+
+export const requiresNetwork = (spec: string): Requirement => {
+  const ip = requires("ip", "iproute2", spec)
+  if (ip.skip) return ip
+  return process.getuid?.() === 0 ? ip : skipAloud(spec, "needs root, to make network namespaces")
+}
+
+export interface Network {
+  /** Goes before a command, to run it inside. */
+  readonly inside: ReadonlyArray<string>
+  /** A new tap on the bridge; answers its name. */
+  tap(): string
+  /** A namespace of its own on the bridge with one interface `eth0` of this MAC; answers what goes before its commands. */
+  client(mac: string): ReadonlyArray<string>
+}
+
+let made = 0
+
+const ip = (...args: ReadonlyArray<string>): void => {
+  execFileSync("ip", args, { stdio: ["ignore", "ignore", "pipe"] })
+}
+
+/** It goes when the spec file is done. */
+export const makeNetwork = (): Network => {
+  const name = `imagelink-${process.pid}-${made++}`
+  const spaces = [name]
+  const add = (space: string) => {
+    ip("netns", "add", space)
+    ip("-n", space, "link", "set", "lo", "up")
+  }
+  afterAll(() => {
+    for (const space of spaces.reverse()) ip("netns", "del", space)
+  })
+  add(name)
+  ip("-n", name, "link", "add", "br0", "type", "bridge", "forward_delay", "0", "stp_state", "0")
+  ip("-n", name, "link", "set", "br0", "address", "02:77:00:00:00:01", "up")
+  ip("-n", name, "addr", "add", `${SERVER}/24`, "dev", "br0")
+  let ports = 0
+  const join = (device: string) => ip("-n", name, "link", "set", device, "master", "br0", "up")
+  // A bridge without a port that is up has no link, and Node does not list it.
+  ip("-n", name, "link", "add", "idle0", "type", "dummy")
+  join("idle0")
+  return {
+    inside: ["ip", "netns", "exec", name],
+    tap() {
+      const device = `tap${ports++}`
+      ip("-n", name, "tuntap", "add", device, "mode", "tap")
+      join(device)
+      return device
+    },
+    client(mac) {
+      const device = `veth${ports++}`
+      const space = `${name}-${device}`
+      add(space)
+      spaces.push(space)
+      ip("-n", name, "link", "add", device, "type", "veth", "peer", "name", "eth0", "netns", space)
+      ip("-n", space, "link", "set", "eth0", "address", mac, "up")
+      join(device)
+      return ["ip", "netns", "exec", space]
+    },
+  }
+}
+
+export interface Ended {
+  readonly status: number | null
+  readonly output: string
+}
+
+/** Runs a command to its end, or ends it after a time. */
+export const runBounded = async (command: ReadonlyArray<string>, seconds: number): Promise<Ended> => {
+  const [file, ...args] = command
+  const child: ChildProcess = spawn(file!, args, { stdio: ["ignore", "pipe", "pipe"] })
+  let output = ""
+  for (const stream of [child.stdout!, child.stderr!]) stream.on("data", (chunk: Buffer) => (output += chunk))
+  const late = setTimeout(() => child.kill("SIGKILL"), seconds * 1000)
+  const [status] = (await once(child, "close")) as [number | null]
+  clearTimeout(late)
+  return { status, output }
+}
