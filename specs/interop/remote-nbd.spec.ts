@@ -102,6 +102,25 @@ describe.skipIf(nbdkit.skip)("nbdkit", () => {
     await strict.stop()
   })
 
+  it("is read over several connections where it takes them, and over one where it does not", async () => {
+    await fs.writeFile(join(folder, "large.raw"), Buffer.alloc(16 * MiB, 7))
+    const connections = async (multi: string) => {
+      const filters = ["--filter=multi-conn", "file", join(folder, "large.raw"), `multi-conn-mode=${multi}`]
+      const one = await startNbdkit("-r", ...filters)
+      const link = await linkProxy({ port: one.port, roundTripMillis: 4 })
+      const volume = await openRemoteVolume({ url: url(link) })
+      expect((await bytesAt(volume, 0, 16 * MiB)).every((byte) => byte === 7)).toBe(true)
+      await volume.close()
+      const used = link.connections
+      await link.close()
+      await one.stop()
+      return used
+    }
+    expect(await connections("disable")).toBe(1)
+    const several = await connections("unsafe")
+    expect([several > 1, several <= 4]).toEqual([true, true])
+  })
+
   it("serves the right bytes over a link that resets, cuts and stalls", async () => {
     const one = await startNbdkit("-r", "file", join(folder, "disk.raw"))
     const random = randomFrom(3)
