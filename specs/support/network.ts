@@ -53,7 +53,8 @@ export const makeNetwork = (): Network => {
   let ports = 0
   const join = (device: string) => ip("-n", name, "link", "set", device, "master", "br0", "up")
   // A bridge without a port that is up has no link, and Node does not list it.
-  ip("-n", name, "link", "add", "idle0", "type", "dummy")
+  ip("-n", name, "link", "add", "idle0", "type", "veth", "peer", "name", "idle1")
+  ip("-n", name, "link", "set", "idle1", "up")
   join("idle0")
   return {
     inside: ["ip", "netns", "exec", name],
