@@ -3,11 +3,15 @@
  *
  * It stands apart from compose.ts so that a command which only asks something loads no protocol. What starts last stops first.
  */
-import { hostname } from "node:os"
+import { hostname, networkInterfaces } from "node:os"
 import type { ImagelinkError } from "../core/errors.ts"
 import { followLog } from "../core/log/tiles/follower.ts"
 import { catalogueProjection } from "../core/projections/catalogue.ts"
+import { type BootFiles, folderFiles, withAutoexec } from "../core/runtime/boot-files.ts"
+import { bootFolder } from "../core/runtime/boot-folder.ts"
 import { makeBootRecorder } from "../core/runtime/boot-recorder.ts"
+import { autoexecScript, NEXT_SERVER } from "../core/runtime/boot-script.ts"
+import { type BootScripts, makeBootScripts } from "../core/runtime/boot-scripts.ts"
 import type { StaleBoot } from "../core/runtime/boots.ts"
 import type { ServeConfig } from "../core/runtime/config.ts"
 import { makeDamageRecorder } from "../core/runtime/damage-recorder.ts"
@@ -26,14 +30,14 @@ import type { OnDamage } from "../core/runtime/version-sources.ts"
 import { listenControl } from "./api/server.ts"
 import { socketPath } from "./api/socket-path.ts"
 import { composeWith, type OpenedSite, openParts, tokens } from "./compose.ts"
+import { describeHttpEvent } from "./http/events.ts"
+import { listenHttp } from "./http/server.ts"
 import { describeIscsiEvent } from "./iscsi/describe-event.ts"
 import { listenIscsi } from "./iscsi/server.ts"
 import { describeNbdEvent } from "./nbd/describe-event.ts"
 import { type DiskClient, openNbdDisk } from "./nbd/disk-client.ts"
 import { listenNbd } from "./nbd/server.ts"
-import { bootFolder } from "./tftp/boot-folder.ts"
 import { describeTftpEvent } from "./tftp/events.ts"
-import { folderFiles } from "./tftp/files.ts"
 import { listenTftp } from "./tftp/server.ts"
 
 /** A line of the server's own log. */
@@ -67,21 +71,25 @@ export const startServer = async (options: ServerOptions): Promise<RunningServer
   const closers: Closers = [() => opened.release({ unused: !serves })]
   try {
     await followEvents(options, opened, closers)
-    const { site, disks, background } = await serveDisks(options, opened, closers)
+    const { site, disks, scripts, background } = await serveDisks(options, opened, closers)
     const nbd = await listenForNbd(options, disks, closers)
     const iscsi = await listenForIscsi(options, disks, closers)
-    const tftp = await listenForTftp(options, closers)
+    const http = await listenForHttp(options, scripts(portOf(iscsi.iscsi)), closers)
+    const tftp = await listenForTftp(options, http.http, closers)
     const control = await listenControl(socketPath(dataDir), site, operationNames)
     closers.push(control.close)
     serves = true
     background()
-    const listeners = { ...nbd, ...iscsi, ...tftp, control: control.path }
+    const listeners = { ...nbd, ...iscsi, ...http, ...tftp, control: control.path }
     return { site, listeners, openDisk: (name) => openNbdDisk(nbd.nbd ?? "", name), close: () => closeAll(closers) }
   } catch (e) {
     await closeAll(closers)
     throw e
   }
 }
+
+const portOf = (at: string | undefined): number | undefined =>
+  at === undefined ? undefined : Number(at.slice(at.lastIndexOf(":") + 1))
 
 type Closers = Array<() => Promise<void>>
 
@@ -180,7 +188,30 @@ const serveDisks = async ({ dataDir, config, onEvent }: ServerOptions, opened: O
     void checkUnverified({ ...parts, serving }, serverActor, report).then(scrub.start)
     merging.start()
   }
-  return { site, disks: serving.disks, background }
+  const { stacks, boots: bootIds } = serving
+  const projector = await parts.views.projector(catalogueProjection)
+  const scripts = (iscsiPort: number | undefined): BootScripts =>
+    makeBootScripts({
+      catalogue: () => projector.state(catalogueProjection),
+      stacks,
+      boots: bootIds,
+      iscsiPort,
+      prefixOf,
+      setNextBoot: ({ mac }, image) =>
+        change(
+          { type: "SetNextBoot", clients: [mac], to: image === null ? null : { kind: "image", image } },
+          { actor: serverActor },
+        ),
+      onProblem: (text) => onEvent({ level: "error", text }),
+    })
+  return { site, disks: serving.disks, scripts, background }
+}
+
+/** Prefix length of the network that one of this machine's addresses is in. */
+const prefixOf = (address: string): number | undefined => {
+  const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? [])
+  const cidr = own.find((one) => one.address === address)?.cidr
+  return typeof cidr === "string" ? Number(cidr.split("/")[1]) : undefined
 }
 
 const listenForNbd = async (
@@ -207,13 +238,35 @@ const listenForIscsi = async (
   return { iscsi: `${iscsi.address}:${iscsi.port}` }
 }
 
+const listenForHttp = async (
+  { dataDir, config, onEvent }: ServerOptions,
+  scripts: BootScripts,
+  closers: Closers,
+): Promise<Readonly<Record<string, string>>> => {
+  const { address, httpPort: port } = config
+  if (port === "off") return {}
+  const files = folderFiles(await bootFolder(config.bootFiles, dataDir))
+  const http = await listenHttp({ address, port, files, scripts, onEvent: (e) => onEvent(describeHttpEvent(e)) })
+  closers.push(http.close)
+  return { http: `${http.address}:${http.port}` }
+}
+
+/** Where a client that came by TFTP finds its script. Listening on every address, that is where it got its file from. */
+const autoexecFor = (http: string): string => {
+  const port = http.slice(http.lastIndexOf(":"))
+  const wildcard = http.startsWith("0.0.0.0:") || http.startsWith(":::")
+  return autoexecScript(`http://${wildcard ? NEXT_SERVER : http.slice(0, -port.length)}${port}`)
+}
+
 const listenForTftp = async (
   { dataDir, config, onEvent }: ServerOptions,
+  http: string | undefined,
   closers: Closers,
 ): Promise<Readonly<Record<string, string>>> => {
   const { address, tftpPort: port } = config
   if (port === "off") return {}
-  const files = folderFiles(await bootFolder(config.bootFiles, dataDir))
+  const folder = folderFiles(await bootFolder(config.bootFiles, dataDir))
+  const files: BootFiles = http === undefined ? folder : withAutoexec(folder, autoexecFor(http))
   const tftp = await listenTftp({ address, port, files, onEvent: (e) => onEvent(describeTftpEvent(e)) })
   closers.push(tftp.close)
   return { tftp: `${tftp.address}:${tftp.port}` }

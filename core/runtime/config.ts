@@ -16,6 +16,7 @@ export const ConfigFile = Schema.Struct({
   "nbd-port": Schema.optionalKey(PortOrOff),
   "tftp-port": Schema.optionalKey(PortOrOff),
   "iscsi-port": Schema.optionalKey(PortOrOff),
+  "http-port": Schema.optionalKey(PortOrOff),
   "boot-files": Schema.optionalKey(Schema.String),
   cache: Schema.optionalKey(Size),
   ram: Schema.optionalKey(Size),
@@ -37,7 +38,8 @@ export interface ServeConfig {
   readonly nbdPort: number | "off"
   readonly tftpPort: number | "off"
   readonly iscsiPort: number | "off"
-  /** Folder that TFTP serves; where nobody names one, the server looks for one. */
+  readonly httpPort: number | "off"
+  /** Folder that TFTP and HTTP serve; where nobody names one, the server looks for one. */
   readonly bootFiles?: string
   readonly cacheBytes: number
   /** For images placed in RAM, all together; undefined: a quarter of the memory that is available at the start. */
@@ -97,6 +99,7 @@ export const effectiveConfig = (sources: ReadonlyArray<ConfigSource>): ServeConf
     nbdPort: merged["nbd-port"] ?? NBD_PORT,
     tftpPort: merged["tftp-port"] ?? "off",
     iscsiPort: merged["iscsi-port"] ?? "off",
+    httpPort: merged["http-port"] ?? "off",
     ...(merged["boot-files"] === undefined ? {} : { bootFiles: merged["boot-files"] }),
     cacheBytes:
       bytes("cache", "a size of at least 16M, like 256M or 4G", (n) => n >= limits.cacheBytesMin) ??
