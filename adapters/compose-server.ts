@@ -9,6 +9,7 @@ import { followLog } from "../core/log/tiles/follower.ts"
 import { catalogueProjection } from "../core/projections/catalogue.ts"
 import { type BootFiles, folderFiles, withAutoexec } from "../core/runtime/boot-files.ts"
 import { bootFolder } from "../core/runtime/boot-folder.ts"
+import type { BootServer } from "../core/runtime/boot-preview.ts"
 import { makeBootRecorder } from "../core/runtime/boot-recorder.ts"
 import { autoexecScript, NEXT_SERVER } from "../core/runtime/boot-script.ts"
 import { type BootScripts, makeBootScripts } from "../core/runtime/boot-scripts.ts"
@@ -71,11 +72,12 @@ export const startServer = async (options: ServerOptions): Promise<RunningServer
   const closers: Closers = [() => opened.release({ unused: !serves })]
   try {
     await followEvents(options, opened, closers)
-    const { site, disks, scripts, background } = await serveDisks(options, opened, closers)
+    const { site, disks, scripts, listensAt, background } = await serveDisks(options, opened, closers)
     const nbd = await listenForNbd(options, disks, closers)
     const iscsi = await listenForIscsi(options, disks, closers)
     const http = await listenForHttp(options, scripts(portOf(iscsi.iscsi)), closers)
     const tftp = await listenForTftp(options, http.http, closers)
+    listensAt({ ...iscsi, ...http })
     const control = await listenControl(socketPath(dataDir), site, operationNames)
     closers.push(control.close)
     serves = true
@@ -87,6 +89,8 @@ export const startServer = async (options: ServerOptions): Promise<RunningServer
     throw e
   }
 }
+
+const isWildcard = (address: string): boolean => address === "0.0.0.0" || address === "::"
 
 const portOf = (at: string | undefined): number | undefined =>
   at === undefined ? undefined : Number(at.slice(at.lastIndexOf(":") + 1))
@@ -166,7 +170,8 @@ const serveDisks = async ({ dataDir, config, onEvent }: ServerOptions, opened: O
     later,
     onHeatLost,
   })
-  const site = makeLocalSite({ ...parts, serving }, async () => {})
+  let bootServer: BootServer | undefined
+  const site = makeLocalSite({ ...parts, serving: { ...serving, bootServer: () => bootServer } }, async () => {})
   const report = (level: ServerEvent["level"], text: string) => onEvent({ level, text })
   const scrub = makeScrub({
     parts: { ...parts, serving },
@@ -204,7 +209,11 @@ const serveDisks = async ({ dataDir, config, onEvent }: ServerOptions, opened: O
         ),
       onProblem: (text) => onEvent({ level: "error", text }),
     })
-  return { site, disks: serving.disks, scripts, background }
+  const listensAt = ({ iscsi, http }: { readonly iscsi?: string; readonly http?: string }): void => {
+    const address = isWildcard(config.address) ? undefined : config.address
+    bootServer = { address, httpPort: portOf(http), iscsiPort: portOf(iscsi), prefixOf }
+  }
+  return { site, disks: serving.disks, scripts, listensAt, background }
 }
 
 /** Prefix length of the network that one of this machine's addresses is in. */
@@ -254,8 +263,8 @@ const listenForHttp = async (
 /** Where a client that came by TFTP finds its script. Listening on every address, that is where it got its file from. */
 const autoexecFor = (http: string): string => {
   const port = http.slice(http.lastIndexOf(":"))
-  const wildcard = http.startsWith("0.0.0.0:") || http.startsWith(":::")
-  return autoexecScript(`http://${wildcard ? NEXT_SERVER : http.slice(0, -port.length)}${port}`)
+  const address = http.slice(0, -port.length)
+  return autoexecScript(`http://${isWildcard(address) ? NEXT_SERVER : address}${port}`)
 }
 
 const listenForTftp = async (

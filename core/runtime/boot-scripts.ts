@@ -67,19 +67,22 @@ export const scriptUrl = (http: string, mac: string): string => `${http}/boot/${
 const isAdmitted = ({ address }: ClientEntry, peer: string): boolean =>
   address === null || address === peer || isLoopback(peer)
 
-type Wanted = Pick<BootScriptsOptions, "catalogue" | "stacks"> & {
+interface Wanted {
+  readonly catalogue: () => Catalogue
+  /** Without them, images are not looked at. */
+  readonly stacks: ImageStacks | undefined
   readonly client: ClientEntry
   readonly facts: BootFacts
   readonly bootId: (client: ClientEntry) => Promise<string>
 }
 
 /** The client's plan, with what is missing in place of a disk that cannot be opened. */
-const planFor = async ({ catalogue, stacks, client, facts, bootId }: Wanted): Promise<BootPlan> => {
+export const planFor = async ({ catalogue, stacks, client, facts, bootId }: Wanted): Promise<BootPlan> => {
   try {
     const { plan, on } = planBoot(catalogue(), client, facts)
     if (plan.kind !== "disk" || on === undefined) return plan
-    const hold = await stacks.open(versionRef(catalogue(), on.imageId, on.version))
-    await hold.release()
+    const hold = await stacks?.open(versionRef(catalogue(), on.imageId, on.version))
+    await hold?.release()
     return { ...plan, bootId: await bootId(client) }
   } catch (e) {
     if (isImagelinkError(e)) return refusedPlan(catalogue(), client, e, facts)
@@ -121,7 +124,9 @@ export const makeBootScripts = (options: BootScriptsOptions): BootScripts => {
         return bootScript(refusedPlan(catalogue(), client, denied, { script }))
       }
       const chosen = await choose(client, asked)
-      const sameSubnet = inSameSubnet(server, prefixOf(server), peer)
+      // From the server itself it is asked for by somebody who wants to see what the client gets.
+      const of = isLoopback(peer) ? (client.address ?? peer) : peer
+      const sameSubnet = inSameSubnet(server, prefixOf(server), of)
       const facts = { server, iscsiPort, script, sameSubnet, ...(chosen === undefined ? {} : { chosen }) }
       const now = catalogue().clients.get(client.id) ?? client
       const bootId = head ? async () => HEAD : (c: ClientEntry) => boots.issue(c)
