@@ -4,13 +4,18 @@
  * It stands apart from compose.ts so that a command which only asks something loads no protocol. What starts last stops first.
  */
 import { readFileSync, statSync } from "node:fs"
-import { hostname } from "node:os"
+import { hostname, networkInterfaces } from "node:os"
 import { parse } from "smol-toml"
 import type { Disks } from "../core/block/lease.ts"
 import { fail, type ImagelinkError, isImagelinkError } from "../core/errors.ts"
 import { followLog } from "../core/log/tiles/follower.ts"
 import { catalogueProjection } from "../core/projections/catalogue.ts"
+import { type BootFiles, folderFiles, withAutoexec } from "../core/runtime/boot-files.ts"
+import { bootFolder } from "../core/runtime/boot-folder.ts"
+import type { BootServer } from "../core/runtime/boot-preview.ts"
 import { makeBootRecorder } from "../core/runtime/boot-recorder.ts"
+import { autoexecScript, NEXT_SERVER } from "../core/runtime/boot-script.ts"
+import { type BootScripts, makeBootScripts } from "../core/runtime/boot-scripts.ts"
 import type { StaleBoot } from "../core/runtime/boots.ts"
 import type { ServeConfig } from "../core/runtime/config.ts"
 import { makeDamageRecorder } from "../core/runtime/damage-recorder.ts"
@@ -30,6 +35,8 @@ import { listenControl } from "./api/server.ts"
 import { socketPath } from "./api/socket-path.ts"
 import { composeWith, type OpenedSite, openParts, tokens } from "./compose.ts"
 import { serveDhcp } from "./compose-dhcp.ts"
+import { describeHttpEvent } from "./http/events.ts"
+import { listenHttp } from "./http/server.ts"
 import { describeIscsiEvent } from "./iscsi/describe-event.ts"
 import { folderKeeper } from "./iscsi/keeper.ts"
 import { decodeSecrets, type SecretOf } from "./iscsi/secrets.ts"
@@ -37,9 +44,7 @@ import { listenIscsi } from "./iscsi/server.ts"
 import { describeNbdEvent } from "./nbd/describe-event.ts"
 import { type DiskClient, openNbdDisk } from "./nbd/disk-client.ts"
 import { listenNbd } from "./nbd/server.ts"
-import { bootFolder } from "./tftp/boot-folder.ts"
 import { describeTftpEvent } from "./tftp/events.ts"
-import { folderFiles } from "./tftp/files.ts"
 import { listenTftp } from "./tftp/server.ts"
 
 /** A line of the server's own log. */
@@ -73,24 +78,31 @@ export const startServer = async (options: ServerOptions): Promise<RunningServer
   const closers: Closers = [() => opened.release({ unused: !serves })]
   try {
     await followEvents(options, opened, closers)
-    const { site, disks: served, background } = await serveDisks(options, opened, closers)
+    const { site, disks: served, scripts, listensAt, background } = await serveDisks(options, opened, closers)
     const live = makeLivePeers()
     const disks = live.watch(served)
     const nbd = await listenForNbd(options, disks, closers)
     const iscsi = await listenForIscsi(options, opened, disks, closers)
-    const tftp = await listenForTftp(options, closers)
-    const dhcp = await listenForDhcp(options, opened, live, { tftp: tftp.tftp }, closers)
+    const http = await listenForHttp(options, scripts(portOf(iscsi.iscsi)), closers)
+    const tftp = await listenForTftp(options, http.http, closers)
+    listensAt({ ...iscsi, ...http })
+    const dhcp = await listenForDhcp(options, opened, live, { ...tftp, ...http }, closers)
     const control = await listenControl(socketPath(dataDir), site, operationNames)
     closers.push(control.close)
     serves = true
     background()
-    const listeners = { ...nbd, ...iscsi, ...tftp, ...dhcp, control: control.path }
+    const listeners = { ...nbd, ...iscsi, ...http, ...tftp, ...dhcp, control: control.path }
     return { site, listeners, openDisk: (name) => openNbdDisk(nbd.nbd ?? "", name), close: () => closeAll(closers) }
   } catch (e) {
     await closeAll(closers)
     throw e
   }
 }
+
+const isWildcard = (address: string): boolean => address === "0.0.0.0" || address === "::"
+
+const portOf = (at: string | undefined): number | undefined =>
+  at === undefined ? undefined : Number(at.slice(at.lastIndexOf(":") + 1))
 
 type Closers = Array<() => Promise<void>>
 
@@ -167,7 +179,8 @@ const serveDisks = async ({ dataDir, config, onEvent }: ServerOptions, opened: O
     later,
     onHeatLost,
   })
-  const site = makeLocalSite({ ...parts, serving }, async () => {})
+  let bootServer: BootServer | undefined
+  const site = makeLocalSite({ ...parts, serving: { ...serving, bootServer: () => bootServer } }, async () => {})
   const report = (level: ServerEvent["level"], text: string) => onEvent({ level, text })
   const scrub = makeScrub({
     parts: { ...parts, serving },
@@ -189,7 +202,34 @@ const serveDisks = async ({ dataDir, config, onEvent }: ServerOptions, opened: O
     void checkUnverified({ ...parts, serving }, serverActor, report).then(scrub.start)
     merging.start()
   }
-  return { site, disks: serving.disks, background }
+  const { stacks, boots: bootIds } = serving
+  const projector = await parts.views.projector(catalogueProjection)
+  const scripts = (iscsiPort: number | undefined): BootScripts =>
+    makeBootScripts({
+      catalogue: () => projector.state(catalogueProjection),
+      stacks,
+      boots: bootIds,
+      iscsiPort,
+      prefixOf,
+      setNextBoot: ({ mac }, image) =>
+        change(
+          { type: "SetNextBoot", clients: [mac], to: image === null ? null : { kind: "image", image } },
+          { actor: serverActor },
+        ),
+      onProblem: (text) => onEvent({ level: "error", text }),
+    })
+  const listensAt = ({ iscsi, http }: { readonly iscsi?: string; readonly http?: string }): void => {
+    const address = isWildcard(config.address) ? undefined : config.address
+    bootServer = { address, httpPort: portOf(http), iscsiPort: portOf(iscsi), prefixOf }
+  }
+  return { site, disks: serving.disks, scripts, listensAt, background }
+}
+
+/** Prefix length of the network that one of this machine's addresses is in. */
+const prefixOf = (address: string): number | undefined => {
+  const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? [])
+  const cidr = own.find((one) => one.address === address)?.cidr
+  return typeof cidr === "string" ? Number(cidr.split("/")[1]) : undefined
 }
 
 const listenForNbd = async (
@@ -244,13 +284,35 @@ const readSecrets = (file: string): SecretOf => {
   return decodeSecrets(file, input)
 }
 
+const listenForHttp = async (
+  { dataDir, config, onEvent }: ServerOptions,
+  scripts: BootScripts,
+  closers: Closers,
+): Promise<Readonly<Record<string, string>>> => {
+  const { address, httpPort: port } = config
+  if (port === "off") return {}
+  const files = folderFiles(await bootFolder(config.bootFiles, dataDir))
+  const http = await listenHttp({ address, port, files, scripts, onEvent: (e) => onEvent(describeHttpEvent(e)) })
+  closers.push(http.close)
+  return { http: `${http.address}:${http.port}` }
+}
+
+/** Where a client that came by TFTP finds its script. Listening on every address, that is where it got its file from. */
+const autoexecFor = (http: string): string => {
+  const port = http.slice(http.lastIndexOf(":"))
+  const address = http.slice(0, -port.length)
+  return autoexecScript(`http://${isWildcard(address) ? NEXT_SERVER : address}${port}`)
+}
+
 const listenForTftp = async (
   { dataDir, config, onEvent }: ServerOptions,
+  http: string | undefined,
   closers: Closers,
 ): Promise<Readonly<Record<string, string>>> => {
   const { address, tftpPort: port } = config
   if (port === "off") return {}
-  const files = folderFiles(await bootFolder(config.bootFiles, dataDir))
+  const folder = folderFiles(await bootFolder(config.bootFiles, dataDir))
+  const files: BootFiles = http === undefined ? folder : withAutoexec(folder, autoexecFor(http))
   const tftp = await listenTftp({ address, port, files, onEvent: (e) => onEvent(describeTftpEvent(e)) })
   closers.push(tftp.close)
   return { tftp: `${tftp.address}:${tftp.port}` }

@@ -320,6 +320,26 @@ export const errors = {
       p.near ? `no client has this name or MAC; the nearest is ${p.near}` : "no client has this name or MAC",
     fix: () => "see 'imagelink client list', or add it: imagelink client add MAC --name NAME",
   }),
+  SCRIPT_DENIED: entry<{ client: string; peer: string; address: string }>({
+    exit: 1,
+    message: (p) => `the boot script of ${p.client} is not for ${p.peer}`,
+    cause: (p) => `${p.client} is recorded with the address ${p.address}, and its script opens its disk`,
+    fix: (p) =>
+      `where that is ${p.client} after all: imagelink client set ${p.client} --ip ${p.peer}, or --ip none for any address`,
+  }),
+  ISCSI_NOT_SERVED: entry<Readonly<Record<string, never>>>({
+    exit: 1,
+    message: () => "the server serves no disk that firmware can open",
+    cause: () => "iSCSI is off",
+    fix: () => "start the server with --iscsi-port 3260",
+  }),
+  NEXT_BOOT_REFUSED: entry<{ client: string; image: string }>({
+    exit: 1,
+    message: (p) => `${p.client} cannot boot ${p.image} once`,
+    cause: () => "what it writes is kept, and would have to step aside for that boot",
+    fix: (p) =>
+      `imagelink client next-boot ${p.client} none; or link it to an image with --overlay discard for that boot`,
+  }),
   CLIENT_NAME_INVALID: entry<{ name: string }>({
     exit: 1,
     message: (p) => `${JSON.stringify(p.name)} cannot be a client's name`,

@@ -146,6 +146,25 @@ export const limits = {
   /** Leases that wait for the disk. */
   dhcpLeasesWritingMax: 1000,
 
+  // HTTP
+  httpConnectionsMax: 1024,
+  httpHeaderBytesMax: 8 * KiB,
+  httpHeadersMax: 64,
+  /** For a request's header to arrive whole. */
+  httpHeaderMillisMax: 10_000,
+  /** A connection on which nothing moves. */
+  httpSilenceMillisMax: 30_000,
+  httpKeepAliveMillis: 15_000,
+  httpReadBytes: 256 * KiB,
+  httpCloseMillisMax: 2000,
+
+  // Boot scripts
+  bootRetrySeconds: 10,
+  /** Failures after which a client with a fallback boots from its own disk. */
+  bootFailuresMax: 3,
+  bootMenuSecondsDefault: 10,
+  bootMenuSecondsMax: 3600,
+
   // Parts of one request
   /** Pieces of one request that are read from below at the same time. */
   requestPiecesMax: 16,

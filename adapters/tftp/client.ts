@@ -6,7 +6,7 @@
  */
 import { createSocket } from "node:dgram"
 import { isIPv6 } from "node:net"
-import type { TftpPeer } from "./files.ts"
+import type { BootPeer } from "../../core/runtime/boot-files.ts"
 import { decode, ERROR_CODE, encode, type Packet, type TftpOption } from "./packet.ts"
 import { type Received, receive, receiver } from "./receiver.ts"
 
@@ -60,13 +60,13 @@ export const fetchTftp = (input: TftpFetch): Promise<TftpFetched> =>
     const parts: Array<Uint8Array> = []
     let state = receiver(options)
     let sizeBytes = 0
-    let server: TftpPeer | undefined
+    let server: BootPeer | undefined
     let last: Packet = { type: "RRQ", file, mode: "octet", options }
     let retries = 0
     let timer: NodeJS.Timeout | undefined
     let ended = false
 
-    const send = (packet: Packet, to: TftpPeer = server ?? { address: host, port }) => {
+    const send = (packet: Packet, to: BootPeer = server ?? { address: host, port }) => {
       if (!ended) socket.send(encode(packet), to.port, to.address, () => {})
     }
     const end = (settle: () => void) => {

@@ -6,7 +6,7 @@
  */
 import { createSocket, type Socket } from "node:dgram"
 import { isIPv6 } from "node:net"
-import type { OpenedFile, TftpPeer } from "./files.ts"
+import type { BootPeer, OpenedFile } from "../../core/runtime/boot-files.ts"
 import { decode, ERROR_CODE, encode, type TftpOption } from "./packet.ts"
 import { begin, type Input, type Outcome, type Step, step, type Transfer, type TransferLimits } from "./transfer.ts"
 
@@ -19,7 +19,7 @@ export interface Clock {
 export interface RunningInput {
   /** Where the transfer's socket is bound. */
   readonly address: string
-  readonly peer: TftpPeer
+  readonly peer: BootPeer
   readonly file: OpenedFile
   readonly options: ReadonlyArray<TftpOption>
   readonly bounds: TransferLimits
@@ -61,7 +61,7 @@ export class RunningTransfer {
     this.#end({ type: "stopped", message: "the client began anew" })
   }
 
-  #receive(bytes: Buffer, from: TftpPeer): void {
+  #receive(bytes: Buffer, from: BootPeer): void {
     const { peer } = this.#input
     const packet = decode(bytes)
     if (from.address === peer.address && from.port === peer.port) this.#step({ type: "packet", packet })
@@ -101,7 +101,7 @@ export class RunningTransfer {
     this.#step(input)
   }
 
-  #send(bytes: Buffer, to: TftpPeer): void {
+  #send(bytes: Buffer, to: BootPeer): void {
     if (this.#closed) return
     // What could not be sent counts as lost on the way: time sends it again, or ends the transfer.
     this.#socket.send(bytes, to.port, to.address, () => {})

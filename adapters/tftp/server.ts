@@ -12,8 +12,8 @@ import { createSocket, type Socket } from "node:dgram"
 import { isIPv6 } from "node:net"
 import { fail } from "../../core/errors.ts"
 import { limits } from "../../core/limits.ts"
+import { type BootFiles, type BootPeer, FileRefused, type OpenedFile } from "../../core/runtime/boot-files.ts"
 import type { TftpEvent } from "./events.ts"
-import { FileRefused, type OpenedFile, type TftpFiles, type TftpPeer } from "./files.ts"
 import { decode, ERROR_CODE, encode, OPCODE, type Request } from "./packet.ts"
 import { type Clock, RunningTransfer } from "./running.ts"
 import { shown } from "./shown.ts"
@@ -28,7 +28,7 @@ export interface TftpServerInput {
   readonly address: string
   /** 0 for any free one. */
   readonly port: number
-  readonly files: TftpFiles
+  readonly files: BootFiles
   readonly onEvent?: (event: TftpEvent) => void
   readonly limits?: Partial<TftpServerLimits>
   readonly clock?: Clock
@@ -108,7 +108,7 @@ class Requests {
     this.#input.onEvent?.(event)
   }
 
-  receive(bytes: Buffer, from: TftpPeer): void {
+  receive(bytes: Buffer, from: BootPeer): void {
     if (this.#stopped) return
     const client = nameOf(from)
     const packet = decode(bytes)
@@ -127,7 +127,7 @@ class Requests {
     await Promise.all(this.#opening)
   }
 
-  #request(request: Request, bytes: Buffer, from: TftpPeer): void {
+  #request(request: Request, bytes: Buffer, from: BootPeer): void {
     const refusal = refusalOf(request)
     if (refusal === undefined) this.#start(request, bytes, from)
     else {
@@ -136,7 +136,7 @@ class Requests {
     }
   }
 
-  #start(request: Request, bytes: Buffer, from: TftpPeer): void {
+  #start(request: Request, bytes: Buffer, from: BootPeer): void {
     const client = nameOf(from)
     const before = this.slots.get(client)
     if (before?.request.equals(bytes)) return
@@ -155,7 +155,7 @@ class Requests {
     this.#opening.add(opening)
   }
 
-  #busy(from: TftpPeer): string | undefined {
+  #busy(from: BootPeer): string | undefined {
     const { transfersMax, transfersPerPeerMax } = this.#bounds
     if (this.slots.size >= transfersMax) return `not answered yet: ${transfersMax} transfers run`
     let ofPeer = 0
@@ -164,7 +164,7 @@ class Requests {
     return `not answered yet: ${transfersPerPeerMax} transfers run for this address`
   }
 
-  async #open(request: Request, from: TftpPeer, slot: Slot): Promise<void> {
+  async #open(request: Request, from: BootPeer, slot: Slot): Promise<void> {
     const about = { client: nameOf(from), file: request.file }
     let file: OpenedFile | undefined
     try {
@@ -188,7 +188,7 @@ class Requests {
     this.#run(request, from, slot, file)
   }
 
-  #run(request: Request, peer: TftpPeer, slot: Slot, file: OpenedFile): void {
+  #run(request: Request, peer: BootPeer, slot: Slot, file: OpenedFile): void {
     const about = { client: nameOf(peer), file: request.file }
     const { address } = this.#input
     slot.running = new RunningTransfer({
@@ -212,12 +212,12 @@ class Requests {
     this.#saidBusy = false
   }
 
-  #refuse(to: TftpPeer, code: number, message: string): void {
+  #refuse(to: BootPeer, code: number, message: string): void {
     if (!this.#stopped) this.#socket.send(encode({ type: "ERROR", code, message }), to.port, to.address, () => {})
   }
 }
 
-const nameOf = ({ address, port }: TftpPeer): string => `${address.includes(":") ? `[${address}]` : address}:${port}`
+const nameOf = ({ address, port }: BootPeer): string => `${address.includes(":") ? `[${address}]` : address}:${port}`
 
 /** What is refused before a file is looked for. */
 const refusalOf = (request: Request): readonly [code: number, message: string] | undefined => {

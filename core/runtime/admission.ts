@@ -15,10 +15,21 @@ const orThrow = <A>(answer: A | ImagelinkError): A => {
   return answer
 }
 
-/** @throws CLIENT_NOT_FOUND EXPORT_DENIED */
-export const admitClient = (catalogue: Catalogue, name: string, slot: number, peer: Peer): ClientEntry => {
+/**
+ * A client without a recorded address may come from any, if it shows a boot id: that is a key, which was given to it.
+ *
+ * @throws CLIENT_NOT_FOUND EXPORT_DENIED
+ */
+export const admitClient = (
+  catalogue: Catalogue,
+  name: string,
+  slot: number,
+  peer: Peer,
+  boot?: string,
+): ClientEntry => {
   const client = orThrow(findClient(catalogue, name))
-  if (!peer.loopback && client.address !== peer.address)
+  const hasKey = client.address === null && boot !== undefined
+  if (!peer.loopback && client.address !== peer.address && !hasKey)
     throw fail("EXPORT_DENIED", { name: `client/${name}/${slot}`, peer: peer.address })
   return client
 }

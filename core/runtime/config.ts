@@ -27,6 +27,7 @@ export const ConfigFile = Schema.Struct({
   "tftp-port": Schema.optionalKey(PortOrOff),
   "iscsi-port": Schema.optionalKey(PortOrOff),
   "iscsi-secrets": Schema.optionalKey(Schema.String),
+  "http-port": Schema.optionalKey(PortOrOff),
   "boot-files": Schema.optionalKey(Schema.String),
   interface: Schema.optionalKey(Schema.String),
   dhcp: Schema.optionalKey(Schema.Literals(["full", "proxy", "off"])),
@@ -61,7 +62,8 @@ export interface ServeConfig {
   readonly iscsiPort: number | "off"
   /** File of CHAP secrets; where nobody names one, iSCSI asks for none. */
   readonly iscsiSecrets?: string
-  /** Folder that TFTP serves; where nobody names one, the server looks for one. */
+  readonly httpPort: number | "off"
+  /** Folder that TFTP and HTTP serve; where nobody names one, the server looks for one. */
   readonly bootFiles?: string
   /** Undefined: off. */
   readonly dhcp: DhcpConfig | undefined
@@ -141,6 +143,7 @@ export const effectiveConfig = (sources: ReadonlyArray<ConfigSource>): ServeConf
     tftpPort: merged["tftp-port"] ?? "off",
     iscsiPort: merged["iscsi-port"] ?? "off",
     ...(merged["iscsi-secrets"] === undefined ? {} : { iscsiSecrets: merged["iscsi-secrets"] }),
+    httpPort: merged["http-port"] ?? "off",
     ...(merged["boot-files"] === undefined ? {} : { bootFiles: merged["boot-files"] }),
     dhcp: dhcpConfig(merged),
     cacheBytes:

@@ -89,11 +89,11 @@ export const makeDisks = ({ catalogue, stacks, folders, drafts, boots, heat, onB
 
   return {
     async attach(name, slot, boot, peer): Promise<Lease> {
-      let client = admitClient(catalogue(), name, slot, peer)
+      let client = admitClient(catalogue(), name, slot, peer, boot)
       for (let gate = gateOf(client, slot); gate !== undefined; gate = gateOf(client, slot)) {
         await gate
         // What was decided meanwhile may have been to remove or to move this very client.
-        client = admitClient(catalogue(), name, slot, peer)
+        client = admitClient(catalogue(), name, slot, peer, boot)
       }
       if (closed) throw fail("CLOSED", { what: "the server" })
       return arrive(client, slot, boot, peer)

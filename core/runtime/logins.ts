@@ -28,6 +28,7 @@ import {
   recordedGeneration,
   wasMade,
 } from "./generations.ts"
+import { bootLink, isNextBoot } from "./next-boot.ts"
 import type { OverlayFolders } from "./overlay-folders.ts"
 import type { Made, SlotOwners, Wanted } from "./slot-owners.ts"
 
@@ -48,7 +49,7 @@ export interface LoginsOptions {
   readonly onBoot: (boot: Boot) => void
 }
 
-const bootOf = ({ client, shown, peer }: Login, { on, policy, generation }: Made): Boot => ({
+const bootOf = ({ client, shown, peer }: Login, { on, policy, generation }: Made, nextBoot: boolean): Boot => ({
   client: { id: client.id, name: client.name, mac: client.mac },
   slot: 0,
   boot: shown?.boot ?? null,
@@ -60,7 +61,7 @@ const bootOf = ({ client, shown, peer }: Login, { on, policy, generation }: Made
   address: peer.address,
   firmware: null,
   stages: [],
-  nextBoot: false,
+  nextBoot,
 })
 
 const linkOf = ({ client, slot }: Login): LinkEntry => {
@@ -89,10 +90,10 @@ export const makeLogins = ({ boots, owners, folders, onBoot }: LoginsOptions): (
   /** By client, the boot up to which sessions of those before were ended. A record may be replaced though that is reported as failed. */
   const ended = new Map<string, number>()
 
-  const tell = (login: Login, made: Made): void => {
+  const tell = (login: Login, made: Made, nextBoot = false): void => {
     if (login.slot !== 0) return
     told.add(made)
-    onBoot(bootOf(login, made))
+    onBoot(bootOf(login, made, nextBoot))
   }
 
   /**
@@ -172,7 +173,8 @@ export const makeLogins = ({ boots, owners, folders, onBoot }: LoginsOptions): (
   /** Ends sessions of before, and makes the boot that is shown the current one, unless it is by now. */
   const begin = async (login: Login): Promise<void> => {
     const { client, slot, shown } = login
-    const link = linkOf(login)
+    const own = linkOf(login)
+    const link = bootLink(client, slot, own)
     const found = await recordOf(login, link)
     if (isBehind(client, found)) await endSessions(client.id, found.serial)
     if (shown === undefined || boots.standing(client, slot, shown, found) === "current") return
@@ -191,7 +193,7 @@ export const makeLogins = ({ boots, owners, folders, onBoot }: LoginsOptions): (
       const { epoch } = generation
       await records.change(client.id, () => withSlot(current, { slot, epoch, policy, serial }))
       await endSessions(client.id, serial)
-      tell(login, made)
+      tell(login, made, isNextBoot(client, own))
     } finally {
       free()
     }

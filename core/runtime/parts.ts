@@ -3,6 +3,7 @@ import type { EventLog } from "../log/event-log.ts"
 import type { Publisher } from "../log/tiles/publisher.ts"
 import type { ImageOpener } from "../storage/opener.ts"
 import type { VolumeFolder } from "../storage/volume.ts"
+import type { BootServer } from "./boot-preview.ts"
 import type { DataFiles } from "./data-files.ts"
 import type { DiskService } from "./disks.ts"
 import type { Drafts } from "./drafts.ts"
@@ -39,5 +40,7 @@ export interface Parts {
     readonly drafts: Drafts
     readonly ram: RamTier
     readonly heat: HeatService
+    /** Where this process listens, once it does. */
+    readonly bootServer?: () => BootServer | undefined
   }
 }

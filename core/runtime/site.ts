@@ -374,6 +374,8 @@ export interface OperationMap {
   >
   /** The last boots of each client, or of one; the log has them all. */
   boots: Op<{ readonly client?: string }, ReadonlyArray<BootRow>>
+  /** The iPXE script that the client would be given now. No boot id is made: PREVIEW stands where it would be. */
+  "client.script": Op<{ readonly client: string }, { readonly client: string; readonly script: string }>
   /** A group is named with or without `group:` in front; so is it among `clients`, anywhere, but there it needs it. */
   "group.create": Op<
     { readonly name: string; readonly clients: ReadonlyArray<string>; readonly options?: OptionChanges },

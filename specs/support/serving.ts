@@ -28,6 +28,7 @@ export interface ServingSite {
   /** What would be recorded. */
   readonly boots: ReadonlyArray<Boot>
   readonly bootIds: Boots
+  readonly stacks: Serving["stacks"]
   /** Retired boot ids that were reported. */
   readonly stale: ReadonlyArray<StaleBoot>
   do<N extends OperationName>(name: N, input: Input<N>): Promise<Result<N>>
@@ -82,6 +83,7 @@ export const serveHere = async (
     parts,
     boots,
     bootIds: serving.boots,
+    stacks: serving.stacks,
     stale,
     overlays: join(data, "overlays"),
     do: (name, input) => site.call(name, input, { actor: operator }),

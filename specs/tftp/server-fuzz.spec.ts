@@ -4,15 +4,15 @@ import { once } from "node:events"
 import { afterEach, describe, expect, it } from "vitest"
 import { fetchTftp, TftpError } from "../../adapters/tftp/client.ts"
 import { describeTftpEvent, type TftpEvent } from "../../adapters/tftp/events.ts"
-import { FileRefused, type TftpFiles } from "../../adapters/tftp/files.ts"
 import { decode, encode, type Packet, type TftpOption, type Unknown } from "../../adapters/tftp/packet.ts"
 import { listenTftp, type TftpServerInput } from "../../adapters/tftp/server.ts"
+import { type BootFiles, FileRefused } from "../../core/runtime/boot-files.ts"
 import { patterned, random } from "../support/random.ts"
 
 const content: Readonly<Record<string, Buffer>> = { small: Buffer.from("small"), large: patterned(300_000, 7) }
 let opened = 0
 let closed = 0
-const memoryFiles: TftpFiles = {
+const memoryFiles: BootFiles = {
   async open(name) {
     if (name === "refused") throw new FileRefused("not for you")
     if (name === "broken") throw Object.assign(new Error("/secret/path"), { code: "EIO" })

@@ -3,6 +3,7 @@ import type { Command } from "commander"
 import { bootOptions, moment, verb } from "./declare.ts"
 
 const clients = () => import("../verbs/clients.ts")
+const boots = () => import("../verbs/boots.ts")
 const time = () => import("../verbs/time.ts")
 const versions = () => import("../verbs/versions.ts")
 
@@ -84,6 +85,7 @@ export const declareClients = (root: Command): void => {
     versions,
     "nextBoot",
   )
+  verb(client, "script <client>", "the iPXE script it would be given now; makes no boot id", "reads", boots, "script")
   bootOptions(
     verb(client, "set <client>", "change a client's name, address, MAC or boot options", "changes", clients, "set"),
   )

@@ -1,4 +1,4 @@
-/** `imagelink boots`: what clients really got, as a table; with `--follow` a line for each new one. */
+/** `imagelink boots`: what clients really got, as a table; with `--follow` a line for each new one. `imagelink client script`: what one would be told. */
 import type { BootRow } from "../../../core/projections/boot-history.ts"
 import type { CommonOptions } from "../options.ts"
 import { type Column, print, printJson, table, time } from "../output.ts"
@@ -21,6 +21,14 @@ function tookText({ stages }: BootRow): string {
   const last = stages.at(-1)
   return last === undefined ? "-" : `${(last.millis / 1000).toFixed(1)} s`
 }
+
+/** As a file that iPXE could load, so without a line of ours. */
+export const script = (options: CommonOptions, client: string): Promise<void> =>
+  withSite(options, false, async (site) => {
+    const answer = await site.call("client.script", { client }, callOptions(options))
+    if (options.json) printJson(answer)
+    else print(answer.script.trimEnd())
+  })
 
 interface BootsOptions extends CommonOptions {
   readonly client?: string

@@ -4,10 +4,10 @@ import { appendFileSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSy
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, describe, expect, it } from "vitest"
-import { bootFolder } from "../../adapters/tftp/boot-folder.ts"
-import { FileChanged, FileRefused, folderFiles, pathOf } from "../../adapters/tftp/files.ts"
+import { FileChanged, FileRefused, folderFiles, pathOf } from "../../core/runtime/boot-files.ts"
+import { bootFolder } from "../../core/runtime/boot-folder.ts"
 
-const folder = realpathSync(mkdtempSync(join(tmpdir(), "imagelink-tftp-files-")))
+const folder = realpathSync(mkdtempSync(join(tmpdir(), "imagelink-boot-files-")))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 const root = join(folder, "boot")
 mkdirSync(join(root, "Boot"), { recursive: true })

@@ -1,5 +1,5 @@
 /**
- * What TFTP serves: a port that opens files by name, and a folder behind it.
+ * What TFTP and HTTP serve: a port that opens files by name, and a folder behind it.
  *
  * **Details** A name is a path below the folder. Windows' loaders write `\Boot\BCD`: a backslash separates, and one at the start is the
  * folder itself. Everything else that leads elsewhere is refused: `..`, a leading slash, a drive, another machine's share, NUL. A symbolic link is followed as
@@ -10,7 +10,7 @@
 import { constants, type FileHandle, open, realpath } from "node:fs/promises"
 import { join, sep } from "node:path"
 
-export interface TftpPeer {
+export interface BootPeer {
   readonly address: string
   readonly port: number
 }
@@ -22,9 +22,9 @@ export interface OpenedFile {
   close(): Promise<void>
 }
 
-export interface TftpFiles {
+export interface BootFiles {
   /** Undefined: there is no such file. @throws FileRefused, or what opening throws */
-  open(name: string, peer: TftpPeer): Promise<OpenedFile | undefined>
+  open(name: string, peer: BootPeer): Promise<OpenedFile | undefined>
 }
 
 /** The file is not for the client, or not for this server. */
@@ -43,7 +43,7 @@ export const pathOf = (name: string): string | undefined => {
 }
 
 /** Serves the regular files below a folder. */
-export const folderFiles = (folder: string): TftpFiles => ({
+export const folderFiles = (folder: string): BootFiles => ({
   async open(name) {
     const path = pathOf(name)
     if (path === undefined) throw new FileRefused("the name leads out of the served folder")
@@ -95,4 +95,27 @@ const opened = (handle: FileHandle, sizeBytes: number): OpenedFile => ({
     return bytes
   },
   close: () => handle.close(),
+})
+
+/** A text as a file. */
+export const textFile = (text: string): OpenedFile => {
+  const bytes = Buffer.from(text)
+  return {
+    sizeBytes: bytes.length,
+    read: async (offset, length) => bytes.subarray(offset, offset + length),
+    close: async () => {},
+  }
+}
+
+/** The name of the script that iPXE asks for in the folder its own file came from, and then at the top. */
+export const AUTOEXEC = "autoexec.ipxe"
+
+export const isAutoexec = (name: string): boolean => name.split(/[\\/]/u).at(-1)?.toLowerCase() === AUTOEXEC
+
+/** The same files, and this script in every folder. A file of that name in the folder goes before it. */
+export const withAutoexec = (files: BootFiles, script: string): BootFiles => ({
+  async open(name, peer) {
+    const file = await files.open(name, peer)
+    return file ?? (isAutoexec(name) ? textFile(script) : undefined)
+  },
 })

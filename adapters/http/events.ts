@@ -1,0 +1,32 @@
+/** What the server reports, and in which words it stands in the log. */
+
+export type HttpEvent =
+  | { readonly type: "sent"; readonly client: string; readonly what: string; readonly bytes: number }
+  | { readonly type: "refused"; readonly client: string; readonly what: string; readonly status: number }
+  | { readonly type: "ended" | "malformed"; readonly client: string; readonly message: string }
+  | { readonly type: "failed"; readonly client: string; readonly what: string; readonly message: string }
+
+const CHARS = 128
+
+/** A request's text as one line of printable characters. */
+export const shown = (text: string): string => {
+  const line = text.replaceAll(/[^\x20-\x7e]/gu, "?")
+  return line.length > CHARS ? `${line.slice(0, CHARS)}...` : line
+}
+
+export const describeHttpEvent = (
+  e: HttpEvent,
+): { readonly level: "error" | "info" | "debug"; readonly text: string } => {
+  const who = `http ${e.client}`
+  switch (e.type) {
+    case "sent":
+      return { level: "info", text: `${who} ${shown(e.what)}: sent, ${e.bytes} bytes` }
+    case "refused":
+      return { level: "info", text: `${who} ${shown(e.what)}: ${e.status}` }
+    case "ended":
+    case "malformed":
+      return { level: "debug", text: `${who}: ${shown(e.message)}` }
+    case "failed":
+      return { level: "error", text: `${who} ${shown(e.what)}: ${e.message}` }
+  }
+}

@@ -1,0 +1,138 @@
+/**
+ * Boot scripts as a service: rendered for the client that asks, with a boot id of its own.
+ *
+ * **Details** A boot id is made for a script that is really fetched, by the client it is for: from its recorded address, from loopback, or from anywhere
+ * where no address is recorded. Whoever else asks, and whoever asks for the head or a preview only, gets none. What the image is
+ * read from is opened before the script is given out, so that what is wrong with it is shown on the client's screen.
+ *
+ * **Gotchas** A next boot from the computer's own disk is over when its script was fetched, because nothing is heard of it afterwards; any other is over
+ * when its disk is first used (logins.ts).
+ */
+import { BlockList, isIPv4 } from "node:net"
+import type { Catalogue, ClientEntry } from "../domain/catalogue.ts"
+import { findClient } from "../domain/lookup.ts"
+import { fail, ImagelinkError, isImagelinkError } from "../errors.ts"
+import { type BootFacts, menuImages, planBoot, refusedPlan } from "./boot-plan.ts"
+import { type BootPlan, bootScript } from "./boot-script.ts"
+import type { Boots } from "./boots.ts"
+import type { ImageStacks } from "./image-stacks.ts"
+import { versionRef } from "./version-ref.ts"
+
+/** Stands where the boot id would be. */
+export const PREVIEW = "PREVIEW"
+/** As long as a boot id, so that the head of an answer says its length. */
+const HEAD = "x".repeat(48)
+
+export interface ScriptAsked {
+  /** `52:54:00:00:00:01` */
+  readonly mac: string
+  readonly peer: string
+  /** Address that was connected to. */
+  readonly server: string
+  /** `http://192.0.2.10:8080`, as the client wrote it. */
+  readonly http: string
+  /** `image=NAME` or `local`, from the menu. */
+  readonly choice: string
+  /** Only its length is asked for. */
+  readonly head: boolean
+}
+
+export interface BootScripts {
+  script(asked: ScriptAsked): Promise<string>
+}
+
+export interface BootScriptsOptions {
+  readonly catalogue: () => Catalogue
+  readonly stacks: ImageStacks
+  readonly boots: Boots
+  readonly iscsiPort: number | undefined
+  /** Prefix length of the network that one of this machine's addresses is in. */
+  readonly prefixOf: (address: string) => number | undefined
+  /** Sets or takes back what a client's next boot is given. */
+  readonly setNextBoot: (client: ClientEntry, image: string | null) => Promise<unknown>
+  readonly onProblem: (text: string) => void
+}
+
+const isLoopback = (address: string): boolean => address === "::1" || address.startsWith("127.")
+
+export const inSameSubnet = (server: string, prefix: number | undefined, peer: string): boolean => {
+  if (prefix === undefined || !isIPv4(server) || !isIPv4(peer)) return false
+  const network = new BlockList()
+  network.addSubnet(server, prefix)
+  return network.check(peer)
+}
+
+export const scriptUrl = (http: string, mac: string): string => `${http}/boot/${mac.replaceAll(":", "-")}.ipxe`
+
+const isAdmitted = ({ address }: ClientEntry, peer: string): boolean =>
+  address === null || address === peer || isLoopback(peer)
+
+interface Wanted {
+  readonly catalogue: () => Catalogue
+  /** Without them, images are not looked at. */
+  readonly stacks: ImageStacks | undefined
+  readonly client: ClientEntry
+  readonly facts: BootFacts
+  readonly bootId: (client: ClientEntry) => Promise<string>
+}
+
+/** The client's plan, with what is missing in place of a disk that cannot be opened. */
+export const planFor = async ({ catalogue, stacks, client, facts, bootId }: Wanted): Promise<BootPlan> => {
+  try {
+    const { plan, on } = planBoot(catalogue(), client, facts)
+    if (plan.kind !== "disk" || on === undefined) return plan
+    const hold = await stacks?.open(versionRef(catalogue(), on.imageId, on.version))
+    await hold?.release()
+    return { ...plan, bootId: await bootId(client) }
+  } catch (e) {
+    if (isImagelinkError(e)) return refusedPlan(catalogue(), client, e, facts)
+    throw e
+  }
+}
+
+export const makeBootScripts = (options: BootScriptsOptions): BootScripts => {
+  const { catalogue, stacks, boots, iscsiPort, prefixOf, setNextBoot, onProblem } = options
+
+  /** What was chosen from the menu, where it was one of its items. */
+  const choose = async (client: ClientEntry, { choice, head }: ScriptAsked): Promise<BootFacts["chosen"]> => {
+    if (choice === "local") return "local"
+    const image = choice.startsWith("image=") ? choice.slice("image=".length) : undefined
+    const images = menuImages(catalogue(), client)
+    if (image === undefined || !images.includes(image)) return undefined
+    // The linked one is what it gets anyway.
+    if (image !== images[0] && !head) await setNextBoot(client, image)
+    return "disk"
+  }
+
+  const clear = async (client: ClientEntry): Promise<void> => {
+    try {
+      await setNextBoot(client, null)
+    } catch (e) {
+      const why = e instanceof Error ? e.message : String(e)
+      onProblem(`${client.name} boots from its own disk, and will again: that it has was not recorded: ${why}`)
+    }
+  }
+
+  return {
+    async script(asked) {
+      const { mac, peer, server, http, head } = asked
+      const script = scriptUrl(http, mac)
+      const client = findClient(catalogue(), mac)
+      if (client instanceof ImagelinkError) return bootScript({ kind: "unregistered", mac, script })
+      if (!isAdmitted(client, peer)) {
+        const denied = fail("SCRIPT_DENIED", { client: client.name, peer, address: client.address ?? "" })
+        return bootScript(refusedPlan(catalogue(), client, denied, { script }))
+      }
+      const chosen = await choose(client, asked)
+      // From the server itself it is asked for by somebody who wants to see what the client gets.
+      const of = isLoopback(peer) ? (client.address ?? peer) : peer
+      const sameSubnet = inSameSubnet(server, prefixOf(server), of)
+      const facts = { server, iscsiPort, script, sameSubnet, ...(chosen === undefined ? {} : { chosen }) }
+      const now = catalogue().clients.get(client.id) ?? client
+      const bootId = head ? async () => HEAD : (c: ClientEntry) => boots.issue(c)
+      const plan = await planFor({ catalogue, stacks, client: now, facts, bootId })
+      if (plan.kind === "local" && now.nextBoot?.kind === "local" && !head) await clear(now)
+      return bootScript(plan)
+    },
+  }
+}
