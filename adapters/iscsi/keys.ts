@@ -123,7 +123,6 @@ const rules: Readonly<Record<string, Rule>> = {
 /** Keys that may be said again once the session runs (§13.12: "ALL" stages); the rest are of the leading login alone. */
 const anyTime = new Set(["MaxRecvDataSegmentLength"])
 const everyKey = new Set([...Object.keys(rules), ...anyTime])
-export const isOperational = (key: string): boolean => everyKey.has(key)
 
 /**
  * Settles the pairs of one request against what is agreed so far, which it changes, and answers what to say.

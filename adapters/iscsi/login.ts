@@ -16,7 +16,7 @@
 import { readU16, readU32 } from "../../core/bytes.ts"
 import { limits } from "../../core/limits.ts"
 import { Chap, type Secret } from "./chap.ts"
-import { type Agreed, defaults, isOperational, negotiate } from "./keys.ts"
+import { type Agreed, defaults, negotiate } from "./keys.ts"
 import { isInitiatorName, parseTargetName, type TargetName } from "./names.ts"
 import {
   CONTINUE,
@@ -260,5 +260,3 @@ export class Login {
 /** Keys that say who and what (§13.4 to §13.7, §13.21), and those of authentication (§12). */
 const namesOnly = new Set(["InitiatorName", "InitiatorAlias", "TargetName", "SessionType"])
 const security = new Set(["AuthMethod", "CHAP_A", "CHAP_I", "CHAP_C", "CHAP_N", "CHAP_R"])
-
-export { isOperational }

@@ -31,6 +31,8 @@ export interface Managed {
   abortWhere(concerns: (task: IscsiTask) => boolean): ReadonlyArray<IscsiTask>
   /** Settles when none of these runs any more. */
   settled(tasks: ReadonlyArray<IscsiTask>): Promise<void>
+  skip(cmdSN: number): void
+  dropEarly(itt: number): boolean
   wake(): void
 }
 
@@ -84,8 +86,9 @@ export class Management {
     const task = this.session.tasks.get(referenced)
     if (task === undefined) {
       const { sender } = this.session
-      if (refCmdSN === sender.expCmdSN && !pdu.before(sender.maxCmdSN, refCmdSN)) {
-        sender.expCmdSN = pdu.next(refCmdSN)
+      if (this.session.dropEarly(referenced)) this.answer(itt, pdu.TMR_COMPLETE)
+      else if (refCmdSN === sender.expCmdSN && !pdu.before(sender.maxCmdSN, refCmdSN)) {
+        this.session.skip(refCmdSN)
         this.answer(itt, pdu.TMR_COMPLETE)
       } else this.answer(itt, pdu.TMR_NO_TASK)
       return

@@ -28,7 +28,7 @@ import {
   ILLEGAL_REQUEST,
   TASK_SET_FULL,
 } from "../scsi/sense.ts"
-import { decodeTransfer, emptyTransfer } from "../scsi/transfer.ts"
+import { decodeTransfer, emptyTransfer, type Transfer } from "../scsi/transfer.ts"
 import type { UnitView } from "../scsi/unit.ts"
 import type { ServerBudget } from "./budget.ts"
 import type { Agreed } from "./keys.ts"
@@ -164,8 +164,7 @@ export class IscsiSession {
 
   /** Settles when nothing of this session has an effect any more. */
   quiet(): Promise<void> {
-    for (const task of this.tasks.values()) if (task.running) return new Promise((resolve) => this.idle.push(resolve))
-    return Promise.resolve()
+    return this.settled([...this.tasks.values()])
   }
 
   /** Aborts tasks: they are never answered. Those that run are waited for by whoever must know. */
@@ -188,6 +187,27 @@ export class IscsiSession {
 
   wake(): void {
     this.input.wake()
+  }
+
+  /** A command that is still to come was aborted: its number counts as received (§11.5.1). */
+  skip(cmdSN: number): void {
+    this.sender.expCmdSN = pdu.next(cmdSN)
+    this.early.delete(cmdSN)
+    this.takeTurns()
+  }
+
+  /** A command that waits for its turn is taken out of the line, and its number with it when its turn comes. */
+  dropEarly(itt: number): boolean {
+    for (const pdus of this.early.values()) {
+      const first = pdus[0]!
+      if (readU32(first, 16) !== itt || (first[0]! & pdu.OPCODE_MASK) !== pdu.SCSI_COMMAND) continue
+      // What is left does nothing and is answered to nobody.
+      first[0] = pdu.NOP_OUT
+      first.fill(0xff, 16, 20)
+      pdus.length = 1
+      return true
+    }
+    return false
   }
 
   private deliver(
@@ -287,12 +307,10 @@ export class IscsiSession {
     const offset = t.lba * device.logicalBlockBytes
     if (bytes > limits.syncIoBytesMax || bytes === 0 || t.fua || t.protect !== 0) return false
     if (head[h + 1]! >> 5 !== 6 || readU32(head, h + 20) !== bytes || offset + bytes > device.sizeBytes) return false
-    if (head[h + 4] !== 0 || (head[h + 47]! & 0x04) !== 0 || this.tasks.size > 0) {
-      if (head[h + 4] !== 0 || this.tasks.has(readU32(head, h + 16))) return false
-    }
+    const itt = readU32(head, h + 16)
+    if (head[h + 4] !== 0 || hasNaca(this.transfer, head, h) || this.tasks.has(itt)) return false
     const { out, sender } = this
     const segmentMax = Math.min(this.agreed.sendSegmentBytesMax, this.agreed.maxBurstBytes)
-    const itt = readU32(head, h + 16)
     if (bytes <= segmentMax) {
       const at = out.room(out.pduBytes(bytes))
       if (!this.readInto(view, at + out.dataOffset, offset, bytes)) return false
@@ -346,7 +364,7 @@ export class IscsiSession {
     if (t.blocks * device.logicalBlockBytes !== bytes || bytes === 0 || bytes > limits.syncIoBytesMax) return false
     const offset = t.lba * device.logicalBlockBytes
     if (head[h + 1]! >> 5 !== 5 || readU32(head, h + 20) !== bytes || offset + bytes > device.sizeBytes) return false
-    if (t.protect !== 0 || head[h + 4] !== 0 || !view.writable || (head[h + 47]! & 0x04) !== 0) return false
+    if (t.protect !== 0 || head[h + 4] !== 0 || !view.writable || hasNaca(t, head, h)) return false
     const itt = readU32(head, h + 16)
     if (!this.agreed.immediateData || bytes > this.agreed.firstBurstBytes || this.tasks.has(itt)) return false
     if (!this.writeFrom(view, data, d, offset, bytes, t.fua)) return false
@@ -550,6 +568,9 @@ export class IscsiSession {
     task.buffer = emptyData
   }
 }
+
+/** NACA, in the last byte of the CDB (SAM-5 §5.2), which the slow path refuses. */
+const hasNaca = (t: Transfer, head: Uint8Array, h: number): boolean => (head[h + 31 + t.cdbBytes]! & 0x04) !== 0
 
 const copyOf = (head: Uint8Array, h: number, data: Uint8Array, d: number, bytes: number): Buffer =>
   Buffer.concat([head.subarray(h, h + pdu.BHS_BYTES + pdu.ahsBytes(head, h)), data.subarray(d, d + bytes)])

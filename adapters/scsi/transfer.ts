@@ -22,9 +22,10 @@ export interface Transfer {
   write: boolean
   /** RDPROTECT or WRPROTECT, which must be 0: no protection information is formatted. */
   protect: number
+  cdbBytes: number
 }
 
-export const emptyTransfer = (): Transfer => ({ lba: 0, blocks: 0, fua: false, write: false, protect: 0 })
+export const emptyTransfer = (): Transfer => ({ lba: 0, blocks: 0, fua: false, write: false, protect: 0, cdbBytes: 0 })
 
 /** False: not a READ or WRITE. */
 export const decodeTransfer = (t: Transfer, cdb: Uint8Array, at: number): boolean => {
@@ -33,11 +34,13 @@ export const decodeTransfer = (t: Transfer, cdb: Uint8Array, at: number): boolea
     case WRITE_10:
       t.lba = readU32(cdb, at + 2)
       t.blocks = readU16(cdb, at + 7)
+      t.cdbBytes = 10
       break
     case READ_16:
     case WRITE_16:
       t.lba = readU64(cdb, at + 2)
       t.blocks = readU32(cdb, at + 10)
+      t.cdbBytes = 16
       break
     case READ_6:
     case WRITE_6:
@@ -46,11 +49,13 @@ export const decodeTransfer = (t: Transfer, cdb: Uint8Array, at: number): boolea
       t.fua = false
       t.protect = 0
       t.write = cdb[at] === WRITE_6
+      t.cdbBytes = 6
       return true
     case READ_12:
     case WRITE_12:
       t.lba = readU32(cdb, at + 2)
       t.blocks = readU32(cdb, at + 6)
+      t.cdbBytes = 12
       break
     default:
       return false

@@ -1,6 +1,7 @@
 /** Every operational key by its rule (RFC 7143 §13), at its bounds. */
 import { describe, expect, it } from "vitest"
 import { defaults, negotiate } from "../../adapters/iscsi/keys.ts"
+import { parseTargetName } from "../../adapters/iscsi/names.ts"
 import { parseBinary, parseNumber, parseText } from "../../adapters/iscsi/text.ts"
 
 const said = (key: string, value: string) => {
@@ -80,6 +81,25 @@ describe("a key", () => {
       ["FirstBurstLength", "4096"],
       ["MaxBurstLength", "4096"],
     ])
+  })
+})
+
+describe("a target's name", () => {
+  it.each([
+    ["iqn.2026-11.io.imagelink:pc-001", { client: "pc-001", boot: undefined }],
+    ["IQN.2026-11.IO.Imagelink:PC-001", { client: "pc-001", boot: undefined }],
+    ["iqn.2026-11.io.imagelink:pc-001:aB3_x-9.z", { client: "pc-001", boot: "aB3_x-9.z" }],
+    ["iqn.2026-11.io.imagelink:pc-001:", undefined],
+    ["iqn.2026-11.io.imagelink:pc-001:a:b", undefined],
+    ["iqn.2026-11.io.imagelink:-pc", undefined],
+    ["iqn.2026-11.io.imagelink:", undefined],
+    ["iqn.2026-11.io.imagelink", undefined],
+    [`iqn.2026-11.io.imagelink:${"a".repeat(63)}`, { client: "a".repeat(63), boot: undefined }],
+    [`iqn.2026-11.io.imagelink:${"a".repeat(64)}`, undefined],
+    [`iqn.2026-11.io.imagelink:pc:${"b".repeat(195)}`, { client: "pc", boot: "b".repeat(195) }],
+    [`iqn.2026-11.io.imagelink:pc:${"b".repeat(196)}`, undefined],
+  ])("%s", (name, parsed) => {
+    expect(parseTargetName(name)).toEqual(parsed)
   })
 })
 

@@ -167,6 +167,48 @@ describe("a login", () => {
   })
 })
 
+describe("slots", () => {
+  it("are LUNs of one target, each a disk of its own", async () => {
+    const s = await start()
+    const games = new MemoryDevice({ sizeBytes: 1024 * 1024, id: "PC-001/5/1" })
+    s.disks.add("client/PC-001/5", games, "PC-001 slot 5 over games@1")
+    const client = await s.connect()
+    const luns = (await client.good({ cdb: [0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 64], reads: 64, lun: 5 })).data
+    expect(luns.toString("hex")).toBe("00000010000000000000000000000000" + "0005000000000000")
+    await client.good({ cdb: [0x2a, 0, 0, 0, 0, 0, 0, 0, 1], writes: Buffer.alloc(512, 9), lun: 5 })
+    expect([games.bytes[0], s.device.bytes[0]]).toEqual([9, 0])
+    const names = await Promise.all([0, 5].map((lun) => client.good({ cdb: [0x12, 1, 0x80, 0, 64], reads: 64, lun })))
+    expect(names[0]!.data.equals(names[1]!.data)).toBe(false)
+  })
+
+  it("of which one cannot be opened leave the others alone", async () => {
+    const s = await start()
+    s.disks.add("client/PC-001/1", new MemoryDevice({ sizeBytes: 512, id: "PC-001/1/1" }))
+    const attach = s.disks.attach.bind(s.disks)
+    s.disks.attach = async (client, slot, boot, peer) => {
+      if (slot === 1) throw fail("OVERLAY_LOST", { client: "PC-001", slot: 1, why: "its host went down" })
+      return attach(client, slot, boot, peer)
+    }
+    const client = await s.connect()
+    expect((await client.read(0, 512)).length).toBe(512)
+    const { sense } = await client.command({ cdb: [0], lun: 1 })
+    expect([sense?.[2], sense?.readUInt16BE(12)]).toEqual([2, 0x0403])
+  })
+
+  it("are asked for with the boot id of the target's name", async () => {
+    const s = await start()
+    const asked: Array<string | undefined> = []
+    const attach = s.disks.attach.bind(s.disks)
+    s.disks.attach = async (client, slot, boot, peer) => {
+      asked.push(boot)
+      return attach(client, slot, boot, peer)
+    }
+    await s.connect({ target: `${PC1}:k3y` })
+    await s.connect()
+    expect(asked).toEqual(["k3y", undefined])
+  })
+})
+
 describe("a missing image", () => {
   it("makes LUN 0 answer NOT READY, and the log says what to do", async () => {
     const s = await start()

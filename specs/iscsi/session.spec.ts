@@ -221,6 +221,21 @@ describe("task management", () => {
     expect(answered).toBe(false)
   })
 
+  it("aborts a command that waits for its turn, and the line goes on", async () => {
+    const s = await start()
+    const client = await ready(await s.connect())
+    const now = client.cmdSN
+    client.cmdSN = now + 1
+    const early = client.write(0, Buffer.alloc(512, 1)).catch(() => undefined)
+    expect(await client.taskManagement(pdu.TMF_ABORT_TASK, 0, client.lastTag, now + 1)).toBe(pdu.TMR_COMPLETE)
+    client.cmdSN = now
+    await client.write(512, Buffer.alloc(512, 2))
+    client.cmdSN = now + 2
+    await client.write(1024, Buffer.alloc(512, 3))
+    expect([s.device.bytes[0], s.device.bytes[512], s.device.bytes[1024]]).toEqual([0, 2, 3])
+    expect(early).toBeInstanceOf(Promise)
+  })
+
   it("aborts a write that waits for its data: Data-Out that still comes goes nowhere", async () => {
     const s = await start()
     const client = await ready(await s.connect({ keys: { ImmediateData: "No" } }))

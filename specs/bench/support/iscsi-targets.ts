@@ -2,6 +2,7 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process"
 import { connect, createServer } from "node:net"
 import { promisify } from "node:util"
+import { connectIscsi } from "../../../adapters/iscsi/client.ts"
 import { cpuSeconds, type Measured } from "./load.ts"
 
 const run = promisify(execFile)
@@ -47,6 +48,8 @@ export const startOurs = async (dataDir: string, image: string, cache: string): 
   return target("imagelink", child, `iscsi://${listeners.iscsi}/iqn.2026-11.io.imagelink:pc-001/0`)
 }
 
+const DIGESTS = ".digests"
+
 /** Debian's tgt: `tgtd` with its default backing store (rdwr), LUN 1 as it numbers them. */
 export const startTgtd = async (image: string, name = "iqn.2026-11.test:bench"): Promise<IscsiTarget> => {
   const port = await freePort()
@@ -56,7 +59,12 @@ export const startTgtd = async (image: string, name = "iqn.2026-11.test:bench"):
   const admin = (...args: ReadonlyArray<string>) => run("tgtadm", ["-C", control, "--lld", "iscsi", ...args])
   await admin("--op", "new", "--mode", "target", "--tid", "1", "-T", name)
   await admin("--op", "new", "--mode", "logicalunit", "--tid", "1", "--lun", "1", "-b", image)
-  await admin("--op", "bind", "--mode", "target", "--tid", "1", "-I", "ALL")
+  // A second name for the same file, which takes digests: tgtd agrees to them only where it is told to.
+  await admin("--op", "new", "--mode", "target", "--tid", "2", "-T", `${name}${DIGESTS}`)
+  await admin("--op", "new", "--mode", "logicalunit", "--tid", "2", "--lun", "1", "-b", image)
+  for (const key of ["HeaderDigest", "DataDigest"])
+    await admin("--op", "update", "--mode", "target", "--tid", "2", "-n", key, "-v", "CRC32C,None")
+  for (const tid of ["1", "2"]) await admin("--op", "bind", "--mode", "target", "--tid", tid, "-I", "ALL")
   return target("tgtd", child, `iscsi://127.0.0.1:${port}/${name}/1`)
 }
 
@@ -80,7 +88,11 @@ export const measure = async (t: IscsiTarget, load: IscsiLoad, seconds: number):
   const before = cpuSeconds(t.pid)
   const started = performance.now()
   const each = Array.from({ length: load.initiators }, (_, i) =>
-    load.rw === "write" ? writeLoad(t, load, seconds) : readLoad(t, load, seconds, i),
+    load.rw === "write"
+      ? writeLoad(t, load, seconds)
+      : load.digests
+        ? digestLoad(t, load, seconds)
+        : readLoad(t, load, seconds, i),
   )
   const ios = (await Promise.all(each)).reduce((a, b) => a + b, 0)
   const elapsed = load.rw === "write" ? (performance.now() - started) / 1000 : seconds
@@ -89,14 +101,36 @@ export const measure = async (t: IscsiTarget, load: IscsiLoad, seconds: number):
 
 /** iscsi-perf prints a running average; the last one times the time is what it read. */
 const readLoad = async (t: IscsiTarget, load: IscsiLoad, seconds: number, i: number): Promise<number> => {
-  const url = load.digests ? `${t.url}?header_digest=crc32c` : t.url
   const args = ["-i", `iqn.2026-11.test:load-${i}`, "-m", `${load.depth}`, "-b", `${load.kib * 2}`, "-t", `${seconds}`]
-  const { stdout } = await run("iscsi-perf", [...args, ...(load.rw === "randread" ? ["-r"] : []), url], {
+  const { stdout } = await run("iscsi-perf", [...args, ...(load.rw === "randread" ? ["-r"] : []), t.url], {
     timeout: (seconds + 30) * 1000,
   })
   const averages = [...stdout.matchAll(/iops average (\d+)/gu)]
   const last = Number(averages.at(-1)?.[1] ?? 0)
   return last * seconds
+}
+
+/** Both digests, by the initiator of our own: libiscsi 1.19 has none for data. */
+const digestLoad = async (t: IscsiTarget, load: IscsiLoad, seconds: number): Promise<number> => {
+  const [, host, port, name, lun] = /^iscsi:\/\/([^:]+):(\d+)\/(.+)\/(\d+)$/u.exec(t.url)!
+  const client = await connectIscsi({
+    host: host!,
+    port: Number(port),
+    target: t.name === "tgtd" ? `${name}${DIGESTS}` : name!,
+    lun: Number(lun),
+    keys: { HeaderDigest: "CRC32C,None", DataDigest: "CRC32C,None" },
+  })
+  if (client.answers.get("DataDigest") !== "CRC32C") throw new Error(`${t.name} takes no digests`)
+  const bytes = load.kib * 1024
+  const blocks = Math.floor((await client.sizeBytes()) / bytes)
+  const end = performance.now() + seconds * 1000
+  let ios = 0
+  const one = async () => {
+    for (; performance.now() < end; ios++) await client.read(Math.floor(Math.random() * blocks) * bytes, bytes)
+  }
+  await Promise.all(Array.from({ length: load.depth }, one))
+  await client.logout()
+  return ios
 }
 
 /** `qemu-img bench` writes a number of requests; it is asked for as many as took about so long the last time. */
