@@ -28,7 +28,7 @@ const MAC = (n: number) => `52:54:00:00:00:0${n}`
 
 beforeAll(async () => {
   if (skip) return
-  bootableImage(join(folder, "disk.raw"), 1 << 20)
+  bootableImage(join(folder, "disk.raw"))
   await ok("image", "add", "win11", join(folder, "disk.raw"))
   for (const [n, policy] of [
     [1, "discard"],

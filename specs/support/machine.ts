@@ -51,7 +51,7 @@ export const runMachine = async (input: MachineInput, until?: RegExp): Promise<M
   const card = `virtio-net-pci,netdev=n0,mac=${mac}${firmware === "uefi" ? ",romfile=" : ""}`
   const [file, ...args] = [
     ...network.inside,
-    ...["qemu-system-x86_64", "-M", firmware === "uefi" ? "q35" : "pc", "-accel", "tcg", "-m", "256"],
+    ...["qemu-system-x86_64", "-M", firmware === "uefi" ? "q35" : "pc,graphics=off", "-accel", "tcg", "-m", "256"],
     ...["-display", "none", "-monitor", "none", "-nodefaults", "-serial", `file:${serial}`],
     ...["-device", "isa-debug-exit,iobase=0xf4,iosize=4"],
     ...["-netdev", `tap,id=n0,ifname=${network.tap()},script=no,downscript=no`, "-device", `${card},bootindex=1`],
