@@ -81,10 +81,10 @@ const scriptMac = (name: string): string | undefined => {
 }
 
 export const answerTo = async (asked: Asked, files: BootFiles, scripts: BootScripts): Promise<Answer | Refusal> => {
-  const { name, query: choice, peer, server, http, method } = asked
+  const { name, query, peer, server, http, method } = asked
   const mac = scriptMac(name)
   if (mac !== undefined) {
-    const ask = { mac, peer: peer.address, server, http, choice, head: method === "HEAD" }
+    const ask = { mac, peer: peer.address, server, http, choice: decoded(query) ?? "", head: method === "HEAD" }
     return scriptAnswer(await scripts.script(ask), true)
   }
   try {

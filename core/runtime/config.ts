@@ -18,6 +18,8 @@ export const ConfigFile = Schema.Struct({
   "iscsi-port": Schema.optionalKey(PortOrOff),
   "http-port": Schema.optionalKey(PortOrOff),
   "boot-files": Schema.optionalKey(Schema.String),
+  registration: Schema.optionalKey(Schema.Literals(["closed", "ask", "auto"])),
+  "default-image": Schema.optionalKey(Schema.String),
   cache: Schema.optionalKey(Size),
   ram: Schema.optionalKey(Size),
   "scrub-rate": Schema.optionalKey(Size),
@@ -41,6 +43,10 @@ export interface ServeConfig {
   readonly httpPort: number | "off"
   /** Folder that TFTP and HTTP serve; where nobody names one, the server looks for one. */
   readonly bootFiles?: string
+  /** What becomes of computers that nobody registered. */
+  readonly registration: "closed" | "ask" | "auto"
+  /** What they are linked to. */
+  readonly defaultImage?: string
   readonly cacheBytes: number
   /** For images placed in RAM, all together; undefined: a quarter of the memory that is available at the start. */
   readonly ramBytes: number | undefined
@@ -72,7 +78,7 @@ type Key = Exclude<keyof ConfigFile, "plugin">
 const keys = Object.keys(ConfigFile.fields).filter((key): key is Key => key !== "plugin")
 
 /** Settings that are words: digits in them are no number. */
-const words: ReadonlySet<Key> = new Set<Key>(["address", "boot-files", "log-level"])
+const words: ReadonlySet<Key> = new Set<Key>(["address", "boot-files", "log-level", "registration", "default-image"])
 
 /** Settings that come as texts, one by one: from flags, from the environment. @throws CONFIG_INVALID naming the key */
 export const configFromTexts = (from: string, textOf: (key: Key) => string | undefined): ConfigFile => {
@@ -101,6 +107,8 @@ export const effectiveConfig = (sources: ReadonlyArray<ConfigSource>): ServeConf
     iscsiPort: merged["iscsi-port"] ?? "off",
     httpPort: merged["http-port"] ?? "off",
     ...(merged["boot-files"] === undefined ? {} : { bootFiles: merged["boot-files"] }),
+    registration: merged.registration ?? "closed",
+    ...(merged["default-image"] === undefined ? {} : { defaultImage: merged["default-image"] }),
     cacheBytes:
       bytes("cache", "a size of at least 16M, like 256M or 4G", (n) => n >= limits.cacheBytesMin) ??
       limits.cacheBytesDefault,

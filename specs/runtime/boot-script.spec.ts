@@ -104,9 +104,24 @@ describe("the script of any other client", () => {
   })
 
   it("shows the MAC of a computer that nobody registered, and the command that does", () => {
-    expect(lines(bootScript({ kind: "unregistered", mac: "52:54:00:00:00:01", script }))).toEqual([
+    expect(lines(bootScript({ kind: "unregistered", mac: "52:54:00:00:00:01", ask: false, script }))).toEqual([
       "#!ipxe",
       "echo Imagelink: this computer is not registered. Its MAC is 52:54:00:00:00:01.",
+      "echo To add it: imagelink client add 52:54:00:00:00:01 --name NAME",
+      ...retry,
+    ])
+  })
+
+  it("asks whoever stands before it for a name, where that is allowed", () => {
+    expect(lines(bootScript({ kind: "unregistered", mac: "52:54:00:00:00:01", ask: true, script }))).toEqual([
+      "#!ipxe",
+      "echo Imagelink: this computer is not registered. Its MAC is 52:54:00:00:00:01.",
+      "echo Type a name for it and press Enter; nothing but Enter means the next free",
+      "echo number.",
+      "clear name ||",
+      "echo -n Name: ",
+      "read name || goto again",
+      `chain --replace --autofree ${script}?register=\${name:uristring} || goto again`,
       "echo To add it: imagelink client add 52:54:00:00:00:01 --name NAME",
       ...retry,
     ])
