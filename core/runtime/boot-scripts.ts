@@ -29,6 +29,8 @@ export interface ScriptAsked {
   readonly mac: string
   readonly peer: string
   /** Address that was connected to. */
+  readonly local: string
+  /** The address that the client knows the server by; behind a port forwarding it is another. */
   readonly server: string
   /** `http://192.0.2.10:8080`, as the client wrote it. */
   readonly http: string
@@ -132,7 +134,7 @@ export const makeBootScripts = (options: BootScriptsOptions): BootScripts => {
   }
 
   const script = async (asked: ScriptAsked): Promise<string> => {
-    const { mac, peer, server, http, head } = asked
+    const { mac, peer, local, server, http, head } = asked
     const url = scriptUrl(http, mac)
     const client = findClient(catalogue(), mac)
     if (client instanceof ImagelinkError) {
@@ -150,7 +152,7 @@ export const makeBootScripts = (options: BootScriptsOptions): BootScripts => {
     if (chosen instanceof ImagelinkError) return bootScript(refusedPlan(catalogue(), client, chosen, { script: url }))
     // From the server itself it is asked for by somebody who wants to see what the client gets.
     const of = isLoopback(peer) ? (client.address ?? peer) : peer
-    const sameSubnet = inSameSubnet(server, prefixOf(server), of)
+    const sameSubnet = inSameSubnet(local, prefixOf(local), of)
     const facts = { server, iscsiPort, script: url, sameSubnet, ...(chosen === undefined ? {} : { chosen }) }
     const now = catalogue().clients.get(client.id) ?? client
     const bootId = head ? async () => HEAD : (c: ClientEntry) => boots.issue(c)

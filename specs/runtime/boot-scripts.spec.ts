@@ -79,6 +79,7 @@ const fetched = (n: number, more: Partial<ScriptAsked> = {}, from = scripts): Pr
   const asked = {
     mac: mac(n),
     peer: address(n),
+    local: "192.0.2.1",
     server: "192.0.2.1",
     http: "http://192.0.2.1",
     choice: "",
@@ -115,11 +116,11 @@ describe("a script that a client fetches", () => {
 
   it("takes the gateway away where client and server are in one subnet, unless the client is to keep it", async () => {
     expect(await fetched(1)).toContain("\nset netX/gateway 0.0.0.0\n")
-    expect(await fetched(1, { server: "198.51.100.1" })).not.toContain("gateway")
+    expect(await fetched(1, { local: "198.51.100.1" })).not.toContain("gateway")
     await here.do("client.set", { client: "PC-1", options: { gateway: "keep" } })
     expect(await fetched(1)).not.toContain("gateway")
     await here.do("client.set", { client: "PC-1", options: { gateway: "clear" } })
-    expect(await fetched(1, { server: "198.51.100.1" })).toContain("\nset netX/gateway 0.0.0.0\n")
+    expect(await fetched(1, { local: "198.51.100.1" })).toContain("\nset netX/gateway 0.0.0.0\n")
     expect(inSameSubnet("192.0.2.129", 25, "192.0.2.127")).toBe(false)
     expect(inSameSubnet("192.0.2.129", 25, "192.0.2.128")).toBe(true)
     expect(inSameSubnet("fd00::1", 64, "fd00::2")).toBe(false)
