@@ -171,16 +171,24 @@ const hookLines = (plan: DiskPlan, slot: number): ReadonlyArray<string> => {
   return [`sanunhook ${drive} ||`, `sanhook ${drive} ${targetUri(plan, slot)} || goto failed`]
 }
 
+/** BIOS drives are hooked in their order: iPXE mixes them up when a later one comes before the first. */
+const bootLines = (plan: DiskPlan, options: string): ReadonlyArray<string> =>
+  plan.moreSlots.length === 0
+    ? [`sanboot${options} ${targetUri(plan, 0)} || goto failed`]
+    : [
+        ...[0, ...plan.moreSlots].flatMap((slot) => hookLines(plan, slot)),
+        `sanboot${options} --drive 0x80 || goto failed`,
+      ]
+
 const diskLines = (plan: DiskPlan): ReadonlyArray<string> => {
-  const { client, mac, image, server, iscsiPort, moreSlots, withoutGateway, filename, fallback } = plan
+  const { client, mac, image, server, iscsiPort, withoutGateway, filename, fallback } = plan
   const options = filename === undefined ? "" : ` --filename ${ipxeText(filename).replaceAll(" ", "")}`
   return [
     ...echo(`Imagelink: ${client} boots ${image} from ${server}`),
     `set initiator-iqn ${AUTHORITY}.initiator:${mac.replaceAll(":", "-")}`,
     // Windows sends what is for its own subnet to the gateway that the firmware's table names.
     ...(withoutGateway ? ["set netX/gateway 0.0.0.0"] : []),
-    ...moreSlots.flatMap((slot) => hookLines(plan, slot)),
-    `sanboot${options} ${targetUri(plan, 0)} || goto failed`,
+    ...bootLines(plan, options),
     ":failed",
     ...echo(`Imagelink: ${client} could not boot from its disk.`),
     ...echo(
