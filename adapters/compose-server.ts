@@ -26,6 +26,7 @@ import { makeMerging } from "../core/runtime/merging.ts"
 import { makeChange } from "../core/runtime/operations/change.ts"
 import { OVERLAYS } from "../core/runtime/overlay-folders.ts"
 import { OverlayReserve, type ReserveCrossed } from "../core/runtime/overlay-reserve.ts"
+import { makeRegistrar } from "../core/runtime/registration.ts"
 import { makeScrub } from "../core/runtime/scrub/scrub.ts"
 import { makeSleep } from "../core/runtime/scrub/sleep.ts"
 import { makeServing } from "../core/runtime/serving.ts"
@@ -204,6 +205,15 @@ const serveDisks = async ({ dataDir, config, onEvent }: ServerOptions, opened: O
   }
   const { stacks, boots: bootIds } = serving
   const projector = await parts.views.projector(catalogueProjection)
+  const registrar = makeRegistrar({
+    mode: config.registration,
+    defaultImage: config.defaultImage,
+    now: parts.now,
+    add: (client) => {
+      const rows = [{ line: 1, clientId: parts.newId(), ...client }]
+      return change({ type: "ImportClients", rows, file: "registration" }, { actor: serverActor })
+    },
+  })
   const scripts = (iscsiPort: number | undefined): BootScripts =>
     makeBootScripts({
       catalogue: () => projector.state(catalogueProjection),
@@ -216,6 +226,7 @@ const serveDisks = async ({ dataDir, config, onEvent }: ServerOptions, opened: O
           { type: "SetNextBoot", clients: [mac], to: image === null ? null : { kind: "image", image } },
           { actor: serverActor },
         ),
+      registrar,
       onProblem: (text) => onEvent({ level: "error", text }),
     })
   const listensAt = ({ iscsi, http }: { readonly iscsi?: string; readonly http?: string }): void => {

@@ -160,6 +160,8 @@ export const limits = {
 
   // Boot scripts
   bootRetrySeconds: 10,
+  /** Computers that register themselves: more than a room that is switched on together. */
+  registrationsPerMinute: 240,
   /** Failures after which a client with a fallback boots from its own disk. */
   bootFailuresMax: 3,
   bootMenuSecondsDefault: 10,

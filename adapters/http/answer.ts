@@ -9,6 +9,7 @@
  * that come twice are one: firmware that puts a URL together writes them.
  */
 import type { IncomingMessage } from "node:http"
+import { isIPv4 } from "node:net"
 import { parseMac } from "../../core/domain/names.ts"
 import {
   type BootFiles,
@@ -39,6 +40,8 @@ export interface Asked {
   readonly name: string
   readonly query: string
   readonly peer: BootPeer
+  /** Address that was connected to. */
+  readonly local: string
   readonly server: string
   readonly http: string
 }
@@ -61,16 +64,18 @@ export const askedOf = ({ method, url = "", headers, socket }: IncomingMessage):
   const [path = "", query = ""] = target.split("?", 2)
   const name = decoded(path)
   if (!path.startsWith("/") || name === undefined) return { status: 400 }
-  const server = plain(socket.localAddress)
-  const host = server.includes(":") ? `[${server}]` : server
+  const local = plain(socket.localAddress)
+  const host = local.includes(":") ? `[${local}]` : local
   // The name that the client knows the server by, as long as it can be part of a script.
   const named = headers.host !== undefined && /^[a-z0-9.-]+(:\d{1,5})?$/iu.test(headers.host) ? headers.host : undefined
+  const address = named?.replace(/:\d+$/u, "")
   return {
     method,
     name: name.replace(/^\/+/u, ""),
     query,
     peer: { address: plain(socket.remoteAddress), port: socket.remotePort ?? 0 },
-    server,
+    local,
+    server: address !== undefined && isIPv4(address) ? address : local,
     http: `http://${named ?? `${host}:${socket.localPort}`}`,
   }
 }
@@ -81,10 +86,10 @@ const scriptMac = (name: string): string | undefined => {
 }
 
 export const answerTo = async (asked: Asked, files: BootFiles, scripts: BootScripts): Promise<Answer | Refusal> => {
-  const { name, query: choice, peer, server, http, method } = asked
+  const { name, query, peer, local, server, http, method } = asked
   const mac = scriptMac(name)
   if (mac !== undefined) {
-    const ask = { mac, peer: peer.address, server, http, choice, head: method === "HEAD" }
+    const ask = { mac, peer: peer.address, local, server, http, choice: decoded(query) ?? "", head: method === "HEAD" }
     return scriptAnswer(await scripts.script(ask), true)
   }
   try {

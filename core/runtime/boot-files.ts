@@ -1,14 +1,15 @@
 /**
  * What TFTP and HTTP serve: a port that opens files by name, and a folder behind it.
  *
- * **Details** A name is a path below the folder. Windows' loaders write `\Boot\BCD`: a backslash separates, and one at the start is the
- * folder itself. Everything else that leads elsewhere is refused: `..`, a leading slash, a drive, another machine's share, NUL. A symbolic link is followed as
- * long as what it leads to lies in the folder. Only regular files are served.
+ * **Details** A name is a path below the folder. A slash or backslash at the start is the folder itself: firmware writes `/snponly.efi`, Windows' loaders `\Boot\BCD`.
+ * Where there is no such file, one in other case is served, or without the `.0` that some ROMs add. Everything that leads elsewhere is
+ * refused: `..`, a drive, another machine's share, NUL. A symbolic link is followed as long as what it leads to lies in the folder. Only regular files are served.
  *
  * **Gotchas** Links are judged when the file is opened: who may write to the folder may serve what the server can read.
  */
 import { constants, type FileHandle, open, realpath } from "node:fs/promises"
 import { join, sep } from "node:path"
+import { tolerantPath } from "./tolerant-name.ts"
 
 export interface BootPeer {
   readonly address: string
@@ -37,7 +38,7 @@ export class FileChanged extends Error {
 
 /** A name as a path below the folder, or undefined where it leads elsewhere. */
 export const pathOf = (name: string): string | undefined => {
-  if (name.includes("\0") || name.startsWith("/") || /^\\\\|^[a-z]:/iu.test(name)) return undefined
+  if (name.includes("\0") || /^\\\\|^[a-z]:/iu.test(name)) return undefined
   const parts = name.split(/[\\/]/u).filter((part) => part !== "" && part !== ".")
   return parts.length === 0 || parts.includes("..") ? undefined : parts.join("/")
 }
@@ -49,18 +50,26 @@ export const folderFiles = (folder: string): BootFiles => ({
     if (path === undefined) throw new FileRefused("the name leads out of the served folder")
     try {
       const root = await realpath(folder)
-      const file = await realpath(join(root, path))
-      const inside = root.endsWith(sep) ? root : root + sep
-      if (!file.startsWith(inside)) throw new FileRefused("the name leads out of the served folder")
-      // Not blocking, so that a pipe is seen to be one instead of waiting for its writer.
-      return await regular(await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK))
+      const exact = await openIn(root, path).catch(judge)
+      if (exact !== undefined) return exact
+      const meant = await tolerantPath(root, path)
+      return meant === undefined || meant === path ? undefined : await openIn(root, meant)
     } catch (e) {
       return judge(e)
     }
   },
 })
 
+const openIn = async (root: string, path: string): Promise<OpenedFile | undefined> => {
+  const file = await realpath(join(root, path))
+  const inside = root.endsWith(sep) ? root : root + sep
+  if (!file.startsWith(inside)) throw new FileRefused("the name leads out of the served folder")
+  // Not blocking, so that a pipe is seen to be one instead of waiting for its writer.
+  return regular(await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK))
+}
+
 const judge = (e: unknown): undefined => {
+  if (e instanceof FileRefused) throw e
   const { code } = e as NodeJS.ErrnoException
   if (code === "ENOENT" || code === "ENOTDIR" || code === "ENAMETOOLONG") return undefined
   if (code === "EACCES" || code === "EPERM") throw new FileRefused("the server may not read the file", { cause: e })

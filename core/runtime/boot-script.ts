@@ -17,6 +17,8 @@ import type { ErrorJson } from "../errors.ts"
 import { limits } from "../limits.ts"
 import { echo, ipxeText } from "./ipxe-text.ts"
 
+/** Of an error, on a screen of 25 lines. */
+const DETAILS = 5
 const AUTHORITY = "iqn.2026-11.io.imagelink"
 
 export interface DiskPlan {
@@ -54,7 +56,8 @@ export type BootPlan =
   | DiskPlan
   | MenuPlan
   | { readonly kind: "local"; readonly client: string; readonly script: string }
-  | { readonly kind: "unregistered"; readonly mac: string; readonly script: string }
+  /** `ask`: whoever stands before it may register it. */
+  | { readonly kind: "unregistered"; readonly mac: string; readonly ask: boolean; readonly script: string }
   | {
       readonly kind: "refused"
       readonly client: string
@@ -102,6 +105,7 @@ const linesOf = (plan: BootPlan): ReadonlyArray<string> => {
     case "unregistered":
       return [
         ...echo(`Imagelink: this computer is not registered. Its MAC is ${plan.mac}.`),
+        ...(plan.ask ? askLines(plan) : []),
         ...echo(`To add it: imagelink client add ${plan.mac} --name NAME`),
         ...failedLines(plan, false),
       ]
@@ -109,12 +113,21 @@ const linesOf = (plan: BootPlan): ReadonlyArray<string> => {
       return [
         ...echo(`Imagelink: ${plan.client} cannot boot: ${plan.error.message} [${plan.error.code}]`),
         ...echo(`cause: ${plan.error.cause}`),
+        ...(plan.error.details ?? []).slice(0, DETAILS).flatMap((detail) => echo(`- ${detail}`)),
         ...echo(`fix: ${plan.error.fix}`),
         ...failedLines(plan, plan.fallback),
         ...(plan.fallback ? localPart : []),
       ]
   }
 }
+
+const askLines = ({ script }: { readonly script: string }): ReadonlyArray<string> => [
+  ...echo("Type a name for it and press Enter; nothing but Enter means the next free number."),
+  "clear name ||",
+  "echo -n Name: ",
+  "read name || goto again",
+  `chain --replace --autofree ${script}?register=${setting("name:uristring")} || goto again`,
+]
 
 /** Where the script's end leads: a pause, and the script as it is then. */
 const failedLines = ({ script }: { readonly script: string }, fallback: boolean): ReadonlyArray<string> => [
@@ -158,16 +171,24 @@ const hookLines = (plan: DiskPlan, slot: number): ReadonlyArray<string> => {
   return [`sanunhook ${drive} ||`, `sanhook ${drive} ${targetUri(plan, slot)} || goto failed`]
 }
 
+/** BIOS drives are hooked in their order: iPXE mixes them up when a later one comes before the first. */
+const bootLines = (plan: DiskPlan, options: string): ReadonlyArray<string> =>
+  plan.moreSlots.length === 0
+    ? [`sanboot${options} ${targetUri(plan, 0)} || goto failed`]
+    : [
+        ...[0, ...plan.moreSlots].flatMap((slot) => hookLines(plan, slot)),
+        `sanboot${options} --drive 0x80 || goto failed`,
+      ]
+
 const diskLines = (plan: DiskPlan): ReadonlyArray<string> => {
-  const { client, mac, image, server, iscsiPort, moreSlots, withoutGateway, filename, fallback } = plan
+  const { client, mac, image, server, iscsiPort, withoutGateway, filename, fallback } = plan
   const options = filename === undefined ? "" : ` --filename ${ipxeText(filename).replaceAll(" ", "")}`
   return [
     ...echo(`Imagelink: ${client} boots ${image} from ${server}`),
     `set initiator-iqn ${AUTHORITY}.initiator:${mac.replaceAll(":", "-")}`,
     // Windows sends what is for its own subnet to the gateway that the firmware's table names.
     ...(withoutGateway ? ["set netX/gateway 0.0.0.0"] : []),
-    ...moreSlots.flatMap((slot) => hookLines(plan, slot)),
-    `sanboot${options} ${targetUri(plan, 0)} || goto failed`,
+    ...bootLines(plan, options),
     ":failed",
     ...echo(`Imagelink: ${client} could not boot from its disk.`),
     ...echo(

@@ -16,6 +16,7 @@ import { type BootFacts, menuImages, planBoot, refusedPlan } from "./boot-plan.t
 import { type BootPlan, bootScript } from "./boot-script.ts"
 import type { Boots } from "./boots.ts"
 import type { ImageStacks } from "./image-stacks.ts"
+import type { Registrar } from "./registration.ts"
 import { versionRef } from "./version-ref.ts"
 
 /** Stands where the boot id would be. */
@@ -28,10 +29,12 @@ export interface ScriptAsked {
   readonly mac: string
   readonly peer: string
   /** Address that was connected to. */
+  readonly local: string
+  /** The address that the client knows the server by; behind a port forwarding it is another. */
   readonly server: string
   /** `http://192.0.2.10:8080`, as the client wrote it. */
   readonly http: string
-  /** `image=NAME` or `local`, from the menu. */
+  /** `image=NAME` or `local`, from the menu; `register=NAME`, where a name was asked for. */
   readonly choice: string
   /** Only its length is asked for. */
   readonly head: boolean
@@ -50,6 +53,7 @@ export interface BootScriptsOptions {
   readonly prefixOf: (address: string) => number | undefined
   /** Sets or takes back what a client's next boot is given. */
   readonly setNextBoot: (client: ClientEntry, image: string | null) => Promise<unknown>
+  readonly registrar: Registrar
   readonly onProblem: (text: string) => void
 }
 
@@ -91,7 +95,7 @@ export const planFor = async ({ catalogue, stacks, client, facts, bootId }: Want
 }
 
 export const makeBootScripts = (options: BootScriptsOptions): BootScripts => {
-  const { catalogue, stacks, boots, iscsiPort, prefixOf, setNextBoot, onProblem } = options
+  const { catalogue, stacks, boots, iscsiPort, prefixOf, setNextBoot, registrar, onProblem } = options
 
   /** What was chosen from the menu, where it was one of its items. */
   const choose = async (client: ClientEntry, { choice, head }: ScriptAsked): Promise<BootFacts["chosen"]> => {
@@ -113,26 +117,48 @@ export const makeBootScripts = (options: BootScriptsOptions): BootScripts => {
     }
   }
 
-  return {
-    async script(asked) {
-      const { mac, peer, server, http, head } = asked
-      const script = scriptUrl(http, mac)
-      const client = findClient(catalogue(), mac)
-      if (client instanceof ImagelinkError) return bootScript({ kind: "unregistered", mac, script })
-      if (!isAdmitted(client, peer)) {
-        const denied = fail("SCRIPT_DENIED", { client: client.name, peer, address: client.address ?? "" })
-        return bootScript(refusedPlan(catalogue(), client, denied, { script }))
-      }
-      const chosen = await choose(client, asked)
-      // From the server itself it is asked for by somebody who wants to see what the client gets.
-      const of = isLoopback(peer) ? (client.address ?? peer) : peer
-      const sameSubnet = inSameSubnet(server, prefixOf(server), of)
-      const facts = { server, iscsiPort, script, sameSubnet, ...(chosen === undefined ? {} : { chosen }) }
-      const now = catalogue().clients.get(client.id) ?? client
-      const bootId = head ? async () => HEAD : (c: ClientEntry) => boots.issue(c)
-      const plan = await planFor({ catalogue, stacks, client: now, facts, bootId })
-      if (plan.kind === "local" && now.nextBoot?.kind === "local" && !head) await clear(now)
-      return bootScript(plan)
-    },
+  /** Undefined when it is registered now. */
+  const register = async ({ mac, choice, head }: ScriptAsked, script: string): Promise<BootPlan | undefined> => {
+    const { mode } = registrar
+    const said = choice.startsWith("register=")
+    const unregistered: BootPlan = { kind: "unregistered", mac, ask: mode === "ask" && !said, script }
+    if (head || (mode === "ask" && !said)) return unregistered
+    try {
+      const name = mode === "ask" ? choice.slice("register=".length) : ""
+      return (await registrar.register(mac, name)) ? undefined : unregistered
+    } catch (e) {
+      if (!isImagelinkError(e)) throw e
+      onProblem(`${mac} was not registered: ${e.message} [${e.code}]; ${e.reason}; fix: ${e.fix}`)
+      return { kind: "refused", client: mac, error: e.toJSON(), fallback: false, script }
+    }
   }
+
+  const script = async (asked: ScriptAsked): Promise<string> => {
+    const { mac, peer, local, server, http, head } = asked
+    const url = scriptUrl(http, mac)
+    const client = findClient(catalogue(), mac)
+    if (client instanceof ImagelinkError) {
+      const unknown = await register(asked, url)
+      return unknown === undefined ? script(asked) : bootScript(unknown)
+    }
+    if (!isAdmitted(client, peer)) {
+      const denied = fail("SCRIPT_DENIED", { client: client.name, peer, address: client.address ?? "" })
+      return bootScript(refusedPlan(catalogue(), client, denied, { script: url }))
+    }
+    const chosen = await choose(client, asked).catch((e: unknown) => {
+      if (isImagelinkError(e)) return e
+      throw e
+    })
+    if (chosen instanceof ImagelinkError) return bootScript(refusedPlan(catalogue(), client, chosen, { script: url }))
+    // From the server itself it is asked for by somebody who wants to see what the client gets.
+    const of = isLoopback(peer) ? (client.address ?? peer) : peer
+    const sameSubnet = inSameSubnet(local, prefixOf(local), of)
+    const facts = { server, iscsiPort, script: url, sameSubnet, ...(chosen === undefined ? {} : { chosen }) }
+    const now = catalogue().clients.get(client.id) ?? client
+    const bootId = head ? async () => HEAD : (c: ClientEntry) => boots.issue(c)
+    const plan = await planFor({ catalogue, stacks, client: now, facts, bootId })
+    if (plan.kind === "local" && now.nextBoot !== null && !head) await clear(now)
+    return bootScript(plan)
+  }
+  return { script }
 }

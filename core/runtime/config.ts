@@ -40,6 +40,8 @@ export const ConfigFile = Schema.Struct({
   "dhcp-domain": Schema.optionalKey(Schema.String),
   "dhcp-lease-seconds": Schema.optionalKey(LeaseSeconds),
   subnet: Schema.optionalKey(Schema.Array(SubnetConfig)),
+  registration: Schema.optionalKey(Schema.Literals(["closed", "ask", "auto"])),
+  "default-image": Schema.optionalKey(Schema.String),
   cache: Schema.optionalKey(Size),
   ram: Schema.optionalKey(Size),
   "scrub-rate": Schema.optionalKey(Size),
@@ -67,6 +69,10 @@ export interface ServeConfig {
   readonly bootFiles?: string
   /** Undefined: off. */
   readonly dhcp: DhcpConfig | undefined
+  /** What becomes of computers that nobody registered. */
+  readonly registration: "closed" | "ask" | "auto"
+  /** What they are linked to. */
+  readonly defaultImage?: string
   readonly cacheBytes: number
   /** For images placed in RAM, all together; undefined: a quarter of the memory that is available at the start. */
   readonly ramBytes: number | undefined
@@ -115,7 +121,9 @@ type Key = Exclude<keyof ConfigFile, "plugin" | "subnet">
 const keys = Object.keys(ConfigFile.fields).filter((key): key is Key => key !== "plugin" && key !== "subnet")
 
 /** Settings that are words: digits in them are no number. */
-const words: ReadonlySet<Key> = new Set<Key>(["address", "boot-files", "interface", "iscsi-secrets", "log-level"])
+const words: ReadonlySet<Key> = new Set<Key>([
+  ...(["address", "boot-files", "interface", "iscsi-secrets", "log-level", "registration", "default-image"] as const),
+])
 
 /** Settings that come as texts, one by one: from flags, from the environment. @throws CONFIG_INVALID naming the key */
 export const configFromTexts = (from: string, textOf: (key: Key) => string | undefined): ConfigFile => {
@@ -146,6 +154,8 @@ export const effectiveConfig = (sources: ReadonlyArray<ConfigSource>): ServeConf
     httpPort: merged["http-port"] ?? "off",
     ...(merged["boot-files"] === undefined ? {} : { bootFiles: merged["boot-files"] }),
     dhcp: dhcpConfig(merged),
+    registration: merged.registration ?? "closed",
+    ...(merged["default-image"] === undefined ? {} : { defaultImage: merged["default-image"] }),
     cacheBytes:
       bytes("cache", "a size of at least 16M, like 256M or 4G", (n) => n >= limits.cacheBytesMin) ??
       limits.cacheBytesDefault,

@@ -25,7 +25,18 @@ describe("a server with HTTP", () => {
     await ok("image", "add", "win11", rawImage(folder, "win11.raw", 65_536, 1).path)
     await ok("client", "add", "52:54:00:00:00:01", "--name", "PC-001", "--ip", "192.0.2.101")
     await ok("client", "link", "PC-001", "win11")
-    const ports = ["--http-port", "0", "--iscsi-port", "0", "--tftp-port", "0"]
+    const ports = [
+      "--http-port",
+      "0",
+      "--iscsi-port",
+      "0",
+      "--tftp-port",
+      "0",
+      "--registration",
+      "auto",
+      "--default-image",
+      "win11",
+    ]
     server = await startServe(data, [...ports, "--boot-files", bootFiles])
     http = `http://${server.listeners.http}`
   })
@@ -38,6 +49,12 @@ describe("a server with HTTP", () => {
       new RegExp(`^sanboot iscsi:127.0.0.1::${port}::iqn.2026-11.io.imagelink:pc-001:[a-z2-7]{48} `, "m"),
     )
     expect(await (await fetch(`${http}/snponly.efi`)).text()).toBe("program")
+  })
+
+  it("registers who is unknown, if it is told to", async () => {
+    const answer = await fetch(`${http}/boot/52-54-00-00-00-02.ipxe`)
+    expect(await answer.text()).toContain("echo Imagelink: PC-002 boots win11@1 from 127.0.0.1")
+    expect(await ok("client", "list")).toMatch(/PC-002 +52:54:00:00:00:02 +- +0: win11@1/)
   })
 
   it("leads there from TFTP, in any folder", async () => {

@@ -166,7 +166,8 @@ describe("a script", () => {
     const expected: ScriptAsked = {
       mac: "52:54:00:00:00:0a",
       peer: "127.0.0.1",
-      server: "127.0.0.1",
+      local: "127.0.0.1",
+      server: "192.0.2.1",
       http: "http://192.0.2.1:8080",
       choice: "",
       head: false,

@@ -15,6 +15,8 @@ mkdirSync(join(folder, "boot-beside"))
 writeFileSync(join(root, "Boot", "BCD"), "bcd")
 writeFileSync(join(root, "empty"), "")
 writeFileSync(join(folder, "secret"), "secret")
+writeFileSync(join(root, "TWIN"), "upper")
+writeFileSync(join(root, "Twin"), "exact")
 writeFileSync(join(folder, "boot-beside", "secret"), "secret")
 symlinkSync("Boot/BCD", join(root, "inside"))
 symlinkSync("../secret", join(root, "outside"))
@@ -45,8 +47,10 @@ describe("a name", () => {
     ["..a/b..", "..a/b.."],
     ["", undefined],
     [".", undefined],
-    ["/a", undefined],
-    ["//host/a", undefined],
+    ["/a", "a"],
+    ["//a", "a"],
+    ["/", undefined],
+    ["/../a", undefined],
     ["\\\\host\\share\\a", undefined],
     ["C:\\a", undefined],
     ["c:a", undefined],
@@ -77,7 +81,20 @@ describe("a folder", () => {
     ["beside/secret", "refused"],
     ["circle", "refused"],
     ["../secret", "refused"],
-    [join(root, "empty"), "refused"],
+    [join(root, "empty"), "not there"],
+    ["/inside", "served bcd"],
+    ["boot/bcd", "served bcd"],
+    ["\\BOOT\\bcd.0", "served bcd"],
+    ["EMPTY", "served "],
+    ["empty.0", "served "],
+    ["empty.0.0", "not there"],
+    ["boot/bcd/x", "not there"],
+    ["twin", "served upper"],
+    ["Twin", "served exact"],
+    ["OUTSIDE", "refused"],
+    ["UP/secret", "not there"],
+    ["UP/SECRET", "not there"],
+    ["CIRCLE", "refused"],
   ])("asked for %s: %s", async (name, told) => {
     expect(await tell(name)).toBe(told)
   })

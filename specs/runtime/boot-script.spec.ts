@@ -41,14 +41,16 @@ describe("the script of a client that boots its disk", () => {
   it("says another port, takes the gateway away, hooks more disks by their hexadecimal LUN, and names a boot loader", () => {
     const filename = "\\EFI\\debian\\grubx64.efi || exit"
     const all = lines(bootScript({ ...disk, iscsiPort: 3261, withoutGateway: true, moreSlots: [1, 10], filename }))
-    expect(all.slice(2, 9)).toEqual([
+    expect(all.slice(2, 11)).toEqual([
       "set initiator-iqn iqn.2026-11.io.imagelink.initiator:52-54-00-00-00-01",
       "set netX/gateway 0.0.0.0",
+      "sanunhook --drive 0x80 ||",
+      "sanhook --drive 0x80 iscsi:192.0.2.1::3261::iqn.2026-11.io.imagelink:pc-001:aaaabbbb || goto failed",
       "sanunhook --drive 0x81 ||",
       "sanhook --drive 0x81 iscsi:192.0.2.1::3261:1:iqn.2026-11.io.imagelink:pc-001:aaaabbbb || goto failed",
       "sanunhook --drive 0x8a ||",
       "sanhook --drive 0x8a iscsi:192.0.2.1::3261:a:iqn.2026-11.io.imagelink:pc-001:aaaabbbb || goto failed",
-      "sanboot --filename \\EFI\\debian\\grubx64.efi|exit iscsi:192.0.2.1::3261::iqn.2026-11.io.imagelink:pc-001:aaaabbbb || goto failed",
+      "sanboot --filename \\EFI\\debian\\grubx64.efi|exit --drive 0x80 || goto failed",
     ])
   })
 
@@ -104,9 +106,24 @@ describe("the script of any other client", () => {
   })
 
   it("shows the MAC of a computer that nobody registered, and the command that does", () => {
-    expect(lines(bootScript({ kind: "unregistered", mac: "52:54:00:00:00:01", script }))).toEqual([
+    expect(lines(bootScript({ kind: "unregistered", mac: "52:54:00:00:00:01", ask: false, script }))).toEqual([
       "#!ipxe",
       "echo Imagelink: this computer is not registered. Its MAC is 52:54:00:00:00:01.",
+      "echo To add it: imagelink client add 52:54:00:00:00:01 --name NAME",
+      ...retry,
+    ])
+  })
+
+  it("asks whoever stands before it for a name, where that is allowed", () => {
+    expect(lines(bootScript({ kind: "unregistered", mac: "52:54:00:00:00:01", ask: true, script }))).toEqual([
+      "#!ipxe",
+      "echo Imagelink: this computer is not registered. Its MAC is 52:54:00:00:00:01.",
+      "echo Type a name for it and press Enter; nothing but Enter means the next free",
+      "echo number.",
+      "clear name ||",
+      "echo -n Name: ",
+      "read name || goto again",
+      `chain --replace --autofree ${script}?register=\${name:uristring} || goto again`,
       "echo To add it: imagelink client add 52:54:00:00:00:01 --name NAME",
       ...retry,
     ])

@@ -4,9 +4,11 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import type { Peer } from "../../core/block/lease.ts"
+import { fail } from "../../core/errors.ts"
 import { catalogueProjection } from "../../core/projections/catalogue.ts"
 import { type BootScripts, inSameSubnet, makeBootScripts, type ScriptAsked } from "../../core/runtime/boot-scripts.ts"
 import { makeChange } from "../../core/runtime/operations/change.ts"
+import { makeRegistrar, type NewClient, type Registration } from "../../core/runtime/registration.ts"
 import { rawImage } from "../support/images.ts"
 import { readAll, type ServingSite, serveHere } from "../support/serving.ts"
 
@@ -17,6 +19,11 @@ const linux = rawImage(folder, "linux.raw", size, 2)
 let here: ServingSite
 let scripts: BootScripts
 let iscsiOff: BootScripts
+let asking: BootScripts
+let adding: BootScripts
+let now = 0
+let refusing: BootScripts
+const nobody = makeRegistrar({ mode: "closed", defaultImage: undefined, add: async () => {}, now: () => now })
 const problems: Array<string> = []
 const mac = (n: number) => `52:54:00:00:00:0${n}`
 const address = (n: number) => `192.0.2.10${n}`
@@ -40,8 +47,21 @@ beforeAll(async () => {
       ),
     onProblem: (text: string) => void problems.push(text),
   }
-  scripts = makeBootScripts(options)
-  iscsiOff = makeBootScripts({ ...options, iscsiPort: undefined })
+  const registering = (mode: Registration): BootScripts => {
+    const add = (one: NewClient) =>
+      change(
+        { type: "ImportClients", rows: [{ line: 1, clientId: here.parts.newId(), ...one }], file: "registration" },
+        { actor: { kind: "server", name: "here" } },
+      )
+    const registrar = makeRegistrar({ mode, defaultImage: "win11", add, now: () => now })
+    return makeBootScripts({ ...options, registrar })
+  }
+  scripts = registering("closed")
+  asking = registering("ask")
+  adding = registering("auto")
+  const full = fail("LOG_CONFLICT", { expected: 1, actual: 2 })
+  refusing = makeBootScripts({ ...options, registrar: nobody, setNextBoot: () => Promise.reject(full) })
+  iscsiOff = makeBootScripts({ ...options, registrar: nobody, iscsiPort: undefined })
 })
 afterAll(async () => {
   await here.close()
@@ -59,6 +79,7 @@ const fetched = (n: number, more: Partial<ScriptAsked> = {}, from = scripts): Pr
   const asked = {
     mac: mac(n),
     peer: address(n),
+    local: "192.0.2.1",
     server: "192.0.2.1",
     http: "http://192.0.2.1",
     choice: "",
@@ -95,11 +116,11 @@ describe("a script that a client fetches", () => {
 
   it("takes the gateway away where client and server are in one subnet, unless the client is to keep it", async () => {
     expect(await fetched(1)).toContain("\nset netX/gateway 0.0.0.0\n")
-    expect(await fetched(1, { server: "198.51.100.1" })).not.toContain("gateway")
+    expect(await fetched(1, { local: "198.51.100.1" })).not.toContain("gateway")
     await here.do("client.set", { client: "PC-1", options: { gateway: "keep" } })
     expect(await fetched(1)).not.toContain("gateway")
     await here.do("client.set", { client: "PC-1", options: { gateway: "clear" } })
-    expect(await fetched(1, { server: "198.51.100.1" })).toContain("\nset netX/gateway 0.0.0.0\n")
+    expect(await fetched(1, { local: "198.51.100.1" })).toContain("\nset netX/gateway 0.0.0.0\n")
     expect(inSameSubnet("192.0.2.129", 25, "192.0.2.127")).toBe(false)
     expect(inSameSubnet("192.0.2.129", 25, "192.0.2.128")).toBe(true)
     expect(inSameSubnet("fd00::1", 64, "fd00::2")).toBe(false)
@@ -214,10 +235,54 @@ describe("a next boot", () => {
     expect(await fetched(7, { choice: "image=win11" })).toContain("PC-7 boots win11@1")
     expect(await fetched(7, { choice: "local" })).toContain("PC-7 boots from its own disk")
     expect(await nextBootOf("PC-7")).toBe(null)
+    await here.do("client.next-boot", { clients: ["PC-7"], to: { kind: "menu" } })
+    expect(await fetched(7)).toBe(menu)
+    expect(await fetched(7, { choice: "local" })).toContain("PC-7 boots from its own disk")
+    expect(await nextBootOf("PC-7")).toBe(null)
     expect(await fetched(7, { choice: "image=linux" })).toContain("PC-7 boots linux@1")
+    expect(await fetched(7, { choice: "image=linux" }, refusing)).toContain("[LOG_CONFLICT]")
     const again = await fetched(7)
     expect(again).toContain("PC-7 boots linux@1")
     expect((await bytesOf(7, bootIdIn(again))).equals(linux.bytes)).toBe(true)
     expect(here.boots.at(-1)).toMatchObject({ image: { name: "linux" }, nextBoot: true })
+  })
+})
+
+describe("a computer that nobody registered", () => {
+  const from = (script: BootScripts, mac: string, more: Partial<ScriptAsked> = {}) =>
+    fetched(0, { mac, ...more }, script)
+  const count = async () => (await here.parts.views.state(catalogueProjection)).clients.size
+
+  it("is added with the next free number and the default image when it fetches its script, and not when its head is asked for", async () => {
+    const before = await count()
+    expect(await from(adding, "52:54:00:00:01:01", { head: true })).toContain("is not registered")
+    expect(await count()).toBe(before)
+    const [one, two] = await Promise.all([from(adding, "52:54:00:00:01:01"), from(adding, "52:54:00:00:01:02")])
+    expect([one, two].map((s) => /Imagelink: (\S+) boots win11@1/.exec(s)?.[1]).sort()).toEqual(["PC-001", "PC-002"])
+    expect(await count()).toBe(before + 2)
+    expect(await from(adding, "52:54:00:00:01:01")).toContain("boots win11@1")
+    expect(await count()).toBe(before + 2)
+  })
+
+  it("is given the name that was typed, or told why it cannot have it", async () => {
+    const mac = "52:54:00:00:02:01"
+    expect(await from(asking, mac)).toContain("\nread name ||")
+    expect(await from(asking, mac, { choice: "register=no name" })).toContain("no name")
+    const lost = problems.splice(0)
+    expect(lost).toEqual([expect.stringContaining(`${mac} was not registered: `)])
+    expect(await from(asking, mac)).toContain("\nread name ||")
+    expect(await from(asking, mac, { choice: "register=Reception" })).toContain("Reception boots win11@1")
+    expect(await from(asking, mac)).toContain("Reception boots win11@1")
+    expect(await from(scripts, "52:54:00:00:02:02", { choice: "register=Other" })).toContain("is not registered")
+  })
+
+  it("waits for the next minute when too many came in this one", async () => {
+    let added = 0
+    const registrar = makeRegistrar({ mode: "auto", defaultImage: undefined, add: async () => added++, now: () => now })
+    for (let i = 0; i < 240; i++) expect(await registrar.register(mac(1), "")).toBe(true)
+    expect(await registrar.register(mac(1), "")).toBe(false)
+    now = 60_000
+    expect(await registrar.register(mac(1), "")).toBe(true)
+    expect(added).toBe(241)
   })
 })

@@ -22,6 +22,11 @@ export const declareServer = (root: Command): void => {
     .option("--dhcp-lease-seconds <n>", "how long an address is given for (default 86400)")
     .option("--http-port <n>", "port for boot scripts and files; 0 = any free one, off = not served (default off)")
     .option("--boot-files <dir>", "what TFTP and HTTP serve (default: boot/ in the data folder, else /usr/lib/ipxe)")
+    .option(
+      "--registration <mode>",
+      "unknown computers: closed, ask for a name, auto = take the next number (default closed)",
+    )
+    .option("--default-image <name>", "what computers are linked to that register themselves")
     .option("--cache <size>", "RAM for the read cache: 256M, 4G")
     .option("--ram <size>", "RAM for images placed there (default: a quarter of what is available)")
     .option("--scrub-rate <size>", "bytes a second to read images at in the background; 0 = never (default 16M)")
