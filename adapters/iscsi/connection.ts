@@ -266,6 +266,8 @@ export class Connection implements PduReceiver, Member {
     const { nexus } = await portal.seat(wanted, admitted.opened, admitted.unopened, reinstated, (lun) => {
       this.session?.abortWhere((t) => t.lun === lun)
     })
+    // Another login of the same name may have come first while this one was on its way.
+    while (portal.isTaken(wanted)) await portal.reinstate(wanted)
     if (this.socketClosed || this.stopping) {
       this.wanted = wanted
       portal.leave(wanted, this, nexus)

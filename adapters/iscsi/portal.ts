@@ -115,6 +115,11 @@ export class Portal {
     return admit(this.disks, target, peer)
   }
 
+  /** Somebody is logged in with this name, ISID and target. */
+  isTaken(wanted: Wanted): boolean {
+    return this.members.has(keyOf(wanted))
+  }
+
   /** Ends the session this one takes the place of. */
   async reinstate(wanted: Wanted): Promise<boolean> {
     const before = this.members.get(keyOf(wanted))

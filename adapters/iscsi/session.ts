@@ -15,7 +15,6 @@
  * **Back-pressure** `mayTake` is asked before each PDU. It says no while a write in flight, a miss or a peer that does not read hold too much; the
  * connection then reads no more, and goes on after `wake`.
  */
-import { FUA } from "../../core/block/device.ts"
 import { readU32 } from "../../core/bytes.ts"
 import { limits } from "../../core/limits.ts"
 import type { Completion, ScsiNexus } from "../scsi/nexus.ts"
@@ -28,9 +27,9 @@ import {
   ILLEGAL_REQUEST,
   TASK_SET_FULL,
 } from "../scsi/sense.ts"
-import { decodeTransfer, emptyTransfer, type Transfer } from "../scsi/transfer.ts"
 import type { UnitView } from "../scsi/unit.ts"
 import type { ServerBudget } from "./budget.ts"
+import { FastPath } from "./fast-path.ts"
 import type { Agreed } from "./keys.ts"
 import { lunOf } from "./lun.ts"
 import { Management } from "./management.ts"
@@ -73,7 +72,7 @@ export class IscsiSession {
   private readonly input: SessionInput
   private readonly management: Management
   private readonly text: TextExchange
-  private readonly transfer = emptyTransfer()
+  private readonly fast: FastPath
   /** LUN to view, dense: the hot path's only look-up. */
   private readonly views: Array<UnitView | undefined>
   /** Commands that came before their turn, with the Data-Out that follows them, as they came. */
@@ -93,6 +92,7 @@ export class IscsiSession {
     this.out = new Output(input.wire, input.slabs)
     this.out.useDigests(input.agreed.headerDigest, input.agreed.dataDigest)
     this.sender = new Sender(this.out, input.agreed, { ...input, window: limits.iscsiWindowCommands })
+    this.fast = new FastPath(this.sender, input.agreed)
     this.management = new Management(this, input.resetTarget)
     this.text = new TextExchange(this.sender, input.agreed, input.discovery, input.nexus.targetName, input.targets)
     this.views = Array.from({ length: limits.slotMax + 1 }, (_, lun) => input.nexus.views.get(lun))
@@ -289,96 +289,13 @@ export class IscsiSession {
 
   private command(head: Uint8Array, h: number, data: Uint8Array, d: number, bytes: number, immediate: boolean): void {
     const view = lunOf(head, h) < 0 ? undefined : this.views[head[h + 9]!]
-    if (view?.clear && !this.discovery && decodeTransfer(this.transfer, head, h + 32)) {
-      if (this.transfer.write ? this.writeNow(view, head, h, data, d, bytes) : this.readNow(view, head, h)) return
-    }
+    if (view?.clear && !this.tasks.has(readU32(head, h + 16)) && this.fast.command(view, head, h, data, d, bytes))
+      return
     this.newTask(head, h, data, d, bytes, immediate)
   }
 
   private get discovery(): boolean {
     return this.input.discovery
-  }
-
-  /** A READ that the disk has at hand; false: the slow path does it, or refuses it. */
-  private readNow(view: UnitView, head: Uint8Array, h: number): boolean {
-    const t = this.transfer
-    const { device } = view
-    const bytes = t.blocks * device.logicalBlockBytes
-    const offset = t.lba * device.logicalBlockBytes
-    if (bytes > limits.syncIoBytesMax || bytes === 0 || t.fua || t.protect !== 0) return false
-    if (head[h + 1]! >> 5 !== 6 || readU32(head, h + 20) !== bytes || offset + bytes > device.sizeBytes) return false
-    const itt = readU32(head, h + 16)
-    if (head[h + 4] !== 0 || hasNaca(this.transfer, head, h) || this.tasks.has(itt)) return false
-    const { out, sender } = this
-    const segmentMax = Math.min(this.agreed.sendSegmentBytesMax, this.agreed.maxBurstBytes)
-    if (bytes <= segmentMax) {
-      const at = out.room(out.pduBytes(bytes))
-      if (!this.readInto(view, at + out.dataOffset, offset, bytes)) return false
-      sender.dataInHeader(at, itt, 0, 0, bytes, pdu.FINAL | pdu.HAS_STATUS)
-      out.seal(at, bytes)
-      return true
-    }
-    return this.readSegments(view, itt, offset, bytes, segmentMax)
-  }
-
-  private readInto(view: UnitView, at: number, offset: number, bytes: number): boolean {
-    try {
-      return view.device.readSync(this.out.slab, at, offset, bytes)
-    } catch {
-      // The slow path meets the same error, and tells it.
-      return false
-    }
-  }
-
-  /** Several Data-In PDUs, all of them or none: where one misses, what stands in the slab was not counted yet. */
-  private readSegments(view: UnitView, itt: number, offset: number, bytes: number, segmentMax: number): boolean {
-    const { out, sender } = this
-    const { maxBurstBytes } = this.agreed
-    const count = Math.ceil(bytes / segmentMax) + Math.ceil(bytes / maxBurstBytes)
-    const start = out.room(bytes + count * (out.pduBytes(4) - 4))
-    let at = start
-    for (let done = 0; done < bytes; ) {
-      const segment = Math.min(segmentMax, maxBurstBytes - (done % maxBurstBytes), bytes - done)
-      if (!this.readInto(view, at + out.dataOffset, offset + done, segment)) return false
-      at += out.pduBytes(segment)
-      done += segment
-    }
-    at = start
-    for (let done = 0, dataSN = 0; done < bytes; dataSN++) {
-      const toBurstEnd = maxBurstBytes - (done % maxBurstBytes)
-      const segment = Math.min(segmentMax, toBurstEnd, bytes - done)
-      const last = done + segment === bytes
-      const flags = last ? pdu.FINAL | pdu.HAS_STATUS : segment === toBurstEnd ? pdu.FINAL : 0
-      sender.dataInHeader(at, itt, dataSN, done, segment, flags)
-      out.seal(at, segment)
-      at += out.pduBytes(segment)
-      done += segment
-    }
-    return true
-  }
-
-  /** A WRITE whose data came with it, to a disk that takes it at once. */
-  private writeNow(view: UnitView, head: Uint8Array, h: number, data: Uint8Array, d: number, bytes: number): boolean {
-    const t = this.transfer
-    const { device } = view
-    if (t.blocks * device.logicalBlockBytes !== bytes || bytes === 0 || bytes > limits.syncIoBytesMax) return false
-    const offset = t.lba * device.logicalBlockBytes
-    if (head[h + 1]! >> 5 !== 5 || readU32(head, h + 20) !== bytes || offset + bytes > device.sizeBytes) return false
-    if (t.protect !== 0 || head[h + 4] !== 0 || !view.writable || hasNaca(t, head, h)) return false
-    const itt = readU32(head, h + 16)
-    if (!this.agreed.immediateData || bytes > this.agreed.firstBurstBytes || this.tasks.has(itt)) return false
-    if (!this.writeFrom(view, data, d, offset, bytes, t.fua)) return false
-    this.sender.response(itt, GOOD, undefined, bytes, bytes)
-    return true
-  }
-
-  private writeFrom(view: UnitView, data: Uint8Array, d: number, offset: number, bytes: number, fua: boolean): boolean {
-    try {
-      const flags = fua || !view.unit.modes.writeCache ? FUA : 0
-      return view.device.writeSync(data, d, offset, bytes, flags)
-    } catch {
-      return false
-    }
   }
 
   private newTask(head: Uint8Array, h: number, data: Uint8Array, d: number, bytes: number, immediate: boolean): void {
@@ -524,13 +441,7 @@ export class IscsiSession {
   /** A WRITE whose data is all here, to a disk that takes it at once. */
   private startNow(task: IscsiTask): boolean {
     const view = task.lun < 0 ? undefined : this.views[task.lun]
-    const t = this.transfer
-    if (task.wants === 0 || task.wants > limits.syncIoBytesMax || !view?.clear) return false
-    if (!decodeTransfer(t, task.cdb, 0) || !t.write || t.protect !== 0 || !view.writable) return false
-    const bytes = t.blocks * view.device.logicalBlockBytes
-    const offset = t.lba * view.device.logicalBlockBytes
-    if (bytes !== task.wants || offset + bytes > view.device.sizeBytes) return false
-    if (!this.writeFrom(view, task.buffer, 0, offset, bytes, t.fua)) return false
+    if (task.wants === 0 || !view?.clear || !this.fast.collected(view, task.cdb, task.buffer)) return false
     this.finish(task, { status: GOOD, data: undefined, sense: undefined })
     return true
   }
@@ -568,9 +479,6 @@ export class IscsiSession {
     task.buffer = emptyData
   }
 }
-
-/** NACA, in the last byte of the CDB (SAM-5 §5.2), which the slow path refuses. */
-const hasNaca = (t: Transfer, head: Uint8Array, h: number): boolean => (head[h + 31 + t.cdbBytes]! & 0x04) !== 0
 
 const copyOf = (head: Uint8Array, h: number, data: Uint8Array, d: number, bytes: number): Buffer =>
   Buffer.concat([head.subarray(h, h + pdu.BHS_BYTES + pdu.ahsBytes(head, h)), data.subarray(d, d + bytes)])

@@ -151,6 +151,23 @@ describe("a login", () => {
     expect(s.server.connections()).toBe(1)
   })
 
+  it("of which several come at once with one name and ISID leaves one session", async () => {
+    const s = await start()
+    const isid = Buffer.from("00023d000002", "hex")
+    const all = await Promise.all(Array.from({ length: 8 }, () => s.connect({ isid })))
+    await until(() => s.server.connections() === 1, "one is left")
+    expect(s.disks.leases("client/PC-001/0")).toBe(1)
+    const alive = await Promise.all(
+      all.map((c) =>
+        c.nop(Buffer.from("x")).then(
+          () => 1,
+          () => 0,
+        ),
+      ),
+    )
+    expect(alive.filter((a) => a === 1)).toHaveLength(1)
+  })
+
   it("with another ISID stands beside the one before, and both see each other's writes", async () => {
     const s = await start()
     const [first, second] = [await s.connect(), await s.connect()]

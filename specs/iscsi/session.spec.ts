@@ -52,6 +52,22 @@ describe("data", () => {
       }
     })
 
+  it("in segments that need padding fits the slab however many replies share it", async () => {
+    const s = await start({ features: { byteGranular: true } })
+    const keys = {
+      MaxRecvDataSegmentLength: "513",
+      MaxBurstLength: "1001",
+      DataDigest: "CRC32C",
+      HeaderDigest: "CRC32C",
+    }
+    const client = await ready(await s.connect({ keys }))
+    s.device.put(0, noise(1024 * KiB))
+    const reads = Array.from({ length: 12 }, (_, i) => [i * 17 * 512, (i % 3 === 0 ? 512 : 29 * i) * 512] as const)
+    const got = await Promise.all(reads.map(([at, bytes]) => client.read(at, bytes)))
+    for (const [i, [at, bytes]] of reads.entries())
+      expect(got[i]!.equals(s.device.bytes.subarray(at, at + bytes)), `read ${i}`).toBe(true)
+  })
+
   it("out of order within a burst is put where it belongs, when that was agreed", async () => {
     const s = await start()
     const client = await ready(

@@ -4,7 +4,6 @@ import { readFileSync, writeFileSync } from "node:fs"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { promisify } from "node:util"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import type { Secret } from "../../../adapters/iscsi/chap.ts"
 import { PC1, startIscsi } from "../../support/iscsi-server.ts"
@@ -52,6 +51,12 @@ describe.skipIf(libiscsi.skip)("libiscsi's tools", () => {
     }))
 })
 
+/** Everything the tool says; it ends with 1 when a test failed. */
+const testToolOn = (url: string): Promise<string> =>
+  new Promise((resolve) => {
+    execFile("iscsi-test-cu", ["--dataloss", "-t", "ALL", url], { timeout: 280_000 }, (_e, stdout) => resolve(stdout))
+  })
+
 /**
  * One test of 230 cannot hold: after unmapping blocks 0 to i - 1 it asks for the status from LBA i + 1 on, and wants the answer to begin at
  * i + (logical blocks per physical block). Both are the same only where these are 1; ours are 8, and the first descriptor begins where it was asked for
@@ -63,9 +68,7 @@ it.skipIf(testTool.skip)(
   "libiscsi's test tool finds nothing wrong in its 51 suites, but for one test that asks for two things at once",
   () =>
     serving(async (_s, url) => {
-      const { stdout: said } = await promisify(execFile)("iscsi-test-cu", ["--dataloss", "-t", "ALL", url], {
-        timeout: 280_000,
-      })
+      const said = await testToolOn(url)
       const failures = [...said.matchAll(/^ +\d+\. (\S+\.c:\d+)/gmu)].map((m) => m[1])
       expect(failures).toEqual(impossible)
       expect(said).toMatch(/suites +51 +51 /u)
