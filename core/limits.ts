@@ -198,9 +198,9 @@ export const limits = {
   /** Changed files that one comparison of two versions lists; all are counted. */
   diffFilesListedMax: 10_000,
   /** Files of one file system that are compared: they are held in memory. */
-  diffFilesMax: 2_000_000,
+  diffFilesMax: 1_000_000,
   /** What a tool may print, and how long it may take, to list them. */
-  diffListingBytesMax: 1 * GiB,
+  diffListingBytesMax: 512 * MiB,
   diffToolMillisMax: 900_000,
   /** Of the server's disk, that a copy for listing files leaves free. */
   diffFreeBytesMin: 256 * MiB,

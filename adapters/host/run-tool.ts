@@ -60,7 +60,11 @@ export const runTool = (run: ToolRun): Promise<ToolEnd> =>
     let thrown: unknown
     let bound: string | undefined
     let said = ""
-    const kill = () => void child.kill("SIGKILL")
+    const kill = () => {
+      child.kill("SIGKILL")
+      // Whatever it may have started has them too, and would keep them open.
+      for (const stream of [child.stdout!, child.stderr!]) stream.destroy()
+    }
     const killFor = (why: string) => {
       bound ??= why
       kill()

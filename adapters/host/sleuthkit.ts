@@ -3,16 +3,18 @@
  *
  * **Details** The scratch file is removed as soon as it is open, and the tool gets it as an open file: nothing is left behind, even by a
  * process that is killed. What a guest wrote is read by a large C program; where the server is root, that runs as nobody and may only read.
+ *
+ * **Gotchas** It reads what is on the disk, and replays no journal: of a guest that was not shut down, the last changes may not be told.
  */
 import { constants } from "node:fs"
 import { type FileHandle, mkdir, open, rm } from "node:fs/promises"
 import { join } from "node:path"
-import { fail } from "../../core/errors.ts"
+import { fail, isImagelinkError } from "../../core/errors.ts"
 import type { Host } from "../../core/host.ts"
 import { limits } from "../../core/limits.ts"
 import type { FileLister, ListedFile, ScratchDisk } from "../../core/runtime/file-lister.ts"
 import { readBodyLine } from "./body-file.ts"
-import { findTool, runTool } from "./run-tool.ts"
+import { findTool, runTool, type ToolEnd } from "./run-tool.ts"
 
 const NOBODY = 65_534
 const ZEROS = Buffer.alloc(1024 * 1024)
@@ -80,8 +82,17 @@ class ScratchFile implements ScratchDisk {
   }
 
   async list(offset: number, onFile: (file: ListedFile) => void, signal: AbortSignal): Promise<void> {
+    const { status, said, bound } = await this.#fls(offset, onFile, signal).catch((e: unknown) => {
+      if (isImagelinkError(e)) throw e
+      throw fail("FILE_LISTING_FAILED", { why: `fls could not be run: ${(e as Error).message}` }, { underlying: e })
+    })
+    if (bound !== undefined) throw fail("FILE_LISTING_FAILED", { why: `fls was stopped: ${bound}` })
+    if (status !== 0) throw fail("FILE_LISTING_FAILED", { why: `fls says: ${said || `exit status ${status}`}` })
+  }
+
+  #fls(offset: number, onFile: (file: ListedFile) => void, signal: AbortSignal): Promise<ToolEnd> {
     const sector = String(offset / limits.logicalBlockBytes)
-    const { status, said, bound } = await runTool({
+    return runTool({
       path: this.#tool,
       // Undeleted entries, all folders, full paths, as a body file.
       args: ["-u", "-r", "-p", "-m", "", "-i", "raw", "-b", "512", "-o", sector, "/proc/self/fd/3"],
@@ -95,8 +106,6 @@ class ScratchFile implements ScratchDisk {
         if (file !== undefined) onFile(file)
       },
     })
-    if (bound !== undefined) throw fail("FILE_LISTING_FAILED", { why: `fls was stopped: ${bound}` })
-    if (status !== 0) throw fail("FILE_LISTING_FAILED", { why: `fls says: ${said || `exit status ${status}`}` })
   }
 
   close(): Promise<void> {

@@ -102,13 +102,20 @@ const readGpt = async (disk: ReadableDisk): Promise<PartitionTable> => {
   const last = Math.floor(disk.sizeBytes / BLOCK) - 1
   const primary = await readGptAt(disk, 1)
   const found = typeof primary === "string" ? await readGptAt(disk, last) : primary
-  return typeof found === "string" ? damaged(`${primary}; of its backup, ${found}`) : judged(disk, "gpt", found)
+  if (typeof found !== "string") return judged(disk, "gpt", found)
+  if (await isOfLargeBlocks(disk)) return damaged("its GPT was made for blocks of 4096 bytes, and the disk has 512")
+  return damaged(`${primary}; of its backup, ${found}`)
 }
+
+const isOfLargeBlocks = async ({ sizeBytes, read }: ReadableDisk): Promise<boolean> =>
+  sizeBytes >= 9 * BLOCK && isGptHeader(await read(8 * BLOCK, BLOCK))
+
+const isGptHeader = (block: Buffer): boolean => block.toString("latin1", 0, 8) === "EFI PART"
 
 /** The partitions by the header in block `lba` (UEFI 2.10 §5.3.2 and §5.3.3), or what is wrong. */
 const readGptAt = async (disk: ReadableDisk, lba: number): Promise<ReadonlyArray<Partition> | string> => {
   const header = await disk.read(lba * BLOCK, BLOCK)
-  if (header.toString("latin1", 0, 8) !== "EFI PART") return "the GPT header is not there"
+  if (!isGptHeader(header)) return "the GPT header is not there"
   const headerBytes = header.readUInt32LE(12)
   if (headerBytes < 92 || headerBytes > BLOCK) return "the GPT header has no valid size"
   const summed = Buffer.from(header.subarray(0, headerBytes))
