@@ -33,9 +33,11 @@ export class FileComparison {
   readonly #before = new Map<string, ListedFile>()
   readonly #met = new Set<string>()
   readonly #rowsMax: number
+  readonly #filesMax: number
 
-  constructor(rowsMax: number) {
+  constructor(rowsMax: number, filesMax: number = limits.diffFilesMax) {
     this.#rowsMax = rowsMax
+    this.#filesMax = filesMax
   }
 
   readonly before = (file: ListedFile): void => {
@@ -72,8 +74,7 @@ export class FileComparison {
   }
 
   #count(files: number): void {
-    if (files >= limits.diffFilesMax)
-      throw fail("FILE_LISTING_FAILED", { why: `it has more than ${limits.diffFilesMax} files` })
+    if (files >= this.#filesMax) throw fail("FILE_LISTING_FAILED", { why: `it has more than ${this.#filesMax} files` })
   }
 }
 

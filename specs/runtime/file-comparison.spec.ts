@@ -46,6 +46,22 @@ describe("two listings", () => {
   })
 })
 
+describe("a listing", () => {
+  it("has as many files as may be held, and not one more, in either version", () => {
+    const full = new FileComparison(9, 2)
+    for (const path of ["/a", "/b"]) full.before(file(path))
+    for (const path of ["/a", "/c"]) full.after(file(path))
+    expect(full.end()).toHaveLength(2)
+    for (const side of ["before", "after"] as const) {
+      const over = new FileComparison(9, 2)
+      for (const path of ["/a", "/b"]) over[side](file(path))
+      expect(() => over[side](file("/c"))).toThrow(
+        expect.objectContaining({ code: "FILE_LISTING_FAILED", reason: "it has more than 2 files" }),
+      )
+    }
+  })
+})
+
 describe("a file", () => {
   it("differs by size, time, inode and rights", () => {
     expect(by({}, { sizeBytes: 11, modifiedAt: 1001 })).toEqual([["size", "modified"]])

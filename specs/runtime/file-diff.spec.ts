@@ -83,6 +83,16 @@ const commit = async (
   await lease.release()
   await here.do("image.commit", { name: "win11" })
 }
+/** The first version's table, changed. */
+const commitTable = async (change: (table: Buffer) => void) => {
+  await here.do("client.set-super", { client: "PC-001", image: "win11" })
+  const lease = await here.attach("PC-001")
+  const table = Buffer.from(whole.get(1)!.subarray(0, 512))
+  change(table)
+  await write(lease, 0, table)
+  await lease.release()
+  await here.do("image.commit", { name: "win11" })
+}
 const diff = async (from: number, to: number) => {
   const of = (version: number) => ({ name: "win11", version })
   return (await here.do("image.diff", { from: of(from), to: of(to), filesMax: 10 })).files!
@@ -206,15 +216,21 @@ describe("it is told", () => {
     expect(open).toBe(0)
   })
 
+  it("that a partition is in one of them only: all of its files were removed, or added", async () => {
+    await commitTable((table) => table.fill(0, 446 + 16, 446 + 32))
+    const { partitions, rows } = await diff(3, 4)
+    expect(partitions.map((p) => [p.number, p.in, p.outcome, p.fileSystem])).toEqual([
+      [1, "both", "same", { from: "ntfs", to: "ntfs" }],
+      [2, "from", "compared", { from: "ntfs", to: null }],
+    ])
+    expect(rows.map(({ partition, change }) => [partition, change])).toEqual([[2, "removed"]])
+    const back = await diff(4, 3)
+    expect(back.partitions[1]!.in).toBe("to")
+    expect(back.rows.map(({ partition, change }) => [partition, change])).toEqual([[2, "added"]])
+  })
+
   it("that the partition table is damaged, and of which version", async () => {
-    await commit(4, [0, 512])
-    await here.do("client.set-super", { client: "PC-001", image: "win11" })
-    const lease = await here.attach("PC-001")
-    const table = Buffer.from(whole.get(1)!.subarray(0, 512))
-    table.writeUInt32LE(size / 512, 446 + 12)
-    await write(lease, 0, table)
-    await lease.release()
-    await here.do("image.commit", { name: "win11" })
+    await commitTable((table) => table.writeUInt32LE(size / 512, 446 + 12))
     await expect(diff(3, 5)).rejects.toMatchObject({
       code: "PARTITION_TABLE_DAMAGED",
       message: "the partition table of win11@5 is damaged",

@@ -2,6 +2,7 @@
 import { crc32 } from "node:zlib"
 import { describe, expect, it } from "vitest"
 import { readPartitions } from "../../core/runtime/partitions.ts"
+import { random } from "../support/random.ts"
 
 const BLOCK = 512
 const BLOCKS = 4096
@@ -198,4 +199,22 @@ describe("a GPT", () => {
     expect(await found(gpt(blank(), 1, 2, [[64, BLOCKS]]))).toBe("partition 1 ends past the end of the disk")
     expect(await found(gpt(blank(), 1, 2, [[64, 63]]))).toBe("partition 1 ends before it begins")
   })
+})
+
+it("tables of random bytes are read within the disk and to an end", async () => {
+  for (let seed = 1; seed <= 300; seed++) {
+    const dice = random(seed)
+    const disk = blank()
+    for (let i = dice.int(4); i >= 0; i--) {
+      const lba = i === 0 ? 0 : dice.int(BLOCKS)
+      const entries = Array.from({ length: 1 + dice.int(4) }, (): Entry => {
+        return [dice.pick([0, 5, 0x0f, 0x83, 0xee]), dice.int(dice.pick([64, BLOCKS, 2 ** 32])), dice.int(BLOCKS)]
+      })
+      table(disk, lba, entries)
+    }
+    const answer = await read(disk)
+    if (answer.kind === "damaged") continue
+    for (const { offset, sizeBytes } of answer.partitions)
+      expect([seed, sizeBytes > 0 && offset + sizeBytes <= disk.length]).toEqual([seed, true])
+  }
 })
