@@ -182,6 +182,9 @@ export const openParts = async ({
     data,
     files,
     layers: makeLayerStore(data, files, opener),
+    fileLister: lazily(async () =>
+      (await import("./host/sleuthkit.ts")).sleuthkit({ folder: cacheFolder(), host, newId }),
+    ),
     hostBootId: host.bootId?.(),
     sidecars: data.folder("sidecars"),
     publisher: lazily(() => makePublisher(dataDir, log, host)),

@@ -143,6 +143,32 @@ export const errors = {
     fix: (p) =>
       `name two versions of one image ('imagelink image show ${p.to.split("@")[0]}' lists them); whole disks are compared byte for byte by qemu-img compare, over their exports image/NAME@VERSION`,
   }),
+  FILE_TOOL_MISSING: entry<{ tool: string; debianPackage: string }>({
+    exit: 1,
+    message: (p) => `${p.tool}, which lists the files of a disk, is not installed on the server`,
+    cause: () => "Imagelink reads no file systems itself; a tool on the server does",
+    fix: (p) => `install it on the server: apt install ${p.debianPackage}`,
+  }),
+  FILE_LISTING_FAILED: entry<{ why: string }>({
+    exit: 1,
+    message: () => "the files of a file system could not be listed",
+    cause: (p) => p.why,
+    fix: () =>
+      "check the file system in a client that has it; 'imagelink image diff' without --files tells what changed on the disk",
+  }),
+  FILE_COPY_REFUSED: entry<{ image: string; needBytes: number; freeBytes: number }>({
+    exit: 1,
+    message: (p) => `there is no room to list the files of ${p.image}`,
+    cause: (p) =>
+      `its changed partitions are copied for that, up to ${p.needBytes} bytes, and the data folder has ${p.freeBytes} to spare`,
+    fix: () => "free space in the data folder's file system; the copy goes away when the files are listed",
+  }),
+  PARTITION_TABLE_DAMAGED: entry<{ image: string; version: number; why: string }>({
+    exit: 1,
+    message: (p) => `the partition table of ${p.image}@${p.version} is damaged`,
+    cause: (p) => p.why,
+    fix: () => "mend it on the super client (sgdisk --verify, or the guest's own tools) and commit",
+  }),
   IMAGE_VERSION_RETIRED: entry<{ image: string; version: number }>({
     exit: 1,
     message: (p) => `image ${p.image}@${p.version} is retired`,

@@ -220,6 +220,19 @@ export const limits = {
   diffRunsMax: 10_000,
   /** Equal parts of the disk for which it counts what differs. */
   diffParts: 64,
+  /** Changed files that one comparison of two versions lists; all are counted. */
+  diffFilesListedMax: 10_000,
+  /** Files of one file system that are compared: they are held in memory. */
+  diffFilesMax: 1_000_000,
+  /** What a tool may print, and how long it may take, to list them. */
+  diffListingBytesMax: 512 * MiB,
+  diffToolMillisMax: 900_000,
+  /** Of the server's disk, that a copy for listing files leaves free. */
+  diffFreeBytesMin: 256 * MiB,
+  /** Logical partitions of a disk: each is a table of its own to read. */
+  partitionsMax: 128,
+  /** UEFI 2.10 §5.3: 128 are usual. */
+  gptEntriesMax: 1024,
   pageEventsMax: 1000,
   /** Boots that one command records. */
   bootsRecordedMax: 1000,

@@ -7,6 +7,7 @@ import type { BootServer } from "./boot-preview.ts"
 import type { DataFiles } from "./data-files.ts"
 import type { DiskService } from "./disks.ts"
 import type { Drafts } from "./drafts.ts"
+import type { FileLister } from "./file-lister.ts"
 import type { HeatService } from "./heat.ts"
 import type { ImageStacks } from "./image-stacks.ts"
 import type { JobRunner } from "./job-runner.ts"
@@ -31,6 +32,8 @@ export interface Parts {
   readonly data: VolumeFolder
   readonly files: DataFiles
   readonly layers: LayerStore
+  /** What lists the files of a disk. Loaded when it is first asked for. */
+  readonly fileLister: () => Promise<FileLister>
   /** Of the running kernel; undefined where the host cannot tell. */
   readonly hostBootId: string | undefined
   /** Present while this process serves disks. */

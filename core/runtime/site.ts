@@ -15,6 +15,7 @@ import type { ImageRow } from "../projections/image-versions.ts"
 import type { LinkDiff } from "../projections/link-diff.ts"
 import type { LinkRow } from "../projections/link-table.ts"
 import type { StorageLocation } from "../storage/plugin.ts"
+import type { FileChange, FileTotals } from "./file-comparison.ts"
 import type { HeatRecorded } from "./heat.ts"
 
 /** What a changing operation answers. In a dry run `events` are what would be appended, without position and time. */
@@ -194,6 +195,34 @@ export interface ImageDiffAnswer {
   /** The disk in parts of `partBytes`, the last one shorter, and how much of each differs. */
   readonly partBytes: number
   readonly parts: ReadonlyArray<number>
+  /** Present where it was asked for. */
+  readonly files?: FileDiffAnswer
+}
+
+/** The files that differ, as far as a tool on the server reads their file systems. */
+export interface FileDiffAnswer {
+  /** In order of their offsets; those of either version. A disk without a table has one, of number 0. */
+  readonly partitions: ReadonlyArray<PartitionDiff>
+  /** By partition and path; the first ones only where there are more. */
+  readonly rows: ReadonlyArray<FileChange & { readonly partition: number }>
+  /** Of all partitions that were compared. */
+  readonly totals: FileTotals
+}
+
+export interface PartitionDiff {
+  readonly number: number
+  readonly offset: number
+  readonly sizeBytes: number
+  /** In which of the two versions it is. */
+  readonly in: "both" | "from" | "to"
+  /** Null where it is not. */
+  readonly fileSystem: { readonly from: string | null; readonly to: string | null }
+  /** `same`: nothing was written to it. `unread`: it differs, and its files are not known. */
+  readonly outcome: "same" | "compared" | "unread"
+  /** Why it is unread. */
+  readonly why: string | null
+  readonly changedBytes: number
+  readonly totals: FileTotals
 }
 
 /** A version of an image, by name; without a number the current one. */
@@ -300,9 +329,15 @@ export interface OperationMap {
     { readonly name: string; readonly note?: string; readonly whenOff?: boolean; readonly fence?: boolean },
     Changed
   >
-  /** Reads tables and checksums, and no data. At most `runsMax` runs are listed. */
+  /** Reads tables and checksums, and no data unless files are asked for. At most `runsMax` runs are listed. */
   "image.diff": Op<
-    { readonly from: VersionNamed; readonly to: VersionNamed; readonly runsMax?: number },
+    {
+      readonly from: VersionNamed
+      readonly to: VersionNamed
+      readonly runsMax?: number
+      /** Lists changed files, at most so many: what changed is copied for that. */
+      readonly filesMax?: number
+    },
     ImageDiffAnswer
   >
   /** The layers of a version, merged into one file; `whole`: together with what they lie on. */

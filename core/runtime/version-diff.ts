@@ -32,27 +32,41 @@ export interface DiffRequest {
 
 type Means = Pick<Parts, "opener" | "sidecars">
 
-/** @throws IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED IMAGE_CHANGED IMAGE_DAMAGED LAYER_MAPS_FULL IMAGE_UNVERIFIED CANCELLED */
-export const diffVersions = async (
+/** What differs, to be gone through as often as one likes. */
+export interface Differences {
+  readonly toldBy: ImageDiffAnswer["toldBy"]
+  readonly runs: () => Iterable<Difference>
+}
+
+/** @throws IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED IMAGE_CHANGED IMAGE_DAMAGED LAYER_MAPS_FULL IMAGE_UNVERIFIED */
+export const versionDifferences = async (
   means: Means,
-  { image, from, to, runsMax }: DiffRequest,
+  { image, from, to }: Omit<DiffRequest, "runsMax">,
+): Promise<Differences> => {
+  const [before, after] = [changePath(image, from.version.number), changePath(image, to.version.number)]
+  if (tellExactly(image, before, after))
+    return { toldBy: "layers", runs: await layerRuns(means.opener, from, before, after) }
+  return { toldBy: "checksums", runs: await checksumRuns(means, from, to) }
+}
+
+/** @throws CANCELLED */
+export const describeDifferences = async (
+  { toldBy, runs }: Differences,
+  { from, to, runsMax }: DiffRequest,
   signal: AbortSignal | undefined,
 ): Promise<ImageDiffAnswer> => {
-  const [before, after] = [changePath(image, from.version.number), changePath(image, to.version.number)]
-  const byLayers = tellExactly(image, before, after)
   const found = new Found(Number(to.version.sizeBytes), runsMax)
   const turn = async () => {
     await setImmediate()
     if (signal?.aborted) throw fail("CANCELLED", { what: "the comparison" })
   }
-  const runs = byLayers ? await layerRuns(means.opener, from, before, after) : await checksumRuns(means, from, to)
-  for (const run of runs) {
+  for (const run of runs()) {
     found.add(run)
     if (found.totals.runs % RUNS_A_TURN === 0) await turn()
   }
   return {
     ...{ image: to.imageName, from: from.version.number, to: to.version.number, sizeBytes: found.sizeBytes },
-    ...{ toldBy: byLayers ? "layers" : "checksums", runs: found.runs, totals: found.totals },
+    ...{ toldBy, runs: found.runs, totals: found.totals },
     ...{ partBytes: found.partBytes, parts: found.parts },
   }
 }
@@ -63,7 +77,7 @@ const layerRuns = async (
   from: VersionRef,
   before: ReadonlyArray<ChangeStep>,
   after: ReadonlyArray<ChangeStep>,
-): Promise<Iterable<Difference>> => {
+): Promise<() => Iterable<Difference>> => {
   const maps = new VersionMaps(new LayerMapBudget())
   const hold = (path: ReadonlyArray<ChangeStep>) => {
     const key = (count: number) =>
@@ -78,7 +92,7 @@ const layerRuns = async (
     return maps.hold({ key: key(0), sizeBytes: Number(from.version.sizeBytes) }, steps)
   }
   const [a, b] = [await hold(before), await hold(after)]
-  return differences(a.map, b.map)
+  return () => differences(a.map, b.map)
 }
 
 async function* runsOf(opener: ImageOpener, ref: VersionRef, { version, tables }: ChangeStep): AsyncGenerator<Extent> {
@@ -94,14 +108,18 @@ async function* runsOf(opener: ImageOpener, ref: VersionRef, { version, tables }
 }
 
 /** By clusters, where the tables of a version between the two are gone. */
-const checksumRuns = async ({ sidecars }: Means, from: VersionRef, to: VersionRef): Promise<Iterable<Difference>> => {
+const checksumRuns = async (
+  { sidecars }: Pick<Means, "sidecars">,
+  from: VersionRef,
+  to: VersionRef,
+): Promise<() => Iterable<Difference>> => {
   const tables: Array<Uint32Array> = []
   for (const ref of [from, to]) {
     const table = await loadTable(sidecars, ref)
     if (table === undefined) throw fail("IMAGE_UNVERIFIED", { image: ref.imageName, version: ref.version.number })
     tables.push(table)
   }
-  return clusterDifferences(tables[0]!, tables[1]!, Number(to.version.sizeBytes))
+  return () => clusterDifferences(tables[0]!, tables[1]!, Number(to.version.sizeBytes))
 }
 
 /** The runs, as many as are asked for, and the sums of all. */

@@ -72,7 +72,12 @@ export const declareImages = (root: Command): void => {
     "reads",
     versions,
     "diff",
-  ).option("--limit <n>", "list at most so many runs")
+  )
+    .option(
+      "--files",
+      "the files that differ, as Sleuth Kit on the server reads them; copies the changed partitions for it",
+    )
+    .option("--limit <n>", "list at most so many runs, or files")
   verb(
     image,
     "flatten <name[@version]>",

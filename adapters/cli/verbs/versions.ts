@@ -1,6 +1,7 @@
 /** The verbs that move an image's clients from version to version. */
 import type { EventData } from "../../../core/domain/events.ts"
 import { fail } from "../../../core/errors.ts"
+import { limits } from "../../../core/limits.ts"
 import type { ImageDiffAnswer, Input, RamHeld, VersionNamed } from "../../../core/runtime/site.ts"
 import { parseBytes } from "../../../core/runtime/sizes.ts"
 import { diskMap } from "../disk-map.ts"
@@ -9,6 +10,7 @@ import { bytes, type Column, count, print, printJson, table } from "../output.ts
 import { progressView } from "../progress.ts"
 import { callOptions, interruptible, withSite } from "../site.ts"
 import { printChanged } from "./changed.ts"
+import { printFileDiff } from "./file-diff.ts"
 import { slotOf } from "./link-options.ts"
 
 const versionNumber = (text: string, see: string): number => {
@@ -158,25 +160,33 @@ const diffColumns: ReadonlyArray<Column<ImageDiffAnswer["runs"][number]>> = [
   { title: "KIND", value: (run) => run.kind },
 ]
 
-export const diff = (
-  options: CommonOptions & { readonly limit?: string },
+export const diff = async (
+  options: CommonOptions & { readonly limit?: string; readonly files?: boolean },
   fromText: string,
   toText: string,
 ): Promise<void> => {
   const see = "imagelink image diff --help"
-  const { limit } = options
+  const { limit, files = false } = options
   if (limit !== undefined && !/^\d{1,9}$/.test(limit))
-    throw fail("USAGE", { why: `${JSON.stringify(limit)} is not a number of runs`, see })
-  const asked = limit === undefined ? (options.json ? {} : { runsMax: ROWS_DEFAULT }) : { runsMax: Number(limit) }
-  const input = { from: versionNamed(fromText, see), to: versionNamed(toText, see), ...asked }
+    throw fail("USAGE", { why: `${JSON.stringify(limit)} is not a number of ${files ? "files" : "runs"}`, see })
+  const rows = limit === undefined ? (options.json ? limits.diffFilesListedMax : ROWS_DEFAULT) : Number(limit)
+  const runsMax = files && !options.json ? 0 : limit === undefined && options.json ? undefined : rows
+  const input = {
+    ...{ from: versionNamed(fromText, see), to: versionNamed(toText, see) },
+    ...(runsMax === undefined ? {} : { runsMax }),
+    ...(files ? { filesMax: rows } : {}),
+  }
+  const view = await progressView("copying what files are listed from", options.json === true || !files)
   return withSite(options, false, async (site) => {
-    const answer = await site.call("image.diff", input, { ...callOptions(options), signal: interruptible() })
+    const asked = { ...callOptions(options), signal: interruptible(), onProgress: view.report }
+    const answer = await site.call("image.diff", input, asked).finally(view.end)
     if (options.json) printJson(answer)
     else printDiff(answer)
   })
 }
 
-const printDiff = ({ image, from, to, sizeBytes, toldBy, runs, totals, partBytes, parts }: ImageDiffAnswer): void => {
+const printDiff = (answer: ImageDiffAnswer): void => {
+  const { image, from, to, sizeBytes, toldBy, runs, totals, partBytes, parts, files } = answer
   const pair = `${image}@${from} and @${to}`
   if (totals.runs === 0) {
     print(`${pair} are the same: ${toldBy === "layers" ? "no layer changed anything" : "all their checksums are"}`)
@@ -188,8 +198,13 @@ const printDiff = ({ image, from, to, sizeBytes, toldBy, runs, totals, partBytes
     `${pair} differ in ${count(totals.runs, "run")}: ${bytes(dataBytes)} of data, ${bytes(zeroBytes)} of zeros in @${to}`,
   )
   print(diskMap(parts, partBytes, sizeBytes))
+  if (files !== undefined) printFileDiff(files)
+  else printRuns(runs, totals.runs)
+}
+
+const printRuns = (runs: ImageDiffAnswer["runs"], all: number): void => {
   if (runs.length > 0) print(table(diffColumns, runs))
-  if (runs.length < totals.runs) print(`… and ${totals.runs - runs.length} more; --limit lists more of them`)
+  if (runs.length < all) print(`… and ${all - runs.length} more; --limit lists more of them`)
 }
 
 interface PlaceOptions extends CommonOptions {
