@@ -31,6 +31,7 @@ import { makeScrub } from "../core/runtime/scrub/scrub.ts"
 import { makeSleep } from "../core/runtime/scrub/sleep.ts"
 import { makeServing } from "../core/runtime/serving.ts"
 import type { Site } from "../core/runtime/site.ts"
+import { sizeText } from "../core/runtime/sizes.ts"
 import type { OnDamage } from "../core/runtime/version-sources.ts"
 import { listenControl } from "./api/server.ts"
 import { socketPath } from "./api/socket-path.ts"
@@ -132,7 +133,7 @@ const describeStale = ({ client, boot, made, began }: StaleBoot): string =>
   `${new Date(began).toISOString()}: a PC that was left over from before, or two PCs with one MAC`
 
 const describeReserve = (dataDir: string, { reserved, freeBytes, reserveBytes }: ReserveCrossed): string => {
-  const [free, kept] = [freeBytes, reserveBytes].map((bytes) => `${(bytes / 2 ** 20).toFixed(0)} MiB`)
+  const [free, kept] = [freeBytes, reserveBytes].map(sizeText)
   if (!reserved) return `${free} are free on the disk of ${dataDir} again: every client may write`
   return (
     `${free} are free on the disk of ${dataDir}, and ${kept} are kept for super clients: other clients are refused new space ` +
@@ -158,7 +159,7 @@ const serveDisks = async ({ dataDir, config, onEvent }: ServerOptions, opened: O
     later,
     onProblem: (text) => onEvent({ level: "error", text }),
   })
-  const { cacheBytes, ramBytes, overlayReserveBytes: reserveBytes } = config
+  const { cacheBytes, ramBytes, overlayReserveBytes: reserveBytes, overlayQuotaBytes: quotaBytes } = config
   const onNotInRam = (e: ImagelinkError) =>
     onEvent({
       level: "error",
@@ -174,6 +175,8 @@ const serveDisks = async ({ dataDir, config, onEvent }: ServerOptions, opened: O
   const serving = await makeServing(parts, {
     ...options,
     reserve,
+    quotaBytes,
+    onQuota: (text) => onEvent({ level: "error", text }),
     random,
     bootSecret: await opened.bootSecret(),
     onStaleBoot,

@@ -49,6 +49,7 @@ export const ConfigFile = Schema.Struct({
     Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: limits.scrubEveryDaysMax })),
   ),
   "overlay-reserve": Schema.optionalKey(Size),
+  "overlay-quota": Schema.optionalKey(Size),
   "merge-layers-after": Schema.optionalKey(
     Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: limits.layerNumberMax })),
   ),
@@ -82,6 +83,8 @@ export interface ServeConfig {
   readonly scrubEveryDays: number
   /** Disk space that only super clients may use; undefined: a hundredth of the disk, at most 1 GiB. */
   readonly overlayReserveBytes: number | undefined
+  /** What a client may write over its image; undefined: without a bound. */
+  readonly overlayQuotaBytes: number | undefined
   /** Layers that a version is read over before they are merged in the background; 0: never. */
   readonly mergeLayersAfter: number
   readonly logLevel: "error" | "info" | "debug"
@@ -168,6 +171,7 @@ export const effectiveConfig = (sources: ReadonlyArray<ConfigSource>): ServeConf
       ) ?? limits.scrubBytesPerSecondDefault,
     scrubEveryDays: merged["scrub-every-days"] ?? limits.scrubEveryDaysDefault,
     overlayReserveBytes: bytes("overlay-reserve", "a size like 512M or 16G, or 0"),
+    overlayQuotaBytes: bytes("overlay-quota", "a size like 512M or 16G"),
     mergeLayersAfter: merged["merge-layers-after"] ?? limits.mergeLayersAfterDefault,
     logLevel: merged["log-level"] ?? "info",
     plugins: sources.flatMap((s) => s.settings.plugin ?? []).map((p) => p.module),
@@ -202,7 +206,7 @@ const dhcpConfig = (merged: ConfigFile): DhcpConfig | undefined => {
   }
 }
 
-type SizeKey = "cache" | "ram" | "scrub-rate" | "overlay-reserve"
+type SizeKey = "cache" | "ram" | "scrub-rate" | "overlay-reserve" | "overlay-quota"
 
 /** The newest word on a size, in bytes; undefined where nobody says one. */
 const bytesOf = (

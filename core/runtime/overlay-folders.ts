@@ -9,11 +9,12 @@ import type { MapBudget } from "../block/overlay/budget.ts"
 import { type GenerationPolicy, type OverlayHeader, readHeader } from "../block/overlay/header.ts"
 import { createOverlay, type OverlayOptions, openOverlay } from "../block/overlay/open.ts"
 import type { Overlay } from "../block/overlay/overlay.ts"
-import type { SharedSpace } from "../block/overlay/quota.ts"
+import type { QuotaUse, SharedSpace } from "../block/overlay/quota.ts"
 import type { Host } from "../host.ts"
 import type { VolumeFolder } from "../storage/volume.ts"
 import { BOOT_RECORD } from "./boot-record.ts"
 import { type Generation, generationName, newNameOf, parseGeneration } from "./generations.ts"
+import type { OverlayQuota } from "./overlay-quota.ts"
 
 export interface GenerationRef extends Generation {
   readonly clientId: string
@@ -64,12 +65,16 @@ export const makeOverlayFolders = (
   host: Host,
   budget: MapBudget,
   shared?: SharedSpace,
+  quota?: OverlayQuota,
 ): OverlayFolders => {
   const slotFolder = (clientId: string, slot: number) => root.folder(clientId).folder(String(slot))
   const hostBootId = host.bootId?.()
   const optionsOf = (ref: GenerationRef, base: BlockDevice, on: GenerationBase): Omit<OverlayOptions, "folder"> => {
     const binding = { generation: generationName(ref), clientId: ref.clientId, slot: ref.slot, ...on }
-    return { base, binding, client: ref.clientName, hostBootId, budget, shared }
+    const quotaBytes = quota?.bytesFor(ref, on.policy)
+    const limited =
+      quotaBytes === undefined ? {} : { quotaBytes, onQuotaWarning: (use: QuotaUse) => quota?.warn(ref, use) }
+    return { base, binding, client: ref.clientName, hostBootId, budget, shared, ...limited }
   }
 
   return {

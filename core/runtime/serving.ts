@@ -17,6 +17,7 @@ import { makeHeatStore } from "./heat-store.ts"
 import { loadTable } from "./image-check.ts"
 import { type ImageStacks, makeImageStacks } from "./image-stacks.ts"
 import { makeOverlayFolders } from "./overlay-folders.ts"
+import { makeOverlayQuota } from "./overlay-quota.ts"
 import type { OverlayReserve } from "./overlay-reserve.ts"
 import type { Parts } from "./parts.ts"
 import { makeRamTier, type RamTier } from "./ram-tier.ts"
@@ -48,6 +49,9 @@ export interface ServingOptions {
   readonly random: (bytes: number) => Uint8Array
   /** Disk space that is kept for super clients. */
   readonly reserve?: OverlayReserve
+  /** What a client may write, where nothing else is said for it; undefined: without a bound. */
+  readonly quotaBytes?: number | undefined
+  readonly onQuota?: (text: string) => void
   readonly onStaleBoot?: (stale: StaleBoot) => void
   /** Calls once, later; the answer takes it back. */
   readonly later?: (run: () => void, millis: number) => () => void
@@ -78,9 +82,11 @@ export const makeServing = async (parts: Parts, options: ServingOptions): Promis
   const cache = new ReadCache({ bytes: cacheBytes, ramBytes })
   const table = (ref: VersionRef) => loadTable(parts.sidecars, ref)
   const stacks = makeImageStacks(parts.opener, cache, table, onDamage, (ref) => ram.used(ref))
-  const folders = makeOverlayFolders(overlays, host, new MapBudget(), reserve)
   const drafts = makeDrafts(parts.data)
   const catalogue = () => projector.state(catalogueProjection)
+  const { quotaBytes: bytes, onQuota: onWarning = () => {} } = options
+  const quota = makeOverlayQuota({ catalogue, bytes, onWarning })
+  const folders = makeOverlayFolders(overlays, host, new MapBudget(), reserve, quota)
   const heat = makeHeat({ store: makeHeatStore(parts.data), now: parts.now, monotonic, later, onProblem: onHeatLost })
   const ram = makeRamTier({ cache, stacks, catalogue, table, heat, jobs: parts.jobs, onNotInRam })
   const { bootSecret, random, onStaleBoot: onStale = () => {} } = options

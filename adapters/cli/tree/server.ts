@@ -35,6 +35,10 @@ export const declareServer = (root: Command): void => {
       "--overlay-reserve <size>",
       "disk space that only super clients may use (default: 1 % of the disk, at most 1G)",
     )
+    .option(
+      "--overlay-quota <size>",
+      "what each client may write; its option overlay-quota goes before it (default: no bound)",
+    )
     .option("--merge-layers-after <n>", "merge the layers of a version that is read over more; 0 = never (default 8)")
     .option("--log-level <level>", "error, info or debug")
   verb(
