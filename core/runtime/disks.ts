@@ -22,13 +22,8 @@ import type { HeatService } from "./heat.ts"
 import type { ImageStacks } from "./image-stacks.ts"
 import { makeLogins } from "./logins.ts"
 import type { OverlayFolders } from "./overlay-folders.ts"
-import { keyOf, makeSlotOwners } from "./slot-owners.ts"
+import { keyOf, makeSlotOwners, type SlotRef } from "./slot-owners.ts"
 import { versionRef } from "./version-ref.ts"
-
-export interface SlotRef {
-  readonly clientId: string
-  readonly slot: number
-}
 
 export interface DiskService extends Disks {
   /** How many sessions use this slot now, whatever their generation. */

@@ -4,19 +4,25 @@
  * **Details** It holds for an overlay from when it is opened until it is closed. Super clients have none: their work is kept, and the reserve
  * (overlay-reserve.ts) is theirs. An option that is no size counts as if it were not there, and is told.
  */
+import type { GenerationPolicy } from "../block/overlay/header.ts"
 import type { QuotaUse } from "../block/overlay/quota.ts"
 import type { Catalogue } from "../domain/catalogue.ts"
 import { effectiveOptions } from "../domain/group-links.ts"
-import type { GenerationBase, GenerationRef } from "./overlay-folders.ts"
 import { parseBytes, sizeText } from "./sizes.ts"
 
 export const QUOTA_OPTION = "overlay-quota"
 
+interface ClientSlot {
+  readonly clientId: string
+  readonly clientName: string
+  readonly slot: number
+}
+
 export interface OverlayQuota {
   /** Undefined: none. */
-  bytesFor(ref: GenerationRef, policy: GenerationBase["policy"]): number | undefined
+  bytesFor(at: ClientSlot, policy: GenerationPolicy): number | undefined
   /** 80 % of it are used. */
-  warn(ref: GenerationRef, use: QuotaUse): void
+  warn(at: ClientSlot, use: QuotaUse): void
 }
 
 export interface OverlayQuotaOptions {

@@ -9,13 +9,17 @@ import { linkVersion } from "../domain/lookup.ts"
 import { fail, isImagelinkError } from "../errors.ts"
 import { noBoots } from "./boot-record.ts"
 import type { BootRecords } from "./boots.ts"
-import type { SlotRef } from "./disks.ts"
 import { currentGenerations, type Generation, generationName, hasEnded } from "./generations.ts"
 import type { HeatService } from "./heat.ts"
 import type { ImageStacks, StackHold } from "./image-stacks.ts"
 import type { GenerationBase, GenerationRef, OverlayFolders } from "./overlay-folders.ts"
 import { makeOwner, type OverlayOwner } from "./overlay-owner.ts"
 import { type VersionRef, versionRef } from "./version-ref.ts"
+
+export interface SlotRef {
+  readonly clientId: string
+  readonly slot: number
+}
 
 /** A generation that somebody asks for. */
 export interface Wanted {

@@ -5,7 +5,14 @@
  * sectors in which data became zero and its space is to be given back (give-back.ts).
  */
 import { PAGE_SECTORS, SECTOR } from "./geometry.ts"
-import type { FreedPage } from "./give-back.ts"
+
+/** Sectors of a page in which data grains became zero, and the page as the durable map has it now. */
+export interface FreedPage {
+  readonly number: number
+  /** One bit for each sector. */
+  readonly sectors: number
+  readonly bytes: Uint8Array
+}
 
 /** Bytes for one place of the durable file. */
 export interface MapPiece {

@@ -21,19 +21,12 @@
  * Not done: after a crash between a trim and its hole that space stays until the overlay goes. Finding it would mean asking the file system
  * about every zero grain at each open.
  */
+import type { FreedPage } from "./dirty.ts"
 import { GRAIN, PAGE_GRAINS, PAGE_SPAN, SECTOR, SECTOR_GRAIN_BITS, ZERO } from "./geometry.ts"
 
 import { type MapPage, runEnd, stateOf } from "./page.ts"
 import { holdingGrains, type Parts } from "./parts.ts"
 import { PAYLOAD_AT } from "./sector.ts"
-
-/** Sectors of a page in which data grains became zero, and the page as the durable map has it now. */
-export interface FreedPage {
-  readonly number: number
-  /** One bit for each sector. */
-  readonly sectors: number
-  readonly bytes: Uint8Array
-}
 
 /** Punches what may be punched of one page; false when something of it could not be looked at or punched. */
 export const giveBackPage = async (p: Parts, freed: FreedPage): Promise<boolean> => {

@@ -25,7 +25,7 @@ import assert from "node:assert"
 import { fail } from "../../errors.ts"
 import type { WritableVolume } from "../../storage/volume.ts"
 import type { MapBudget } from "./budget.ts"
-import { DirtySectors, type MapChanges } from "./dirty.ts"
+import { DirtySectors, type FreedPage, type MapChanges } from "./dirty.ts"
 import { volumeError } from "./errors.ts"
 import {
   DATA,
@@ -45,7 +45,6 @@ import {
   SECTOR_PAGES,
   ZERO,
 } from "./geometry.ts"
-import type { FreedPage } from "./give-back.ts"
 import { countStates, MapPage, NO_PAGE, setStates, takeSector, UNLOADED } from "./page.ts"
 import { checkSector, checkStates, PAYLOAD_AT, sealSector } from "./sector.ts"
 
