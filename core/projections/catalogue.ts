@@ -1,6 +1,7 @@
 /** The catalogue as a projection, so that it is checkpointed and rebuilt like every other. An unknown event stops it. */
 import type { Catalogue, ClientEntry, ImageEntry, LinkEntry, RemovedEntry, VersionEntry } from "../domain/catalogue.ts"
-import { evolve, initial, putClient, putImage } from "../domain/catalogue.ts"
+import { initial, putClient, putImage } from "../domain/catalogue.ts"
+import { evolve } from "../domain/evolve.ts"
 import { type GroupEntry, type GroupLink, putGroup } from "../domain/groups.ts"
 import { type Projection, sortKeys } from "./projection.ts"
 

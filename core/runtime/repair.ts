@@ -8,7 +8,8 @@
  * **Details** Looking comes first and reads only; a dry run ends there. What is mended is looked at once more, through the log itself.
  */
 import * as Effect from "effect/Effect"
-import { evolve, initial } from "../domain/catalogue.ts"
+import { initial } from "../domain/catalogue.ts"
+import { evolve } from "../domain/evolve.ts"
 import { type ImagelinkError, isImagelinkError } from "../errors.ts"
 import type { MakeDatabase } from "../log/database.ts"
 import { parse } from "../log/envelope.ts"

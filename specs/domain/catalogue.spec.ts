@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest"
-import { evolve, initial } from "../../core/domain/catalogue.ts"
+import { initial } from "../../core/domain/catalogue.ts"
 import { isKnownEvent, schemaVersions } from "../../core/domain/event-versions.ts"
 import type { DomainEvent } from "../../core/domain/events.ts"
 import { eventShapes } from "../../core/domain/events.ts"
+import { evolve } from "../../core/domain/evolve.ts"
 import { isImagelinkError } from "../../core/errors.ts"
 import {
   catalogueOf,

@@ -1,10 +1,11 @@
 /** Random commands about a few groups of the same few clients, so that groups, own links and kept overlays meet all the time. */
 import * as Result from "effect/Result"
 import { expect, it } from "vitest"
-import { type Catalogue, evolve, initial } from "../../core/domain/catalogue.ts"
+import { type Catalogue, initial } from "../../core/domain/catalogue.ts"
 import type { CommandBody } from "../../core/domain/commands.ts"
 import { decide } from "../../core/domain/decide.ts"
 import type { DomainEvent } from "../../core/domain/events.ts"
+import { evolve } from "../../core/domain/evolve.ts"
 import { groupsProjection } from "../../core/projections/groups.ts"
 import {
   addImage,

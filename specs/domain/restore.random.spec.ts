@@ -1,10 +1,11 @@
 /** Wherever a random walk has led, clients and links go back to what they were at any moment of it, by events that keep every invariant. */
 import * as Result from "effect/Result"
 import { expect, it } from "vitest"
-import { type Catalogue, evolve, initial } from "../../core/domain/catalogue.ts"
+import { type Catalogue, initial } from "../../core/domain/catalogue.ts"
 import type { Body } from "../../core/domain/commands.ts"
 import { decide } from "../../core/domain/decide.ts"
 import type { DomainEvent } from "../../core/domain/events.ts"
+import { evolve } from "../../core/domain/evolve.ts"
 import { catalogueProjection } from "../../core/projections/catalogue.ts"
 import { id, removeClients, removeImage } from "../support/domain.ts"
 import { checkInvariants } from "../support/invariants.ts"

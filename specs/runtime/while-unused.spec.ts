@@ -1,7 +1,8 @@
 /** A reset or a removal by name, while clients are renamed at the worst moment. */
 import { describe, expect, it } from "vitest"
-import { type Catalogue, evolve } from "../../core/domain/catalogue.ts"
+import type { Catalogue } from "../../core/domain/catalogue.ts"
 import type { DomainEvent } from "../../core/domain/events.ts"
+import { evolve } from "../../core/domain/evolve.ts"
 import { fail, isImagelinkError } from "../../core/errors.ts"
 import { limits } from "../../core/limits.ts"
 import type { DiskService } from "../../core/runtime/disks.ts"

@@ -1,11 +1,12 @@
 /** Given events, when a command, then events or an error code; with short makers for both. */
 import * as Result from "effect/Result"
 import { expect } from "vitest"
-import { type Catalogue, evolve, initial } from "../../core/domain/catalogue.ts"
+import { type Catalogue, initial } from "../../core/domain/catalogue.ts"
 import type { Body, CommandBody } from "../../core/domain/commands.ts"
 import { decide } from "../../core/domain/decide.ts"
 import { event } from "../../core/domain/decision.ts"
 import type { DomainEvent, EventData, OverlayPolicy } from "../../core/domain/events.ts"
+import { evolve } from "../../core/domain/evolve.ts"
 import type { ErrorCode, ImagelinkError } from "../../core/errors.ts"
 
 /** A UUID that tells what it was made for: `id(0xc, 7)`. */

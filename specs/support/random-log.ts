@@ -1,7 +1,8 @@
 /** A memory log filled by a random walk of commands, each deciding on what the ones before it made. */
 import * as Result from "effect/Result"
-import { evolve, initial } from "../../core/domain/catalogue.ts"
+import { initial } from "../../core/domain/catalogue.ts"
 import { decide } from "../../core/domain/decide.ts"
+import { evolve } from "../../core/domain/evolve.ts"
 import { id } from "./domain.ts"
 import { type MemoryLog, makeMemoryLog } from "./memory-log.ts"
 import { random } from "./random.ts"
