@@ -143,10 +143,11 @@ const rankOf = (code: number): number => (code === OPTION.messageType ? 0 : code
  */
 export const encode = (message: DhcpMessage, bytesMax: number = limits.dhcpReplyBytesDefault): Buffer => {
   const ranked = [...message.options].sort(([a], [b]) => rankOf(a) - rankOf(b))
-  const relay = message.options.get(OPTION.relayAgent)
-  let room = bytesMax - OPTIONS_AT - 1 - (relay === undefined ? 0 : encodedBytes(relay))
+  const always = new Set<number>([OPTION.messageType, OPTION.relayAgent])
+  const needed = ranked.reduce((sum, [code, value]) => sum + (always.has(code) ? encodedBytes(value) : 0), 0)
+  let room = bytesMax - OPTIONS_AT - 1 - needed
   const fitting = ranked.filter(([code, value]) => {
-    if (code === OPTION.relayAgent) return true
+    if (always.has(code)) return true
     const bytes = encodedBytes(value)
     if (bytes > room) return false
     room -= bytes

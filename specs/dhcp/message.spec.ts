@@ -64,6 +64,14 @@ describe("a message", () => {
     },
   )
 
+  it("has its type however much a relay added", () => {
+    const options = [
+      [OPTION.serverId, u32(1)],
+      [OPTION.relayAgent, new Uint8Array(1000)],
+    ] as const
+    expect([...decoded(encode(message({ options }), 548)).options.keys()]).toEqual([53, 82])
+  })
+
   it("holds options in file and sname too where it says so (option 52)", () => {
     const bytes = encode(
       message({
