@@ -181,8 +181,15 @@ export const effectiveConfig = (sources: ReadonlyArray<ConfigSource>): ServeConf
 const list = (text: string | undefined) => text?.split(",").map((part) => part.trim())
 
 const dhcpConfig = (merged: ConfigFile): DhcpConfig | undefined => {
-  const { dhcp: mode = "off", interface: name } = merged
-  if (mode === "off") return undefined
+  const { dhcp: mode, interface: name } = merged
+  // Who sets a range and forgets to say what for would look for its fault in the network.
+  const idle = mode === undefined ? keys.find((key) => key.startsWith("dhcp-") && merged[key] !== undefined) : undefined
+  if (idle !== undefined)
+    throw fail("CONFIG_INVALID", {
+      file: "the settings of DHCP",
+      why: `${idle}: says nothing while dhcp is not set; expected dhcp to be full or proxy, or off to keep the rest for later`,
+    })
+  if (mode === undefined || mode === "off") return undefined
   if (name === undefined)
     throw fail("CONFIG_INVALID", {
       file: "the settings of DHCP",

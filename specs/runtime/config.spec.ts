@@ -75,6 +75,19 @@ describe("the settings of a server", () => {
       expect(why(() => decodeConfig("a file", { "scrub-every-days": days }))).toContain("scrub-every-days")
   })
 
+  it("serve DHCP only where a mode and an interface are named, and refuse its settings where they would say nothing", () => {
+    const dhcp = (settings: ConfigFile) => effectiveConfig(from(settings)).dhcp
+    expect([dhcp({}), dhcp({ dhcp: "off", "dhcp-range": "10.0.0.2-10.0.0.9" })]).toEqual([undefined, undefined])
+    expect(dhcp({ dhcp: "full", interface: "eth1", "dhcp-router": "10.0.0.1, 10.0.0.2" })).toEqual({
+      ...{ mode: "full", interface: "eth1", port: 67, proxyPort: 4011, answers: "boot" },
+      ...{ own: { routers: ["10.0.0.1", "10.0.0.2"] }, relayed: [] },
+    })
+    expect(why(() => dhcp({ dhcp: "proxy" }))).toContain("dhcp: proxy needs the interface")
+    expect(why(() => dhcp({ "dhcp-range": "10.0.0.2-10.0.0.9" }))).toContain(
+      "dhcp-range: says nothing while dhcp is not set",
+    )
+  })
+
   it("leave the RAM for images to the server, or say how much, or none", () => {
     const ram = (...values: ReadonlyArray<string | number>) =>
       effectiveConfig(from(...values.map((v) => ({ ram: v })))).ramBytes
