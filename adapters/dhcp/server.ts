@@ -95,12 +95,10 @@ class Running {
 
   hear(socket: Socket, port: DhcpPort): void {
     const { onEvent, now } = this.#input
-    const from = { address: 0, port: 0 }
     socket.on("error", (e) => onEvent({ type: "broken", why: e.message }))
     socket.on("message", (bytes, sender) => {
-      from.address = parseAddress(sender.address) ?? 0
-      from.port = sender.port
-      this.#act(this.#answerer.take(bytes, { ...from }, port, now()), socket)
+      const from = { address: parseAddress(sender.address) ?? 0, port: sender.port }
+      this.#act(this.#answerer.take(bytes, from, port, now()), socket)
     })
   }
 
@@ -141,11 +139,11 @@ class Running {
 
 const closed = (socket: Socket): Promise<void> => new Promise((resolve) => socket.close(() => resolve()))
 
-/** Node keeps it to itself, but for this. */
+/** Node keeps it to itself, but for this; -1, which no host call takes, where a later Node has hidden it. */
 const fileDescriptor = (socket: Socket): number => {
   const symbol = Object.getOwnPropertySymbols(socket).find((s) => s.description === "state symbol")
-  const state = (socket as unknown as Record<symbol, { handle?: { fd?: number } }>)[symbol ?? Symbol.iterator]
-  return state?.handle?.fd ?? -1
+  if (symbol === undefined) return -1
+  return (socket as unknown as Record<symbol, { handle?: { fd?: number } }>)[symbol]?.handle?.fd ?? -1
 }
 
 const bound = (address: string, port: number): Promise<Socket> =>

@@ -2,6 +2,7 @@
 import { link, mkdir, open, readlink, rename, rm, statfs, symlink } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import type { DataFiles } from "../../core/runtime/data-files.ts"
+import { syncFolder } from "./sync-folder.ts"
 
 export const localDataFiles = (dataDir: string): DataFiles => {
   const at = (name: string) => join(dataDir, name)
@@ -56,14 +57,4 @@ const makeFolder = async (path: string): Promise<void> => {
   const first = await mkdir(path, { recursive: true, mode: 0o700 })
   if (first === undefined) return
   for (let made = path; made.length >= first.length; made = dirname(made)) await syncFolder(dirname(made))
-}
-
-const syncFolder = async (path: string): Promise<void> => {
-  if (process.platform === "win32") return
-  const folder = await open(path, "r")
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
-  }
 }

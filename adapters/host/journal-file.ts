@@ -1,6 +1,7 @@
 /** A file of lines on the local file system, each append synced before it counts. */
 import { open, readFile, rename, rm } from "node:fs/promises"
 import { dirname } from "node:path"
+import { syncFolder } from "./sync-folder.ts"
 
 export const localJournalFile = (path: string) => ({
   path,
@@ -34,14 +35,5 @@ const writeSynced = async (path: string, flags: string, text: string): Promise<v
     await file.datasync()
   } finally {
     await file.close()
-  }
-}
-
-const syncFolder = async (path: string): Promise<void> => {
-  const folder = await open(path, "r")
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
   }
 }
