@@ -21,7 +21,7 @@ import type { ServeConfig } from "../core/runtime/config.ts"
 import { makeDamageRecorder } from "../core/runtime/damage-recorder.ts"
 import { checkUnverified } from "../core/runtime/first-checks.ts"
 import { type LivePeers, makeLivePeers } from "../core/runtime/live-peers.ts"
-import { makeLocalSite, operationNames } from "../core/runtime/local-site.ts"
+import { makeLocalSite } from "../core/runtime/local-site.ts"
 import { makeMerging } from "../core/runtime/merging.ts"
 import { makeChange } from "../core/runtime/operations/change.ts"
 import { OVERLAYS } from "../core/runtime/overlay-folders.ts"
@@ -33,9 +33,8 @@ import { makeServing } from "../core/runtime/serving.ts"
 import type { Site } from "../core/runtime/site.ts"
 import { sizeText } from "../core/runtime/sizes.ts"
 import type { OnDamage } from "../core/runtime/version-sources.ts"
-import { listenControl } from "./api/server.ts"
-import { socketPath } from "./api/socket-path.ts"
 import { composeWith, type OpenedSite, openParts, tokens } from "./compose.ts"
+import { serveApi } from "./compose-api.ts"
 import { serveDhcp } from "./compose-dhcp.ts"
 import { describeHttpEvent } from "./http/events.ts"
 import { listenHttp } from "./http/server.ts"
@@ -89,11 +88,11 @@ export const startServer = async (options: ServerOptions): Promise<RunningServer
     const tftp = await listenForTftp(options, http.http, closers)
     listensAt({ ...iscsi, ...http })
     const dhcp = await listenForDhcp(options, opened, live, { ...tftp, ...http }, closers)
-    const control = await listenControl(socketPath(dataDir), site, operationNames)
-    closers.push(control.close)
+    const api = await serveApi({ ...options, opened, site })
+    closers.push(api.close)
     serves = true
     background()
-    const listeners = { ...nbd, ...iscsi, ...http, ...tftp, ...dhcp, control: control.path }
+    const listeners = { ...nbd, ...iscsi, ...http, ...tftp, ...dhcp, ...api.listeners }
     return { site, listeners, openDisk: (name) => openNbdDisk(nbd.nbd ?? "", name), close: () => closeAll(closers) }
   } catch (e) {
     await closeAll(closers)

@@ -283,8 +283,27 @@ export const limits = {
   csvRowsMax: 10_000,
   csvErrorsShownMax: 100,
 
-  // Command line and control socket
-  controlRequestBytesMax: 32 * MiB,
+  // Command line and API
+  /** Of one request's body: an import of ten thousand clients, a heat file. */
+  apiBodyBytesMax: 32 * MiB,
+  /** A request's head and body have come by then. */
+  apiRequestSecondsMax: 60,
+  apiConnectionsMax: 1024,
+  /** Items of one JSON answer; a stream gives them all. */
+  apiItemsMax: 10_000,
+  /** An event stream that has nothing to say says so. */
+  apiHeartbeatMillis: 15_000,
+  /** How often a call that is followed is looked at. */
+  apiCallLookMillis: 250,
+  /** Calls that are answered later (202), and what came of those that ended. */
+  apiCallsKeptMax: 200,
+  /** Refused tokens of one address in a minute; then it waits. */
+  apiRefusalsPerMinuteMax: 10,
+  apiRefusedAddressesMax: 10_000,
+  /** A token that was verified is not hashed again for so long. */
+  apiTokenTrustedMillis: 300_000,
+  tokensMax: 1000,
+  tokenDaysMax: 3650,
   /** A server that does not say within this time that it is there counts as not reachable. */
   controlAnswerSecondsMax: 5,
   /** How often a follower of the log looks for new events while no server runs. */

@@ -21,6 +21,12 @@ const SubnetConfig = Schema.Struct({
 })
 export type SubnetConfig = typeof SubnetConfig.Type
 
+/** What a user of this machine may do over the server's socket. */
+const UserConfig = Schema.Struct({
+  name: Schema.String,
+  role: Schema.Literals(["viewer", "auditor", "operator", "admin"]),
+})
+
 export const ConfigFile = Schema.Struct({
   address: Schema.optionalKey(Schema.String),
   "nbd-port": Schema.optionalKey(PortOrOff),
@@ -29,6 +35,11 @@ export const ConfigFile = Schema.Struct({
   "iscsi-secrets": Schema.optionalKey(Schema.String),
   "http-port": Schema.optionalKey(PortOrOff),
   "boot-files": Schema.optionalKey(Schema.String),
+  "api-port": Schema.optionalKey(PortOrOff),
+  "api-address": Schema.optionalKey(Schema.String),
+  "api-cert": Schema.optionalKey(Schema.String),
+  "api-key": Schema.optionalKey(Schema.String),
+  user: Schema.optionalKey(Schema.Array(UserConfig)),
   interface: Schema.optionalKey(Schema.String),
   dhcp: Schema.optionalKey(Schema.Literals(["full", "proxy", "off"])),
   "dhcp-port": Schema.optionalKey(Port),
@@ -68,6 +79,12 @@ export interface ServeConfig {
   readonly httpPort: number | "off"
   /** Folder that TFTP and HTTP serve; where nobody names one, the server looks for one. */
   readonly bootFiles?: string
+  readonly apiPort: number | "off"
+  readonly apiAddress: string
+  /** PEM files; without them the API is for loopback addresses only. */
+  readonly apiTls: { readonly cert: string; readonly key: string } | undefined
+  /** Users of this machine who are not what they are by default. */
+  readonly users: ReadonlyArray<typeof UserConfig.Type>
   /** Undefined: off. */
   readonly dhcp: DhcpConfig | undefined
   /** What becomes of computers that nobody registered. */
@@ -118,13 +135,16 @@ export const decodeConfig = (file: string, input: unknown): ConfigFile => {
   return decoded.success
 }
 
-type Key = Exclude<keyof ConfigFile, "plugin" | "subnet">
+type Key = Exclude<keyof ConfigFile, "plugin" | "subnet" | "user">
 
 /** Tables of a file are no flags. */
-const keys = Object.keys(ConfigFile.fields).filter((key): key is Key => key !== "plugin" && key !== "subnet")
+const keys = Object.keys(ConfigFile.fields).filter(
+  (key): key is Key => key !== "plugin" && key !== "subnet" && key !== "user",
+)
 
 /** Settings that are words: digits in them are no number. */
 const words: ReadonlySet<Key> = new Set<Key>([
+  ...(["api-address", "api-cert", "api-key"] as const),
   ...(["address", "boot-files", "interface", "iscsi-secrets", "log-level", "registration", "default-image"] as const),
 ])
 
@@ -156,6 +176,10 @@ export const effectiveConfig = (sources: ReadonlyArray<ConfigSource>): ServeConf
     ...(merged["iscsi-secrets"] === undefined ? {} : { iscsiSecrets: merged["iscsi-secrets"] }),
     httpPort: merged["http-port"] ?? "off",
     ...(merged["boot-files"] === undefined ? {} : { bootFiles: merged["boot-files"] }),
+    apiPort: merged["api-port"] ?? "off",
+    apiAddress: merged["api-address"] ?? "127.0.0.1",
+    apiTls: tlsConfig(merged),
+    users: merged.user ?? [],
     dhcp: dhcpConfig(merged),
     registration: merged.registration ?? "closed",
     ...(merged["default-image"] === undefined ? {} : { defaultImage: merged["default-image"] }),
@@ -179,6 +203,15 @@ export const effectiveConfig = (sources: ReadonlyArray<ConfigSource>): ServeConf
 }
 
 const list = (text: string | undefined) => text?.split(",").map((part) => part.trim())
+
+const tlsConfig = ({ "api-cert": cert, "api-key": key }: ConfigFile): ServeConfig["apiTls"] => {
+  if (cert === undefined && key === undefined) return undefined
+  if (cert !== undefined && key !== undefined) return { cert, key }
+  throw fail("CONFIG_INVALID", {
+    file: "the settings of the API",
+    why: `api-${cert === undefined ? "cert" : "key"}: a certificate and its key are named together`,
+  })
+}
 
 const dhcpConfig = (merged: ConfigFile): DhcpConfig | undefined => {
   const { dhcp: mode, interface: name } = merged

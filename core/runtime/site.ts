@@ -17,6 +17,12 @@ import type { LinkRow } from "../projections/link-table.ts"
 import type { StorageLocation } from "../storage/plugin.ts"
 import type { FileChange, FileTotals } from "./file-comparison.ts"
 import type { HeatRecorded } from "./heat.ts"
+import type { TokenRole, TokenRow } from "./tokens.ts"
+
+/** A token as it is shown: without what it is, and its groups by name. */
+export interface TokenShown extends Omit<TokenRow, "groups"> {
+  readonly groups: ReadonlyArray<string>
+}
 
 /** What a changing operation answers. In a dry run `events` are what would be appended, without position and time. */
 export interface Changed {
@@ -499,6 +505,18 @@ export interface OperationMap {
   >
   /** Brings clients and their own links back to a moment, by events of today. */
   "links.restore": Op<Moment & { readonly discardKept?: boolean }, Changed & { readonly asOf: AsOf }>
+  /** The token itself is in the answer, and nowhere else ever again. `groups`: it may change these groups' clients and nothing else. */
+  "token.create": Op<
+    {
+      readonly name: string
+      readonly role: TokenRole
+      readonly groups?: ReadonlyArray<string>
+      readonly days?: number
+    },
+    TokenShown & { readonly token: string }
+  >
+  "token.list": Op<Nothing, ReadonlyArray<TokenShown>>
+  "token.revoke": Op<{ readonly name: string }, TokenShown>
   /** Makes a backup, or brings the one that is there up to now, as a job. `dir` is absolute. A dry run answers what it would copy. */
   backup: Op<{ readonly dir: string; readonly images?: boolean; readonly secrets?: boolean }, BackupAnswer>
 }
