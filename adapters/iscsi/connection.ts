@@ -13,6 +13,7 @@ import type { Socket } from "node:net"
 import type { Peer } from "../../core/block/lease.ts"
 import type { ErrorCode } from "../../core/errors.ts"
 import { limits } from "../../core/limits.ts"
+import type { OutputWire } from "../../core/slab-output.ts"
 import { ScsiNexus } from "../scsi/nexus.ts"
 import { type Opened, ours } from "./admission.ts"
 import { defaults } from "./keys.ts"
@@ -24,7 +25,6 @@ import { PduReader, type PduReceiver } from "./reader.ts"
 import type { ReceiveBuffers } from "./receive.ts"
 import type { Refusals } from "./refusals.ts"
 import { IscsiSession } from "./session.ts"
-import type { Wire } from "./wire.ts"
 
 export interface ConnectionInput {
   readonly id: number
@@ -45,7 +45,7 @@ export class Connection implements PduReceiver, Member {
   private readonly peer: Peer
   private readonly reader: PduReader
   private readonly login: Login
-  private readonly wire: Wire
+  private readonly wire: OutputWire
   private loginPdus = 0
   private judging = false
   private session: IscsiSession | undefined
@@ -408,7 +408,7 @@ export class Connection implements PduReceiver, Member {
 }
 
 /** A socket as a session sees it. A write leaves at once unless the kernel's buffer is full. */
-const socketWire = (socket: Socket): Wire => ({
+const socketWire = (socket: Socket): OutputWire => ({
   send: (bytes) => {
     socket.write(bytes)
     return socket.writableLength === 0

@@ -7,6 +7,7 @@
 import type { Disks, Peer } from "../../core/block/lease.ts"
 import type { ErrorCode, ImagelinkError } from "../../core/errors.ts"
 import { limits } from "../../core/limits.ts"
+import { Slabs } from "../../core/slab-output.ts"
 import { identityOf } from "../scsi/identity.ts"
 import { ScsiNexus } from "../scsi/nexus.ts"
 import { ASC } from "../scsi/sense.ts"
@@ -17,7 +18,6 @@ import { ServerBudget } from "./budget.ts"
 import type { Secret } from "./chap.ts"
 import type { LoginPolicy, Wanted } from "./login.ts"
 import { type TargetName, targetName } from "./names.ts"
-import { Slabs } from "./output.ts"
 
 /** One line for the server's log. */
 export type IscsiEvent = { readonly connection: number; readonly peer: string } & (

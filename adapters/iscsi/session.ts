@@ -17,6 +17,7 @@
  */
 import { readU32 } from "../../core/bytes.ts"
 import { limits } from "../../core/limits.ts"
+import type { OutputWire, Slabs } from "../../core/slab-output.ts"
 import type { Completion, ScsiNexus } from "../scsi/nexus.ts"
 import {
   ABORTED_COMMAND,
@@ -33,15 +34,14 @@ import { FastPath } from "./fast-path.ts"
 import type { Agreed } from "./keys.ts"
 import { lunOf } from "./lun.ts"
 import { Management } from "./management.ts"
-import { Output, type Slabs } from "./output.ts"
+import { Output } from "./output.ts"
 import * as pdu from "./pdu.ts"
 import { Sender } from "./sender.ts"
 import { IscsiTask } from "./task.ts"
 import { TextExchange } from "./text-exchange.ts"
-import type { Wire } from "./wire.ts"
 
 export interface SessionInput {
-  readonly wire: Wire
+  readonly wire: OutputWire
   readonly slabs: Slabs
   readonly budget: ServerBudget
   readonly agreed: Agreed
