@@ -84,6 +84,8 @@ export const limits = {
   iscsiPingSeconds: 30,
   /** A target whose disk could not be opened tries again no sooner than this. */
   iscsiReopenMillis: 1000,
+  /** How soon a running session hears of slots that were linked or unlinked. */
+  iscsiLookSeconds: 1,
   /** Refused logins from one address that are logged one by one, within a minute. */
   iscsiRefusalsShownPerMinute: 6,
   /** MAXIMUM TRANSFER LENGTH (SBC-3 §6.6.3). */

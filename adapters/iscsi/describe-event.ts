@@ -25,6 +25,10 @@ export const describeIscsiEvent = (e: IscsiEvent): Line => {
         level: "error",
         text: `${who} ${e.target} LUN ${e.lun} is not ready: ${e.error.message} [${e.error.code}]; ${e.error.reason}; fix: ${e.error.fix}`,
       }
+    case "linked":
+      return { level: "info", text: `${who} ${e.target} has LUN ${e.lun} from now on: ${e.description}` }
+    case "taken-away":
+      return { level: "info", text: `${who} ${e.target} LUN ${e.lun} was taken away` }
     case "ready":
       return { level: "info", text: `${who} ${e.target} LUN ${e.lun} is ready: ${e.description}` }
     case "refused": {

@@ -24,6 +24,7 @@ export interface IscsiServerLimits {
   readonly loginSeconds: number
   readonly closeSeconds: number
   readonly pingSeconds: number
+  readonly lookSeconds: number
 }
 
 export interface IscsiServerInput {
@@ -53,6 +54,7 @@ const defaults: IscsiServerLimits = {
   loginSeconds: limits.iscsiLoginSecondsMax,
   closeSeconds: limits.iscsiCloseSecondsMax,
   pingSeconds: limits.iscsiPingSeconds,
+  lookSeconds: limits.iscsiLookSeconds,
 }
 
 /** Listens and serves. @throws PORT_IN_USE LISTEN_FAILED */
@@ -103,11 +105,21 @@ export const listenIscsi = async (input: IscsiServerInput): Promise<IscsiServer>
     for (const connection of live) connection.tick()
   }, bounds.pingSeconds * 1000)
   pings.unref()
+  let epoch = disks.epoch?.()
+  const looks = setInterval(() => {
+    const now = disks.epoch?.()
+    if (now === epoch) return
+    epoch = now
+    const listing = portal.listing()
+    for (const connection of live) connection.look(listing)
+  }, bounds.lookSeconds * 1000)
+  looks.unref()
 
   const bound = server.address()
   if (bound === null || typeof bound === "string") throw new Error("a TCP listener has an address")
   const close = async (): Promise<void> => {
     clearInterval(pings)
+    clearInterval(looks)
     const stopped = new Promise<void>((resolve) => server.close(() => resolve()))
     for (const connection of live) connection.stop("the server is stopping")
     if (live.size > 0) await new Promise<void>((resolve) => emptied.push(resolve))

@@ -98,9 +98,9 @@ export class IscsiSession {
     this.views = Array.from({ length: limits.slotMax + 1 }, (_, lun) => input.nexus.views.get(lun))
   }
 
-  /** A unit became ready after the login. */
+  /** The units of the nexus are others than before. */
   seeUnits(): void {
-    for (const [lun, view] of this.nexus.views) this.views[lun] = view
+    for (const lun of this.views.keys()) this.views[lun] = this.nexus.views.get(lun)
   }
 
   mayTake(): boolean {

@@ -110,6 +110,8 @@ export const makeDisks = ({ catalogue, stacks, folders, drafts, boots, heat, onB
 
     list: (peer) => listDisks(catalogue(), peer),
 
+    epoch: () => catalogue().position,
+
     sessions(slot) {
       return owners.of(slot).reduce((sum, owner) => sum + owner.sessions(), 0)
     },

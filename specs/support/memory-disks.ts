@@ -210,8 +210,10 @@ export class MemoryDisks implements Disks {
   gate: Promise<void> | undefined
   /** While set, attaching fails with it. */
   refusal: ImagelinkError | undefined
+  private changes = 0
 
   add(name: string, device: BlockDevice, description = `memory behind ${name}`): this {
+    this.changes++
     this.disks.set(name.toLowerCase(), { name, device, description, listeners: new Set(), leases: 0 })
     return this
   }
@@ -221,8 +223,13 @@ export class MemoryDisks implements Disks {
   /** Takes the disk away under its sessions. */
   revoke(name: string): void {
     const disk = this.disks.get(name.toLowerCase())!
-    this.disks.delete(name.toLowerCase())
+    this.remove(name)
     for (const listener of disk.listeners) listener()
+  }
+  /** Takes the disk off the list; whoever has it keeps it. */
+  remove(name: string): void {
+    this.changes++
+    this.disks.delete(name.toLowerCase())
   }
 
   async attach(client: string, slot: number, _boot: string | undefined, peer: Peer): Promise<Lease> {
@@ -237,6 +244,10 @@ export class MemoryDisks implements Disks {
   }
   list(_peer: Peer): ReadonlyArray<DiskName> {
     return [...this.disks.values()].map((d) => ({ name: d.name, description: d.description }))
+  }
+
+  epoch(): number {
+    return this.changes
   }
 
   private async lease(name: string, peer: Peer): Promise<Lease | undefined> {

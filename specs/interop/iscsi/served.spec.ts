@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
-import { connectIscsi, discoverIscsi, type IscsiClient } from "../../../adapters/iscsi/client.ts"
+import { blockCdb, connectIscsi, discoverIscsi, type IscsiClient } from "../../../adapters/iscsi/client.ts"
 import { imagelink, refusal, type Served, startServe } from "../../support/cli.ts"
 
 const target = "iqn.2026-11.io.imagelink:pc-001"
@@ -82,6 +82,24 @@ describe("served disks", () => {
     const other = await login(port, "iqn.2026-11.io.imagelink:pc-002")
     expect(await other.read(0, 512)).toEqual(Buffer.alloc(512, 0xa5))
     expect((await other.good({ cdb: [0x5e, 0, 0, 0, 0, 0, 0, 0, 64], reads: 64 })).data.readUInt32BE(4)).toBe(0)
+  })
+
+  it("that are linked while a session runs are told to it, and are its client's own", async () => {
+    const { port } = await serve()
+    const client = await login(port)
+    await client.good({ cdb: [0] })
+    await told(["client", "link", "PC-001", "win11", "--slot", "1"])
+    const asked = async () => (await client.command({ cdb: [0] })).sense?.readUInt16BE(12)
+    let last = await asked()
+    for (let i = 0; i < 600 && last === undefined; i++) {
+      await new Promise((r) => setTimeout(r, 50))
+      last = await asked()
+    }
+    expect(last).toBe(0x3f0e)
+    await client.command({ cdb: [0], lun: 1 })
+    await client.good({ cdb: blockCdb(0x8a, 0, 512), writes: Buffer.alloc(512, 7), lun: 1 })
+    expect((await client.good({ cdb: blockCdb(0x88, 0, 512), reads: 512, lun: 1 })).data).toEqual(Buffer.alloc(512, 7))
+    expect(await client.read(0, 512)).toEqual(Buffer.alloc(512, 0xa5))
   })
 
   it("of an image that is gone are not ready, and the log says what to do", async () => {
