@@ -40,7 +40,9 @@ import { serveDhcp } from "./compose-dhcp.ts"
 import { describeHttpEvent } from "./http/events.ts"
 import { listenHttp } from "./http/server.ts"
 import { describeIscsiEvent } from "./iscsi/describe-event.ts"
+import { decodeElsewhere } from "./iscsi/elsewhere.ts"
 import { folderKeeper } from "./iscsi/keeper.ts"
+import { portalAddress } from "./iscsi/peer.ts"
 import { decodeSecrets, type SecretOf } from "./iscsi/secrets.ts"
 import { listenIscsi } from "./iscsi/server.ts"
 import { describeNbdEvent } from "./nbd/describe-event.ts"
@@ -264,13 +266,14 @@ const listenForIscsi = async (
   disks: Disks,
   closers: Closers,
 ): Promise<Readonly<Record<string, string>>> => {
-  const { address, iscsiPort: port, iscsiSecrets } = config
+  const { address, iscsiPort: port, iscsiSecrets, iscsiElsewhere = {} } = config
   if (port === "off") return {}
   const iscsi = await listenIscsi({
     address,
     port,
     disks,
     keeper: folderKeeper(data.folder("reservations")),
+    elsewhereOf: decodeElsewhere(iscsiElsewhere, portalAddress(address, port)),
     ...(iscsiSecrets === undefined ? {} : { secretOf: readSecrets(iscsiSecrets) }),
     onEvent: (e) => onEvent(describeIscsiEvent(e)),
   })

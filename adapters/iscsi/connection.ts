@@ -219,7 +219,12 @@ export class Connection implements PduReceiver, Member {
   private follow(step: LoginStep): void {
     if (step.kind === "answer") this.socket.write(step.response)
     else if (step.kind === "refused") this.refuse(step.response, step.status, step.why)
-    else {
+    else if (step.kind === "redirected") {
+      const { status, portal } = step.to
+      this.report({ type: "redirected", ...this.login.who, status, portal })
+      this.socket.write(step.response)
+      this.close(`the initiator was sent to ${portal}`)
+    } else {
       this.judging = true
       void this.admit(step.wanted)
         .catch((e) => {
@@ -316,7 +321,7 @@ export class Connection implements PduReceiver, Member {
       cid: wanted.cid,
       statSN: this.login.statSN,
       expCmdSN: this.login.expCmdSN,
-      targets: () => portal.targets(peer, `${portalAddress(socket.localAddress, socket.localPort)},1`),
+      targets: () => portal.targets(peer, portalAddress(socket.localAddress, socket.localPort)),
       resetTarget: (cold) => portal.resetTarget(nexus, cold),
       wake: this.wake,
       over: (why) => this.close(why),

@@ -39,6 +39,11 @@ export const describeIscsiEvent = (e: IscsiEvent): Line => {
         text: `${who} ${e.initiator ?? "an initiator"} refused ${e.target ?? "a login"} with ${status(e.status)}: ${e.why}${code}${more}`,
       }
     }
+    case "redirected":
+      return {
+        level: "info",
+        text: `${who} ${e.initiator ?? "an initiator"} was sent from ${e.target ?? "its target"} to ${e.portal} with ${status(e.status)}`,
+      }
     case "closed":
       return {
         level: e.target === undefined ? "debug" : "info",

@@ -6,6 +6,7 @@
  *     security       AuthMethod settled, T with NSG 1 or 3   operational, or wants admission
  *     operational    T with NSG 3                            wants admission
  *     admission      `accept`                                full feature phase
+ *     first          a target that is elsewhere              redirected; the connection closes after the response
  *     any            a request that may not come             refused; the connection closes after the response
  *
  * **Details** Text that spans requests (C bit) is answered by empty responses until it is whole. An initiator may begin in the operational
@@ -16,6 +17,7 @@
 import { readU16, readU32 } from "../../core/bytes.ts"
 import { limits } from "../../core/limits.ts"
 import { Chap, type Secret } from "./chap.ts"
+import type { Elsewhere, ElsewhereOf } from "./elsewhere.ts"
 import { type Agreed, defaults, negotiate } from "./keys.ts"
 import { isInitiatorName, parseTargetName, type TargetName } from "./names.ts"
 import {
@@ -42,6 +44,8 @@ export const PORTAL_GROUP = 1
 export interface LoginPolicy {
   /** The secret a target asks for; undefined: none. */
   readonly secretOf: (target: TargetName) => Secret | undefined
+  /** The portal that a client is sent to; undefined: this one. */
+  readonly elsewhereOf: ElsewhereOf
   readonly random: (bytes: number) => Uint8Array
   /** Sessions start with this many commands allowed in flight. */
   readonly windowCommands: number
@@ -64,6 +68,7 @@ export type LoginStep =
   | { readonly kind: "answer"; readonly response: Buffer }
   | { readonly kind: "admission"; readonly wanted: Wanted }
   | { readonly kind: "refused"; readonly response: Buffer; readonly status: number; readonly why: string }
+  | { readonly kind: "redirected"; readonly response: Buffer; readonly to: Elsewhere }
 
 export class Login {
   private readonly policy: LoginPolicy
@@ -125,6 +130,11 @@ export class Login {
 
   refuse(status: number, why: string): LoginStep {
     return { kind: "refused", response: this.encode(0, status, []), status, why }
+  }
+
+  /** §13.8: the address of a redirection has no portal group tag. */
+  private redirect(to: Elsewhere): LoginStep {
+    return { kind: "redirected", response: this.encode(0, to.status, [["TargetAddress", to.portal]]), to }
   }
 
   private first(b: Uint8Array): { status: number; why: string } | undefined {
@@ -210,6 +220,8 @@ export class Login {
     if (this.targetText === undefined) return undefined
     this.target = parseTargetName(this.targetText)
     if (this.target === undefined) return this.refuse(LOGIN_NOT_FOUND, "no target can have that name")
+    const elsewhere = this.discovery ? undefined : this.policy.elsewhereOf(this.target.client)
+    if (elsewhere !== undefined) return this.redirect(elsewhere)
     this.secret = this.policy.secretOf(this.target)
     // §13.9: "the target portal group tag MUST be returned in the first Login Response" that follows TargetName.
     answers.push(["TargetPortalGroupTag", String(PORTAL_GROUP)])

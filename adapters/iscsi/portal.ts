@@ -16,7 +16,8 @@ import { type Keeper, type LogicalUnit, Units, UnitView } from "../scsi/unit.ts"
 import { admit, type Opened, openSlot, slotsOf, type Unopened } from "./admission.ts"
 import { ServerBudget } from "./budget.ts"
 import type { Secret } from "./chap.ts"
-import type { LoginPolicy, Wanted } from "./login.ts"
+import type { ElsewhereOf } from "./elsewhere.ts"
+import { type LoginPolicy, PORTAL_GROUP, type Wanted } from "./login.ts"
 import { type TargetName, targetName } from "./names.ts"
 
 /** One line for the server's log. */
@@ -54,6 +55,13 @@ export type IscsiEvent = { readonly connection: number; readonly peer: string } 
       /** Refusals of the same peer that were not told one by one. */
       readonly unsaid: number
     }
+  | {
+      readonly type: "redirected"
+      readonly initiator: string | undefined
+      readonly target: string | undefined
+      readonly status: number
+      readonly portal: string
+    }
   | { readonly type: "closed"; readonly target?: string; readonly why: string }
   | { readonly type: "error"; readonly message: string }
 )
@@ -75,6 +83,7 @@ export interface Member {
 export interface PortalInput {
   readonly disks: Disks
   readonly secretOf: (target: TargetName) => Secret | undefined
+  readonly elsewhereOf: ElsewhereOf
   readonly random: (bytes: number) => Uint8Array
   readonly keeper?: Keeper | undefined
 }
@@ -99,7 +108,8 @@ export class Portal {
   constructor(input: PortalInput) {
     this.disks = input.disks
     this.units = new Units(input.keeper)
-    this.policy = { secretOf: input.secretOf, random: input.random, windowCommands: limits.iscsiWindowCommands }
+    const { secretOf, elsewhereOf, random } = input
+    this.policy = { secretOf, elsewhereOf, random, windowCommands: limits.iscsiWindowCommands }
   }
 
   nextHandle(): number {
@@ -107,14 +117,18 @@ export class Portal {
     return this.handles
   }
 
-  /** The targets a peer may open, each once, by name. */
+  /** The targets a peer may open, each once, by name, with where they are: `address`, unless the client is sent elsewhere. */
   targets(peer: Peer, address: string): ReadonlyArray<{ name: string; addresses: ReadonlyArray<string> }> {
     const clients = new Set<string>()
     for (const { name } of this.disks.list(peer)) {
       const [, client] = /^client\/([^/]+)\//u.exec(name) ?? []
       if (client !== undefined) clients.add(client)
     }
-    return [...clients].map((client) => ({ name: targetName(client), addresses: [address] }))
+    return [...clients].map((client) => {
+      const elsewhere = this.policy.elsewhereOf(client.toLowerCase())
+      const addresses = [elsewhere === undefined ? address : elsewhere.portal].map((a) => `${a},${PORTAL_GROUP}`)
+      return { name: targetName(client), addresses }
+    })
   }
 
   /** Answers the slots of a client that a peer may see now; who asks for the same peer again is answered the same. */

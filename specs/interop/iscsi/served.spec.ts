@@ -102,6 +102,20 @@ describe("served disks", () => {
     expect(await client.read(0, 512)).toEqual(Buffer.alloc(512, 0xa5))
   })
 
+  it("that are elsewhere are asked for there: a server that is taken out of use sends initiators on", async () => {
+    const args = ["serve", "--nbd-port", "off", "--iscsi-port", "3260", "--iscsi-moved", "127.0.0.1", "--json"]
+    expect(refusal(await imagelink(args, { data }))).toMatchObject({ code: "CONFIG_INVALID" })
+    const { port, stderr } = await serve("--iscsi-redirect", "PC-001=10.0.0.2", "--iscsi-moved", "10.0.0.3:3261")
+    await expect(login(port)).rejects.toMatchObject({ status: 0x0101, movedTo: "10.0.0.2:3260" })
+    const other = login(port, "iqn.2026-11.io.imagelink:pc-002")
+    await expect(other).rejects.toMatchObject({ status: 0x0102, movedTo: "10.0.0.3:3261" })
+    expect((await discoverIscsi("127.0.0.1", port)).flatMap((t) => t.addresses)).toEqual([
+      "10.0.0.2:3260,1",
+      "10.0.0.3:3261,1",
+    ])
+    expect(stderr()).toMatch(/was sent from iqn\.2026-11\.io\.imagelink:pc-001 to 10\.0\.0\.2:3260 with 0101/u)
+  })
+
   it("of an image that is gone are not ready, and the log says what to do", async () => {
     const server = await serve()
     rmSync(join(folder, "disk.raw"))

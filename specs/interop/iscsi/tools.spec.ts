@@ -51,6 +51,23 @@ describe.skipIf(libiscsi.skip)("libiscsi's tools", () => {
     }))
 })
 
+describe.skipIf(libiscsi.skip)("libiscsi", () => {
+  // Of 1.19, only a temporary one; what is for good (0102) it reports.
+  it("follows a temporary redirection to the server that it names", () =>
+    serving((there) =>
+      serving(
+        async (here, url) => {
+          expect(await run("iscsi-inq", url)).toMatch(/Product:Imagelink disk/u)
+          expect(here.events.filter((e) => e.type === "opened")).toEqual([])
+          expect(there.events.find((e) => e.type === "opened")).toMatchObject({ target: PC1 })
+          const listed = await run("iscsi-ls", `iscsi://127.0.0.1:${here.port}`)
+          expect(listed).toContain(`Target:${PC1} Portal:127.0.0.1:${there.port},1`)
+        },
+        { server: { elsewhereOf: () => ({ portal: `127.0.0.1:${there.port}`, status: 0x0101 }) } },
+      ),
+    ))
+})
+
 /** Everything the tool says; it ends with 1 when a test failed. */
 const testToolOn = (url: string): Promise<string> =>
   new Promise((resolve) => {
