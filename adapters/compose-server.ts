@@ -7,7 +7,8 @@ import { readFileSync, statSync } from "node:fs"
 import { hostname, networkInterfaces } from "node:os"
 import { parse } from "smol-toml"
 import type { Disks } from "../core/block/lease.ts"
-import { fail, type ImagelinkError, isImagelinkError } from "../core/errors.ts"
+import { findClient } from "../core/domain/lookup.ts"
+import { fail, ImagelinkError, isImagelinkError } from "../core/errors.ts"
 import { followLog } from "../core/log/tiles/follower.ts"
 import { catalogueProjection } from "../core/projections/catalogue.ts"
 import { type BootFiles, folderFiles, withAutoexec } from "../core/runtime/boot-files.ts"
@@ -15,7 +16,7 @@ import { bootFolder } from "../core/runtime/boot-folder.ts"
 import type { BootServer } from "../core/runtime/boot-preview.ts"
 import { makeBootRecorder } from "../core/runtime/boot-recorder.ts"
 import { autoexecScript, NEXT_SERVER } from "../core/runtime/boot-script.ts"
-import { type BootScripts, makeBootScripts } from "../core/runtime/boot-scripts.ts"
+import { type BootScripts, isSuper, makeBootScripts } from "../core/runtime/boot-scripts.ts"
 import type { StaleBoot } from "../core/runtime/boots.ts"
 import type { ServeConfig } from "../core/runtime/config.ts"
 import { makeDamageRecorder } from "../core/runtime/damage-recorder.ts"
@@ -82,12 +83,20 @@ export const startServer = async (options: ServerOptions): Promise<RunningServer
   const closers: Closers = [() => opened.release({ unused: !serves })]
   try {
     await followEvents(options, opened, closers)
-    const { site, disks: served, scripts, listensAt, background } = await serveDisks(options, opened, closers)
+    const {
+      site,
+      disks: served,
+      scripts,
+      bootPassword,
+      listensAt,
+      background,
+    } = await serveDisks(options, opened, closers)
+    const secretOf = config.iscsiSecrets === undefined ? () => undefined : readSecrets(config.iscsiSecrets)
     const live = makeLivePeers()
     const disks = live.watch(served)
     const nbd = await listenForNbd(options, disks, closers)
-    const iscsi = await listenForIscsi(options, opened, disks, closers)
-    const http = await listenForHttp(options, scripts(portOf(iscsi.iscsi)), closers)
+    const iscsi = await listenForIscsi(options, opened, disks, { secretOf, bootPassword }, closers)
+    const http = await listenForHttp(options, scripts(portOf(iscsi.iscsi), secretOf), closers)
     const tftp = await listenForTftp(options, http.http, closers)
     listensAt({ ...iscsi, ...http })
     const dhcp = await listenForDhcp(options, opened, live, { ...tftp, ...http }, closers)
@@ -219,12 +228,13 @@ const serveDisks = async ({ dataDir, config, onEvent }: ServerOptions, opened: O
       return change({ type: "ImportClients", rows, file: "registration" }, { actor: serverActor })
     },
   })
-  const scripts = (iscsiPort: number | undefined): BootScripts =>
+  const scripts = (iscsiPort: number | undefined, secretOf: SecretOf): BootScripts =>
     makeBootScripts({
       catalogue: () => projector.state(catalogueProjection),
       stacks,
       boots: bootIds,
       iscsiPort,
+      asksForSecret: ({ name }) => secretOf({ client: name.toLowerCase(), boot: undefined }) !== undefined,
       prefixOf,
       setNextBoot: ({ mac }, image) =>
         change(
@@ -234,11 +244,17 @@ const serveDisks = async ({ dataDir, config, onEvent }: ServerOptions, opened: O
       registrar,
       onProblem: (text) => onEvent({ level: "error", text }),
     })
+  const bootPassword: BootPasswordOf = (name, boot) => {
+    const client = findClient(projector.state(catalogueProjection), name)
+    if (client instanceof ImagelinkError) return undefined
+    const password = bootIds.password(client, boot)
+    return password === undefined ? undefined : { password, isSuper: isSuper(client) }
+  }
   const listensAt = ({ iscsi, http }: { readonly iscsi?: string; readonly http?: string }): void => {
     const address = isWildcard(config.address) ? undefined : config.address
     bootServer = { address, httpPort: portOf(http), iscsiPort: portOf(iscsi), prefixOf }
   }
-  return { site, disks: serving.disks, scripts, listensAt, background }
+  return { site, disks: serving.disks, scripts, bootPassword, listensAt, background }
 }
 
 /** Prefix length of the network that one of this machine's addresses is in. */
@@ -260,13 +276,20 @@ const listenForNbd = async (
   return { nbd: `${nbd.address}:${nbd.port}` }
 }
 
+/** Of a boot that this site made for this client. */
+type BootPasswordOf = (
+  client: string,
+  boot: string,
+) => { readonly password: string; readonly isSuper: boolean } | undefined
+
 const listenForIscsi = async (
   { config, onEvent }: ServerOptions,
   { data }: OpenedSite,
   disks: Disks,
+  { secretOf, bootPassword }: { readonly secretOf: SecretOf; readonly bootPassword: BootPasswordOf },
   closers: Closers,
 ): Promise<Readonly<Record<string, string>>> => {
-  const { address, iscsiPort: port, iscsiSecrets, iscsiElsewhere = {} } = config
+  const { address, iscsiPort: port, iscsiElsewhere = {} } = config
   if (port === "off") return {}
   const iscsi = await listenIscsi({
     address,
@@ -274,7 +297,13 @@ const listenForIscsi = async (
     disks,
     keeper: folderKeeper(data.folder("reservations")),
     elsewhereOf: decodeElsewhere(iscsiElsewhere, portalAddress(address, port)),
-    ...(iscsiSecrets === undefined ? {} : { secretOf: readSecrets(iscsiSecrets) }),
+    secretOf,
+    bootSecretOf: (target) => {
+      const known = target.boot === undefined ? undefined : bootPassword(target.client, target.boot)
+      if (known === undefined) return undefined
+      const given = known.isSuper || secretOf(target) !== undefined
+      return { user: target.client, secret: Buffer.from(known.password, "latin1"), given }
+    },
     onEvent: (e) => onEvent(describeIscsiEvent(e)),
   })
   closers.push(iscsi.close)

@@ -17,7 +17,7 @@ import { admit, type Opened, openSlot, slotsOf, type Unopened } from "./admissio
 import { ServerBudget } from "./budget.ts"
 import type { Secret } from "./chap.ts"
 import type { ElsewhereOf } from "./elsewhere.ts"
-import { type LoginPolicy, PORTAL_GROUP, type Wanted } from "./login.ts"
+import { type LoginPolicy, PORTAL_GROUP, type Proof, type Wanted } from "./login.ts"
 import { type TargetName, targetName } from "./names.ts"
 
 /** One line for the server's log. */
@@ -83,9 +83,16 @@ export interface Member {
 export interface PortalInput {
   readonly disks: Disks
   readonly secretOf: (target: TargetName) => Secret | undefined
+  readonly bootSecretOf: (target: TargetName) => BootSecret | undefined
   readonly elsewhereOf: ElsewhereOf
   readonly random: (bytes: number) => Uint8Array
   readonly keeper?: Keeper | undefined
+}
+
+/** What the script of a boot says, for that boot alone. */
+export interface BootSecret extends Secret {
+  /** The script really says it, so who offers CHAP knows it. */
+  readonly given: boolean
 }
 
 /** What a login gets. */
@@ -108,8 +115,9 @@ export class Portal {
   constructor(input: PortalInput) {
     this.disks = input.disks
     this.units = new Units(input.keeper)
-    const { secretOf, elsewhereOf, random } = input
-    this.policy = { secretOf, elsewhereOf, random, windowCommands: limits.iscsiWindowCommands }
+    const { elsewhereOf, random } = input
+    const proofOf = (target: TargetName) => proofWith(input.secretOf(target), input.bootSecretOf(target))
+    this.policy = { proofOf, elsewhereOf, random, windowCommands: limits.iscsiWindowCommands }
   }
 
   nextHandle(): number {
@@ -230,6 +238,14 @@ export class Portal {
     for (const member of this.members.values())
       if (member.target === nexus.targetName) member.part("the target was reset")
   }
+}
+
+/** An operator's secret is asked for; that of a boot does as well, and is possible where there is none. */
+const proofWith = (set: Secret | undefined, ofBoot: BootSecret | undefined): Proof => {
+  const mutual = set?.mutual
+  const own = ofBoot === undefined ? [] : [{ ...ofBoot, ...(mutual === undefined ? {} : { mutual }) }]
+  const secrets = set === undefined ? own : [set, ...own]
+  return { secrets, required: set !== undefined, preferred: ofBoot?.given ?? false }
 }
 
 const constant =

@@ -14,7 +14,7 @@ import type { Secret } from "./chap.ts"
 import { Connection } from "./connection.ts"
 import type { ElsewhereOf } from "./elsewhere.ts"
 import type { TargetName } from "./names.ts"
-import { type IscsiEvent, Portal } from "./portal.ts"
+import { type BootSecret, type IscsiEvent, Portal } from "./portal.ts"
 import { ReceiveBuffers } from "./receive.ts"
 import { Refusals } from "./refusals.ts"
 
@@ -36,6 +36,8 @@ export interface IscsiServerInput {
   readonly onEvent?: (event: IscsiEvent) => void
   /** The secret a target asks its initiators for; by default none. */
   readonly secretOf?: (target: TargetName) => Secret | undefined
+  /** The secret of one boot, which its target takes as well; by default none. */
+  readonly bootSecretOf?: (target: TargetName) => BootSecret | undefined
   /** The portal that a client is sent to instead; by default nobody is. */
   readonly elsewhereOf?: ElsewhereOf
   /** Where persistent reservations outlive the server. */
@@ -63,8 +65,9 @@ const defaults: IscsiServerLimits = {
 /** Listens and serves. @throws PORT_IN_USE LISTEN_FAILED */
 export const listenIscsi = async (input: IscsiServerInput): Promise<IscsiServer> => {
   const bounds = { ...defaults, ...input.limits }
-  const { disks, keeper, secretOf = () => undefined, elsewhereOf = () => undefined, random = randomBytes } = input
-  const portal = new Portal({ disks, secretOf, elsewhereOf, random, keeper })
+  const { disks, keeper, random = randomBytes } = input
+  const { secretOf = () => undefined, bootSecretOf = () => undefined, elsewhereOf = () => undefined } = input
+  const portal = new Portal({ disks, secretOf, bootSecretOf, elsewhereOf, random, keeper })
   const refusals = new Refusals(() => performance.now())
   const buffers = new ReceiveBuffers(limits.iscsiReceiveBytes)
   const live = new Set<Connection>()

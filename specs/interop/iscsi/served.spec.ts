@@ -5,6 +5,7 @@ import { join } from "node:path"
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
 import { blockCdb, connectIscsi, discoverIscsi, type IscsiClient } from "../../../adapters/iscsi/client.ts"
 import { imagelink, refusal, type Served, startServe } from "../../support/cli.ts"
+import { until } from "../../support/iscsi-server.ts"
 
 const target = "iqn.2026-11.io.imagelink:pc-001"
 const MiB = 2 ** 20
@@ -114,6 +115,27 @@ describe("served disks", () => {
       "10.0.0.3:3261,1",
     ])
     expect(stderr()).toMatch(/was sent from iqn\.2026-11\.io\.imagelink:pc-001 to 10\.0\.0\.2:3260 with 0101/u)
+  })
+
+  it("of a super client take the password that its boot script says, and no other boot's", async () => {
+    await told(["client", "set-super", "PC-001", "win11"])
+    const server = await serve("--http-port", "0")
+    const script = async () => {
+      const text = await (await fetch(`http://${server.listeners.http}/boot/52-54-00-00-00-01.ipxe`)).text()
+      const said = (pattern: RegExp) => pattern.exec(text)?.[1] ?? ""
+      const secret = Buffer.from(said(/^set password (\S+)$/mu))
+      return {
+        target: said(/(iqn\.2026-11\.io\.imagelink:pc-001:\S+)/u),
+        chap: { user: said(/^set username (\S+)$/mu), secret, algorithms: "5" },
+      }
+    }
+    const [one, two] = [await script(), await script()]
+    const at = { host: "127.0.0.1", port: server.port }
+    await expect(connectIscsi({ ...at, target: one.target, chap: two.chap })).rejects.toMatchObject({ status: 0x0201 })
+    const client = await connectIscsi({ ...at, target: one.target, chap: one.chap })
+    expect(await client.sizeBytes()).toBe(4 * MiB)
+    await until(() => server.stderr().includes("(CHAP pc-001) opened"), "the log names the user")
+    expect(server.stderr()).not.toContain(one.chap.secret.toString())
   })
 
   it("of an image that is gone are not ready, and the log says what to do", async () => {
