@@ -33,6 +33,7 @@ export interface MemoryDeviceOptions {
   readonly missRate?: number
   readonly seed?: number
   readonly grainBytes?: number
+  readonly physicalBlockBytes?: number
 }
 
 export interface Call {
@@ -47,7 +48,7 @@ export class MemoryDevice implements BlockDevice {
   readonly id: string
   readonly sizeBytes: number
   readonly logicalBlockBytes = 512
-  readonly physicalBlockBytes = 4096
+  readonly physicalBlockBytes: number
   readonly optimalIoBytes = 65536
   readonly features: BlockFeatures
   readonly bytes: Buffer
@@ -76,6 +77,7 @@ export class MemoryDevice implements BlockDevice {
     }
     this.bytes = Buffer.alloc(options.sizeBytes)
     this.grainBytes = options.grainBytes ?? 4096
+    this.physicalBlockBytes = options.physicalBlockBytes ?? 4096
     this.written = new Uint8Array(Math.ceil(options.sizeBytes / this.grainBytes))
     this.missRate = options.missRate ?? 0
     this.random = seeded(options.seed ?? 1)
