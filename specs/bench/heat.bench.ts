@@ -52,9 +52,12 @@ const reads = (rounds: number, seconds: number) =>
     const bare = { ...(await startScript(fileURLToPath(import.meta.url), "image/bare")), name: "bare" }
     try {
       await cli("image", "place", "bench", "--tier", "ramdisk", "--data", data)
+      // Held throughout, so that no round pays for opening the client's disk.
+      const held = await openNbdDisk(new URL(ours.uri).host, "client/PC-001/0")
       const loads = [1, 8].map((depth) => ({ rw: "randread" as const, bs: "4k", depth, connections: 16 }))
       for (const target of [ours, bare]) await measure(target, loads[1]!, READS_BYTES, 4)
       await compare({ targets: [ours, bare], loads, sizeBytes: READS_BYTES, rounds, seconds, aims: () => [0.95] })
+      await held.close()
     } finally {
       await ours.stop()
       await bare.stop()
