@@ -44,6 +44,11 @@ export class RamSlots {
     return this.chunks * CHUNK
   }
 
+  /** Bytes that are allocated. */
+  get allocatedBytes(): number {
+    return (this.chunks - this.#freeChunks.length) * limits.ramChunkBytes
+  }
+
   /** Bytes that are allocated for a content. */
   bytesOf(contentId: string): number {
     return (this.#owned.get(contentId)?.chunks.length ?? 0) * limits.ramChunkBytes
