@@ -63,7 +63,7 @@ export const serveHere = async (
   const onNotInRam = ({ code }: { readonly code: string }) => void notInRam.push(code)
   const serving = await makeServing(parts, {
     overlays,
-    host: { ...host, ...hostParts },
+    host: withParts(host, hostParts),
     cacheBytes,
     ramBytes,
     onDamage: () => {},
@@ -97,6 +97,10 @@ export const serveHere = async (
     },
   }
 }
+
+/** A host looks its methods up when they are asked for, so it is not copied. */
+const withParts = (host: Host, parts: Partial<Host>): Host =>
+  new Proxy(host, { get: (own, key) => (key in parts ? parts[key as keyof Host] : Reflect.get(own, key, own)) })
 
 export const readAll = async ({ device }: Lease): Promise<Buffer> => {
   const bytes = Buffer.alloc(device.sizeBytes)
