@@ -9,7 +9,7 @@
  */
 import { limits } from "../../core/limits.ts"
 import { type Address, BROADCAST, inSubnet } from "./address.ts"
-import { firmwareOf } from "./firmware.ts"
+import { type Firmware, firmwareOf } from "./firmware.ts"
 import type { Lease, Leases } from "./leases.ts"
 import { BOOTREQUEST, type DhcpMessage, decode, encode } from "./message.ts"
 import { MESSAGE_TYPE, OPTION, readAddress, readNumber16 } from "./options.ts"
@@ -47,6 +47,9 @@ export interface DhcpAnswer {
   readonly lease: Lease | undefined
   readonly mac: string
   readonly what: string
+  readonly firmware: Firmware
+  /** The asker's own from here on; 0 where it has none by us. */
+  readonly client: Address
 }
 
 export type DhcpNote =
@@ -158,7 +161,9 @@ export class Answerer {
     const lease = kind === "ack" && out.yiaddr !== 0 ? this.#leaseOf(mac, out.yiaddr, machine, subnet, now) : undefined
     if (lease === null) return {}
     const bytes = encode(out, replyBytesMax(message))
-    return { answer: { bytes, ...destination(message, out, from, port), lease, mac, what: kind } }
+    const client = out.yiaddr !== 0 ? out.yiaddr : message.ciaddr
+    const about = { mac, what: kind, firmware: firmwareOf(message), client }
+    return { answer: { bytes, ...destination(message, out, from, port), lease, ...about } }
   }
 
   /** Recorded, or lent. In proxy mode nobody is given one. */
