@@ -36,6 +36,8 @@ export interface Attempt {
   /** An iPXE that nobody sent is the firmware itself, in the card's ROM. */
   readonly rom: boolean
   readonly address: string | undefined
+  /** A boot program is being sent to it. */
+  readonly fetching: boolean
   /** Name of the boot id that its last script had. */
   readonly boot: string | undefined
 }
@@ -50,6 +52,7 @@ export const newAttempt = (at: number): Attempt => ({
   firmware: null,
   rom: false,
   address: undefined,
+  fetching: false,
   boot: undefined,
 })
 
@@ -87,9 +90,28 @@ export const offered = (before: Attempt | undefined, sign: Offered, now: number)
   return { ...attempt, at: now, address, firmware: attempt.firmware ?? firmware, rom, marks }
 }
 
-/** A boot program is what comes before iPXE asks for itself; what iPXE fetches later is not. */
-export const takesProgram = (attempt: Attempt): boolean =>
+type Transfer = Extract<BootSign, { type: "fetching" | "fetched" }>
+
+/** What iPXE fetches for itself is no boot program, nor what a system fetches. */
+const isProgram = (attempt: Attempt): boolean =>
   ["dhcp", "tftp", "http"].includes(attempt.state) && !has(attempt, "ipxe")
+
+/** A server learns of a transfer's end by its client's last word, which may come after the program began to ask for itself. */
+const withLateMark = (attempt: Attempt, name: StageName): Attempt => {
+  const after = attempt.marks.findIndex((mark) => mark.name !== "offer")
+  const marks = attempt.marks.toSpliced(after, 0, { name, at: attempt.marks[after]!.at })
+  return { ...attempt, fetching: false, marks }
+}
+
+/** A transfer that goes on for long is still that of the attempt it was begun for. */
+export const transferred = (before: Attempt | undefined, sign: Transfer, now: number): Attempt | undefined => {
+  const { type, over, address } = sign
+  const ends = type === "fetched" && before?.fetching === true
+  const attempt = before !== undefined && (ends || !isOver(before, now)) ? before : newAttempt(now)
+  if (!isProgram(attempt)) return ends && !has(attempt, over) ? withLateMark(attempt, over) : before
+  const marks = type === "fetched" ? withMark(attempt.marks, over, now) : attempt.marks
+  return { ...inState(attempt, over, now), marks, address, fetching: type === "fetching" }
+}
 
 type Scripted = Extract<BootSign, { type: "script" }>
 

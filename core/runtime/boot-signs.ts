@@ -28,7 +28,7 @@ export type BootSign =
       readonly type: "script"
       readonly mac: string
       readonly address: string
-      /** The client itself asked for it; else somebody who wants to see what it gets. */
+      /** The client itself asked for it; else perhaps somebody who wants to see what it gets. */
       readonly own: boolean
       readonly plan: BootPlan["kind"]
       /** Name of the boot id in it. */

@@ -10,17 +10,7 @@
  * Strangers are remembered apart from registered clients, so that a flood of made-up MACs pushes nobody out.
  */
 import { limits } from "../limits.ts"
-import {
-  type Attempt,
-  inState,
-  isOver,
-  newAttempt,
-  offered,
-  scripted,
-  stagesOf,
-  takesProgram,
-  withMark,
-} from "./boot-attempt.ts"
+import { type Attempt, isOver, newAttempt, offered, scripted, stagesOf, transferred, withMark } from "./boot-attempt.ts"
 import type { Boot } from "./boot-recorder.ts"
 import type { BootSign, BootSigns, BootWatch } from "./boot-signs.ts"
 import { type DiskInUse, type Followed, type LiveBoot, liveBoot } from "./live-boot.ts"
@@ -68,26 +58,24 @@ export const makeBootTracker = ({ now, later, record, nameOf, macAt }: BootTrack
     return mac === undefined ? undefined : follow(mac)
   }
 
-  /** A transfer that goes on for long is still that of the attempt it was begun for. */
-  const transferred = ({ address, over, type }: Extract<BootSign, { type: "fetching" | "fetched" }>): void => {
-    const followed = followedAt(address)
+  const takeTransfer = (sign: Extract<BootSign, { type: "fetching" | "fetched" }>): void => {
+    const followed = followedAt(sign.address)
     if (followed === undefined) return
-    const at = now()
     const { attempt: before } = followed
-    const goesOn = before !== undefined && ((type === "fetched" && before.state === over) || !isOver(before, at))
-    const attempt = goesOn ? before : newAttempt(at)
-    if (!takesProgram(attempt)) return
-    const marks = type === "fetched" ? withMark(attempt.marks, over, at) : attempt.marks
-    followed.attempt = { ...inState(attempt, over, at), marks, address }
+    followed.attempt = transferred(before, sign, now())
+    // Boot ids that were given out meanwhile have the same past.
+    if (before?.boot !== undefined)
+      followed.scripts = followed.scripts.map((script) => (script === before ? followed.attempt! : script))
   }
 
   const takeScript = (sign: Extract<BootSign, { type: "script" }>): void => {
     const at = now()
     const followed = follow(sign.mac)
-    const attempt = scripted(sign.own ? followed.attempt : undefined, sign, at)
+    const own = sign.own || macs.get(sign.address) === sign.mac
+    const attempt = scripted(own ? followed.attempt : undefined, sign, at)
     if (sign.boot !== undefined)
       followed.scripts = [...followed.scripts, attempt].slice(-limits.bootScriptsRememberedMax)
-    if (!sign.own) return
+    if (!own) return
     followed.attempt = attempt
     followed.problem = sign.problem === undefined ? undefined : { at, text: sign.problem }
     macs.set(sign.address, sign.mac)
@@ -113,7 +101,7 @@ export const makeBootTracker = ({ now, later, record, nameOf, macAt }: BootTrack
       }
       case "fetching":
       case "fetched":
-        transferred(sign)
+        takeTransfer(sign)
         return
       case "script":
         takeScript(sign)

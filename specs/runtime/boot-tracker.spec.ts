@@ -174,6 +174,34 @@ describe("a boot's stages", () => {
     }
   })
 
+  it("hold a program whose end was heard of late: after iPXE asked for an address, or for its script", () => {
+    for (const late of [1, 2]) {
+      const { say, pass, login, last } = tracking()
+      const after = [offer("ipxe"), script("a")]
+      say(offer(), fetching)
+      for (const sign of [...after.slice(0, late), fetched, fetched, ...after.slice(late)]) {
+        pass(1)
+        say(sign)
+      }
+      login("a").firstRead!()
+      expect(last().slice(1, 4)).toEqual(["offer 0", "tftp 1000", "ipxe 1000"])
+      expect(
+        last()
+          .slice(4)
+          .map((stage) => stage!.split(" ")[0]),
+      ).toEqual(["script", "login", "first"])
+    }
+  })
+
+  it("do not hold what iPXE fetches for itself", () => {
+    const { say, pass, login, last } = tracking()
+    say(offer("ipxe"), script("a"))
+    pass(1)
+    say(fetching, fetched)
+    login("a").firstRead!()
+    expect(last()).toEqual([uefi, "offer 0", "script 0", "login 1000", "first read 1000"])
+  })
+
   it("hold the last script and the menu before it, however long somebody thought", () => {
     const { say, pass, login, last } = tracking()
     say(offer("ipxe"), script(undefined, { plan: "menu" }))
@@ -181,6 +209,15 @@ describe("a boot's stages", () => {
     say(script("a"))
     login("a").firstRead!()
     expect(last().slice(1)).toEqual(["offer 0", "menu 0", "script 1800000", "login 1800000", "first read 1800000"])
+  })
+
+  it("hold a script that was fetched from where DHCP sent the PC, also on the server's own machine", () => {
+    const { say, pass, login, last } = tracking()
+    say(offer("ipxe", { address: "127.77.0.10" }))
+    pass(1)
+    say(script("a", { own: false, address: "127.77.0.10" }))
+    login("a").firstRead!()
+    expect(last().slice(1, 3)).toEqual(["offer 0", "script 1000"])
   })
 
   it("know a PC without a boot id by its address", () => {
