@@ -37,6 +37,7 @@ import { sizeText } from "../core/runtime/sizes.ts"
 import type { OnDamage } from "../core/runtime/version-sources.ts"
 import { listenControl } from "./api/server.ts"
 import { socketPath } from "./api/socket-path.ts"
+import type { Wires } from "./cli/demo/wires.ts"
 import { composeWith, type OpenedSite, openParts, tokens } from "./compose.ts"
 import { serveDhcp } from "./compose-dhcp.ts"
 import { httpBootSign } from "./http/boot-sign.ts"
@@ -47,7 +48,6 @@ import { folderKeeper } from "./iscsi/keeper.ts"
 import { decodeSecrets, type SecretOf } from "./iscsi/secrets.ts"
 import { listenIscsi } from "./iscsi/server.ts"
 import { describeNbdEvent } from "./nbd/describe-event.ts"
-import { type DiskClient, openNbdDisk } from "./nbd/disk-client.ts"
 import { listenNbd } from "./nbd/server.ts"
 import { tftpBootSign } from "./tftp/boot-sign.ts"
 import { describeTftpEvent, type TftpEvent } from "./tftp/events.ts"
@@ -69,8 +69,8 @@ export interface RunningServer {
   readonly site: Site
   /** Protocol to `address:port`; the control socket's is its path. */
   readonly listeners: Readonly<Record<string, string>>
-  /** A client of the block protocol that is served, for the demo. */
-  openDisk(name: string): Promise<DiskClient>
+  /** The network side of simulated PCs that boot from this server, for the demo; they ask through a relay at this address. */
+  pcs(relay: string): Promise<Wires>
   close(): Promise<void>
 }
 
@@ -98,7 +98,8 @@ export const startServer = async (options: ServerOptions): Promise<RunningServer
     serves = true
     background()
     const listeners = { ...nbd, ...iscsi, ...http, ...tftp, ...dhcp, control: control.path }
-    return { site, listeners, openDisk: (name) => openNbdDisk(nbd.nbd ?? "", name), close: () => closeAll(closers) }
+    const pcs = async (relay: string) => (await import("./compose-pcs.ts")).simulatedPcs(listeners, relay)
+    return { site, listeners, pcs, close: () => closeAll(closers) }
   } catch (e) {
     await closeAll(closers)
     throw e
