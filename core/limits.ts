@@ -169,6 +169,24 @@ export const limits = {
   bootMenuSecondsDefault: 10,
   bootMenuSecondsMax: 3600,
 
+  // Boots on their way
+  /** Clients that are followed; beyond it, those that were silent longest and use no disk are forgotten. */
+  bootsFollowedMax: 20_000,
+  /** The same, for computers that nobody registered. */
+  bootStrangersFollowedMax: 256,
+  /** A silence after which the next sign of a PC is that of another boot; DHCP's longest pause is 32 s (RFC 2131 §4.1). */
+  bootSilenceSecondsMax: 60,
+  /** Without the next stage for so long, a boot is shown as stuck. */
+  bootStuckSeconds: 30,
+  /** And after so long it is not shown any more. */
+  bootForgottenSeconds: 600,
+  /** From its login on, a boot waits this long for its first read to be recorded with it. */
+  bootFirstReadMillisMax: 5000,
+  /** Boot ids of a client that may still be shown, with what led to them. */
+  bootScriptsRememberedMax: 4,
+  /** How often those who follow live boots are told. */
+  bootsLookMillis: 1000,
+
   // Parts of one request
   /** Pieces of one request that are read from below at the same time. */
   requestPiecesMax: 16,

@@ -39,7 +39,7 @@ export interface DhcpServerInput {
 
 export type DhcpEvent =
   | DhcpNote
-  | { readonly type: "answered"; readonly mac: string; readonly what: string; readonly to: string }
+  | ({ readonly type: "answered"; readonly to: string } & Pick<DhcpAnswer, "mac" | "what" | "firmware" | "client">)
   | { readonly type: "notWritten"; readonly mac: string; readonly why: string }
   | { readonly type: "broken"; readonly why: string }
 
@@ -126,14 +126,14 @@ class Running {
   }
 
   /** The answer of port 4011 comes from there (captured: firmware takes no other). */
-  #send({ bytes, address, port, mac, what }: DhcpAnswer, heard: Socket): void {
+  #send({ bytes, address, port, mac, what, firmware, client }: DhcpAnswer, heard: Socket): void {
     const { onEvent } = this.#input
     const to = addressText(address)
     const sender = heard.address().address === "0.0.0.0" ? this.#sender : heard
     sender.send(bytes, port, to, (e) => {
       if (e) onEvent({ type: "broken", why: `${what} to ${to}: ${e.message}` })
     })
-    onEvent({ type: "answered", mac, what, to: `${to}:${port}` })
+    onEvent({ type: "answered", mac, what, firmware, client, to: `${to}:${port}` })
   }
 }
 

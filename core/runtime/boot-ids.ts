@@ -45,6 +45,9 @@ export interface BootIds {
   password(bootId: string, clientId: string): string
 }
 
+/** What may be told of a boot id: its first half, for the other is a key. */
+export const bootName = (bootId: string): string => bootId.slice(0, NAME_CHARS)
+
 export const makeBootIds = (secret: Uint8Array): BootIds => {
   assert(secret.length === bootSecretBytes, "a boot secret is 32 bytes")
   const signed = (what: string, clientId: string, bytes: Uint8Array): Buffer =>

@@ -84,7 +84,7 @@ export const autoexecScript = (http: string): string =>
     `isset ${setting("netX/ip")} || dhcp || goto failed`,
     `chain --replace --autofree ${http}/boot/${setting("netX/mac:hexhyp")}.ipxe || goto failed`,
     ":failed",
-    ...echo(`There is no answer from ${http}. Is the network cable plugged in, and does the server run?`),
+    ...echo(`There is no answer from ${http}. Is the network cable plugged in, and does the server run?`, NEXT_SERVER),
     ...again,
     "goto start",
   ])
@@ -190,7 +190,7 @@ const diskLines = (plan: DiskPlan): ReadonlyArray<string> => {
   const { client, mac, image, server, iscsiPort, withoutGateway, filename, fallback } = plan
   const options = filename === undefined ? "" : ` --filename ${ipxeText(filename).replaceAll(" ", "")}`
   return [
-    ...echo(`Imagelink: ${client} boots ${image} from ${server}`),
+    ...echo(`Imagelink: ${client} boots ${image} from ${server}`, NEXT_SERVER),
     `set initiator-iqn ${AUTHORITY}.initiator:${mac.replaceAll(":", "-")}`,
     // Windows sends what is for its own subnet to the gateway that the firmware's table names.
     ...(withoutGateway ? ["set netX/gateway 0.0.0.0"] : []),
@@ -200,6 +200,7 @@ const diskLines = (plan: DiskPlan): ReadonlyArray<string> => {
     ...echo(`Imagelink: ${client} could not boot from its disk.`),
     ...echo(
       `Either ${server} port ${iscsiPort} did not answer (is a firewall in the way?), the disk was refused (the server's log says why), or ${image} does not boot.`,
+      NEXT_SERVER,
     ),
     ...failedLines(plan, fallback),
     ...(fallback ? localPart : []),

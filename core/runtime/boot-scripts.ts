@@ -12,8 +12,10 @@ import { BlockList, isIPv4 } from "node:net"
 import type { Catalogue, ClientEntry } from "../domain/catalogue.ts"
 import { findClient } from "../domain/lookup.ts"
 import { fail, ImagelinkError, isImagelinkError } from "../errors.ts"
+import { bootName } from "./boot-ids.ts"
 import { type BootFacts, menuImages, planBoot, refusedPlan } from "./boot-plan.ts"
 import { type BootPlan, bootScript, type DiskPlan } from "./boot-script.ts"
+import type { BootSigns } from "./boot-signs.ts"
 import type { Boots } from "./boots.ts"
 import type { ImageStacks } from "./image-stacks.ts"
 import type { Registrar } from "./registration.ts"
@@ -56,6 +58,8 @@ export interface BootScriptsOptions {
   /** Sets or takes back what a client's next boot is given. */
   readonly setNextBoot: (client: ClientEntry, image: string | null) => Promise<unknown>
   readonly registrar: Registrar
+  /** Told of every script that is given out. */
+  readonly signs: BootSigns
   readonly onProblem: (text: string) => void
 }
 
@@ -103,7 +107,7 @@ export const planFor = async ({ catalogue, stacks, client, facts, issue }: Wante
 }
 
 export const makeBootScripts = (options: BootScriptsOptions): BootScripts => {
-  const { catalogue, stacks, boots, iscsiPort, prefixOf, setNextBoot, registrar, onProblem } = options
+  const { catalogue, stacks, boots, iscsiPort, prefixOf, setNextBoot, registrar, signs, onProblem } = options
   const { asksForSecret = () => false } = options
 
   const withPassword = (client: ClientEntry) => isSuper(client) || asksForSecret(client)
@@ -151,23 +155,19 @@ export const makeBootScripts = (options: BootScriptsOptions): BootScripts => {
     }
   }
 
-  const script = async (asked: ScriptAsked): Promise<string> => {
-    const { mac, peer, local, server, http, head } = asked
-    const url = scriptUrl(http, mac)
-    const client = findClient(catalogue(), mac)
-    if (client instanceof ImagelinkError) {
-      const unknown = await register(asked, url)
-      return unknown === undefined ? script(asked) : bootScript(unknown)
-    }
-    if (!isAdmitted(client, peer)) {
-      const denied = fail("SCRIPT_DENIED", { client: client.name, peer, address: client.address ?? "" })
-      return bootScript(refusedPlan(catalogue(), client, denied, { script: url }))
-    }
+  const tell = ({ mac, peer }: ScriptAsked, plan: BootPlan, own: boolean): void => {
+    const boot = plan.kind === "disk" ? bootName(plan.bootId) : undefined
+    signs.take({ type: "script", mac, address: peer, own, plan: plan.kind, boot, problem: problemOf(plan) })
+  }
+
+  /** For a client that asks from where it may. */
+  const planned = async (client: ClientEntry, asked: ScriptAsked, url: string): Promise<BootPlan> => {
+    const { peer, local, server, head } = asked
     const chosen = await choose(client, asked).catch((e: unknown) => {
       if (isImagelinkError(e)) return e
       throw e
     })
-    if (chosen instanceof ImagelinkError) return bootScript(refusedPlan(catalogue(), client, chosen, { script: url }))
+    if (chosen instanceof ImagelinkError) return refusedPlan(catalogue(), client, chosen, { script: url })
     // From the server itself it is asked for by somebody who wants to see what the client gets.
     const of = isLoopback(peer) ? (client.address ?? peer) : peer
     const sameSubnet = inSameSubnet(local, prefixOf(local), of)
@@ -175,7 +175,35 @@ export const makeBootScripts = (options: BootScriptsOptions): BootScripts => {
     const now = catalogue().clients.get(client.id) ?? client
     const plan = await planFor({ catalogue, stacks, client: now, facts, issue: head ? issueHead : issue })
     if (plan.kind === "local" && now.nextBoot !== null && !head) await clear(now)
+    return plan
+  }
+
+  const script = async (asked: ScriptAsked): Promise<string> => {
+    const { mac, peer, http, head } = asked
+    const url = scriptUrl(http, mac)
+    const client = findClient(catalogue(), mac)
+    if (client instanceof ImagelinkError) {
+      const unknown = await register(asked, url)
+      if (unknown === undefined) return script(asked)
+      if (!head) tell(asked, unknown, !isLoopback(peer))
+      return bootScript(unknown)
+    }
+    if (!isAdmitted(client, peer)) {
+      const denied = fail("SCRIPT_DENIED", { client: client.name, peer, address: client.address ?? "" })
+      signs.take({ type: "problem", mac, text: problemText(denied) })
+      return bootScript(refusedPlan(catalogue(), client, denied, { script: url }))
+    }
+    const plan = await planned(client, asked, url)
+    if (!head) tell(asked, plan, peer === client.address || !isLoopback(peer))
     return bootScript(plan)
   }
   return { script }
+}
+
+const problemText = ({ message, code }: { readonly message: string; readonly code: string }): string =>
+  `${message} [${code}]`
+
+const problemOf = (plan: BootPlan): string | undefined => {
+  if (plan.kind === "unregistered") return "nobody registered it"
+  return plan.kind === "refused" ? problemText(plan.error) : undefined
 }

@@ -99,6 +99,13 @@ describe("an answer goes", () => {
   it("to the relay, and for its subnet", () => {
     expect(world(known).take({ giaddr: "10.0.0.200" })).toMatchObject({ to: "10.0.0.200:67" })
   })
+  it("to the port that a relay sent from, where the relay says so (RFC 8357 §5.2), with what it said", () => {
+    const from = { address: at("10.0.0.200"), port: 40_067 }
+    const relayed = (option: Uint8Array) => ({ giaddr: "10.0.0.200", options: [[OPTION.relayAgent, option]] as const })
+    const told = world(known).take(relayed(Uint8Array.of(1, 1, 7, 19, 0)), 0, 67, from)
+    expect(told).toMatchObject({ to: "10.0.0.200:40067", options: { 82: "0101071300" } })
+    expect(world(known).take(relayed(Uint8Array.of(1, 1, 19)), 0, 67, from)).toMatchObject({ to: "10.0.0.200:67" })
+  })
   it("to the address that a machine renews, but a NAK to everybody", () => {
     expect(world(known).take({ type: "request", ciaddr: "10.0.0.11" })).toMatchObject({
       type: "ack",

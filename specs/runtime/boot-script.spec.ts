@@ -184,6 +184,13 @@ describe("text in a script", () => {
     expect(ipxeText(text)).toBe(shown)
   })
 
+  it("keeps the one setting that iPXE is to fill in, and no other", () => {
+    const text = `from \${next-server} \${next-serve} \${mac}`
+    expect(ipxeText(text, `\${next-server}`)).toBe(`from \${next-server} $ {next-serve} $ {mac}`)
+    expect(ipxeText(text)).toBe("from $ {next-server} $ {next-serve} $ {mac}")
+    expect(lines(autoexecScript(`http://\${next-server}:80`)).join(" ")).toContain(`from http://\${next-server}:80. Is`)
+  })
+
   it("is broken at blanks, in lines that begin with no option and end with no backslash", () => {
     const word = "x".repeat(75)
     expect(echo(`${word} -n`)).toEqual([`echo ${word} -n`])

@@ -56,5 +56,6 @@ export const declareServer = (root: Command): void => {
   )
     .option("--clients <n>", "how many", "100")
     .option("--size <size>", "size of the sample image", "64M")
+    .option("--reads <n>", "how many of a recorded boot's 1209 reads each makes", "400")
     .option("--keep", "go on serving at the end")
 }
