@@ -29,6 +29,60 @@ export interface Network {
   client(mac: string): ReadonlyArray<string>
 }
 
+/**
+ * Runs dnsmasq inside, with nothing but these words for its settings, until the spec file is done; `ready` is what it says when it serves. Answers what it
+ * has said so far.
+ */
+export const runDnsmasq = async (
+  { inside }: Network,
+  ready: RegExp,
+  ...settings: ReadonlyArray<string>
+): Promise<() => string> => {
+  const always = [
+    "--keep-in-foreground",
+    "--log-facility=-",
+    "--log-dhcp",
+    "--conf-file=/dev/null",
+    "--port=0",
+    "--user=root",
+  ]
+  const [file, ...args] = [
+    ...inside,
+    "dnsmasq",
+    ...always,
+    "--pid-file=",
+    "--leasefile-ro",
+    "--bind-interfaces",
+    ...settings,
+  ]
+  const child = spawn(file!, args, { stdio: ["ignore", "ignore", "pipe"] })
+  const closed = once(child, "close")
+  afterAll(async () => {
+    child.kill()
+    await closed
+  })
+  let output = ""
+  await new Promise<void>((resolve, reject) => {
+    child.stderr.on("data", (chunk: Buffer) => {
+      output += chunk
+      if (ready.test(output)) resolve()
+    })
+    child.once("close", () => reject(new Error(`dnsmasq ended: ${output}`)))
+  })
+  return () => output
+}
+
+/** Answers iPXE's router solicitations, on which it else waits for 15 seconds before it boots. */
+export const advertiseRouter = async (network: Network): Promise<void> => {
+  await runDnsmasq(
+    network,
+    /router advertisement/,
+    "--interface=br0",
+    "--enable-ra",
+    "--dhcp-range=::,constructor:br0,ra-only",
+  )
+}
+
 let made = 0
 
 const ip = (...args: ReadonlyArray<string>): void => {
@@ -50,6 +104,7 @@ export const makeNetwork = (): Network => {
   ip("-n", name, "link", "add", "br0", "type", "bridge", "forward_delay", "0", "stp_state", "0")
   ip("-n", name, "link", "set", "br0", "address", "02:77:00:00:00:01", "up")
   ip("-n", name, "addr", "add", `${SERVER}/24`, "dev", "br0")
+  ip("-n", name, "addr", "add", "fd77::1/64", "dev", "br0", "nodad")
   let ports = 0
   const join = (device: string) => ip("-n", name, "link", "set", device, "master", "br0", "up")
   // A bridge without a port that is up has no link, and Node does not list it.
