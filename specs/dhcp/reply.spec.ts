@@ -159,7 +159,7 @@ describe("beside another server (proxy mode)", () => {
   })
   it("iPXE is told its script, with a server address, and nothing of other servers", () => {
     const told = answer({ options: sends.ipxe }, proxy)
-    expect([told?.siaddr, told?.options[175]]).toEqual(["10.0.0.1", undefined])
+    expect([told?.siaddr, told?.options[175], told?.options[60]]).toEqual(["10.0.0.1", undefined, hex("PXEClient")])
     expect(told?.file).toContain("/boot/")
   })
   it("port 4011 answers a REQUEST, whatever server it names", () => {

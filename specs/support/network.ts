@@ -29,32 +29,24 @@ export interface Network {
   client(mac: string): ReadonlyArray<string>
 }
 
+const DNSMASQ = [
+  "dnsmasq",
+  "--keep-in-foreground",
+  "--log-facility=-",
+
+  "--conf-file=/dev/null",
+  "--pid-file=",
+]
+
 /**
- * Runs dnsmasq inside, with nothing but these words for its settings, until the spec file is done; `ready` is what it says when it serves. Answers what it
- * has said so far.
+ * Runs dnsmasq with nothing but these words for its settings, where the words before it say, until the spec file is done. Answers what it has said so far,
+ * as soon as it serves.
  */
 export const runDnsmasq = async (
-  { inside }: Network,
-  ready: RegExp,
+  inside: ReadonlyArray<string>,
   ...settings: ReadonlyArray<string>
 ): Promise<() => string> => {
-  const always = [
-    "--keep-in-foreground",
-    "--log-facility=-",
-    "--log-dhcp",
-    "--conf-file=/dev/null",
-    "--port=0",
-    "--user=root",
-  ]
-  const [file, ...args] = [
-    ...inside,
-    "dnsmasq",
-    ...always,
-    "--pid-file=",
-    "--leasefile-ro",
-    "--bind-interfaces",
-    ...settings,
-  ]
+  const [file, ...args] = [...inside, ...DNSMASQ, "--port=0", "--user=root", "--leasefile-ro", ...settings]
   const child = spawn(file!, args, { stdio: ["ignore", "ignore", "pipe"] })
   const closed = once(child, "close")
   afterAll(async () => {
@@ -65,7 +57,7 @@ export const runDnsmasq = async (
   await new Promise<void>((resolve, reject) => {
     child.stderr.on("data", (chunk: Buffer) => {
       output += chunk
-      if (ready.test(output)) resolve()
+      if (/DHCP, IP range|router advertisement/.test(output)) resolve()
     })
     child.once("close", () => reject(new Error(`dnsmasq ended: ${output}`)))
   })
@@ -73,14 +65,24 @@ export const runDnsmasq = async (
 }
 
 /** Answers iPXE's router solicitations, on which it else waits for 15 seconds before it boots. */
-export const advertiseRouter = async (network: Network): Promise<void> => {
+export const advertiseRouter = async ({ inside }: Network): Promise<void> => {
   await runDnsmasq(
-    network,
-    /router advertisement/,
+    inside,
     "--interface=br0",
+    "--bind-interfaces",
     "--enable-ra",
     "--dhcp-range=::,constructor:br0,ra-only",
   )
+}
+
+export const OTHER_SERVER = "10.77.0.2"
+
+/** A DHCP server of somebody else's at the same bridge, which lends 10.77.0.50 to 99 and knows nothing of booting. Answers what it has said so far. */
+export const runOtherServer = async ({ client }: Network): Promise<() => string> => {
+  const inside = client("02:77:00:00:00:02")
+  const [file, ...args] = [...inside, "ip", "addr", "add", `${OTHER_SERVER}/24`, "dev", "eth0"]
+  execFileSync(file!, args)
+  return runDnsmasq(inside, "--dhcp-range=10.77.0.50,10.77.0.99,10m", "--dhcp-authoritative", "--no-ping")
 }
 
 let made = 0
