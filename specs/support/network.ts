@@ -25,8 +25,12 @@ export interface Network {
   readonly inside: ReadonlyArray<string>
   /** A new tap on the bridge; answers its name. */
   tap(): string
-  /** A namespace of its own on the bridge with one interface `eth0` of this MAC; answers what goes before its commands. */
-  client(mac: string): ReadonlyArray<string>
+  /** A namespace of its own on a bridge with one interface `eth0` of this MAC; answers what goes before its commands. */
+  client(mac: string, bridge?: string): ReadonlyArray<string>
+  /** Another bridge, with an address of its own, on which the kernel itself sends nothing. */
+  bridge(device: string, cidr: string): void
+  /** How many packets left by a device. */
+  sent(device: string): number
 }
 
 const DNSMASQ = [
@@ -108,7 +112,7 @@ export const makeNetwork = (): Network => {
   ip("-n", name, "addr", "add", `${SERVER}/24`, "dev", "br0")
   ip("-n", name, "addr", "add", "fd77::1/64", "dev", "br0", "nodad")
   let ports = 0
-  const join = (device: string) => ip("-n", name, "link", "set", device, "master", "br0", "up")
+  const join = (device: string, bridge = "br0") => ip("-n", name, "link", "set", device, "master", bridge, "up")
   // A bridge without a port that is up has no link, and Node does not list it.
   ip("-n", name, "link", "add", "idle0", "type", "veth", "peer", "name", "idle1")
   ip("-n", name, "link", "set", "idle1", "up")
@@ -121,14 +125,38 @@ export const makeNetwork = (): Network => {
       join(device)
       return device
     },
-    client(mac) {
+    bridge(device, cidr) {
+      ip(
+        "-n",
+        name,
+        "link",
+        "add",
+        device,
+        "type",
+        "bridge",
+        "forward_delay",
+        "0",
+        "stp_state",
+        "0",
+        "mcast_snooping",
+        "0",
+      )
+      ip("netns", "exec", name, "sh", "-c", `echo 1 >/proc/sys/net/ipv6/conf/${device}/disable_ipv6`)
+      ip("-n", name, "link", "set", device, "up")
+      ip("-n", name, "addr", "add", cidr, "dev", device)
+    },
+    sent(device) {
+      const [shown] = JSON.parse(execFileSync("ip", ["-n", name, "-s", "-j", "link", "show", device]).toString())
+      return shown.stats64.tx.packets as number
+    },
+    client(mac, bridge) {
       const device = `veth${ports++}`
       const space = `${name}-${device}`
       add(space)
       spaces.push(space)
       ip("-n", name, "link", "add", device, "type", "veth", "peer", "name", "eth0", "netns", space)
       ip("-n", space, "link", "set", "eth0", "address", mac, "up")
-      join(device)
+      join(device, bridge)
       return ["ip", "netns", "exec", space]
     },
   }
