@@ -59,7 +59,11 @@ afterAll(async () => {
 /** How much it has written in this boot. */
 const written = () => /TIMES BEFORE\s+(\.+)(?!.*BOOTED)/s.exec(machine.serial())?.[1]?.length ?? 0
 
-const shown = () => `${machine.serial().replaceAll(/\.{9,}/g, "…").slice(-2000)}\n${server.stderr().slice(-4000)}`
+const shown = () =>
+  `${machine
+    .serial()
+    .replaceAll(/\.{9,}/g, "…")
+    .slice(-2000)}\n${server.stderr().slice(-4000)}`
 
 /** It writes, and goes on writing from here. */
 const goesOn = async () => {
