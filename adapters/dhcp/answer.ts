@@ -122,7 +122,10 @@ export class Answerer {
       return {}
     }
     const { message } = decoded
-    if (message.op !== BOOTREQUEST) return this.#overheard(message)
+    if (message.op !== BOOTREQUEST) {
+      this.#overheard(message)
+      return {}
+    }
     if (message.htype !== 1 || message.chaddr.length !== 6) {
       note({ type: "malformed", why: "its hardware address is not one of Ethernet" })
       return {}
@@ -131,6 +134,8 @@ export class Answerer {
     const site = siteNow()
     const machine = site.machine(mac)
     if (!this.#rate.admits(mac, machine !== undefined, now)) return {}
+    // Its offers go past this port, but whoever takes one says so to everybody (RFC 2131 §4.3.2).
+    if (site.mode === "full" && message.giaddr === 0) this.#overheard(message)
     const subnet = subnetFor(message, site.subnets, server)
     const why = refusalOf(message, site, machine, subnet)
     if (why !== undefined || subnet === undefined) {
@@ -211,15 +216,14 @@ export class Answerer {
     return declined === undefined ? {} : { lease: declined }
   }
 
-  /** An answer of another server: it is told once, so that an operator learns of two on one wire. */
-  #overheard(message: DhcpMessage): Answered {
+  /** An answer of another server, or to one: it is told once, so that an operator learns of two on one wire. */
+  #overheard(message: DhcpMessage): void {
     const { server, note } = this.#input
     const other = readAddress(message.options.get(OPTION.serverId))
     const known = other === undefined || other === server || this.#otherServers.has(other)
-    if (known || this.#otherServers.size >= limits.dhcpOtherServersMax) return {}
+    if (known || this.#otherServers.size >= limits.dhcpOtherServersMax) return
     this.#otherServers.add(other)
     note({ type: "otherServer", server: other })
-    return {}
   }
 }
 

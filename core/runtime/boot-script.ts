@@ -188,7 +188,9 @@ const passwordLines = ({ client, password }: DiskPlan): ReadonlyArray<string> =>
 
 const diskLines = (plan: DiskPlan): ReadonlyArray<string> => {
   const { client, mac, image, server, iscsiPort, withoutGateway, filename, fallback } = plan
-  const options = filename === undefined ? "" : ` --filename ${ipxeText(filename).replaceAll(" ", "")}`
+  // UEFI's file systems know no other separator than the backslash.
+  const path = ipxeText(filename?.replaceAll("/", "\\") ?? "").replaceAll(" ", "")
+  const options = path === "" ? "" : ` --filename ${path}`
   return [
     ...echo(`Imagelink: ${client} boots ${image} from ${server}`, NEXT_SERVER),
     `set initiator-iqn ${AUTHORITY}.initiator:${mac.replaceAll(":", "-")}`,

@@ -61,6 +61,13 @@ describe("the script of a client that boots its disk", () => {
     ])
   })
 
+  it("names a boot loader with UEFI's separators, however it was written", () => {
+    expect(bootScript({ ...disk, filename: "/EFI/debian/grubx64.efi" })).toContain(
+      "sanboot --filename \\EFI\\debian\\grubx64.efi iscsi:",
+    )
+    expect(bootScript({ ...disk, filename: " " })).toContain("sanboot iscsi:")
+  })
+
   it("goes on to the computer's own disk after three failures, where that is wanted", () => {
     const all = lines(bootScript({ ...disk, fallback: true }))
     expect(all.slice(9)).toEqual([
