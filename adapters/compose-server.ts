@@ -260,7 +260,7 @@ const listenForNbd = async (
 
 const listenForIscsi = async (
   { config, onEvent }: ServerOptions,
-  { data }: OpenedSite,
+  { data, host }: OpenedSite,
   disks: Disks,
   closers: Closers,
 ): Promise<Readonly<Record<string, string>>> => {
@@ -271,6 +271,7 @@ const listenForIscsi = async (
     port,
     disks,
     keeper: folderKeeper(data.folder("reservations")),
+    unansweredMax: host.unansweredMax,
     ...(iscsiSecrets === undefined ? {} : { secretOf: readSecrets(iscsiSecrets) }),
     onEvent: (e) => onEvent(describeIscsiEvent(e)),
   })
