@@ -315,7 +315,7 @@ type BootPasswordOf = (
 
 const listenForIscsi = async (
   { config, onEvent }: ServerOptions,
-  { data }: OpenedSite,
+  { data, host }: OpenedSite,
   disks: Disks,
   { secretOf, bootPassword }: { readonly secretOf: SecretOf; readonly bootPassword: BootPasswordOf },
   closers: Closers,
@@ -327,6 +327,7 @@ const listenForIscsi = async (
     port,
     disks,
     keeper: folderKeeper(data.folder("reservations")),
+    unansweredMax: host.unansweredMax,
     elsewhereOf: decodeElsewhere(iscsiElsewhere, portalAddress(address, port)),
     secretOf,
     bootSecretOf: (target) => {

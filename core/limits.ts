@@ -79,9 +79,11 @@ export const limits = {
   /** Data of writes that are still arriving, and of requests that wait for a disk, over all sessions of a server. */
   iscsiServerBytesMax: 1 * GiB,
   iscsiCloseSecondsMax: 5,
-  iscsiKeepAliveSeconds: 30,
+  iscsiKeepAliveSeconds: 15,
   /** A quiet session is asked for a sign of life after this time. */
-  iscsiPingSeconds: 30,
+  iscsiPingSeconds: 15,
+  /** A PC whose network card has not acknowledged anything for this long is off, or out of reach: it logs in again if it is neither. */
+  iscsiUnansweredSecondsMax: 20,
   /** A target whose disk could not be opened tries again no sooner than this. */
   iscsiReopenMillis: 1000,
   /** How soon a running session hears of slots that were linked or unlinked. */
@@ -500,6 +502,10 @@ must(
   // 512-byte segments are the shortest that may be agreed; each has a header and two digests
   limits.syncIoBytesMax + (limits.syncIoBytesMax / 512) * 56 <= limits.iscsiSlabBytes,
   "a synchronous read and all its headers fit a slab",
+)
+must(
+  limits.iscsiKeepAliveSeconds + 3 <= limits.iscsiUnansweredSecondsMax,
+  "several probes before a PC is taken for off",
 )
 must(limits.iscsiSegmentBytesMax + 8 <= limits.iscsiSlabBytes, "a data segment with padding and digest fits a slab")
 must(limits.tftpTransfersPerPeerMax <= limits.tftpTransfersMax, "one peer has no more transfers than all")

@@ -27,6 +27,9 @@ import type { Refusals } from "./refusals.ts"
 import { IscsiSession } from "./session.ts"
 import { SessionUnits } from "./session-units.ts"
 
+/** Nothing that was sent is acknowledged any more. */
+const GONE: ReadonlySet<string> = new Set(["ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"])
+
 export interface ConnectionInput {
   readonly id: number
   readonly socket: Socket
@@ -331,7 +334,11 @@ export class Connection implements PduReceiver, Member {
     this.wake()
   }
 
-  private failed(e: Error): void {
+  private failed(e: NodeJS.ErrnoException): void {
+    if (GONE.has(e.code ?? "")) {
+      this.why ??= "the initiator is off, or out of reach"
+      return
+    }
     this.why ??= e.message
     this.report({ type: "error", message: e.message })
   }

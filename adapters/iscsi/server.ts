@@ -1,8 +1,9 @@
 /**
  * Serves clients' disks over iSCSI: a TCP listener whose every connection runs on its own (connection.ts).
  *
- * **Details** Nagle is off and TCP keep-alive on, so that a PC that lost its power is noticed; quiet sessions are pinged besides. Connections above
- * the limit are closed at once and reported. Nothing here is process-wide: two servers share nothing.
+ * **Details** Nagle is off. A PC that was switched off says nothing to its target, and its disk is in use until that is noticed: so quiet sessions are pinged, and what its
+ * network card does not acknowledge in time ends the connection. The kernel sees to the latter where it can be asked to; elsewhere TCP gives up after a quarter of an
+ * hour what was in flight, and keep-alive probes notice in seconds what was not. Connections above the limit are closed at once and reported. Nothing here is process-wide: two servers share nothing.
  */
 import { randomBytes } from "node:crypto"
 import { createServer, type Server } from "node:net"
@@ -26,6 +27,7 @@ export interface IscsiServerLimits {
   readonly closeSeconds: number
   readonly pingSeconds: number
   readonly lookSeconds: number
+  readonly unansweredSeconds: number
 }
 
 export interface IscsiServerInput {
@@ -43,6 +45,8 @@ export interface IscsiServerInput {
   /** Where persistent reservations outlive the server. */
   readonly keeper?: Keeper
   readonly random?: (bytes: number) => Uint8Array
+  /** As of core/host.ts. */
+  readonly unansweredMax?: ((fd: number, millis: number) => boolean) | undefined
   readonly limits?: Partial<IscsiServerLimits>
 }
 
@@ -60,6 +64,7 @@ const defaults: IscsiServerLimits = {
   closeSeconds: limits.iscsiCloseSecondsMax,
   pingSeconds: limits.iscsiPingSeconds,
   lookSeconds: limits.iscsiLookSeconds,
+  unansweredSeconds: limits.iscsiUnansweredSecondsMax,
 }
 
 /** Listens and serves. @throws PORT_IN_USE LISTEN_FAILED */
@@ -107,6 +112,7 @@ export const listenIscsi = async (input: IscsiServerInput): Promise<IscsiServer>
     }),
   )
   await listening(server, input.address, input.port)
+  input.unansweredMax?.(fdOf(server), bounds.unansweredSeconds * 1000)
   const pings = setInterval(() => {
     for (const connection of live) connection.tick()
   }, bounds.pingSeconds * 1000)
@@ -139,6 +145,10 @@ export const listenIscsi = async (input: IscsiServerInput): Promise<IscsiServer>
     close: () => (closing ??= close()),
   }
 }
+
+/** An inner part of Node: where it is not found, there is nothing to ask the kernel for. */
+const fdOf = (server: Server): number =>
+  (server as unknown as { readonly _handle?: { readonly fd?: number } })._handle?.fd ?? -1
 
 const listening = (server: Server, address: string, port: number): Promise<void> =>
   new Promise((resolve, reject) => {
