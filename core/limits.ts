@@ -104,6 +104,9 @@ export const limits = {
   scsiCopyListBytesMax: 1024,
   scsiCopyResultsMax: 16,
 
+  /** Asked of the kernel for a UDP socket, so that a burst waits instead of being lost. */
+  datagramReceiveBytes: 4 * MiB,
+
   // TFTP
   /** RFC 2347: "The maximum size of a request packet is 512 octets." */
   tftpRequestBytesMax: 512,
@@ -138,8 +141,8 @@ export const limits = {
   dhcpDeclinedSeconds: 3600,
   /** No datagram is on its way longer (RFC 793's maximum segment lifetime). */
   dhcpDatagramSecondsMax: 120,
-  /** From one machine; a boot takes about ten in all. */
-  dhcpMessagesPerSecond: 20,
+  /** From one machine; a boot takes about ten in all. A bench of 5,000 exchanges a second by 1,000 machines has some with forty. */
+  dhcpMessagesPerSecond: 64,
   /** Machines that nobody registered, which are remembered for a second each. */
   dhcpStrangersPerSecond: 2000,
   dhcpOtherServersMax: 16,

@@ -11,9 +11,10 @@
  * **Gotchas** A wildcard socket that is not kept to one interface would answer strangers on another with addresses of this one. Where the host cannot keep it, a
  * machine with several interfaces is refused (`device`).
  */
-import { createSocket, type Socket } from "node:dgram"
+import type { Socket } from "node:dgram"
 import { fail } from "../../core/errors.ts"
 import { limits } from "../../core/limits.ts"
+import { bindDatagram, closeDatagram as closed } from "../../core/runtime/datagram-socket.ts"
 import { addressText, parseAddress } from "./address.ts"
 import { type Answered, Answerer, type DhcpAnswer, type DhcpNote, type DhcpSite } from "./answer.ts"
 import type { LeaseJournal } from "./lease-journal.ts"
@@ -96,9 +97,11 @@ class Running {
   hear(socket: Socket, port: DhcpPort): void {
     const { onEvent, now } = this.#input
     socket.on("error", (e) => onEvent({ type: "broken", why: e.message }))
+    // Answers to what everybody was asked come from the server's address.
+    const answering = socket.address().address === "0.0.0.0" ? this.#sender : socket
     socket.on("message", (bytes, sender) => {
       const from = { address: parseAddress(sender.address) ?? 0, port: sender.port }
-      this.#act(this.#answerer.take(bytes, from, port, now()), socket)
+      this.#act(this.#answerer.take(bytes, from, port, now()), answering)
     })
   }
 
@@ -107,10 +110,10 @@ class Running {
     await Promise.all(this.#writing)
   }
 
-  #act({ answer, lease }: Answered, heard: Socket): void {
+  #act({ answer, lease }: Answered, sender: Socket): void {
     const toWrite = answer?.lease ?? lease
     if (toWrite === undefined) {
-      if (answer !== undefined) this.#send(answer, heard)
+      if (answer !== undefined) this.#send(answer, sender)
       return
     }
     // More would be answered too late anyway; they ask again.
@@ -118,7 +121,7 @@ class Running {
     const written = this.#input.journal
       .write(toWrite)
       .then(
-        () => answer !== undefined && this.#send(answer, heard),
+        () => answer !== undefined && this.#send(answer, sender),
         (e: unknown) => this.#input.onEvent({ type: "notWritten", mac: toWrite.mac, why: String(e) }),
       )
       .then(() => void this.#writing.delete(written))
@@ -126,18 +129,15 @@ class Running {
   }
 
   /** The answer of port 4011 comes from there (captured: firmware takes no other). */
-  #send({ bytes, address, port, mac, what }: DhcpAnswer, heard: Socket): void {
+  #send({ bytes, address, port, mac, what }: DhcpAnswer, sender: Socket): void {
     const { onEvent } = this.#input
     const to = addressText(address)
-    const sender = heard.address().address === "0.0.0.0" ? this.#sender : heard
     sender.send(bytes, port, to, (e) => {
       if (e) onEvent({ type: "broken", why: `${what} to ${to}: ${e.message}` })
     })
     onEvent({ type: "answered", mac, what, to: `${to}:${port}` })
   }
 }
-
-const closed = (socket: Socket): Promise<void> => new Promise((resolve) => socket.close(() => resolve()))
 
 /** Node keeps it to itself, but for this; -1, which no host call takes, where a later Node has hidden it. */
 const fileDescriptor = (socket: Socket): number => {
@@ -146,22 +146,8 @@ const fileDescriptor = (socket: Socket): number => {
   return (socket as unknown as Record<symbol, { handle?: { fd?: number } }>)[symbol]?.handle?.fd ?? -1
 }
 
-const bound = (address: string, port: number): Promise<Socket> =>
-  new Promise((resolve, reject) => {
-    const socket = createSocket({ type: "udp4", reuseAddr: true })
-    const refused = (e: NodeJS.ErrnoException): void => {
-      socket.close()
-      const about = { protocol: "dhcp", address, port }
-      reject(
-        e.code === "EADDRINUSE"
-          ? fail("PORT_IN_USE", about, { underlying: e })
-          : fail("LISTEN_FAILED", { ...about, why: e.message }, { underlying: e }),
-      )
-    }
-    socket.once("error", refused)
-    socket.bind({ address, port }, () => {
-      socket.off("error", refused)
-      socket.setBroadcast(true)
-      resolve(socket)
-    })
-  })
+const bound = async (address: string, port: number): Promise<Socket> => {
+  const socket = await bindDatagram({ protocol: "dhcp", address, port, shared: true })
+  socket.setBroadcast(true)
+  return socket
+}

@@ -4,9 +4,9 @@
  * **Details** A packet from anyone but the client is answered ERROR 5 and changes nothing. Steps run one after the other, so that the
  * file is read once at a time.
  */
-import { createSocket, type Socket } from "node:dgram"
-import { isIPv6 } from "node:net"
+import type { Socket } from "node:dgram"
 import type { BootPeer, OpenedFile } from "../../core/runtime/boot-files.ts"
+import { datagramSocket } from "../../core/runtime/datagram-socket.ts"
 import { decode, ERROR_CODE, encode, type TftpOption } from "./packet.ts"
 import { begin, type Input, type Outcome, type Step, step, type Transfer, type TransferLimits } from "./transfer.ts"
 
@@ -38,7 +38,7 @@ export class RunningTransfer {
 
   constructor(input: RunningInput) {
     this.#input = input
-    this.#socket = createSocket(isIPv6(input.address) ? "udp6" : "udp4")
+    this.#socket = datagramSocket(input.address)
     this.#socket.on("error", (e) => this.#end({ type: "failed", message: e.message }))
     this.#socket.on("message", (bytes, from) => this.#receive(bytes, from))
     this.#socket.bind({ address: input.address, port: 0 }, () => {
