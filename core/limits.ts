@@ -106,6 +106,8 @@ export const limits = {
 
   /** Asked of the kernel for a UDP socket, so that a burst waits instead of being lost. */
   datagramReceiveBytes: 4 * MiB,
+  /** By a service manager (LISTEN_FDS). */
+  socketsHandedOverMax: 64,
 
   // TFTP
   /** RFC 2347: "The maximum size of a request packet is 512 octets." */
@@ -146,6 +148,8 @@ export const limits = {
   /** Machines that nobody registered, which are remembered for a second each. */
   dhcpStrangersPerSecond: 2000,
   dhcpOtherServersMax: 16,
+  /** How often is looked whether the interface has its link and its address. */
+  dhcpInterfaceLookMillis: 1000,
   /** Leases that wait for the disk. */
   dhcpLeasesWritingMax: 1000,
 

@@ -49,6 +49,9 @@ class LinuxHost implements Host {
   get bindToDevice() {
     return this.#calls()?.bindToDevice
   }
+  get boundDevice() {
+    return this.#calls()?.boundDevice
+  }
 
   #calls(): LibcCalls | undefined {
     this.#libc ??= { calls: this.#load() }

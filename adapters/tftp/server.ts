@@ -28,6 +28,8 @@ export interface TftpServerInput {
   readonly address: string
   /** 0 for any free one. */
   readonly port: number
+  /** Bound already; it is used instead of a new one, and closed with the server. */
+  readonly socket?: Socket | undefined
   readonly files: BootFiles
   readonly onEvent?: (event: TftpEvent) => void
   readonly limits?: Partial<TftpServerLimits>
@@ -73,7 +75,8 @@ interface Slot {
 
 /** Listens and serves. @throws PORT_IN_USE LISTEN_FAILED */
 export const listenTftp = async (input: TftpServerInput): Promise<TftpServer> => {
-  const socket = await bindDatagram({ protocol: "tftp", address: input.address, port: input.port })
+  const { address: at, port: wanted } = input
+  const socket = input.socket ?? (await bindDatagram({ protocol: "tftp", address: at, port: wanted }))
   const requests = new Requests(input, socket)
   socket.on("error", (e) => requests.report({ type: "broken", message: e.message }))
   socket.on("message", (bytes, from) => requests.receive(bytes, from))

@@ -23,10 +23,12 @@ export const requiresNetwork = (spec: string): Requirement => {
 export interface Network {
   /** Goes before a command, to run it inside. */
   readonly inside: ReadonlyArray<string>
+  /** Another bridge beside br0, with an address like `10.78.0.1/24`; IPv6 is silent on it. */
+  bridge(name: string, address: string): void
   /** A new tap on the bridge; answers its name. */
   tap(): string
   /** A namespace of its own on the bridge with one interface `eth0` of this MAC; answers what goes before its commands. */
-  client(mac: string): ReadonlyArray<string>
+  client(mac: string, bridge?: string): ReadonlyArray<string>
 }
 
 let made = 0
@@ -51,27 +53,52 @@ export const makeNetwork = (): Network => {
   ip("-n", name, "link", "set", "br0", "address", "02:77:00:00:00:01", "up")
   ip("-n", name, "addr", "add", `${SERVER}/24`, "dev", "br0")
   let ports = 0
-  const join = (device: string) => ip("-n", name, "link", "set", device, "master", "br0", "up")
+  const join = (device: string, bridge = "br0") => ip("-n", name, "link", "set", device, "master", bridge, "up")
   // A bridge without a port that is up has no link, and Node does not list it.
-  ip("-n", name, "link", "add", "idle0", "type", "veth", "peer", "name", "idle1")
-  ip("-n", name, "link", "set", "idle1", "up")
-  join("idle0")
+  const giveLink = (bridge: string, idle: string) => {
+    ip("-n", name, "link", "add", `${idle}0`, "type", "veth", "peer", "name", `${idle}1`)
+    ip("-n", name, "link", "set", `${idle}1`, "up")
+    join(`${idle}0`, bridge)
+  }
+  giveLink("br0", "idle")
   return {
     inside: ["ip", "netns", "exec", name],
+    bridge(bridge, address) {
+      ip(
+        "-n",
+        name,
+        "link",
+        "add",
+        bridge,
+        "type",
+        "bridge",
+        "forward_delay",
+        "0",
+        "stp_state",
+        "0",
+        "mcast_snooping",
+        "0",
+      )
+      const silent = `echo 1 2>/dev/null >/proc/sys/net/ipv6/conf/${bridge}/disable_ipv6 || true`
+      execFileSync("ip", ["netns", "exec", name, "sh", "-c", silent])
+      ip("-n", name, "link", "set", bridge, "up")
+      ip("-n", name, "addr", "add", address, "dev", bridge)
+      giveLink(bridge, `${bridge}idle`)
+    },
     tap() {
       const device = `tap${ports++}`
       ip("-n", name, "tuntap", "add", device, "mode", "tap")
       join(device)
       return device
     },
-    client(mac) {
+    client(mac, bridge) {
       const device = `veth${ports++}`
       const space = `${name}-${device}`
       add(space)
       spaces.push(space)
       ip("-n", name, "link", "add", device, "type", "veth", "peer", "name", "eth0", "netns", space)
       ip("-n", space, "link", "set", "eth0", "address", mac, "up")
-      join(device)
+      join(device, bridge)
       return ["ip", "netns", "exec", space]
     },
   }
