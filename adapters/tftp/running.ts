@@ -34,6 +34,8 @@ export class RunningTransfer {
   readonly #socket: Socket
   #transfer: Transfer | undefined
   #cancel: () => void = () => {}
+  /** When the clock calls; a step that only puts it off leaves it, and the call asks for the next one. */
+  #callsAt = Number.POSITIVE_INFINITY
   #closed = false
 
   constructor(input: RunningInput) {
@@ -80,15 +82,21 @@ export class RunningTransfer {
 
   #follow([transfer, packets, effect]: Step): void {
     this.#transfer = transfer
-    this.#cancel()
-    this.#cancel = () => {}
     for (const packet of packets) this.#send(encode(packet), this.#input.peer)
     if (effect.type === "read") void this.#read(effect.offset, effect.length)
     else if (effect.type === "end") this.#end(effect.outcome)
-    else if (effect.type === "wait") {
-      const millis = Math.max(0, effect.until - this.#input.clock.now())
-      this.#cancel = this.#input.clock.later(() => this.#step({ type: "time" }), millis)
+    else if (effect.type === "wait" && effect.until < this.#callsAt) this.#callAt(effect.until)
+  }
+
+  #callAt(moment: number): void {
+    const { clock } = this.#input
+    this.#cancel()
+    this.#callsAt = moment
+    const call = () => {
+      this.#callsAt = Number.POSITIVE_INFINITY
+      this.#step({ type: "time" })
     }
+    this.#cancel = clock.later(call, Math.max(0, moment - clock.now()))
   }
 
   async #read(offset: number, length: number): Promise<void> {
