@@ -692,7 +692,7 @@ export const errors = {
     message: (p) => `cannot listen for ${p.protocol} on ${p.address}:${p.port}`,
     cause: () => "another program has this port",
     fix: (p) =>
-      `find it with 'ss ${p.protocol === "tftp" ? "-lunp" : "-ltnp"} sport = :${p.port}' and stop it, or choose another: --${p.protocol}-port N`,
+      `find it with 'ss ${p.protocol === "tftp" || p.protocol === "dhcp" ? "-lunp" : "-ltnp"} sport = :${p.port}' and stop it, or choose another: --${p.protocol}-port N`,
   }),
   LISTEN_FAILED: entry<{ protocol: string; address: string; port: number; why: string }>({
     exit: 1,
@@ -700,6 +700,14 @@ export const errors = {
     cause: (p) => p.why,
     fix: () =>
       "give an address of this machine, and a port that this user may open (1024 and above without privileges)",
+  }),
+  DHCP_UNCONFINED: entry<{ interface: string; others: string }>({
+    exit: 1,
+    message: (p) => `DHCP cannot be kept to ${p.interface}`,
+    cause: (p) =>
+      `this host does not let the socket be bound to one interface, and who asks on ${p.others} would be answered with addresses of ${p.interface}`,
+    fix: (p) =>
+      `run it as root or with CAP_NET_RAW, or let systemd hand the socket over (ListenDatagram=0.0.0.0:67, BindToDevice=${p.interface}); where nobody asks on the others, --dhcp-unconfined allow`,
   }),
   DATA_NOT_FOUND: entry<{ path: string }>({
     exit: 1,

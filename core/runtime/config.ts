@@ -36,6 +36,7 @@ export const ConfigFile = Schema.Struct({
   "dhcp-port": Schema.optionalKey(Port),
   "dhcp-proxy-port": Schema.optionalKey(Port),
   "dhcp-answers": Schema.optionalKey(Schema.Literals(["boot", "all"])),
+  "dhcp-unconfined": Schema.optionalKey(Schema.Literals(["refuse", "allow"])),
   "dhcp-range": Schema.optionalKey(Schema.String),
   "dhcp-router": Schema.optionalKey(Schema.String),
   "dhcp-name-server": Schema.optionalKey(Schema.String),
@@ -103,6 +104,8 @@ export interface DhcpConfig {
   readonly port: number
   readonly proxyPort: number
   readonly answers: "boot" | "all"
+  /** Serves although the host cannot keep the socket to the interface and there are others. */
+  readonly unconfined: boolean
   /** The network of the interface. */
   readonly own: SubnetConfig
   /** Networks behind relays. */
@@ -225,6 +228,7 @@ const dhcpConfig = (merged: ConfigFile): DhcpConfig | undefined => {
     port: merged["dhcp-port"] ?? DHCP_PORT,
     proxyPort: merged["dhcp-proxy-port"] ?? DHCP_PROXY_PORT,
     answers: merged["dhcp-answers"] ?? "boot",
+    unconfined: merged["dhcp-unconfined"] === "allow",
     own: Object.fromEntries(Object.entries(own).filter(([, value]) => value !== undefined)),
     relayed: merged.subnet ?? [],
   }

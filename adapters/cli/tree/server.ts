@@ -20,6 +20,7 @@ export const declareServer = (root: Command): void => {
     .option("--dhcp-port <n>", "DHCP port; 0 = any free one (default 67)")
     .option("--dhcp-proxy-port <n>", "port of the boot server (default 4011)")
     .option("--dhcp-answers <whom>", "boot: registered clients and network boot firmware (default); all: everybody")
+    .option("--dhcp-unconfined <word>", "allow: where a host cannot keep DHCP to one interface; refuse (default)")
     .option("--dhcp-range <a-b>", "addresses lent to machines without a recorded one")
     .option("--dhcp-router <ips>", "routers to name; none by default")
     .option("--dhcp-name-server <ips>", "name servers to name")
