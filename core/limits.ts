@@ -39,6 +39,8 @@ export const limits = {
   nbdSlabBytes: 320 * KiB,
   /** Slabs a server keeps ready for all its connections. */
   nbdSlabsKeptMax: 32,
+  /** Where a server's sockets put what they receive, one connection after the other. */
+  nbdReceiveBytes: 512 * KiB,
   /** With this much waiting for the peer, no more of its requests are taken. */
   nbdOutputPauseBytes: 1 * MiB,
   /** A disk that was taken away answers ESHUTDOWN for this long before its connections close. */
