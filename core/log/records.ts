@@ -44,19 +44,20 @@ export class RecordReader {
     const out: Array<A> = []
     await this.each(after, last, decode, (batch) => {
       for (const item of batch) out.push(item)
+      return true
     })
     return out
   }
 
   /**
-   * Calls `onBatch` with the records in `(after, last]`, a few hundred at a time. LevelDB reads the next ones meanwhile, so that its
-   * thread and this one both work. @throws STORE_DAMAGED IO_ERROR
+   * Gives the records in `(after, last]` to `take`, a few hundred at a time, until it answers false. LevelDB reads the next ones
+   * meanwhile, so that its thread and this one both work. @throws STORE_DAMAGED IO_ERROR
    */
   async each<A>(
     after: number,
     last: number,
     decode: Decode<A>,
-    onBatch: (batch: ReadonlyArray<A>) => void,
+    take: (batch: ReadonlyArray<A>) => boolean,
   ): Promise<void> {
     if (after >= last) return
     const { decode: decodeOne, knowsPosition } = decode
@@ -72,7 +73,7 @@ export class RecordReader {
       let chunk: ReadonlyArray<Entry> = await entries.nextv(chunkEntries)
       while (chunk.length > 0) {
         const ahead = next + chunk.length > last ? undefined : quiet<ReadonlyArray<Entry>>(entries.nextv(chunkEntries))
-        onBatch(chunk.map((entry, i) => decodeOne(this.file, next + i, value(entry, next + i))))
+        if (!take(chunk.map((entry, i) => decodeOne(this.file, next + i, value(entry, next + i))))) return
         next += chunk.length
         chunk = ahead === undefined ? [] : await ahead
       }
