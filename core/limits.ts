@@ -208,6 +208,8 @@ export const limits = {
   eventBytesMax: 65_535,
   commandEventsMax: 20_000,
   commandConflictRetriesMax: 8,
+  /** Times that a backup begins anew because images moved on while it copied them. */
+  backupTriesMax: 5,
   /** Clients that one command may name, ranges spelled out. */
   commandClientsMax: 10_000,
   /** A name, address or reference in a command. What is too long for an event is refused there. */
