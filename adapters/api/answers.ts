@@ -57,7 +57,9 @@ export const answer = async (api: ApiSite, op: OperationName, input: unknown, as
     const run = (more: Partial<CallOptions<never>>): Promise<unknown> =>
       api.site.call(op, input as never, { ...options, ...more } as never)
     if (op === "job.cancel" && api.calls.cancel((input as { readonly id: string }).id)) return json({ cancelled: true })
-    if (asked.accept.includes("text/event-stream")) return streamed(run, gone)
+    // Who follows is never done.
+    const follows = (input as { readonly follow?: boolean }).follow === true
+    if (follows || asked.accept.includes("text/event-stream")) return streamed(run, gone)
     if (asked.prefer.includes("respond-async")) {
       const about = { id: commandId, operation: op, actor: actor.name, startedAt: api.now() }
       const shown = api.calls.begin(about, run)

@@ -117,6 +117,7 @@ export const inputs = {
   "links.diff": Schema.Struct({ from: Moment, to: Moment }),
   "links.restore": Schema.Struct({ ...moment, ...discardKept }),
   boots: Schema.Struct({ client: opt(Text) }),
+  "boots.live": Schema.Struct({ client: opt(Text), follow: Flag }),
   history: Schema.Struct({
     client: opt(Text),
     image: opt(Text),

@@ -238,6 +238,18 @@ const Backup = Schema.Struct({
 })
 
 const ViewPosition = { name: Text, position: Natural }
+const LiveBoot = Schema.Struct({
+  mac: Text,
+  client: NullText,
+  address: NullText,
+  firmware: NullText,
+  state: Schema.Literals(["dhcp", "tftp", "http", "menu", "script", "local", "login", "running", "off"]),
+  since: Natural,
+  stages: ClientBooted[1].fields.stages,
+  stuck: NullText,
+  error: Schema.NullOr(Schema.Struct({ at: Natural, text: Text })),
+}).annotate({ identifier: "LiveBoot" })
+
 const token = {
   name: Text,
   role: Schema.Literals(["viewer", "auditor", "operator", "admin"]),
@@ -326,6 +338,7 @@ export const results = {
   }),
   "links.restore": Schema.Struct({ ...changed, asOf: AsOf }),
   boots: list(Schema.Struct({ ...ClientBooted[1].fields, position: Natural, at: Natural })),
+  "boots.live": list(LiveBoot),
   history: Position,
   log: Position,
   "audit.key": Schema.Struct({ key: Text }),
