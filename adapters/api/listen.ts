@@ -33,6 +33,9 @@ const listener = (router: Router, who: WhoAsks): RequestListener => {
     const path = request.url?.split("?", 1)[0] ?? ""
     if (path === "/v1/ping" || path === "/healthz") return void response.end("ok\n")
     try {
+      // What comes in pieces is counted by the router.
+      if (Number(request.headers["content-length"] ?? 0) > limits.apiBodyBytesMax)
+        throw fail("REQUEST_TOO_LARGE", { maxBytes: limits.apiBodyBytesMax })
       const caller = open.has(path) ? nobody : await who(request)
       admit(request, { caller, gone: gone.signal })
     } catch (e) {

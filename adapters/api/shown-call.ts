@@ -11,11 +11,8 @@ type Shown = CallShown | JobInfo
 
 export const shownCall = async (api: ApiSite, id: string, { admitted, accept }: Asked) => {
   const { caller, gone } = admitted
-  const look = async (): Promise<Shown | undefined> => {
-    const call = api.calls.get(id)
-    if (call !== undefined && (call.state !== "running" || call.progress !== undefined)) return call
-    return (await api.site.call("jobs", {}, { actor: caller.actor })).find((job) => job.id === id) ?? call
-  }
+  const look = async (): Promise<Shown | undefined> =>
+    api.calls.get(id) ?? (await api.site.call("jobs", {}, { actor: caller.actor })).find((job) => job.id === id)
   const shown = await look()
   if (shown === undefined) return problemResponse(fail("JOB_NOT_FOUND", { id }))
   if (!accept.includes("text/event-stream"))
