@@ -26,6 +26,7 @@ export interface IscsiServerLimits {
   readonly closeSeconds: number
   readonly pingSeconds: number
   readonly lookSeconds: number
+  readonly refusalDelaySeconds: number
 }
 
 export interface IscsiServerInput {
@@ -60,6 +61,7 @@ const defaults: IscsiServerLimits = {
   closeSeconds: limits.iscsiCloseSecondsMax,
   pingSeconds: limits.iscsiPingSeconds,
   lookSeconds: limits.iscsiLookSeconds,
+  refusalDelaySeconds: limits.iscsiRefusalDelaySeconds,
 }
 
 /** Listens and serves. @throws PORT_IN_USE LISTEN_FAILED */
@@ -90,6 +92,7 @@ export const listenIscsi = async (input: IscsiServerInput): Promise<IscsiServer>
       buffers,
       loginSeconds: bounds.loginSeconds,
       closeSeconds: bounds.closeSeconds,
+      refusalDelaySeconds: bounds.refusalDelaySeconds,
       report: (event) => input.onEvent?.(event),
       closed: () => {
         live.delete(connection)
