@@ -188,12 +188,15 @@ export const errors = {
     fix: () =>
       "link those clients to another version or reset them, roll back, or retire the versions made on it first",
   }),
-  RAM_TIER_FULL: entry<{ image: string; version: number; needs: number; has: number }>({
+  RAM_TIER_FULL: entry<{ image: string; version: number; needs: number; has: number; bound: "budget" | "memory" }>({
     exit: 1,
     message: (p) => `image ${p.image}@${p.version} does not fit in the RAM that is left for images`,
-    cause: (p) => `it needs ${p.needs} bytes, and ${p.has} are left`,
-    fix: () =>
-      "place another image back (imagelink image place OTHER --tier file), or start the server with more: imagelink serve --ram SIZE",
+    cause: (p) =>
+      `it needs ${p.needs} bytes, and ${p.has} ${p.bound === "budget" ? "are left" : "can be taken without making the server's host swap"}`,
+    fix: (p) =>
+      p.bound === "budget"
+        ? "place another image back (imagelink image place OTHER --tier file), or start the server with more: imagelink serve --ram SIZE"
+        : "place another image back (imagelink image place OTHER --tier file), end what else takes memory there, or place the hot zone only: --hot",
   }),
   HEAT_NONE: entry<{ image: string }>({
     exit: 1,

@@ -186,6 +186,10 @@ export const limits = {
   ramBytesDefault: 256 * MiB,
   /** Memory for images is taken in these steps. */
   ramChunkBytes: 1 * MiB,
+  /** Memory that images leave to the rest of the host. */
+  ramHostKeptBytes: 128 * MiB,
+  /** Clusters of a fill after which the host's memory is looked at again. */
+  ramLookClusters: 256,
   /** Clusters that are read at the same time while an image is brought into RAM. */
   ramFillAtOnceMax: 4,
   /** Clusters after which a long walk over an image lets others have their turn. */
