@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { expect, it } from "vitest"
+import { LOGIN_MOVED_FOR_GOOD } from "../../../adapters/iscsi/pdu.ts"
 import { PC1, startIscsi, until } from "../../support/iscsi-server.ts"
 import { requires } from "../../support/requires.ts"
 
@@ -51,16 +52,19 @@ const withDisk = async (use: (s: Awaited<ReturnType<typeof startIscsi>>, folder:
 }
 
 it.skipIf(qemu.skip)(
-  "iPXE proves its password, hooks the disk and boots it, and its session without a logout leaves nothing",
+  "iPXE goes where it is sent, proves its password and boots the disk, and its session without a logout leaves nothing",
   () =>
     withDisk(async (s, folder) => {
+      const sends = await startIscsi({
+        server: { elsewhereOf: () => ({ portal: `10.0.2.2:${s.port}`, status: LOGIN_MOVED_FOR_GOOD }) },
+      })
       mkdirSync(join(folder, "tftp"))
       const script = [
         "#!ipxe",
         "set initiator-iqn iqn.2026-11.test:pc-001",
         `set username ${secret.user}`,
         `set password ${secret.secret}`,
-        `sanboot iscsi:10.0.2.2::${s.port}:0:${PC1}`,
+        `sanboot iscsi:10.0.2.2::${sends.port}:0:${PC1}`,
         "",
       ]
       writeFileSync(join(folder, "tftp", "boot.ipxe"), script.join("\n"))
@@ -71,7 +75,8 @@ it.skipIf(qemu.skip)(
         machine.kill("SIGKILL")
         await until(() => s.server.connections() === 0, "the session ended with the machine")
         expect(s.disks.leases("client/PC-001/0")).toBe(0)
-      })
+        expect(sends.events.find((e) => e.type === "redirected")).toMatchObject({ target: PC1 })
+      }).finally(sends.stop)
     }),
   180_000,
 )
