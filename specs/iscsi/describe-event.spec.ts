@@ -23,6 +23,7 @@ it.each<IscsiEvent>([
   const { text } = describeIscsiEvent(event)
   expect(text).toContain(`iqn.2026-11.io.imagelink:pc-001:${half}…`)
   expect(text).not.toContain(key)
+  expect(describeIscsiEvent(event, true).text).toContain(target)
 })
 
 it("a target without a boot id is named whole", () => {
