@@ -342,7 +342,7 @@ const listenForIscsi = async (
       const given = known.isSuper || secretOf(target) !== undefined
       return { user: target.client, secret: Buffer.from(known.password, "latin1"), given }
     },
-    onEvent: (e) => onEvent(describeIscsiEvent(e)),
+    onEvent: (e) => onEvent(describeIscsiEvent(e, config.logLevel === "debug")),
   })
   closers.push(iscsi.close)
   return { iscsi: `${iscsi.address}:${iscsi.port}` }

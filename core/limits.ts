@@ -80,6 +80,8 @@ export const limits = {
   iscsiInFlightBytesMax: 64 * MiB,
   /** Data of writes that are still arriving, and of requests that wait for a disk, over all sessions of a server. */
   iscsiServerBytesMax: 1 * GiB,
+  /** Of large PDUs that came in part, over all connections; who would need more is cut off. */
+  iscsiPartialBytesMax: 1 * GiB,
   iscsiCloseSecondsMax: 5,
   iscsiKeepAliveSeconds: 15,
   /** A quiet session is asked for a sign of life after this time. */
@@ -92,6 +94,8 @@ export const limits = {
   iscsiLookSeconds: 1,
   /** Refused logins from one address that are logged one by one, within a minute. */
   iscsiRefusalsShownPerMinute: 6,
+  /** Those beyond it are answered so much later, which slows down who guesses or asks without end. */
+  iscsiRefusalDelaySeconds: 1,
   /** MAXIMUM TRANSFER LENGTH (SBC-3 §6.6.3). */
   scsiTransferBytesMax: 32 * MiB,
   scsiWriteSameBytesMax: 1 * GiB,

@@ -38,6 +38,7 @@ export interface ConnectionInput {
   readonly buffers: ReceiveBuffers
   readonly loginSeconds: number
   readonly closeSeconds: number
+  readonly refusalDelaySeconds: number
   readonly report: (event: IscsiEvent) => void
   /** Called once, when the socket is closed and the leases released. */
   readonly closed: () => void
@@ -52,6 +53,8 @@ export class Connection implements PduReceiver, Member {
   private readonly wire: OutputWire
   private loginPdus = 0
   private judging = false
+  /** It was refused, and is told later. */
+  private delaying = false
   private session: IscsiSession | undefined
   private wanted: Wanted | undefined
   private units: SessionUnits | undefined
@@ -73,7 +76,7 @@ export class Connection implements PduReceiver, Member {
     this.socket = input.buffers.attach(input.socket, (chunk) => this.received(chunk))
     this.peer = peerOf(this.socket.remoteAddress)
     this.wire = socketWire(this.socket)
-    this.reader = new PduReader(this, input.portal.slabs, limits.iscsiSegmentBytesMax)
+    this.reader = new PduReader(this, input.portal.slabs, limits.iscsiSegmentBytesMax, input.portal.partial)
     this.login = new Login(input.portal.policy)
     this.report({ type: "connected" })
     this.socket.on("drain", () => this.goOn())
@@ -143,7 +146,7 @@ export class Connection implements PduReceiver, Member {
   }
 
   mayTake(): boolean {
-    return !this.judging && (this.session === undefined || this.session.mayTake())
+    return !this.judging && !this.delaying && (this.session === undefined || this.session.mayTake())
   }
 
   pdu(head: Uint8Array, h: number, data: Uint8Array, d: number, bytes: number): void {
@@ -247,8 +250,16 @@ export class Connection implements PduReceiver, Member {
       const { initiator, target } = this.login.who
       this.report({ type: "refused", initiator, target, status, why, unsaid, ...(code === undefined ? {} : { code }) })
     }
-    this.socket.write(response)
-    this.close(`the login was refused: ${why}`)
+    const answer = () => {
+      this.socket.write(response)
+      this.close(`the login was refused: ${why}`)
+    }
+    const { refusalDelaySeconds } = this.input
+    if (unsaid !== undefined || refusalDelaySeconds === 0) answer()
+    else {
+      this.delaying = true
+      this.after(refusalDelaySeconds * 1000, answer)
+    }
   }
 
   private turnAway(status: number, why: string, code?: ErrorCode): void {

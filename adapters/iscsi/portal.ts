@@ -106,6 +106,8 @@ export interface Seat {
 export class Portal {
   readonly slabs = new Slabs(limits.iscsiSlabBytes, limits.iscsiSlabsKeptMax)
   readonly budget = new ServerBudget(limits.iscsiServerBytesMax)
+  /** Of large PDUs that came in part. */
+  readonly partial = new ServerBudget(limits.iscsiPartialBytesMax)
   readonly policy: LoginPolicy
   readonly units: Units
   private readonly disks: Disks

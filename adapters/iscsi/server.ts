@@ -28,6 +28,7 @@ export interface IscsiServerLimits {
   readonly pingSeconds: number
   readonly lookSeconds: number
   readonly unansweredSeconds: number
+  readonly refusalDelaySeconds: number
 }
 
 export interface IscsiServerInput {
@@ -65,6 +66,7 @@ const defaults: IscsiServerLimits = {
   pingSeconds: limits.iscsiPingSeconds,
   lookSeconds: limits.iscsiLookSeconds,
   unansweredSeconds: limits.iscsiUnansweredSecondsMax,
+  refusalDelaySeconds: limits.iscsiRefusalDelaySeconds,
 }
 
 /** Listens and serves. @throws PORT_IN_USE LISTEN_FAILED */
@@ -95,6 +97,7 @@ export const listenIscsi = async (input: IscsiServerInput): Promise<IscsiServer>
       buffers,
       loginSeconds: bounds.loginSeconds,
       closeSeconds: bounds.closeSeconds,
+      refusalDelaySeconds: bounds.refusalDelaySeconds,
       report: (event) => input.onEvent?.(event),
       closed: () => {
         live.delete(connection)

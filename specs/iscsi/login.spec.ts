@@ -371,6 +371,21 @@ describe("CHAP", () => {
     })
   })
 
+  it("answers who was refused too often later, and lets who knows the secret in at once", async () => {
+    const s = await start({ server: { secretOf: () => secret, limits: { refusalDelaySeconds: 600 } } })
+    const at = { host: "127.0.0.1", port: s.port, target: PC1 }
+    for (let i = 0; i < 6; i++) expect(await statusOf(connectIscsi(at))).toBe(0x0201)
+    const waiting = s.raw()
+    let answered = 0
+    waiting.on("data", (b) => (answered += b.length))
+    const text = Buffer.from(`InitiatorName=iqn.2026-11.test:late\0TargetName=${PC1}\0AuthMethod=None\0`)
+    waiting.write(loginPdu({ text, flags: 0x81 }))
+    await s.connect({ chap: secret })
+    expect(answered).toBe(0)
+    waiting.destroy()
+    await until(() => s.server.connections() === 1, "whoever waits and goes leaves nothing")
+  })
+
   it("tells only the first refusals of a minute one by one", async () => {
     const s = await start({ server: { secretOf: () => secret } })
     for (let i = 0; i < 10; i++) await statusOf(connectIscsi({ host: "127.0.0.1", port: s.port, target: PC1 }))

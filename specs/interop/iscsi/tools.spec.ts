@@ -52,6 +52,13 @@ describe.skipIf(libiscsi.skip)("libiscsi's tools", () => {
 })
 
 describe.skipIf(libiscsi.skip)("libiscsi", () => {
+  it("reads as fast as it can, in order and at random, and is answered everything", () =>
+    serving(async (s, url) => {
+      for (const more of [[], ["-r"]])
+        expect(await run("iscsi-perf", "-t", "1", "-m", "32", "-b", "8", ...more, url)).toContain("finished")
+      expect(s.events.filter((e) => e.type === "error")).toEqual([])
+    }))
+
   // Of 1.19, only a temporary one; what is for good (0102) it reports.
   it("follows a temporary redirection to the server that it names", () =>
     serving((there) =>
