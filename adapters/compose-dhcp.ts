@@ -10,11 +10,13 @@ import { effectiveOptions } from "../core/domain/group-links.ts"
 import { fail } from "../core/errors.ts"
 import type { Host } from "../core/host.ts"
 import { catalogueProjection } from "../core/projections/catalogue.ts"
+import type { BootSigns } from "../core/runtime/boot-signs.ts"
 import type { DhcpConfig, ServeConfig } from "../core/runtime/config.ts"
 import type { LivePeers } from "../core/runtime/live-peers.ts"
 import { makeChange } from "../core/runtime/operations/change.ts"
 import type { OpenedSite } from "./compose.ts"
 import { parseAddress } from "./dhcp/address.ts"
+import { dhcpBootSign } from "./dhcp/boot-sign.ts"
 import { describeDhcpEvent } from "./dhcp/describe-event.ts"
 import { openLeaseJournal } from "./dhcp/lease-journal.ts"
 import { Leases } from "./dhcp/leases.ts"
@@ -31,6 +33,7 @@ export interface DhcpComposition {
   readonly dhcp: DhcpConfig
   readonly opened: OpenedSite
   readonly live: LivePeers
+  readonly signs: BootSigns
   /** What else is served, as `address:port`. */
   readonly listeners: { readonly tftp?: string | undefined; readonly http?: string | undefined }
   readonly onEvent: (event: { readonly level: "error" | "info" | "debug"; readonly text: string }) => void
@@ -38,7 +41,7 @@ export interface DhcpComposition {
 
 /** @throws CONFIG_INVALID PORT_IN_USE LISTEN_FAILED STORE_DAMAGED */
 export const serveDhcp = async (given: DhcpComposition) => {
-  const { dataDir, config, dhcp, opened, live, listeners, onEvent } = given
+  const { dataDir, config, dhcp, opened, live, signs, listeners, onEvent } = given
   const { parts, host } = opened
   await parts.views.state(catalogueProjection)
   const projector = await parts.views.projector(catalogueProjection)
@@ -62,6 +65,8 @@ export const serveDhcp = async (given: DhcpComposition) => {
   const change = makeChange(parts)
   const take = (e: DhcpEvent) => {
     onEvent(describeDhcpEvent(e))
+    const sign = dhcpBootSign(e)
+    if (sign !== undefined) signs.take(sign)
     // What a client found in use is not its own any more (RFC 2131 §4.3.3); the log says since when.
     if (e.type !== "declined" || e.registered === undefined) return
     const actor = { kind: "server", name: hostname() } as const

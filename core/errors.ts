@@ -491,7 +491,8 @@ export const errors = {
     exit: 1,
     message: (p) => `${p.client} slot ${p.slot} is in use (${p.sessions} ${p.sessions === 1 ? "session" : "sessions"})`,
     cause: () => "the client is running from this overlay; taking it away would corrupt its file system",
-    fix: () => "shut the client down first; a reset can also wait: 'imagelink client reset --at-next-boot'",
+    fix: () =>
+      "shut the client down first, and give it a minute: a PC does not say that it is off; a commit ('imagelink image commit --when-off') and a reset ('imagelink client reset --at-next-boot') can also wait",
   }),
   OVERLAY_LOST: entry<{ client: string; slot: number; why: string }>({
     exit: 1,

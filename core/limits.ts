@@ -79,11 +79,15 @@ export const limits = {
   /** Data of writes that are still arriving, and of requests that wait for a disk, over all sessions of a server. */
   iscsiServerBytesMax: 1 * GiB,
   iscsiCloseSecondsMax: 5,
-  iscsiKeepAliveSeconds: 30,
+  iscsiKeepAliveSeconds: 15,
   /** A quiet session is asked for a sign of life after this time. */
-  iscsiPingSeconds: 30,
+  iscsiPingSeconds: 15,
+  /** A PC whose network card has not acknowledged anything for this long is off, or out of reach: it logs in again if it is neither. */
+  iscsiUnansweredSecondsMax: 20,
   /** A target whose disk could not be opened tries again no sooner than this. */
   iscsiReopenMillis: 1000,
+  /** How soon a running session hears of slots that were linked or unlinked. */
+  iscsiLookSeconds: 1,
   /** Refused logins from one address that are logged one by one, within a minute. */
   iscsiRefusalsShownPerMinute: 6,
   /** MAXIMUM TRANSFER LENGTH (SBC-3 §6.6.3). */
@@ -166,6 +170,24 @@ export const limits = {
   bootFailuresMax: 3,
   bootMenuSecondsDefault: 10,
   bootMenuSecondsMax: 3600,
+
+  // Boots on their way
+  /** Clients that are followed; beyond it, those that were silent longest and use no disk are forgotten. */
+  bootsFollowedMax: 20_000,
+  /** The same, for computers that nobody registered. */
+  bootStrangersFollowedMax: 256,
+  /** A silence after which the next sign of a PC is that of another boot; DHCP's longest pause is 32 s (RFC 2131 §4.1). */
+  bootSilenceSecondsMax: 60,
+  /** Without the next stage for so long, a boot is shown as stuck. */
+  bootStuckSeconds: 30,
+  /** And after so long it is not shown any more. */
+  bootForgottenSeconds: 600,
+  /** From its login on, a boot waits this long for its first read to be recorded with it. */
+  bootFirstReadMillisMax: 5000,
+  /** Boot ids of a client that may still be shown, with what led to them. */
+  bootScriptsRememberedMax: 4,
+  /** How often those who follow live boots are told. */
+  bootsLookMillis: 1000,
 
   // Parts of one request
   /** Pieces of one request that are read from below at the same time. */
@@ -480,6 +502,10 @@ must(
   // 512-byte segments are the shortest that may be agreed; each has a header and two digests
   limits.syncIoBytesMax + (limits.syncIoBytesMax / 512) * 56 <= limits.iscsiSlabBytes,
   "a synchronous read and all its headers fit a slab",
+)
+must(
+  limits.iscsiKeepAliveSeconds + 3 <= limits.iscsiUnansweredSecondsMax,
+  "several probes before a PC is taken for off",
 )
 must(limits.iscsiSegmentBytesMax + 8 <= limits.iscsiSlabBytes, "a data segment with padding and digest fits a slab")
 must(limits.tftpTransfersPerPeerMax <= limits.tftpTransfersMax, "one peer has no more transfers than all")

@@ -1,9 +1,11 @@
 /**
  * Serves DHCP on one interface: hears broadcasts on one socket, and sends from another that has the server's address.
  *
- *     0.0.0.0:67   hears broadcasts of this interface (SO_BINDTODEVICE)
+ *     0.0.0.0:67   hears broadcasts
  *     ADDRESS:67   hears what is sent to us; everything is sent from here, so that it leaves by this interface
  *     ADDRESS:4011 firmware that asks its boot server (Intel PXE 2.1 §2.1)
+ *
+ * All three are kept to the interface (SO_BINDTODEVICE): what comes in by another is not heard, also when it is sent to ADDRESS, and nothing leaves by it.
  *
  * **Details** An answer that lends an address waits until the lease is on disk; if it cannot be written, the machine hears nothing and asks again.
  * A datagram that cannot be sent is the network's loss like any other: told, not repeated.
@@ -27,7 +29,7 @@ export interface DhcpServerInput {
   readonly port: number
   /** 4011; 0 for any free one. */
   readonly proxyPort: number
-  /** Keeps a socket to the interface; false when it cannot. Undefined: only what is sent to the address is heard. */
+  /** Keeps a socket to the interface; false when it cannot. Undefined: from any, but only what is sent to the address is heard. */
   readonly keepToInterface: ((fd: number) => boolean) | undefined
   readonly site: () => DhcpSite
   readonly leases: Leases
@@ -39,7 +41,7 @@ export interface DhcpServerInput {
 
 export type DhcpEvent =
   | DhcpNote
-  | { readonly type: "answered"; readonly mac: string; readonly what: string; readonly to: string }
+  | ({ readonly type: "answered"; readonly to: string } & Pick<DhcpAnswer, "mac" | "what" | "firmware" | "client">)
   | { readonly type: "notWritten"; readonly mac: string; readonly why: string }
   | { readonly type: "broken"; readonly why: string }
 
@@ -63,7 +65,7 @@ export const listenDhcp = async (input: DhcpServerInput): Promise<DhcpServer> =>
     if (keepToInterface !== undefined) {
       const all = await bound("0.0.0.0", port)
       sockets.push(all)
-      if (!keepToInterface(fileDescriptor(all)))
+      if (!sockets.every((socket) => keepToInterface(fileDescriptor(socket))))
         throw fail("LISTEN_FAILED", { protocol: "dhcp", address, port, why: "it cannot be kept to one interface" })
     }
     const running = new Running(input, own)
@@ -126,14 +128,14 @@ class Running {
   }
 
   /** The answer of port 4011 comes from there (captured: firmware takes no other). */
-  #send({ bytes, address, port, mac, what }: DhcpAnswer, heard: Socket): void {
+  #send({ bytes, address, port, mac, what, firmware, client }: DhcpAnswer, heard: Socket): void {
     const { onEvent } = this.#input
     const to = addressText(address)
     const sender = heard.address().address === "0.0.0.0" ? this.#sender : heard
     sender.send(bytes, port, to, (e) => {
       if (e) onEvent({ type: "broken", why: `${what} to ${to}: ${e.message}` })
     })
-    onEvent({ type: "answered", mac, what, to: `${to}:${port}` })
+    onEvent({ type: "answered", mac, what, firmware, client, to: `${to}:${port}` })
   }
 }
 

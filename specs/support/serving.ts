@@ -13,6 +13,7 @@ import type { OverlayReserve } from "../../core/runtime/overlay-reserve.ts"
 import type { Parts } from "../../core/runtime/parts.ts"
 import { makeServing, type Serving } from "../../core/runtime/serving.ts"
 import type { Input, OperationName, Result, Site } from "../../core/runtime/site.ts"
+import { watchNobody } from "./watch.ts"
 
 export const operator: Actor = { kind: "cli", name: "operator" }
 export const loopback: Peer = { address: "127.0.0.1", loopback: true, protocol: "nbd" }
@@ -57,7 +58,7 @@ export const serveHere = async (
   const parts = { ...own, ...exchange(own) }
   const overlays = folder.folder("overlays")
   const boots: Array<Boot> = []
-  const onBoot = (boot: Boot) => void boots.push(boot)
+  const watch = { ...watchNobody, began: (boot: Boot) => void boots.push(boot) }
   const stale: Array<StaleBoot> = []
   const notInRam: Array<string> = []
   const onNotInRam = ({ code }: { readonly code: string }) => void notInRam.push(code)
@@ -68,7 +69,7 @@ export const serveHere = async (
     ramBytes,
     onDamage: () => {},
     onNotInRam,
-    onBoot,
+    watch,
     random,
     bootSecret: await bootSecret(),
     ...(reserve === undefined ? {} : { reserve }),
