@@ -23,8 +23,9 @@ import type { StaleBoot } from "../core/runtime/boots.ts"
 import type { ServeConfig } from "../core/runtime/config.ts"
 import { makeDamageRecorder } from "../core/runtime/damage-recorder.ts"
 import { checkUnverified } from "../core/runtime/first-checks.ts"
+import { HandedSockets } from "../core/runtime/handed-over.ts"
 import { type LivePeers, makeLivePeers } from "../core/runtime/live-peers.ts"
-import { makeLocalSite, operationNames } from "../core/runtime/local-site.ts"
+import { makeLocalSite } from "../core/runtime/local-site.ts"
 import { makeMerging } from "../core/runtime/merging.ts"
 import { makeChange } from "../core/runtime/operations/change.ts"
 import { OVERLAYS } from "../core/runtime/overlay-folders.ts"
@@ -36,10 +37,9 @@ import { makeServing } from "../core/runtime/serving.ts"
 import type { Site } from "../core/runtime/site.ts"
 import { sizeText } from "../core/runtime/sizes.ts"
 import type { OnDamage } from "../core/runtime/version-sources.ts"
-import { listenControl } from "./api/server.ts"
-import { socketPath } from "./api/socket-path.ts"
 import type { Wires } from "./cli/demo/wires.ts"
 import { composeWith, type OpenedSite, openParts, tokens } from "./compose.ts"
+import { serveApi } from "./compose-api.ts"
 import { serveDhcp } from "./compose-dhcp.ts"
 import { httpBootSign } from "./http/boot-sign.ts"
 import { describeHttpEvent, type HttpEvent } from "./http/events.ts"
@@ -56,6 +56,8 @@ import { tftpBootSign } from "./tftp/boot-sign.ts"
 import { describeTftpEvent, type TftpEvent } from "./tftp/events.ts"
 import { listenTftp } from "./tftp/server.ts"
 
+export { waitForInterface } from "./compose-dhcp.ts"
+
 /** A line of the server's own log. */
 export interface ServerEvent {
   readonly level: "error" | "info" | "debug"
@@ -66,6 +68,8 @@ export interface ServerOptions {
   readonly dataDir: string
   readonly config: ServeConfig
   readonly onEvent: (event: ServerEvent) => void
+  /** Sockets that a service manager opened; what is served takes its own. */
+  readonly sockets?: HandedSockets
 }
 
 export interface RunningServer {
@@ -79,7 +83,7 @@ export interface RunningServer {
 
 /** Opens the store and serves. @throws what opening throws, PORT_IN_USE LISTEN_FAILED CONFIG_INVALID PLUGIN_INVALID DATA_IN_USE */
 export const startServer = async (options: ServerOptions): Promise<RunningServer> => {
-  const { dataDir, config } = options
+  const { dataDir, config, sockets = new HandedSockets() } = options
   const container = composeWith(dataDir, async () => config.plugins)
   await container.resolve(tokens.registry)()
   const opened = await openParts({ dataDir, create: true, whole: true, container })
@@ -102,17 +106,19 @@ export const startServer = async (options: ServerOptions): Promise<RunningServer
     const nbd = await listenForNbd(options, disks, closers)
     const iscsi = await listenForIscsi(options, opened, disks, { secretOf, bootPassword }, closers)
     const http = await listenForHttp(options, scripts(portOf(iscsi.iscsi), secretOf), tracker, closers)
-    const tftp = await listenForTftp(options, http.http, tracker, closers)
+    const tftp = await listenForTftp(options, http.http, tracker, sockets, closers)
     listensAt({ ...iscsi, ...http })
-    const dhcp = await listenForDhcp(options, opened, live, tracker, { ...tftp, ...http }, closers)
-    const control = await listenControl(socketPath(dataDir), site, operationNames)
-    closers.push(control.close)
+    const dhcp = await listenForDhcp(options, opened, live, tracker, { ...tftp, ...http }, sockets, closers)
+    sockets.done()
+    const api = await serveApi({ ...options, opened, site })
+    closers.push(api.close)
     serves = true
     background()
-    const listeners = { ...nbd, ...iscsi, ...http, ...tftp, ...dhcp, control: control.path }
+    const listeners = { ...nbd, ...iscsi, ...http, ...tftp, ...dhcp, ...api.listeners }
     const pcs = async (relay: string) => (await import("./compose-pcs.ts")).simulatedPcs(listeners, relay)
     return { site, listeners, pcs, close: () => closeAll(closers) }
   } catch (e) {
+    sockets.close()
     await closeAll(closers)
     throw e
   }
@@ -391,17 +397,19 @@ const listenForTftp = async (
   { dataDir, config, onEvent }: ServerOptions,
   http: string | undefined,
   signs: BootSigns,
+  sockets: HandedSockets,
   closers: Closers,
 ): Promise<Readonly<Record<string, string>>> => {
   const { address, tftpPort: port } = config
   if (port === "off") return {}
   const folder = folderFiles(await bootFolder(config.bootFiles, dataDir))
   const files: BootFiles = http === undefined ? folder : withAutoexec(folder, autoexecFor(http))
+  const [handed] = sockets.take(port, 1)
   const take = (e: TftpEvent) => {
     onEvent(describeTftpEvent(e))
     takeSign(signs, tftpBootSign(e))
   }
-  const tftp = await listenTftp({ address, port, files, onEvent: take })
+  const tftp = await listenTftp({ address, port, socket: handed?.socket, files, onEvent: take })
   closers.push(tftp.close)
   return { tftp: `${tftp.address}:${tftp.port}` }
 }
@@ -412,11 +420,13 @@ const listenForDhcp = async (
   live: LivePeers,
   signs: BootSigns,
   listeners: { readonly tftp?: string | undefined; readonly http?: string | undefined },
+  sockets: HandedSockets,
   closers: Closers,
 ): Promise<Readonly<Record<string, string>>> => {
   const { dhcp } = config
   if (dhcp === undefined) return {}
-  const server = await serveDhcp({ dataDir, config, dhcp, opened, live, signs, listeners, onEvent })
+  const handed = [...sockets.take(dhcp.port), ...sockets.take(dhcp.proxyPort)]
+  const server = await serveDhcp({ dataDir, config, dhcp, opened, live, signs, listeners, handed, onEvent })
   closers.push(server.close)
   return { dhcp: `${server.address}:${server.port}`, "dhcp-proxy": `${server.address}:${server.proxyPort}` }
 }

@@ -91,10 +91,13 @@ export interface Answered {
 const CLIENT_PORT = 68
 const SERVER_PORT = 67
 
-export const macOf = ({ chaddr }: DhcpMessage): string =>
-  Buffer.from(chaddr)
-    .toString("hex")
-    .replaceAll(/..(?!$)/g, "$&:")
+const hexOf = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"))
+
+export const macOf = ({ chaddr }: DhcpMessage): string => {
+  let mac = hexOf[chaddr[0]!]!
+  for (let i = 1; i < chaddr.length; i++) mac += `:${hexOf[chaddr[i]!]}`
+  return mac
+}
 
 export class Answerer {
   readonly #input: AnswererInput

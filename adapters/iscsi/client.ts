@@ -230,7 +230,14 @@ export class IscsiClient {
       const { writes = new Uint8Array(0), reads = 0 } = request
       const itt = this.nextTag()
       const lun = request.lun ?? this.options.lun ?? 0
-      this.commands.set(itt, { data: request.into ?? Buffer.allocUnsafe(reads), out: writes, lun, filled: 0, resolve, reject })
+      this.commands.set(itt, {
+        data: request.into ?? Buffer.allocUnsafe(reads),
+        out: writes,
+        lun,
+        filled: 0,
+        resolve,
+        reject,
+      })
       const first =
         this.answers.get("ImmediateData") === "No" ? 0 : Math.min(writes.length, this.firstBurst, this.segment)
       const b = this.header(pdu.SCSI_COMMAND, pdu.FINAL, itt, first, request.immediate ?? false)

@@ -21,6 +21,12 @@ const SubnetConfig = Schema.Struct({
 })
 export type SubnetConfig = typeof SubnetConfig.Type
 
+/** What a user of this machine may do over the server's socket. */
+const UserConfig = Schema.Struct({
+  name: Schema.String,
+  role: Schema.Literals(["viewer", "auditor", "operator", "admin"]),
+})
+
 export const ConfigFile = Schema.Struct({
   address: Schema.optionalKey(Schema.String),
   "nbd-port": Schema.optionalKey(PortOrOff),
@@ -31,11 +37,17 @@ export const ConfigFile = Schema.Struct({
   "iscsi-moved": Schema.optionalKey(Schema.String),
   "http-port": Schema.optionalKey(PortOrOff),
   "boot-files": Schema.optionalKey(Schema.String),
+  "api-port": Schema.optionalKey(PortOrOff),
+  "api-address": Schema.optionalKey(Schema.String),
+  "api-cert": Schema.optionalKey(Schema.String),
+  "api-key": Schema.optionalKey(Schema.String),
+  user: Schema.optionalKey(Schema.Array(UserConfig)),
   interface: Schema.optionalKey(Schema.String),
   dhcp: Schema.optionalKey(Schema.Literals(["full", "proxy", "off"])),
   "dhcp-port": Schema.optionalKey(Port),
   "dhcp-proxy-port": Schema.optionalKey(Port),
   "dhcp-answers": Schema.optionalKey(Schema.Literals(["boot", "all"])),
+  "dhcp-unconfined": Schema.optionalKey(Schema.Literals(["refuse", "allow"])),
   "dhcp-range": Schema.optionalKey(Schema.String),
   "dhcp-router": Schema.optionalKey(Schema.String),
   "dhcp-name-server": Schema.optionalKey(Schema.String),
@@ -72,6 +84,12 @@ export interface ServeConfig {
   readonly httpPort: number | "off"
   /** Folder that TFTP and HTTP serve; where nobody names one, the server looks for one. */
   readonly bootFiles?: string
+  readonly apiPort: number | "off"
+  readonly apiAddress: string
+  /** PEM files; without them the API is for loopback addresses only. */
+  readonly apiTls: { readonly cert: string; readonly key: string } | undefined
+  /** Users of this machine who are not what they are by default. */
+  readonly users: ReadonlyArray<typeof UserConfig.Type>
   /** Undefined: off. */
   readonly dhcp: DhcpConfig | undefined
   /** What becomes of computers that nobody registered. */
@@ -103,6 +121,8 @@ export interface DhcpConfig {
   readonly port: number
   readonly proxyPort: number
   readonly answers: "boot" | "all"
+  /** Serves although the host cannot keep the socket to the interface and there are others. */
+  readonly unconfined: boolean
   /** The network of the interface. */
   readonly own: SubnetConfig
   /** Networks behind relays. */
@@ -122,13 +142,16 @@ export const decodeConfig = (file: string, input: unknown): ConfigFile => {
   return decoded.success
 }
 
-type Key = Exclude<keyof ConfigFile, "plugin" | "subnet">
+type Key = Exclude<keyof ConfigFile, "plugin" | "subnet" | "user">
 
 /** Tables of a file are no flags. */
-const keys = Object.keys(ConfigFile.fields).filter((key): key is Key => key !== "plugin" && key !== "subnet")
+const keys = Object.keys(ConfigFile.fields).filter(
+  (key): key is Key => key !== "plugin" && key !== "subnet" && key !== "user",
+)
 
 /** Settings that are words: digits in them are no number. */
 const words: ReadonlySet<Key> = new Set<Key>([
+  ...(["api-address", "api-cert", "api-key"] as const),
   ...(["address", "boot-files", "interface", "iscsi-secrets", "log-level", "registration", "default-image"] as const),
   ...(["iscsi-redirect", "iscsi-moved"] as const),
 ])
@@ -162,6 +185,10 @@ export const effectiveConfig = (sources: ReadonlyArray<ConfigSource>): ServeConf
     ...iscsiElsewhere(merged),
     httpPort: merged["http-port"] ?? "off",
     ...(merged["boot-files"] === undefined ? {} : { bootFiles: merged["boot-files"] }),
+    apiPort: merged["api-port"] ?? "off",
+    apiAddress: merged["api-address"] ?? "127.0.0.1",
+    apiTls: tlsConfig(merged),
+    users: merged.user ?? [],
     dhcp: dhcpConfig(merged),
     registration: merged.registration ?? "closed",
     ...(merged["default-image"] === undefined ? {} : { defaultImage: merged["default-image"] }),
@@ -197,6 +224,15 @@ const iscsiElsewhere = (merged: ConfigFile): Pick<ServeConfig, "iscsiElsewhere">
 
 const list = (text: string | undefined) => text?.split(",").map((part) => part.trim())
 
+const tlsConfig = ({ "api-cert": cert, "api-key": key }: ConfigFile): ServeConfig["apiTls"] => {
+  if (cert === undefined && key === undefined) return undefined
+  if (cert !== undefined && key !== undefined) return { cert, key }
+  throw fail("CONFIG_INVALID", {
+    file: "the settings of the API",
+    why: `api-${cert === undefined ? "cert" : "key"}: a certificate and its key are named together`,
+  })
+}
+
 const dhcpConfig = (merged: ConfigFile): DhcpConfig | undefined => {
   const { dhcp: mode, interface: name } = merged
   // Who sets a range and forgets to say what for would look for its fault in the network.
@@ -225,6 +261,7 @@ const dhcpConfig = (merged: ConfigFile): DhcpConfig | undefined => {
     port: merged["dhcp-port"] ?? DHCP_PORT,
     proxyPort: merged["dhcp-proxy-port"] ?? DHCP_PROXY_PORT,
     answers: merged["dhcp-answers"] ?? "boot",
+    unconfined: merged["dhcp-unconfined"] === "allow",
     own: Object.fromEntries(Object.entries(own).filter(([, value]) => value !== undefined)),
     relayed: merged.subnet ?? [],
   }

@@ -14,6 +14,7 @@ import type { JobRunner } from "./job-runner.ts"
 import type { LayerStore } from "./layer-store.ts"
 import type { LiveBoots } from "./live-boot.ts"
 import type { RamTier } from "./ram-tier.ts"
+import type { TokenStore } from "./tokens.ts"
 import type { Views } from "./views.ts"
 
 export interface Parts {
@@ -35,6 +36,8 @@ export interface Parts {
   readonly layers: LayerStore
   /** What lists the files of a disk. Loaded when it is first asked for. */
   readonly fileLister: () => Promise<FileLister>
+  /** Who may ask over the network. Loaded when it is first asked for. */
+  readonly tokens: () => Promise<TokenStore>
   /** Of the running kernel; undefined where the host cannot tell. */
   readonly hostBootId: string | undefined
   /** Present while this process serves disks. */

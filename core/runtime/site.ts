@@ -18,6 +18,7 @@ import type { StorageLocation } from "../storage/plugin.ts"
 import type { FileChange, FileTotals } from "./file-comparison.ts"
 import type { HeatRecorded } from "./heat.ts"
 import type { LiveBoot } from "./live-boot.ts"
+import type { TokenRole, TokenRow } from "./tokens.ts"
 
 /** What a changing operation answers. In a dry run `events` are what would be appended, without position and time. */
 export interface Changed {
@@ -267,6 +268,11 @@ export interface RamHeld {
   readonly left: number
 }
 
+/** A token as it is shown: without what it is, and its groups by name. */
+export interface TokenShown extends Omit<TokenRow, "groups"> {
+  readonly groups: ReadonlyArray<string>
+}
+
 type Nothing = Readonly<Record<string, never>>
 interface Op<Input, Result, Item = never> {
   readonly input: Input
@@ -503,6 +509,18 @@ export interface OperationMap {
   >
   /** Brings clients and their own links back to a moment, by events of today. */
   "links.restore": Op<Moment & { readonly discardKept?: boolean }, Changed & { readonly asOf: AsOf }>
+  /** The token itself is in the answer, and nowhere else ever again. `groups`: it may change these groups' clients and nothing else. */
+  "token.create": Op<
+    {
+      readonly name: string
+      readonly role: TokenRole
+      readonly groups?: ReadonlyArray<string>
+      readonly days?: number
+    },
+    TokenShown & { readonly token: string }
+  >
+  "token.list": Op<Nothing, ReadonlyArray<TokenShown>>
+  "token.revoke": Op<{ readonly name: string }, TokenShown>
   /** Makes a backup, or brings the one that is there up to now, as a job. `dir` is absolute. A dry run answers what it would copy. */
   backup: Op<{ readonly dir: string; readonly images?: boolean; readonly secrets?: boolean }, BackupAnswer>
 }
