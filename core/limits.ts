@@ -223,6 +223,8 @@ export const limits = {
   ramBytesDefault: 256 * MiB,
   /** Memory for images is taken in these steps. */
   ramChunkBytes: 1 * MiB,
+  /** Chunks that are given back in one turn when an image leaves RAM. */
+  ramLetGoChunks: 256,
   /** Memory that images leave to the rest of the host. */
   ramHostKeptBytes: 128 * MiB,
   /** Clusters of a fill after which the host's memory is looked at again. */

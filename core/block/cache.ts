@@ -29,7 +29,7 @@ import { CacheIndex } from "./cache-index.ts"
 import { InFlight } from "./in-flight.ts"
 import { inParallel } from "./parallel.ts"
 import { RamSlots } from "./ram-slots.ts"
-import { SlotMemory } from "./slot-memory.ts"
+import { CHUNK_SLOTS, SlotMemory } from "./slot-memory.ts"
 
 const CLUSTER = limits.clusterBytes
 
@@ -200,16 +200,29 @@ export class ReadCache {
     }
   }
 
-  /** What is kept of a content leaves RAM at once. Nothing of it may be on its way there. */
-  letGo(contentId: string): void {
+  /**
+   * What is kept of a content leaves RAM, at most so many chunks of it; answers whether all has left. A large image takes more time than one turn of the loop should.
+   * Nothing of it may be on its way there.
+   */
+  letGo(contentId: string, chunksMax = Number.POSITIVE_INFINITY): boolean {
     const content = this.#contents.get(contentId)
     assert.equal(content?.keeping ?? 0, 0, "whoever keeps clusters stops before they are let go")
-    content?.index.removeFrom(this.#count)
-    for (const slot of this.ram.giveAll(contentId)) {
-      if (this.#ownerOf[slot] !== FREE) this.stats.ramBytes -= CLUSTER
-      this.#ownerOf[slot] = FREE
+    for (let given = 0; given < chunksMax; given++) {
+      const first = this.ram.giveChunk(contentId)
+      if (first < 0) {
+        // Those of zeros are left.
+        content?.index.removeFrom(this.#count)
+        if (content !== undefined) this.#forgetIfUnused(content)
+        return true
+      }
+      for (let slot = first; slot < first + CHUNK_SLOTS; slot++) {
+        if (this.#ownerOf[slot] === FREE) continue
+        content!.index.remove(this.#clusterOf[slot]!)
+        this.#ownerOf[slot] = FREE
+        this.stats.ramBytes -= CLUSTER
+      }
     }
-    if (content !== undefined) this.#forgetIfUnused(content)
+    return false
   }
 
   async #fill(source: CacheSource, content: Content, cluster: number, kept = -1): Promise<void> {

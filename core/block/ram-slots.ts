@@ -73,20 +73,21 @@ export class RamSlots {
     owned.free.push(slot)
   }
 
-  /** Gives back everything of a content; answers its slots. */
-  giveAll(contentId: string): ReadonlyArray<number> {
+  /** Gives back a chunk of a content, with whatever is in it; answers its first slot, or -1 when there is none left. */
+  giveChunk(contentId: string): number {
     const owned = this.#owned.get(contentId)
-    if (owned === undefined) return []
-    this.#owned.delete(contentId)
-    const slots: Array<number> = []
-    for (const chunk of owned.chunks) {
-      const start = this.#first + chunk * CHUNK
-      for (let slot = start; slot < start + CHUNK; slot++) slots.push(slot)
-      this.#memory.replace(start / CHUNK, NONE)
-      this.#ownerOfChunk[chunk] = undefined
-      this.#freeChunks.push(chunk)
+    const chunk = owned?.chunks.pop()
+    if (owned === undefined || chunk === undefined) {
+      this.#owned.delete(contentId)
+      return -1
     }
-    return slots
+    // Some of them may be of this chunk.
+    owned.free.length = 0
+    const start = this.#first + chunk * CHUNK
+    this.#memory.replace(start / CHUNK, NONE)
+    this.#ownerOfChunk[chunk] = undefined
+    this.#freeChunks.push(chunk)
+    return start
   }
 
   #allocate(chunk: number, owned: Owned): void {

@@ -245,6 +245,10 @@ export const makeRamTier = (options: RamTierOptions): RamTier => {
     while (version.filling !== undefined) await version.filling.catch(() => {})
   }
 
+  const letGo = async (contentId: string): Promise<void> => {
+    while (!cache.letGo(contentId, limits.ramLetGoChunks)) await turn()
+  }
+
   const inBackground = (title: string, imageId: string, plan: () => Promise<unknown>): void => {
     const work = async (job: JobContext) => {
       await plan()
@@ -292,7 +296,7 @@ export const makeRamTier = (options: RamTierOptions): RamTier => {
         before.ending.abort()
         for (const version of before.versions.values()) await stop(version)
         // What is kept stays where it is, as long as all of it is wanted.
-        if (!holdsAll(next, before)) for (const id of before.planned.keys()) cache.letGo(id)
+        if (!holdsAll(next, before)) for (const id of before.planned.keys()) await letGo(id)
         images.set(imageId, next)
       }),
 
@@ -324,7 +328,7 @@ export const makeRamTier = (options: RamTierOptions): RamTier => {
         const held = images.get(imageId)
         if (held === undefined) return
         for (const version of held.versions.values()) await stop(version)
-        for (const id of held.planned.keys()) cache.letGo(id)
+        for (const id of held.planned.keys()) await letGo(id)
         images.delete(imageId)
       })
     },
@@ -337,7 +341,7 @@ export const makeRamTier = (options: RamTierOptions): RamTier => {
         await stop(version)
         held.versions.delete(number)
         const id = `${imageId}@${number}`
-        if (held.planned.delete(id)) cache.letGo(id)
+        if (held.planned.delete(id)) await letGo(id)
       })
     },
 

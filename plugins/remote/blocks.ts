@@ -95,10 +95,15 @@ export class ObjectBlocks {
     signal: AbortSignal | undefined,
   ): Promise<void> {
     if (signal?.aborted) throw this.#cancelled()
-    const isWhole = length === this.#lengthOf(block)
-    const found = this.#block(block, isWhole ? into.subarray(at, at + length) : undefined)
     this.#readOn(block, block + 1)
-    const bytes = await found
+    const { cache, object } = this.#options
+    const part = cache.part?.(object, block, offset - block * BLOCK, into, at, length)
+    if (part !== undefined && (await part)) {
+      if (signal?.aborted) throw this.#cancelled()
+      return
+    }
+    const isWhole = length === this.#lengthOf(block)
+    const bytes = await this.#block(block, isWhole ? into.subarray(at, at + length) : undefined)
     if (signal?.aborted) throw this.#cancelled()
     copyBlock(bytes, block, into, at, offset, length)
   }

@@ -12,6 +12,18 @@ export interface BlockCache {
    * there; and later when it is not what was put, and then `into` may have been written to.
    */
   get(object: string, block: number, into?: Uint8Array): Promise<Uint8Array | undefined> | undefined
+  /**
+   * Part of a block that was judged before, straight into `into[at, at + length)`, as a file is read. Undefined at once where `get` is to be asked; false when it is no longer
+   * there, and then `into` may have been written to.
+   */
+  part?(
+    object: string,
+    block: number,
+    from: number,
+    into: Uint8Array,
+    at: number,
+    length: number,
+  ): Promise<boolean> | undefined
   /** Done with `bytes` when it settles. */
   put(object: string, block: number, bytes: Uint8Array): Promise<void>
   /** Nobody will ask for this state again. */

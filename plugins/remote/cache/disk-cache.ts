@@ -126,16 +126,47 @@ class SlotFile implements DiskCache {
   #read(slot: number, record: SlotRecord, own: Uint8Array | undefined): Promise<Uint8Array | undefined> {
     const { length } = record
     const bytes = own ?? Buffer.allocUnsafeSlow(length)
-    this.#reading++
     return new Promise((resolve) => {
-      read(this.#blocks.fd, bytes, 0, length, slot * BLOCK, (error, count) => {
+      this.#fill(slot, 0, bytes, 0, length, (isWhole) => {
         const isStill = this.#slots.recordIn(slot) === record
-        const isRight = isStill && error === null && count === length && this.#judge(record, bytes)
+        const isRight = isStill && isWhole && this.#judge(record, bytes)
         if (isRight && own === undefined) this.#remember(slot, record, bytes)
         if (isStill && !isRight) this.#slots.drop(slot)
-        if (--this.#reading === 0) this.#readingEnded?.()
         resolve(isRight ? bytes : undefined)
       })
+    })
+  }
+
+  part(
+    object: string,
+    block: number,
+    from: number,
+    into: Uint8Array,
+    at: number,
+    length: number,
+  ): Promise<boolean> | undefined {
+    const slot = this.#slots.slotOf(object, block)
+    if (slot === undefined || this.#closed) return undefined
+    const record = this.#slots.recordIn(slot)!
+    if (!this.#judged?.has(record) || from + length > record.length || this.#recent.has(slot)) return undefined
+    this.#slots.touch(slot)
+    return new Promise((resolve) =>
+      this.#fill(slot, from, into, at, length, (isWhole) => resolve(isWhole && this.#slots.recordIn(slot) === record)),
+    )
+  }
+
+  #fill(
+    slot: number,
+    from: number,
+    into: Uint8Array,
+    at: number,
+    length: number,
+    done: (isWhole: boolean) => void,
+  ): void {
+    this.#reading++
+    read(this.#blocks.fd, into, at, length, slot * BLOCK + from, (error, count) => {
+      done(error === null && count === length)
+      if (--this.#reading === 0) this.#readingEnded?.()
     })
   }
 

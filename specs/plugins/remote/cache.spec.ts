@@ -275,6 +275,49 @@ describe("a block that was judged", () => {
     expect(await seen(false)).toEqual([true, undefined, true])
   })
 
+  it("is read in part from then on, to its last byte and not past it, and not where others may write", async () => {
+    const read = async (isOwn: boolean, from: number, length: number) => {
+      const disk = await openDiskCache(cache, BUDGET, isOwn)
+      const into = Buffer.alloc(length + 2, 0xee)
+      const part = () => disk.part?.(object, 0, from, into, 1, length)
+      expect(part()).toBeUndefined()
+      await disk.put(object, 0, content)
+      await disk.get(object, 0, Buffer.alloc(BLOCK))
+      const done = await part()
+      await disk.close()
+      expect(part()).toBeUndefined()
+      const isIt = into.subarray(1, -1).equals(content.subarray(from, from + length))
+      return [done, isIt, into[0], into.at(-1)]
+    }
+    expect(await read(false, 0, 512)).toEqual([undefined, false, 0xee, 0xee])
+    await fs.rm(cache, { recursive: true })
+    expect(await read(true, BLOCK - 3, 3)).toEqual([true, true, 0xee, 0xee])
+    await fs.rm(cache, { recursive: true })
+    expect(await read(true, BLOCK - 3, 4)).toEqual([undefined, false, 0xee, 0xee])
+  })
+
+  it("is read out of the server's own cache folder, whole and in part, as it was fetched", async () => {
+    const host = { cacheFolder: () => cache }
+    const url = `${server.origin}/disk.raw`
+    for (let opening = 0; opening < 2; opening++) {
+      const volume = await openRemoteVolume({ url }, { host })
+      for (let round = 0; round < 2; round++)
+        for (const [offset, length] of [
+          [0, 2 * MiB],
+          [BLOCK + 5, 700],
+          [2 * MiB - 1, 1],
+          [3 * BLOCK - 1, 2],
+          [7 * BLOCK, BLOCK],
+        ] as const)
+          expect(
+            Buffer.compare(await bytesAt(volume, offset, length), bytes.subarray(offset, offset + length)),
+            `${offset}+${length}`,
+          ).toBe(0)
+      await volume.close()
+    }
+    expect(ranges().length).toBe(2)
+  })
+
   it("is missed when its slot was given to another block while it was read", async () => {
     const disk = await openDiskCache(cache, 2 * BLOCK, true)
     const other = Buffer.alloc(BLOCK, "another")
