@@ -91,10 +91,13 @@ export interface Answered {
 const CLIENT_PORT = 68
 const SERVER_PORT = 67
 
-export const macOf = ({ chaddr }: DhcpMessage): string =>
-  Buffer.from(chaddr)
-    .toString("hex")
-    .replaceAll(/..(?!$)/g, "$&:")
+const hexOf = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"))
+
+export const macOf = ({ chaddr }: DhcpMessage): string => {
+  let mac = hexOf[chaddr[0]!]!
+  for (let i = 1; i < chaddr.length; i++) mac += `:${hexOf[chaddr[i]!]}`
+  return mac
+}
 
 export class Answerer {
   readonly #input: AnswererInput
@@ -122,7 +125,10 @@ export class Answerer {
       return {}
     }
     const { message } = decoded
-    if (message.op !== BOOTREQUEST) return this.#overheard(message)
+    if (message.op !== BOOTREQUEST) {
+      this.#overheard(message)
+      return {}
+    }
     if (message.htype !== 1 || message.chaddr.length !== 6) {
       note({ type: "malformed", why: "its hardware address is not one of Ethernet" })
       return {}
@@ -131,6 +137,8 @@ export class Answerer {
     const site = siteNow()
     const machine = site.machine(mac)
     if (!this.#rate.admits(mac, machine !== undefined, now)) return {}
+    // Its offers go past this port, but whoever takes one says so to everybody (RFC 2131 §4.3.2).
+    if (site.mode === "full" && message.giaddr === 0) this.#overheard(message)
     const subnet = subnetFor(message, site.subnets, server)
     const why = refusalOf(message, site, machine, subnet)
     if (why !== undefined || subnet === undefined) {
@@ -211,15 +219,14 @@ export class Answerer {
     return declined === undefined ? {} : { lease: declined }
   }
 
-  /** An answer of another server: it is told once, so that an operator learns of two on one wire. */
-  #overheard(message: DhcpMessage): Answered {
+  /** An answer of another server, or to one: it is told once, so that an operator learns of two on one wire. */
+  #overheard(message: DhcpMessage): void {
     const { server, note } = this.#input
     const other = readAddress(message.options.get(OPTION.serverId))
     const known = other === undefined || other === server || this.#otherServers.has(other)
-    if (known || this.#otherServers.size >= limits.dhcpOtherServersMax) return {}
+    if (known || this.#otherServers.size >= limits.dhcpOtherServersMax) return
     this.#otherServers.add(other)
     note({ type: "otherServer", server: other })
-    return {}
   }
 }
 

@@ -14,8 +14,9 @@ import { randomBytes } from "node:crypto"
 import { connect, type Socket } from "node:net"
 import { readU16, readU32, readU64, writeU32, writeU64 } from "../../core/bytes.ts"
 import { limits } from "../../core/limits.ts"
+import { Slabs } from "../../core/slab-output.ts"
 import { ClientLogin, IscsiError, type LoginOptions } from "./client-login.ts"
-import { putDigest, Slabs } from "./output.ts"
+import { putDigest } from "./output.ts"
 import * as pdu from "./pdu.ts"
 import { PduReader } from "./reader.ts"
 import { encodeText, type Pair, parseText } from "./text.ts"
@@ -229,7 +230,14 @@ export class IscsiClient {
       const { writes = new Uint8Array(0), reads = 0 } = request
       const itt = this.nextTag()
       const lun = request.lun ?? this.options.lun ?? 0
-      this.commands.set(itt, { data: request.into ?? Buffer.allocUnsafe(reads), out: writes, lun, filled: 0, resolve, reject })
+      this.commands.set(itt, {
+        data: request.into ?? Buffer.allocUnsafe(reads),
+        out: writes,
+        lun,
+        filled: 0,
+        resolve,
+        reject,
+      })
       const first =
         this.answers.get("ImmediateData") === "No" ? 0 : Math.min(writes.length, this.firstBurst, this.segment)
       const b = this.header(pdu.SCSI_COMMAND, pdu.FINAL, itt, first, request.immediate ?? false)

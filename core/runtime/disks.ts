@@ -109,6 +109,8 @@ export const makeDisks = ({ catalogue, stacks, folders, drafts, boots, heat, wat
 
     list: (peer) => listDisks(catalogue(), peer),
 
+    epoch: () => catalogue().position,
+
     sessions(slot) {
       return owners.of(slot).reduce((sum, owner) => sum + owner.sessions(), 0)
     },

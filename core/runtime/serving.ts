@@ -89,7 +89,8 @@ export const makeServing = async (parts: Parts, options: ServingOptions): Promis
   const quota = makeOverlayQuota({ catalogue, bytes, onWarning })
   const folders = makeOverlayFolders(overlays, host, new MapBudget(), reserve, quota)
   const heat = makeHeat({ store: makeHeatStore(parts.data), now: parts.now, monotonic, later, onProblem: onHeatLost })
-  const ram = makeRamTier({ cache, stacks, catalogue, table, heat, jobs: parts.jobs, onNotInRam })
+  const memoryAvailableBytes = () => host.memoryAvailableBytes?.()
+  const ram = makeRamTier({ cache, stacks, catalogue, table, heat, memoryAvailableBytes, jobs: parts.jobs, onNotInRam })
   const { bootSecret, random, onStaleBoot: onStale = () => {} } = options
   const records = makeBootRecords(overlays)
   const boots = makeBoots({ ids: makeBootIds(bootSecret), records, now: parts.now, random, onStale })

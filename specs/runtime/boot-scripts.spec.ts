@@ -23,6 +23,7 @@ let iscsiOff: BootScripts
 let asking: BootScripts
 let adding: BootScripts
 let now = 0
+let secretive: BootScripts
 let refusing: BootScripts
 const nobody = makeRegistrar({ mode: "closed", defaultImage: undefined, add: async () => {}, now: () => now })
 const problems: Array<string> = []
@@ -64,6 +65,7 @@ beforeAll(async () => {
   adding = registering("auto")
   const full = fail("LOG_CONFLICT", { expected: 1, actual: 2 })
   refusing = makeBootScripts({ ...options, registrar: nobody, setNextBoot: () => Promise.reject(full) })
+  secretive = makeBootScripts({ ...options, registrar: nobody, asksForSecret: ({ name }) => name === "PC-1" })
   iscsiOff = makeBootScripts({ ...options, registrar: nobody, iscsiPort: undefined })
 })
 afterAll(async () => {
@@ -90,6 +92,8 @@ const fetched = (n: number, more: Partial<ScriptAsked> = {}, from = scripts): Pr
   }
   return from.script({ ...asked, ...more })
 }
+const idOf = async (name: string): Promise<string> =>
+  [...(await here.parts.views.state(catalogueProjection)).clients.values()].find((c) => c.name === name)!.id
 const bootIdIn = (script: string): string | undefined => /imagelink:pc-\d:(\S+)/.exec(script)?.[1]
 const peer = (n: number): Peer => ({ address: address(n), loopback: false, protocol: "iscsi" })
 const bytesOf = async (n: number, boot: string | undefined, from = peer(n)) => {
@@ -134,6 +138,22 @@ describe("a script that a client fetches", () => {
     await expect(bytesOf(1, bootIdIn(await fetched(1, { head: true })))).rejects.toMatchObject({
       code: "BOOT_ID_INVALID",
     })
+  })
+
+  it("says a password of that boot to a client whose target asks for one, and to a super client", async () => {
+    const passwordIn = (script: string) => /^set password ([a-z2-7]{24})$/mu.exec(script)?.[1]
+    const [one, two] = [await fetched(1, {}, secretive), await fetched(1, {}, secretive)]
+    expect(one).toContain("\nset username pc-1\n")
+    expect(passwordIn(one)).toBe(here.bootIds.password({ id: await idOf("PC-1"), name: "PC-1" }, bootIdIn(one)!))
+    expect(passwordIn(one)).not.toBe(passwordIn(two))
+    expect(here.bootIds.password({ id: "another", name: "PC-2" }, bootIdIn(one)!)).toBeUndefined()
+    expect((await fetched(1, { head: true }, secretive)).length).toBe(one.length)
+    const plain = await fetched(1)
+    expect([passwordIn(plain), plain.includes("\nclear username ||\n")]).toEqual([undefined, true])
+    await here.do("client.set-super", { client: "PC-1", image: "win11" })
+    expect(passwordIn(await fetched(1))).toBeDefined()
+    await here.do("client.clear-super", { client: "PC-1" })
+    expect(passwordIn(await fetched(1))).toBeUndefined()
   })
 
   it("is given to the recorded address and to loopback alone; where none is recorded, to anyone", async () => {
