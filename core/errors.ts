@@ -95,7 +95,8 @@ export const errors = {
     exit: 1,
     message: (p) => `${p.path} depends on ${JSON.stringify(p.needs)}, which is refused`,
     cause: (p) => p.why,
-    fix: () => "put every file of the image into one folder and let them name each other by plain relative names",
+    fix: (p) =>
+      `put every file of the image into one folder and let them name each other by plain relative names; a qcow2 file is told where its backing file is now by: qemu-img rebase -u -b NAME -F FORMAT ${p.path}`,
   }),
   IMAGE_CHANGED: entry<{ image: string; path: string; what: string }>({
     exit: 1,

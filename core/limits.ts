@@ -39,6 +39,8 @@ export const limits = {
   nbdSlabBytes: 320 * KiB,
   /** Slabs a server keeps ready for all its connections. */
   nbdSlabsKeptMax: 32,
+  /** Where a server's sockets put what they receive, one connection after the other. */
+  nbdReceiveBytes: 512 * KiB,
   /** With this much waiting for the peer, no more of its requests are taken. */
   nbdOutputPauseBytes: 1 * MiB,
   /** A disk that was taken away answers ESHUTDOWN for this long before its connections close. */
@@ -249,6 +251,8 @@ export const limits = {
   eventBytesMax: 65_535,
   commandEventsMax: 20_000,
   commandConflictRetriesMax: 8,
+  /** Times that a backup begins anew because images moved on while it copied them. */
+  backupTriesMax: 5,
   /** Clients that one command may name, ranges spelled out. */
   commandClientsMax: 10_000,
   /** A name, address or reference in a command. What is too long for an event is refused there. */
@@ -538,7 +542,6 @@ must(
   2 * (optionsBytesMax + (limits.slotMax + 1) * 256) + limits.groupEventClientsMax * 160 + 1024 <= limits.eventBytesMax,
   "a group's largest change fits an event",
 )
-must(limits.markEventsMin % limits.pageEventsMax === 0, "a fold reaches a mark at the end of a page")
 must(limits.remoteRangeBytesMax % limits.remoteBlockBytes === 0, "a range is whole blocks")
 must(limits.remoteSilenceMillis <= limits.remoteReadMillis, "a silent server is asked again within the deadline")
 must(2 ** limits.qcow2ClusterBitsMax <= limits.qcow2UnpackedBytesMax, "a cluster of the largest size can be kept")
