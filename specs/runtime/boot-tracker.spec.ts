@@ -346,7 +346,11 @@ describe("where a PC stands", () => {
     const error = () => tracker.list()[0]!.error?.text
     say(offer(), { type: "problem", address: AT, text: "there is no such file" })
     expect(error()).toBe("there is no such file")
-    say(fetching, fetched, script(undefined, { plan: "refused", problem: "gone [IMAGE_FILE_NOT_FOUND]" }))
+    say(fetching)
+    expect(error()).toBe("there is no such file")
+    say(fetched)
+    expect(error()).toBeUndefined()
+    say(script(undefined, { plan: "refused", problem: "gone [IMAGE_FILE_NOT_FOUND]" }))
     expect(error()).toBe("gone [IMAGE_FILE_NOT_FOUND]")
     say(script("a"))
     expect(error()).toBeUndefined()
