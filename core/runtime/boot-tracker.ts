@@ -101,6 +101,12 @@ export const makeBootTracker = ({ now, later, record, nameOf, macAt }: BootTrack
         if (sign.address !== undefined) macs.set(sign.address, sign.mac)
         return
       }
+      case "located": {
+        const followed = follow(sign.mac)
+        if (followed.attempt !== undefined) followed.attempt = { ...followed.attempt, address: sign.address }
+        macs.set(sign.address, sign.mac)
+        return
+      }
       case "fetching":
       case "fetched":
         takeTransfer(sign)

@@ -220,6 +220,16 @@ describe("a boot's stages", () => {
     expect(last().slice(1, 3)).toEqual(["offer 0", "script 1000"])
   })
 
+  it("hold a program that went to an address of another DHCP server, which the PC said it takes", () => {
+    const { say, pass, login, last, tracker } = tracking()
+    say(offer("firmware", { address: undefined }), { type: "located", mac: MAC, address: "10.0.0.77" })
+    pass(1)
+    say({ ...fetched, address: "10.0.0.77" }, script("a", { address: "10.0.0.77" }))
+    expect(tracker.list()[0]!.address).toBe("10.0.0.77")
+    login("a", "10.0.0.77").firstRead!()
+    expect(last().slice(1, 3)).toEqual(["offer 0", "tftp 1000"])
+  })
+
   it("know a PC without a boot id by its address", () => {
     const { say, pass, login, last } = tracking()
     say(offer(), fetched)
