@@ -560,6 +560,8 @@ must(limits.pluginReadSecondsMax < limits.formatSecondsMax, "storage is given up
 must(Number.isSafeInteger(limits.imageBytesMax), "offsets are exact numbers")
 must(limits.csvRowsMax * 2 <= limits.commandEventsMax, "an import registers and links every row in one command")
 must(limits.bootsRecordedMax <= limits.commandEventsMax, "every boot recorded is an event")
+must(limits.bootRetrySeconds < limits.bootSilenceSecondsMax, "a boot that is tried again is the same boot")
+must(limits.bootStuckSeconds < limits.bootForgottenSeconds, "a boot that is stuck is shown as that")
 must(limits.commandClientsMax <= limits.commandEventsMax, "a command may link every client it may name")
 const optionsBytesMax = limits.optionsMax * (limits.optionKeyCharsMax + 3 * limits.optionValueCharsMax + 6)
 must(

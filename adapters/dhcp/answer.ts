@@ -64,6 +64,8 @@ export type DhcpNote =
       readonly registered: string | undefined
     }
   | { readonly type: "full"; readonly mac: string }
+  /** Beside another server: it takes that one's address. */
+  | { readonly type: "chose"; readonly mac: string; readonly address: Address }
   /** The address recorded for a client is still used by another machine; the client waits. */
   | {
       readonly type: "taken"
@@ -164,7 +166,12 @@ export class Answerer {
       program: machine?.program,
     }
     const given = reply(message, plan, port)
-    if (given === undefined) return {}
+    if (given === undefined) {
+      const chosen = readAddress(message.options.get(OPTION.requestedAddress))
+      if (site.mode === "proxy" && type === MESSAGE_TYPE.request && chosen !== undefined)
+        this.#input.note({ type: "chose", mac, address: chosen })
+      return {}
+    }
     const { kind, message: out } = given
     const lease = kind === "ack" && out.yiaddr !== 0 ? this.#leaseOf(mac, out.yiaddr, machine, subnet, now) : undefined
     if (lease === null) return {}

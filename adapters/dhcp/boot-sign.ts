@@ -50,6 +50,8 @@ export const dhcpBootSign = (e: DhcpEvent): BootSign | undefined => {
         firmware: firmwareText(firmware),
       }
     }
+    case "chose":
+      return { type: "located", mac: e.mac, address: addressText(e.address) }
     case "full":
     case "taken":
     case "notWritten":

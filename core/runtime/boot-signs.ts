@@ -20,6 +20,8 @@ export type BootSign =
       /** For people: architecture, and what it calls itself. */
       readonly firmware: string
     }
+  /** It has, or will have, this address, by another server. */
+  | { readonly type: "located"; readonly mac: string; readonly address: string }
   /** A boot program is being sent. */
   | { readonly type: "fetching"; readonly address: string; readonly over: "tftp" | "http" }
   /** All of it was. */

@@ -63,6 +63,8 @@ export const makeBootTracker = ({ now, later, record, nameOf, macAt }: BootTrack
     if (followed === undefined) return
     const { attempt: before } = followed
     followed.attempt = transferred(before, sign, now())
+    // Firmware and boot programs try several names; one of them was there.
+    if (sign.type === "fetched") followed.problem = undefined
     // Boot ids that were given out meanwhile have the same past.
     if (before?.boot !== undefined)
       followed.scripts = followed.scripts.map((script) => (script === before ? followed.attempt! : script))
@@ -97,6 +99,12 @@ export const makeBootTracker = ({ now, later, record, nameOf, macAt }: BootTrack
         if (sign.discover) followed.problem = undefined
         followed.attempt = offered(followed.attempt, sign, now())
         if (sign.address !== undefined) macs.set(sign.address, sign.mac)
+        return
+      }
+      case "located": {
+        const followed = follow(sign.mac)
+        if (followed.attempt !== undefined) followed.attempt = { ...followed.attempt, address: sign.address }
+        macs.set(sign.address, sign.mac)
         return
       }
       case "fetching":

@@ -116,7 +116,8 @@ export const makeLogins = ({ boots, owners, folders, watch }: LoginsOptions): ((
 
   /** The number of the next boot: one that nothing on the disk has, for what a boot that never came about left is not to be taken for its own. */
   const nextSerial = async ({ id }: ClientEntry, { serial }: BootRecord): Promise<number> => {
-    const left = await Promise.all(slotsOf(id).map(({ slot }) => folders.list(id, slot)))
+    const slots = await folders.slots(id)
+    const left = await Promise.all(slots.map(({ slot }) => folders.list(id, slot)))
     return 1 + Math.max(serial, ...left.flat().map((generation) => generation.serial))
   }
 
@@ -174,10 +175,10 @@ export const makeLogins = ({ boots, owners, folders, watch }: LoginsOptions): ((
   }
 
   const endSessions = async (clientId: string, serial: number): Promise<void> => {
-    const slots = slotsOf(clientId)
     // One that cannot write its last bytes belongs to the boot before; what it leaves is found when it is opened again.
-    await Promise.allSettled(slots.flatMap((slot) => owners.of(slot).map((owner) => owner.retire())))
-    for (const slot of slots) await owners.sweep(slot)
+    await Promise.allSettled(slotsOf(clientId).flatMap((slot) => owners.of(slot).map((owner) => owner.retire())))
+    // A room that boots at once waits for its disks: what has no folder is not looked for.
+    for (const slot of await folders.slots(clientId)) await owners.sweep(slot)
     ended.set(clientId, serial)
   }
 

@@ -92,6 +92,16 @@ describe("is answered", () => {
   })
 })
 
+it("a machine that takes an address of another server is not answered beside that one, and noted where it is", () => {
+  const asked = { type: "request", server: "10.0.0.9", requested: "10.0.0.77", options: sends.uefiPxe } as const
+  const proxy = world({}, { mode: "proxy" })
+  expect(proxy.take(asked)).toBeUndefined()
+  expect(proxy.notes).toContainEqual({ type: "chose", mac: MAC, address: at("10.0.0.77") })
+  const full = world()
+  expect(full.take(asked)).toBeUndefined()
+  expect(full.notes.map(({ type }) => type)).not.toContain("chose")
+})
+
 describe("an answer goes", () => {
   const known = { [MAC]: pc("10.0.0.11") }
   it("to everybody, while the machine has no address", () =>

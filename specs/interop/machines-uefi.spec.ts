@@ -6,7 +6,7 @@
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { bootsSaid, countedDisk, ENDED_STATUS } from "../support/boot-sector.ts"
-import { imagelink, type Served, scratch, startServe } from "../support/cli.ts"
+import { events, imagelink, type Served, scratch, startServe } from "../support/cli.ts"
 import { efiImage, requiresEfi } from "../support/efi-program.ts"
 import { requiresMachine, runMachine } from "../support/machine.ts"
 import { advertiseRouter, makeNetwork, type Network, requiresNetwork, SERVER } from "../support/network.ts"
@@ -69,11 +69,26 @@ const boot = async (n: number, how: "pxe" | "http") => {
   return serial
 }
 
+/** What the last recorded boot says of its firmware and its stages; the boot ended a moment ago. */
+const lastBoot = async (count: number) => {
+  for (let tries = 0; ; tries++) {
+    const boots = (await events(data)).filter((e) => e.type === "ClientBooted")
+    const { firmware, stages = [] } = (boots[count - 1]?.data ?? {}) as {
+      readonly firmware?: string
+      readonly stages?: ReadonlyArray<{ readonly name: string }>
+    }
+    if (firmware !== undefined || tries === 20) return [firmware, ...stages.map(({ name }) => name)]
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+}
+
 describe.skipIf(skip)("a PC with UEFI", () => {
   it("boots its linked version by PXE and TFTP, with its second disk beside it", async () => {
     await serve("--tftp-port", "69")
     const serial = await boot(1, "pxe")
     expect([bootsSaid(serial, "win11"), bootsSaid(serial, "games")]).toEqual([[0], [0]])
+    const firmware = expect.stringMatching(/^UEFI x64 \(PXEClient:Arch:00007/)
+    expect(await lastBoot(1)).toEqual([firmware, "offer", "tftp", "ipxe", "script", "login", "first read"])
   }, 240_000)
 
   it("boots by HTTP alone, from the loader that is named", async () => {
@@ -81,6 +96,8 @@ describe.skipIf(skip)("a PC with UEFI", () => {
     const serial = await boot(2, "http")
     expect(serial).toContain("URI: http://10.77.0.1:8080/snponly.efi")
     expect([bootsSaid(serial, "debian"), server?.stderr().includes(" tftp ")]).toEqual([[0], false])
+    const firmware = expect.stringMatching(/^UEFI x64, HTTP \(HTTPClient:Arch:00016/)
+    expect(await lastBoot(2)).toEqual([firmware, "offer", "http", "ipxe", "script", "login", "first read"])
   }, 240_000)
 
   it("forgets what it wrote on one disk and keeps the other, also where it boots otherwise", async () => {

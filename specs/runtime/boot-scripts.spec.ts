@@ -296,6 +296,29 @@ describe("a next boot", () => {
   })
 })
 
+describe("a boot option", () => {
+  const timeout = async (said: string) => {
+    await here.do("client.set", { client: "PC-7", options: { "menu-timeout": said } })
+    return /--timeout (\d+) /.exec(await fetched(7))?.[1]
+  }
+
+  it("says how long a menu waits, from a second to an hour; what says neither leaves ten seconds", async () => {
+    await here.do("client.next-boot", { clients: ["PC-7"], to: null })
+    expect([await timeout("1"), await timeout("3600")]).toEqual(["1000", "3600000"])
+    for (const said of ["0", "-1", "3601", "1.5", "soon"]) expect(await timeout(said)).toBe("10000")
+  })
+
+  it("leads to the computer's own disk also when nothing can be booted, and only where it says so", async () => {
+    await here.do("client.set", { client: "PC-7", options: { fallback: "local" } })
+    const refused = await fetched(7, { choice: "image=win11" }, iscsiOff)
+    expect(refused).toContain("[ISCSI_NOT_SERVED]")
+    expect(refused).toContain(" 3 && goto local ||\n")
+    expect(refused).toContain("\n:local\necho Imagelink: booting from the computer's own disk instead\n")
+    await here.do("client.set", { client: "PC-7", options: { fallback: "network" } })
+    expect(await fetched(7, { choice: "image=win11" }, iscsiOff)).not.toContain("local")
+  })
+})
+
 describe("a computer that nobody registered", () => {
   const from = (script: BootScripts, mac: string, more: Partial<ScriptAsked> = {}) =>
     fetched(0, { mac, ...more }, script)

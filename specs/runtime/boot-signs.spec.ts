@@ -29,6 +29,13 @@ describe("DHCP tells", () => {
     expect(dhcpBootSign({ type: "ignored", mac: MAC, why: "strange" })).toBeUndefined()
   })
 
+  it("which address of another server a PC takes", () =>
+    expect(dhcpBootSign({ type: "chose", mac: MAC, address: 0x0a00000b })).toEqual({
+      type: "located",
+      mac: MAC,
+      address: "10.0.0.11",
+    }))
+
   it("of addresses that are not to be had", () => {
     for (const e of [
       { type: "full", mac: MAC },

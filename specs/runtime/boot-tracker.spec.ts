@@ -220,6 +220,16 @@ describe("a boot's stages", () => {
     expect(last().slice(1, 3)).toEqual(["offer 0", "script 1000"])
   })
 
+  it("hold a program that went to an address of another DHCP server, which the PC said it takes", () => {
+    const { say, pass, login, last, tracker } = tracking()
+    say(offer("firmware", { address: undefined }), { type: "located", mac: MAC, address: "10.0.0.77" })
+    pass(1)
+    say({ ...fetched, address: "10.0.0.77" }, script("a", { address: "10.0.0.77" }))
+    expect(tracker.list()[0]!.address).toBe("10.0.0.77")
+    login("a", "10.0.0.77").firstRead!()
+    expect(last().slice(1, 3)).toEqual(["offer 0", "tftp 1000"])
+  })
+
   it("know a PC without a boot id by its address", () => {
     const { say, pass, login, last } = tracking()
     say(offer(), fetched)
@@ -346,7 +356,11 @@ describe("where a PC stands", () => {
     const error = () => tracker.list()[0]!.error?.text
     say(offer(), { type: "problem", address: AT, text: "there is no such file" })
     expect(error()).toBe("there is no such file")
-    say(fetching, fetched, script(undefined, { plan: "refused", problem: "gone [IMAGE_FILE_NOT_FOUND]" }))
+    say(fetching)
+    expect(error()).toBe("there is no such file")
+    say(fetched)
+    expect(error()).toBeUndefined()
+    say(script(undefined, { plan: "refused", problem: "gone [IMAGE_FILE_NOT_FOUND]" }))
     expect(error()).toBe("gone [IMAGE_FILE_NOT_FOUND]")
     say(script("a"))
     expect(error()).toBeUndefined()
