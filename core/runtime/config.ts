@@ -21,6 +21,16 @@ const SubnetConfig = Schema.Struct({
 })
 export type SubnetConfig = typeof SubnetConfig.Type
 
+/** What some firmware boots, instead of what DHCP would choose for it; everything that is named has to fit. */
+const FirmwareConfig = Schema.Struct({
+  program: Schema.String,
+  "vendor-class": Schema.optionalKey(Schema.String),
+  mac: Schema.optionalKey(Schema.String),
+  machine: Schema.optionalKey(Schema.String),
+  architecture: Schema.optionalKey(Schema.Int),
+})
+export type FirmwareConfig = typeof FirmwareConfig.Type
+
 export const ConfigFile = Schema.Struct({
   address: Schema.optionalKey(Schema.String),
   "nbd-port": Schema.optionalKey(PortOrOff),
@@ -40,6 +50,7 @@ export const ConfigFile = Schema.Struct({
   "dhcp-domain": Schema.optionalKey(Schema.String),
   "dhcp-lease-seconds": Schema.optionalKey(LeaseSeconds),
   subnet: Schema.optionalKey(Schema.Array(SubnetConfig)),
+  firmware: Schema.optionalKey(Schema.Array(FirmwareConfig)),
   registration: Schema.optionalKey(Schema.Literals(["closed", "ask", "auto"])),
   "default-image": Schema.optionalKey(Schema.String),
   cache: Schema.optionalKey(Size),
@@ -103,6 +114,7 @@ export interface DhcpConfig {
   readonly own: SubnetConfig
   /** Networks behind relays. */
   readonly relayed: ReadonlyArray<SubnetConfig>
+  readonly firmware: ReadonlyArray<FirmwareConfig>
 }
 
 export const NBD_PORT = 10_809
@@ -118,10 +130,12 @@ export const decodeConfig = (file: string, input: unknown): ConfigFile => {
   return decoded.success
 }
 
-type Key = Exclude<keyof ConfigFile, "plugin" | "subnet">
+type Table = "plugin" | "subnet" | "firmware"
+type Key = Exclude<keyof ConfigFile, Table>
 
 /** Tables of a file are no flags. */
-const keys = Object.keys(ConfigFile.fields).filter((key): key is Key => key !== "plugin" && key !== "subnet")
+const tables: ReadonlySet<string> = new Set<Table>(["plugin", "subnet", "firmware"])
+const keys = Object.keys(ConfigFile.fields).filter((key): key is Key => !tables.has(key))
 
 /** Settings that are words: digits in them are no number. */
 const words: ReadonlySet<Key> = new Set<Key>([
@@ -210,6 +224,7 @@ const dhcpConfig = (merged: ConfigFile): DhcpConfig | undefined => {
     answers: merged["dhcp-answers"] ?? "boot",
     own: Object.fromEntries(Object.entries(own).filter(([, value]) => value !== undefined)),
     relayed: merged.subnet ?? [],
+    firmware: merged.firmware ?? [],
   }
 }
 
