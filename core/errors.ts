@@ -188,12 +188,15 @@ export const errors = {
     fix: () =>
       "link those clients to another version or reset them, roll back, or retire the versions made on it first",
   }),
-  RAM_TIER_FULL: entry<{ image: string; version: number; needs: number; has: number }>({
+  RAM_TIER_FULL: entry<{ image: string; version: number; needs: number; has: number; bound: "budget" | "memory" }>({
     exit: 1,
     message: (p) => `image ${p.image}@${p.version} does not fit in the RAM that is left for images`,
-    cause: (p) => `it needs ${p.needs} bytes, and ${p.has} are left`,
-    fix: () =>
-      "place another image back (imagelink image place OTHER --tier file), or start the server with more: imagelink serve --ram SIZE",
+    cause: (p) =>
+      `it needs ${p.needs} bytes, and ${p.has} ${p.bound === "budget" ? "are left" : "can be taken without making the server's host swap"}`,
+    fix: (p) =>
+      p.bound === "budget"
+        ? "place another image back (imagelink image place OTHER --tier file), or start the server with more: imagelink serve --ram SIZE"
+        : "place another image back (imagelink image place OTHER --tier file), end what else takes memory there, or place the hot zone only: --hot",
   }),
   HEAT_NONE: entry<{ image: string }>({
     exit: 1,
@@ -488,7 +491,8 @@ export const errors = {
     exit: 1,
     message: (p) => `${p.client} slot ${p.slot} is in use (${p.sessions} ${p.sessions === 1 ? "session" : "sessions"})`,
     cause: () => "the client is running from this overlay; taking it away would corrupt its file system",
-    fix: () => "shut the client down first; a reset can also wait: 'imagelink client reset --at-next-boot'",
+    fix: () =>
+      "shut the client down first, and give it a minute: a PC does not say that it is off; a commit ('imagelink image commit --when-off') and a reset ('imagelink client reset --at-next-boot') can also wait",
   }),
   OVERLAY_LOST: entry<{ client: string; slot: number; why: string }>({
     exit: 1,
@@ -688,7 +692,7 @@ export const errors = {
     message: (p) => `cannot listen for ${p.protocol} on ${p.address}:${p.port}`,
     cause: () => "another program has this port",
     fix: (p) =>
-      `find it with 'ss ${p.protocol === "tftp" ? "-lunp" : "-ltnp"} sport = :${p.port}' and stop it, or choose another: --${p.protocol}-port N`,
+      `find it with 'ss ${p.protocol === "tftp" || p.protocol === "dhcp" ? "-lunp" : "-ltnp"} sport = :${p.port}' and stop it, or choose another: --${p.protocol}-port N`,
   }),
   LISTEN_FAILED: entry<{ protocol: string; address: string; port: number; why: string }>({
     exit: 1,
@@ -696,6 +700,14 @@ export const errors = {
     cause: (p) => p.why,
     fix: () =>
       "give an address of this machine, and a port that this user may open (1024 and above without privileges)",
+  }),
+  DHCP_UNCONFINED: entry<{ interface: string; others: string }>({
+    exit: 1,
+    message: (p) => `DHCP cannot be kept to ${p.interface}`,
+    cause: (p) =>
+      `this host does not let the socket be bound to one interface, and who asks on ${p.others} would be answered with addresses of ${p.interface}`,
+    fix: (p) =>
+      `run it as root or with CAP_NET_RAW, or let systemd hand the socket over (ListenDatagram=0.0.0.0:67, BindToDevice=${p.interface}); where nobody asks on the others, --dhcp-unconfined allow`,
   }),
   DATA_NOT_FOUND: entry<{ path: string }>({
     exit: 1,

@@ -9,10 +9,10 @@
  */
 import { limits } from "../../core/limits.ts"
 import { type Address, BROADCAST, inSubnet } from "./address.ts"
-import { firmwareOf } from "./firmware.ts"
+import { type Firmware, firmwareOf } from "./firmware.ts"
 import type { Lease, Leases } from "./leases.ts"
 import { BOOTREQUEST, type DhcpMessage, decode, encode } from "./message.ts"
-import { MESSAGE_TYPE, OPTION, readAddress, readNumber16 } from "./options.ts"
+import { MESSAGE_TYPE, OPTION, readAddress, readNumber16, within } from "./options.ts"
 import type { BootSource, DhcpMode, SubnetSettings } from "./plan.ts"
 import { Rate, type RateLimits } from "./rate.ts"
 import { type DhcpPort, reply } from "./reply.ts"
@@ -47,6 +47,9 @@ export interface DhcpAnswer {
   readonly lease: Lease | undefined
   readonly mac: string
   readonly what: string
+  readonly firmware: Firmware
+  /** The asker's own from here on; 0 where it has none by us. */
+  readonly client: Address
 }
 
 export type DhcpNote =
@@ -88,10 +91,13 @@ export interface Answered {
 const CLIENT_PORT = 68
 const SERVER_PORT = 67
 
-export const macOf = ({ chaddr }: DhcpMessage): string =>
-  Buffer.from(chaddr)
-    .toString("hex")
-    .replaceAll(/..(?!$)/g, "$&:")
+const hexOf = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"))
+
+export const macOf = ({ chaddr }: DhcpMessage): string => {
+  let mac = hexOf[chaddr[0]!]!
+  for (let i = 1; i < chaddr.length; i++) mac += `:${hexOf[chaddr[i]!]}`
+  return mac
+}
 
 export class Answerer {
   readonly #input: AnswererInput
@@ -163,7 +169,9 @@ export class Answerer {
     const lease = kind === "ack" && out.yiaddr !== 0 ? this.#leaseOf(mac, out.yiaddr, machine, subnet, now) : undefined
     if (lease === null) return {}
     const bytes = encode(out, replyBytesMax(message))
-    return { answer: { bytes, ...destination(message, out, from, port), lease, mac, what: kind } }
+    const client = out.yiaddr !== 0 ? out.yiaddr : message.ciaddr
+    const about = { mac, what: kind, firmware: firmwareOf(message), client }
+    return { answer: { bytes, ...destination(message, out, from, port), lease, ...about } }
   }
 
   /** Recorded, or lent. In proxy mode nobody is given one. */
@@ -261,6 +269,12 @@ const refusalOf = (
   return strange ? "it is not registered, and does not boot over the network" : undefined
 }
 
+/** RFC 8357 §5.2: the relay listens where it sent from, and says so in sub-option 19 of option 82. */
+const RELAY_SOURCE_PORT = 19
+
+const relayPort = ({ options }: DhcpMessage, from: number): number =>
+  within(options.get(OPTION.relayAgent) ?? new Uint8Array(0)).has(RELAY_SOURCE_PORT) ? from : SERVER_PORT
+
 /** RFC 2131 §4.1: to the relay, to the address it has, or to everybody; on 4011 back to where it came from. */
 const destination = (
   request: DhcpMessage,
@@ -269,7 +283,7 @@ const destination = (
   port: DhcpPort,
 ): { readonly address: Address; readonly port: number } => {
   if (port === 4011) return from
-  if (request.giaddr !== 0) return { address: request.giaddr, port: SERVER_PORT }
+  if (request.giaddr !== 0) return { address: request.giaddr, port: relayPort(request, from.port) }
   const type = out.options.get(OPTION.messageType)?.[0]
   if (request.ciaddr !== 0 && type !== MESSAGE_TYPE.nak) return { address: request.ciaddr, port: CLIENT_PORT }
   return { address: BROADCAST, port: CLIENT_PORT }

@@ -21,11 +21,12 @@
  */
 import type { BlockDevice } from "../../core/block/device.ts"
 import { limits } from "../../core/limits.ts"
+import type { Slabs } from "../../core/slab-output.ts"
 import { Commands } from "./commands.ts"
 import { ESHUTDOWN } from "./errno.ts"
 import { minimumBytes } from "./exports.ts"
 import { judge, type Terms } from "./judge.ts"
-import { Output, type Slabs } from "./output.ts"
+import { Output } from "./output.ts"
 import { CMD_DISC, CMD_WRITE, decodeRequest, emptyRequest, REQUEST_BYTES } from "./transmission.ts"
 import type { Wire } from "./wire.ts"
 

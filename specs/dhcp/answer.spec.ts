@@ -71,10 +71,10 @@ describe("is answered", () => {
     answerer.take(encode({ ...bootp, htype: 32 }), nobody, 67, 0)
     expect(notes.map((n) => n.type)).toEqual(["ignored", "ignored", "malformed"])
   })
-  it("nobody twenty-one times a second, but everybody in the next", () => {
+  it("nobody sixty-five times a second, but everybody in the next", () => {
     const { take } = world(known)
-    const answers = Array.from({ length: 25 }, () => take({}, 500))
-    expect(answers.filter((a) => a !== undefined)).toHaveLength(20)
+    const answers = Array.from({ length: 70 }, () => take({}, 500))
+    expect(answers.filter((a) => a !== undefined)).toHaveLength(64)
     expect(take({}, 1000)).toBeDefined()
   })
   it("a registered machine also in a flood of strangers", () => {
@@ -98,6 +98,13 @@ describe("an answer goes", () => {
     expect(world(known).take({})).toMatchObject({ to: "255.255.255.255:68" }))
   it("to the relay, and for its subnet", () => {
     expect(world(known).take({ giaddr: "10.0.0.200" })).toMatchObject({ to: "10.0.0.200:67" })
+  })
+  it("to the port that a relay sent from, where the relay says so (RFC 8357 §5.2), with what it said", () => {
+    const from = { address: at("10.0.0.200"), port: 40_067 }
+    const relayed = (option: Uint8Array) => ({ giaddr: "10.0.0.200", options: [[OPTION.relayAgent, option]] as const })
+    const told = world(known).take(relayed(Uint8Array.of(1, 1, 7, 19, 0)), 0, 67, from)
+    expect(told).toMatchObject({ to: "10.0.0.200:40067", options: { 82: "0101071300" } })
+    expect(world(known).take(relayed(Uint8Array.of(1, 1, 19)), 0, 67, from)).toMatchObject({ to: "10.0.0.200:67" })
   })
   it("to the address that a machine renews, but a NAK to everybody", () => {
     expect(world(known).take({ type: "request", ciaddr: "10.0.0.11" })).toMatchObject({

@@ -79,7 +79,7 @@ describe("the settings of a server", () => {
     const dhcp = (settings: ConfigFile) => effectiveConfig(from(settings)).dhcp
     expect([dhcp({}), dhcp({ dhcp: "off", "dhcp-range": "10.0.0.2-10.0.0.9" })]).toEqual([undefined, undefined])
     expect(dhcp({ dhcp: "full", interface: "eth1", "dhcp-router": "10.0.0.1, 10.0.0.2" })).toEqual({
-      ...{ mode: "full", interface: "eth1", port: 67, proxyPort: 4011, answers: "boot" },
+      ...{ mode: "full", interface: "eth1", port: 67, proxyPort: 4011, answers: "boot", unconfined: false },
       ...{ own: { routers: ["10.0.0.1", "10.0.0.2"] }, relayed: [], firmware: [] },
     })
     expect(why(() => dhcp({ dhcp: "proxy" }))).toContain("dhcp: proxy needs the interface")

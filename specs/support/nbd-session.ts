@@ -1,6 +1,7 @@
 /** A session over a memory device and an array, and requests and replies written as hex. */
-import { Slabs } from "../../adapters/nbd/output.ts"
+
 import { type Budget, NbdSession } from "../../adapters/nbd/session.ts"
+import { Slabs } from "../../core/slab-output.ts"
 import { ArrayWire } from "./array-wire.ts"
 import { MemoryDevice, type MemoryDeviceOptions } from "./memory-disks.ts"
 

@@ -23,12 +23,12 @@ export const requiresNetwork = (spec: string): Requirement => {
 export interface Network {
   /** Goes before a command, to run it inside. */
   readonly inside: ReadonlyArray<string>
+  /** Another bridge beside br0, with an address like `10.78.0.1/24`; IPv6 is silent on it. */
+  bridge(name: string, address: string): void
   /** A new tap on the bridge; answers its name. */
   tap(): string
   /** A namespace of its own on a bridge with one interface `eth0` of this MAC; answers what goes before its commands. */
   client(mac: string, bridge?: string): ReadonlyArray<string>
-  /** Another bridge, with an address of its own, on which the kernel itself sends nothing. */
-  bridge(device: string, cidr: string): void
   /** How many packets left by a device. */
   sent(device: string): number
 }
@@ -114,24 +114,21 @@ export const makeNetwork = (): Network => {
   let ports = 0
   const join = (device: string, bridge = "br0") => ip("-n", name, "link", "set", device, "master", bridge, "up")
   // A bridge without a port that is up has no link, and Node does not list it.
-  ip("-n", name, "link", "add", "idle0", "type", "veth", "peer", "name", "idle1")
-  ip("-n", name, "link", "set", "idle1", "up")
-  join("idle0")
+  const giveLink = (bridge: string, idle: string) => {
+    ip("-n", name, "link", "add", `${idle}0`, "type", "veth", "peer", "name", `${idle}1`)
+    ip("-n", name, "link", "set", `${idle}1`, "up")
+    join(`${idle}0`, bridge)
+  }
+  giveLink("br0", "idle")
   return {
     inside: ["ip", "netns", "exec", name],
-    tap() {
-      const device = `tap${ports++}`
-      ip("-n", name, "tuntap", "add", device, "mode", "tap")
-      join(device)
-      return device
-    },
-    bridge(device, cidr) {
+    bridge(bridge, address) {
       ip(
         "-n",
         name,
         "link",
         "add",
-        device,
+        bridge,
         "type",
         "bridge",
         "forward_delay",
@@ -141,9 +138,17 @@ export const makeNetwork = (): Network => {
         "mcast_snooping",
         "0",
       )
-      ip("netns", "exec", name, "sh", "-c", `echo 1 >/proc/sys/net/ipv6/conf/${device}/disable_ipv6`)
-      ip("-n", name, "link", "set", device, "up")
-      ip("-n", name, "addr", "add", cidr, "dev", device)
+      const silent = `echo 1 2>/dev/null >/proc/sys/net/ipv6/conf/${bridge}/disable_ipv6 || true`
+      execFileSync("ip", ["netns", "exec", name, "sh", "-c", silent])
+      ip("-n", name, "link", "set", bridge, "up")
+      ip("-n", name, "addr", "add", address, "dev", bridge)
+      giveLink(bridge, `${bridge}idle`)
+    },
+    tap() {
+      const device = `tap${ports++}`
+      ip("-n", name, "tuntap", "add", device, "mode", "tap")
+      join(device)
+      return device
     },
     sent(device) {
       const [shown] = JSON.parse(execFileSync("ip", ["-n", name, "-s", "-j", "link", "show", device]).toString())
