@@ -4,7 +4,7 @@
  * **Details** The interface must have the server's address: PCs are told that address for their boot files and disks, so nothing less is of use
  * to them. `waitForInterface` goes before anything is opened: what listens on the address needs it too.
  */
-import { readdirSync } from "node:fs"
+import { existsSync, readdirSync } from "node:fs"
 import { hostname, networkInterfaces } from "node:os"
 import { join } from "node:path"
 import { effectiveOptions } from "../core/domain/group-links.ts"
@@ -12,6 +12,7 @@ import { fail } from "../core/errors.ts"
 import type { Host } from "../core/host.ts"
 import { limits } from "../core/limits.ts"
 import { catalogueProjection } from "../core/projections/catalogue.ts"
+import { bootFolder } from "../core/runtime/boot-folder.ts"
 import type { BootSigns } from "../core/runtime/boot-signs.ts"
 import type { DhcpConfig, ServeConfig } from "../core/runtime/config.ts"
 import type { HandedSocket } from "../core/runtime/handed-over.ts"
@@ -19,13 +20,15 @@ import type { LivePeers } from "../core/runtime/live-peers.ts"
 import { makeChange } from "../core/runtime/operations/change.ts"
 import type { OpenedSite } from "./compose.ts"
 import { parseAddress } from "./dhcp/address.ts"
+import type { BootProgramRow } from "./dhcp/boot-programs.ts"
 import { dhcpBootSign } from "./dhcp/boot-sign.ts"
 import { describeDhcpEvent } from "./dhcp/describe-event.ts"
 import { type InterfaceState, interfaceState } from "./dhcp/interface.ts"
 import { openLeaseJournal } from "./dhcp/lease-journal.ts"
 import { Leases } from "./dhcp/leases.ts"
+import { secureBootRows } from "./dhcp/secure-boot.ts"
 import { type DhcpEvent, listenDhcp } from "./dhcp/server.ts"
-import { dhcpSettings } from "./dhcp/settings.ts"
+import { dhcpSettings, firmwareRows } from "./dhcp/settings.ts"
 import { isRecorded, makeDhcpSite } from "./dhcp/site.ts"
 import type { KeptInterface } from "./dhcp/sockets.ts"
 import { localJournalFile } from "./host/journal-file.ts"
@@ -64,7 +67,7 @@ export const serveDhcp = async (given: DhcpComposition) => {
     boot: {
       tftp: listeners.tftp === undefined ? undefined : parseAddress(config.address),
       http: listeners.http === undefined ? undefined : `http://${listeners.http}`,
-      programs: [],
+      programs: [...firmwareRows(dhcp.firmware), ...(await signedRows(given))],
     },
     liveAddress: live.addressOf,
     liveClient: live.clientAt,
@@ -88,6 +91,13 @@ export const serveDhcp = async (given: DhcpComposition) => {
     ...{ interface: keptInterface(dhcp, host), handed },
     ...{ site: () => site, leases, journal, onEvent: take, now: parts.now },
   })
+}
+
+/** For signed boot programs among the files that are served, as they are at the start. */
+const signedRows = async ({ dataDir, config, listeners }: DhcpComposition): Promise<ReadonlyArray<BootProgramRow>> => {
+  if (listeners.tftp === undefined && listeners.http === undefined) return []
+  const folder = await bootFolder(config.bootFiles, dataDir)
+  return secureBootRows((name) => existsSync(join(folder, name)))
 }
 
 /** Settles with true when the interface has its link and the address, with false when the server is to stop first. @throws CONFIG_INVALID */

@@ -27,6 +27,16 @@ const UserConfig = Schema.Struct({
   role: Schema.Literals(["viewer", "auditor", "operator", "admin"]),
 })
 
+/** What some firmware boots, instead of what DHCP would choose for it; everything that is named has to fit. */
+const FirmwareConfig = Schema.Struct({
+  program: Schema.String,
+  "vendor-class": Schema.optionalKey(Schema.String),
+  mac: Schema.optionalKey(Schema.String),
+  machine: Schema.optionalKey(Schema.String),
+  architecture: Schema.optionalKey(Schema.Int),
+})
+export type FirmwareConfig = typeof FirmwareConfig.Type
+
 export const ConfigFile = Schema.Struct({
   address: Schema.optionalKey(Schema.String),
   "nbd-port": Schema.optionalKey(PortOrOff),
@@ -54,6 +64,7 @@ export const ConfigFile = Schema.Struct({
   "dhcp-domain": Schema.optionalKey(Schema.String),
   "dhcp-lease-seconds": Schema.optionalKey(LeaseSeconds),
   subnet: Schema.optionalKey(Schema.Array(SubnetConfig)),
+  firmware: Schema.optionalKey(Schema.Array(FirmwareConfig)),
   registration: Schema.optionalKey(Schema.Literals(["closed", "ask", "auto"])),
   "default-image": Schema.optionalKey(Schema.String),
   cache: Schema.optionalKey(Size),
@@ -127,6 +138,7 @@ export interface DhcpConfig {
   readonly own: SubnetConfig
   /** Networks behind relays. */
   readonly relayed: ReadonlyArray<SubnetConfig>
+  readonly firmware: ReadonlyArray<FirmwareConfig>
 }
 
 export const NBD_PORT = 10_809
@@ -142,12 +154,12 @@ export const decodeConfig = (file: string, input: unknown): ConfigFile => {
   return decoded.success
 }
 
-type Key = Exclude<keyof ConfigFile, "plugin" | "subnet" | "user">
+type Table = "plugin" | "subnet" | "firmware" | "user"
+type Key = Exclude<keyof ConfigFile, Table>
 
 /** Tables of a file are no flags. */
-const keys = Object.keys(ConfigFile.fields).filter(
-  (key): key is Key => key !== "plugin" && key !== "subnet" && key !== "user",
-)
+const tables: ReadonlySet<string> = new Set<Table>(["plugin", "subnet", "firmware", "user"])
+const keys = Object.keys(ConfigFile.fields).filter((key): key is Key => !tables.has(key))
 
 /** Settings that are words: digits in them are no number. */
 const words: ReadonlySet<Key> = new Set<Key>([
@@ -264,6 +276,7 @@ const dhcpConfig = (merged: ConfigFile): DhcpConfig | undefined => {
     unconfined: merged["dhcp-unconfined"] === "allow",
     own: Object.fromEntries(Object.entries(own).filter(([, value]) => value !== undefined)),
     relayed: merged.subnet ?? [],
+    firmware: merged.firmware ?? [],
   }
 }
 

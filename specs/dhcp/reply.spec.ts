@@ -214,13 +214,4 @@ describe("firmware", () => {
     )
     expect(bootProgramFor(firmware, MAC)?.program).toBe(program)
   })
-  it("of a Raspberry Pi finds its menu (Intel PXE 2.1 §3)", () => {
-    const row = bootProgramFor(firmwareOf(message({ options: sends.biosRom })), "dc:a6:32:00:00:01")
-    expect(row?.program).toBe("bootcode.bin")
-    expect(Buffer.from(row!.vendorSpecific!).toString("latin1")).toContain("Raspberry Pi Boot")
-  })
-  it("of an operator's own row goes first", () => {
-    const own = [{ macs: ["52:54:00"], program: "special.0" }]
-    expect(bootProgramFor(firmwareOf(message({ options: sends.biosRom })), MAC, own)?.program).toBe("special.0")
-  })
 })

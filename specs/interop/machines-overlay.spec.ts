@@ -45,7 +45,9 @@ beforeAll(async () => {
   bootableImage(join(folder, "win11.raw"), { label: "win11", writes: true })
   await ok("image", "add", "win11", join(folder, "win11.raw"))
   await ok("client", "add", MAC, "--name", "PC-001")
+  await ok("client", "add", "52:54:00:00:00:02", "--name", "PC-002")
   await ok("client", "link", "PC-001", "win11")
+  await ok("client", "link", "PC-002", "win11", "--overlay", "keep")
   await advertiseRouter(network)
   await serve()
   tap = network.tap()
@@ -57,7 +59,7 @@ afterAll(async () => {
 })
 
 /** How much it has written in this boot. */
-const written = () => /TIMES BEFORE\s+(\.+)(?!.*BOOTED)/s.exec(machine.serial())?.[1]?.length ?? 0
+const written = (of: Machine = machine) => /TIMES BEFORE\s+(\.+)(?!.*BOOTED)/s.exec(of.serial())?.[1]?.length ?? 0
 
 const shown = () =>
   `${machine
@@ -115,5 +117,30 @@ describe.skipIf(skip)("the disk of a PC that writes", () => {
     expect([targets().at(-1), bootsSaid(machine.serial(), "win11")]).toEqual([target, [0, 0]])
     const booted = (await events(data)).filter((e) => e.type === "ClientBooted")
     expect(booted).toHaveLength(2)
+    await machine.kill()
+  }, 240_000)
+})
+
+describe.skipIf(skip)("two PCs with one MAC", () => {
+  it("are reported, what the first has written is there, and nothing of it comes after the second has begun", async () => {
+    const start = () => startMachine({ folder, network, mac: "52:54:00:00:00:02", firmware: "bios", seconds: 200 })
+    const first = start()
+    machine = first
+    await goesOn()
+    // One at a time: both at once take each other's packets, so that for minutes neither gets on.
+    await first.command("stop")
+    const end = written()
+    machine = start()
+    await goesOn()
+    expect(bootsSaid(machine.serial(), "win11")).toEqual([1])
+    await machine.command("stop")
+    await first.command("cont")
+    const report = () => expect(server.stderr(), shown()).toMatch(/PC-002 showed the boot id .* two PCs with one MAC/)
+    await vi.waitFor(report, { timeout: 60_000 })
+    await first.kill()
+    expect(written(first) - end).toBeLessThan(3)
+    await machine.command("cont")
+    await goesOn()
+    await machine.kill()
   }, 240_000)
 })

@@ -3,8 +3,10 @@
  *
  * **Details** The disk counts how often it was booted (support/efi-program.ts): what is discarded says 0 each time, what is kept goes on counting.
  */
+import { copyFileSync, mkdirSync } from "node:fs"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { IPXE_FOLDER } from "../../core/runtime/boot-folder.ts"
 import { bootsSaid, countedDisk, ENDED_STATUS } from "../support/boot-sector.ts"
 import { events, imagelink, type Served, scratch, startServe } from "../support/cli.ts"
 import { efiImage, requiresEfi } from "../support/efi-program.ts"
@@ -100,8 +102,15 @@ describe.skipIf(skip)("a PC with UEFI", () => {
     expect(await lastBoot(2)).toEqual([firmware, "offer", "http", "ipxe", "script", "login", "first read"])
   }, 240_000)
 
-  it("forgets what it wrote on one disk and keeps the other, also where it boots otherwise", async () => {
+  it("begins with the signed program where there is one, and forgets what it wrote on one disk and keeps the other", async () => {
+    const signed = join(folder, "boot", "x86_64-sb")
+    mkdirSync(signed, { recursive: true })
+    // A stand-in: OVMF checks no signatures here, and iPXE does not mind its name.
+    for (const name of ["snponly-shim.efi", "snponly.efi"])
+      copyFileSync(join(IPXE_FOLDER, "snponly.efi"), join(signed, name))
+    await serve("--boot-files", join(folder, "boot"))
     const serial = await boot(1, "http")
+    expect(serial).toContain("URI: http://10.77.0.1:8080/x86_64-sb/snponly-shim.efi")
     expect([bootsSaid(serial, "win11"), bootsSaid(serial, "games")]).toEqual([[0], [1]])
   }, 240_000)
 })

@@ -86,7 +86,7 @@ describe("the settings of a server", () => {
     expect([dhcp({}), dhcp({ dhcp: "off", "dhcp-range": "10.0.0.2-10.0.0.9" })]).toEqual([undefined, undefined])
     expect(dhcp({ dhcp: "full", interface: "eth1", "dhcp-router": "10.0.0.1, 10.0.0.2" })).toEqual({
       ...{ mode: "full", interface: "eth1", port: 67, proxyPort: 4011, answers: "boot", unconfined: false },
-      ...{ own: { routers: ["10.0.0.1", "10.0.0.2"] }, relayed: [] },
+      ...{ own: { routers: ["10.0.0.1", "10.0.0.2"] }, relayed: [], firmware: [] },
     })
     expect(why(() => dhcp({ dhcp: "proxy" }))).toContain("dhcp: proxy needs the interface")
     expect(why(() => dhcp({ "dhcp-range": "10.0.0.2-10.0.0.9" }))).toContain(
@@ -118,6 +118,8 @@ describe("the settings of a server", () => {
     [{ "merge-layers-after": 1.5 }, "merge-layers-after"],
     [{ "merge-layers-after": "off" }, "merge-layers-after"],
     [{ "log-level": "loud" }, "log-level"],
+    [{ firmware: [{ mac: "54-BF-64" }] }, "program"],
+    [{ firmware: [{ program: "ipxe.efi", product: "OptiPlex" }] }, "product"],
     [{ plugin: [{ module: "a", kind: "b" }] }, "kind"],
     [{ plugin: ["a"] }, "plugin"],
     ["text", ""],
