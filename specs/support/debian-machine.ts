@@ -60,7 +60,8 @@ const commandOf = ({ network, mac }: DebianInput, tap: string, console: string, 
   ...["-display", "none", "-monitor", "none", "-nodefaults"],
   ...["-serial", `file:${console}`, "-serial", `unix:${port},server=on,wait=off`],
   ...["-netdev", `tap,id=n0,ifname=${tap},script=no,downscript=no`],
-  ...["-device", `virtio-net-pci,netdev=n0,mac=${mac},bootindex=1`],
+  // Without event_idx: QEMU 7.2 without KVM was seen to carry out one instruction for ever, where the driver says which buffer it wants to hear of.
+  ...["-device", `virtio-net-pci,netdev=n0,mac=${mac},bootindex=1,event_idx=off`],
 ]
 
 /** Boots it, and settles when it is ready for commands. */
