@@ -166,6 +166,8 @@ export const limits = {
   /** Machines that nobody registered, which are remembered for a second each. */
   dhcpStrangersPerSecond: 2000,
   dhcpOtherServersMax: 16,
+  /** That no address is left is told an operator so often. */
+  dhcpSaidAgainMillis: 10_000,
   /** How often is looked whether the interface has its link and its address. */
   dhcpInterfaceLookMillis: 1000,
   /** Leases that wait for the disk. */

@@ -103,14 +103,22 @@ export const macOf = ({ chaddr }: DhcpMessage): string => {
 
 export class Answerer {
   readonly #input: AnswererInput
-  readonly #rate: Rate
+  /** Each port has its own, so that a flood on one leaves places on the other. */
+  readonly #rates: Readonly<Record<DhcpPort, Rate>>
   readonly #otherServers = new Set<Address>()
+  /** When it may be said again that there is no address left; a flood would fill the log. */
+  #sayAgainAt = 0
 
   constructor(input: AnswererInput) {
     this.#input = input
-    this.#rate = new Rate(
-      input.rate ?? { perMachine: limits.dhcpMessagesPerSecond, strangers: limits.dhcpStrangersPerSecond },
-    )
+    const rate = input.rate ?? { perMachine: limits.dhcpMessagesPerSecond, strangers: limits.dhcpStrangersPerSecond }
+    this.#rates = { 67: new Rate(rate), 4011: new Rate(rate) }
+  }
+
+  /** How much is kept of machines that nobody registered. */
+  remembered(): { readonly strangers: number; readonly otherServers: number } {
+    const strangers = this.#rates[67].strangers + this.#rates[4011].strangers
+    return { strangers, otherServers: this.#otherServers.size }
   }
 
   /** `from` is the sender's address and port; the answer on 4011 goes there. */
@@ -138,7 +146,7 @@ export class Answerer {
     const mac = macOf(message)
     const site = siteNow()
     const machine = site.machine(mac)
-    if (!this.#rate.admits(mac, machine !== undefined, now)) return {}
+    if (!this.#rates[port].admits(mac, machine !== undefined, now)) return {}
     // Its offers go past this port, but whoever takes one says so to everybody (RFC 2131 §4.3.2).
     if (site.mode === "full" && message.giaddr === 0) this.#overheard(message)
     const subnet = subnetFor(message, site.subnets, server)
@@ -181,9 +189,12 @@ export class Answerer {
     return { answer: { bytes, ...destination(message, out, from, port), lease, ...about } }
   }
 
-  /** Recorded, or lent. In proxy mode nobody is given one. */
-  #addressFor({ message, mac, site, machine, subnet, now }: Asked, type: number | undefined): Address | undefined {
-    if (site.mode === "proxy") return undefined
+  /** Recorded, or lent. Nobody is given one in proxy mode, nor on the boot server's port. */
+  #addressFor(
+    { message, mac, site, machine, subnet, port, now }: Asked,
+    type: number | undefined,
+  ): Address | undefined {
+    if (site.mode === "proxy" || port === 4011) return undefined
     const { leases, note } = this.#input
     if (machine?.address !== undefined) {
       if (!inSubnet(machine.address, subnet)) return undefined
@@ -194,7 +205,10 @@ export class Answerer {
     }
     if (type !== MESSAGE_TYPE.discover) return leases.of(mac, now)?.address
     const address = leases.offer(mac, readAddress(message.options.get(OPTION.requestedAddress)), now)
-    if (address === undefined) note({ type: "full", mac })
+    if (address === undefined && now >= this.#sayAgainAt) {
+      this.#sayAgainAt = now + limits.dhcpSaidAgainMillis
+      note({ type: "full", mac })
+    }
     return address
   }
 

@@ -4,7 +4,7 @@
  * | who asks            | file                                       | and                                                   |
  * | ------------------- | ------------------------------------------ | ----------------------------------------------------- |
  * | firmware (PXE)      | a boot program, by TFTP                    | 60 `PXEClient`, 43 "take the file that is named", 97 echoed |
- * | firmware (HTTP)     | the same program's URL                     | 60 `HTTPClient`                                       |
+ * | firmware (HTTP)     | the same program's URL                     | 60 `HTTPClient`, 97 echoed                            |
  * | iPXE                | the URL of this machine's script           | 175: no need to wait for another server, in full mode; else 60 |
  * | a running system    | nothing                                    |                                                       |
  *
@@ -38,7 +38,7 @@ export const bootPart = (request: DhcpMessage, firmware: Firmware, plan: DhcpPla
     case "ipxe":
       return scriptPart(plan)
     case "http":
-      return httpPart(firmware, plan)
+      return httpPart(request, firmware, plan)
     case "pxe":
     case "u-boot":
       return tftpPart(request, firmware, plan)
@@ -56,11 +56,12 @@ const scriptPart = ({ mode, mac, boot: { http }, server }: DhcpPlan): BootPart =
   return { siaddr: server, file, options: [beside, ...nameOf(file)] }
 }
 
-const httpPart = (firmware: Firmware, { boot, mac, program, server }: DhcpPlan): BootPart => {
+const httpPart = (request: DhcpMessage, firmware: Firmware, { boot, mac, program, server }: DhcpPlan): BootPart => {
   const file = program ?? bootProgramFor(firmware, mac, boot.programs)?.program
   if (boot.http === undefined || file === undefined) return nothing
   const url = `${boot.http}/${file}`
-  return { siaddr: server, file: url, options: [[OPTION.vendorClass, text("HTTPClient")], ...nameOf(url)] }
+  const options = [[OPTION.vendorClass, text("HTTPClient")] as const, ...machineIdOf(request), ...nameOf(url)]
+  return { siaddr: server, file: url, options }
 }
 
 const tftpPart = (request: DhcpMessage, firmware: Firmware, { boot, mac, program }: DhcpPlan): BootPart => {
@@ -83,12 +84,17 @@ const pxeOptions = (
   request: DhcpMessage,
   row: BootProgramRow | undefined,
 ): ReadonlyArray<readonly [number, Uint8Array]> => {
-  const machineId = request.options.get(OPTION.machineId)
   return [
     [OPTION.vendorClass, text("PXEClient")],
     [OPTION.vendorSpecific, row?.vendorSpecific ?? vendorSpecificFor(request)],
-    ...(machineId === undefined ? [] : [[OPTION.machineId, machineId] as const]),
+    ...machineIdOf(request),
   ]
+}
+
+/** As it came; some firmware sends none (RFC 4578 §2.3). */
+const machineIdOf = ({ options }: DhcpMessage): ReadonlyArray<readonly [number, Uint8Array]> => {
+  const machineId = options.get(OPTION.machineId)
+  return machineId === undefined ? [] : [[OPTION.machineId, machineId]]
 }
 
 /** A ROM that asked for a boot item hears which one it was given (PXE_BOOT_ITEM, §2.2.4). */

@@ -112,7 +112,7 @@ export class RunningTransfer {
   #send(bytes: Buffer, to: BootPeer): void {
     if (this.#closed) return
     // What could not be sent counts as lost on the way: time sends it again, or ends the transfer.
-    this.#socket.send(bytes, to.port, to.address, () => {})
+    this.#socket.send(bytes, to.port, to.address)
   }
 
   #end(outcome: Outcome): void {

@@ -12,7 +12,7 @@
  * shorter than blksize: empty where the size is a multiple of it (RFC 1350 §6). A duplicate ACK sends nothing, because that would double
  * every packet from there on (RFC 1123 §4.2.3.1, the Sorcerer's Apprentice): only time sends again, each time later, up to a bound. How long it waits
  * first is learnt from the answers so far, as TCP does (RFC 6298 §2): a lost packet in a room of PCs then costs a tenth of a second. A timeout
- * that was agreed (RFC 2349) stays as it is.
+ * that was agreed (RFC 2349) is the rhythm after that first time.
  *
  * **Gotchas** A client that lost the first block of a window acknowledges what it acknowledged before. That is a duplicate too and waits for time.
  */
@@ -162,7 +162,7 @@ const onAck = (transfer: Transfer, blockNumber: number, now: number): Step => {
 
 /** RFC 6298 §2.2, §2.3. */
 const measured = (transfer: Transfer, now: number): Transfer => {
-  if (transfer.retries > 0 || transfer.agreed.timeoutSeconds !== undefined) return transfer
+  if (transfer.retries > 0) return transfer
   const { roundTrip: before, since } = transfer
   const took = now - since
   if (before === undefined) return { ...transfer, roundTrip: { smooth: took, variation: took / 2 } }
@@ -221,9 +221,10 @@ const onTime = (transfer: Transfer, now: number): Step => {
 
 /** How long an answer is waited for after `retries` were sent. */
 const patience = ({ agreed, bounds, roundTrip }: Transfer, retries: number): number => {
-  if (agreed.timeoutSeconds !== undefined) return agreed.timeoutSeconds * 1000
+  const most = agreed.timeoutSeconds === undefined ? bounds.timeoutMillisMax : agreed.timeoutSeconds * 1000
+  if (agreed.timeoutSeconds !== undefined && (retries > 0 || roundTrip === undefined)) return most
   const learnt = roundTrip === undefined ? bounds.timeoutMillis : roundTrip.smooth + 4 * roundTrip.variation
-  return Math.min(Math.max(learnt, bounds.timeoutMillisMin) * 2 ** retries, bounds.timeoutMillisMax)
+  return Math.min(Math.max(learnt, bounds.timeoutMillisMin) * 2 ** retries, most)
 }
 
 /** Packets that were not sent before, and their answer's time. */

@@ -178,6 +178,12 @@ describe("silence", () => {
     transfer.give({ type: "time" }, 1760)
     expect(transfer.give(ack(3), 1761).effect).toEqual({ type: "wait", until: 1761 + 1280 })
   })
+  it("where a timeout was agreed, is broken once as soon as the answers teach, and then in its rhythm", () => {
+    const fast = new Driven(Buffer.alloc(2000), [["timeout", "5"]]).give(ack(0), 10).give(ack(1), 20)
+    expect(timesOf(fast)).toEqual([120, 5120, 10_120, 15_120, 20_120, 25_120])
+    const slow = new Driven(Buffer.alloc(2000), [["timeout", "1"]]).give(ack(0), 900)
+    expect(timesOf(slow).slice(0, 2)).toEqual([1900, 2900])
+  })
   it("of a slow line is given time beyond a second, and eight at most", () => {
     expect(new Driven(Buffer.alloc(2000)).give(ack(1), 900).effect).toEqual({ type: "wait", until: 900 + 2700 })
     const slow = new Driven(Buffer.alloc(2000), [["windowsize", "1"]]).give(ack(0), 900).give(ack(1), 3500)

@@ -152,6 +152,8 @@ export const startTftpBench = async (folder: string, loss: number, seed: number)
   }
   try {
     for (const { name, address } of targets) await ready(() => fetchOne("curl", address), name)
+    // Programs that are compiled as they run are slow at first.
+    for (const { address } of targets) await Promise.all(Array.from({ length: 32 }, () => fetchOne("curl", address)))
     return bench
   } catch (e) {
     await stop()
