@@ -12,12 +12,14 @@ import { fail } from "../core/errors.ts"
 import type { Host } from "../core/host.ts"
 import { limits } from "../core/limits.ts"
 import { catalogueProjection } from "../core/projections/catalogue.ts"
+import type { BootSigns } from "../core/runtime/boot-signs.ts"
 import type { DhcpConfig, ServeConfig } from "../core/runtime/config.ts"
 import type { HandedSocket } from "../core/runtime/handed-over.ts"
 import type { LivePeers } from "../core/runtime/live-peers.ts"
 import { makeChange } from "../core/runtime/operations/change.ts"
 import type { OpenedSite } from "./compose.ts"
 import { parseAddress } from "./dhcp/address.ts"
+import { dhcpBootSign } from "./dhcp/boot-sign.ts"
 import { describeDhcpEvent } from "./dhcp/describe-event.ts"
 import { type InterfaceState, interfaceState } from "./dhcp/interface.ts"
 import { openLeaseJournal } from "./dhcp/lease-journal.ts"
@@ -36,6 +38,7 @@ export interface DhcpComposition {
   readonly dhcp: DhcpConfig
   readonly opened: OpenedSite
   readonly live: LivePeers
+  readonly signs: BootSigns
   /** What else is served, as `address:port`. */
   readonly listeners: { readonly tftp?: string | undefined; readonly http?: string | undefined }
   readonly handed: ReadonlyArray<HandedSocket>
@@ -46,7 +49,7 @@ type OnEvent = (event: { readonly level: "error" | "info" | "debug"; readonly te
 
 /** @throws CONFIG_INVALID PORT_IN_USE LISTEN_FAILED DHCP_UNCONFINED STORE_DAMAGED */
 export const serveDhcp = async (given: DhcpComposition) => {
-  const { dataDir, config, dhcp, opened, live, listeners, handed, onEvent } = given
+  const { dataDir, config, dhcp, opened, live, signs, listeners, handed, onEvent } = given
   const { parts, host } = opened
   await parts.views.state(catalogueProjection)
   const projector = await parts.views.projector(catalogueProjection)
@@ -71,6 +74,8 @@ export const serveDhcp = async (given: DhcpComposition) => {
   const change = makeChange(parts)
   const take = (e: DhcpEvent) => {
     onEvent(describeDhcpEvent(e))
+    const sign = dhcpBootSign(e)
+    if (sign !== undefined) signs.take(sign)
     // What a client found in use is not its own any more (RFC 2131 §4.3.3); the log says since when.
     if (e.type !== "declined" || e.registered === undefined) return
     const actor = { kind: "server", name: hostname() } as const

@@ -95,7 +95,8 @@ export const errors = {
     exit: 1,
     message: (p) => `${p.path} depends on ${JSON.stringify(p.needs)}, which is refused`,
     cause: (p) => p.why,
-    fix: () => "put every file of the image into one folder and let them name each other by plain relative names",
+    fix: (p) =>
+      `put every file of the image into one folder and let them name each other by plain relative names; a qcow2 file is told where its backing file is now by: qemu-img rebase -u -b NAME -F FORMAT ${p.path}`,
   }),
   IMAGE_CHANGED: entry<{ image: string; path: string; what: string }>({
     exit: 1,
@@ -188,12 +189,15 @@ export const errors = {
     fix: () =>
       "link those clients to another version or reset them, roll back, or retire the versions made on it first",
   }),
-  RAM_TIER_FULL: entry<{ image: string; version: number; needs: number; has: number }>({
+  RAM_TIER_FULL: entry<{ image: string; version: number; needs: number; has: number; bound: "budget" | "memory" }>({
     exit: 1,
     message: (p) => `image ${p.image}@${p.version} does not fit in the RAM that is left for images`,
-    cause: (p) => `it needs ${p.needs} bytes, and ${p.has} are left`,
-    fix: () =>
-      "place another image back (imagelink image place OTHER --tier file), or start the server with more: imagelink serve --ram SIZE",
+    cause: (p) =>
+      `it needs ${p.needs} bytes, and ${p.has} ${p.bound === "budget" ? "are left" : "can be taken without making the server's host swap"}`,
+    fix: (p) =>
+      p.bound === "budget"
+        ? "place another image back (imagelink image place OTHER --tier file), or start the server with more: imagelink serve --ram SIZE"
+        : "place another image back (imagelink image place OTHER --tier file), end what else takes memory there, or place the hot zone only: --hot",
   }),
   HEAT_NONE: entry<{ image: string }>({
     exit: 1,
@@ -488,7 +492,8 @@ export const errors = {
     exit: 1,
     message: (p) => `${p.client} slot ${p.slot} is in use (${p.sessions} ${p.sessions === 1 ? "session" : "sessions"})`,
     cause: () => "the client is running from this overlay; taking it away would corrupt its file system",
-    fix: () => "shut the client down first; a reset can also wait: 'imagelink client reset --at-next-boot'",
+    fix: () =>
+      "shut the client down first, and give it a minute: a PC does not say that it is off; a commit ('imagelink image commit --when-off') and a reset ('imagelink client reset --at-next-boot') can also wait",
   }),
   OVERLAY_LOST: entry<{ client: string; slot: number; why: string }>({
     exit: 1,

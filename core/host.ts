@@ -27,6 +27,11 @@ export interface Host {
   readonly peerCredentials?: ((fd: number) => PeerCredentials | undefined) | undefined
   /** Keeps a socket to one network interface; false when there is no such interface or it may not. */
   readonly bindToDevice?: ((fd: number, name: string) => boolean) | undefined
+  /**
+   * Ends a TCP connection whose peer has not acknowledged for so long what was sent to it; of a listener, those that it takes from now on.
+   * False when it cannot.
+   */
+  readonly unansweredMax?: ((fd: number, millis: number) => boolean) | undefined
   /** The network interface that a socket is kept to; empty for none, undefined when it is no socket. */
   readonly boundDevice?: ((fd: number) => string | undefined) | undefined
   /** A folder of this server for what can be fetched again at any time. */

@@ -39,6 +39,8 @@ export const limits = {
   nbdSlabBytes: 320 * KiB,
   /** Slabs a server keeps ready for all its connections. */
   nbdSlabsKeptMax: 32,
+  /** Where a server's sockets put what they receive, one connection after the other. */
+  nbdReceiveBytes: 512 * KiB,
   /** With this much waiting for the peer, no more of its requests are taken. */
   nbdOutputPauseBytes: 1 * MiB,
   /** A disk that was taken away answers ESHUTDOWN for this long before its connections close. */
@@ -79,11 +81,15 @@ export const limits = {
   /** Data of writes that are still arriving, and of requests that wait for a disk, over all sessions of a server. */
   iscsiServerBytesMax: 1 * GiB,
   iscsiCloseSecondsMax: 5,
-  iscsiKeepAliveSeconds: 30,
+  iscsiKeepAliveSeconds: 15,
   /** A quiet session is asked for a sign of life after this time. */
-  iscsiPingSeconds: 30,
+  iscsiPingSeconds: 15,
+  /** A PC whose network card has not acknowledged anything for this long is off, or out of reach: it logs in again if it is neither. */
+  iscsiUnansweredSecondsMax: 20,
   /** A target whose disk could not be opened tries again no sooner than this. */
   iscsiReopenMillis: 1000,
+  /** How soon a running session hears of slots that were linked or unlinked. */
+  iscsiLookSeconds: 1,
   /** Refused logins from one address that are logged one by one, within a minute. */
   iscsiRefusalsShownPerMinute: 6,
   /** MAXIMUM TRANSFER LENGTH (SBC-3 §6.6.3). */
@@ -184,6 +190,24 @@ export const limits = {
   bootMenuSecondsDefault: 10,
   bootMenuSecondsMax: 3600,
 
+  // Boots on their way
+  /** Clients that are followed; beyond it, those that were silent longest and use no disk are forgotten. */
+  bootsFollowedMax: 20_000,
+  /** The same, for computers that nobody registered. */
+  bootStrangersFollowedMax: 256,
+  /** A silence after which the next sign of a PC is that of another boot; DHCP's longest pause is 32 s (RFC 2131 §4.1). */
+  bootSilenceSecondsMax: 60,
+  /** Without the next stage for so long, a boot is shown as stuck. */
+  bootStuckSeconds: 30,
+  /** And after so long it is not shown any more. */
+  bootForgottenSeconds: 600,
+  /** From its login on, a boot waits this long for its first read to be recorded with it. */
+  bootFirstReadMillisMax: 5000,
+  /** Boot ids of a client that may still be shown, with what led to them. */
+  bootScriptsRememberedMax: 4,
+  /** How often those who follow live boots are told. */
+  bootsLookMillis: 1000,
+
   // Parts of one request
   /** Pieces of one request that are read from below at the same time. */
   requestPiecesMax: 16,
@@ -197,6 +221,10 @@ export const limits = {
   ramBytesDefault: 256 * MiB,
   /** Memory for images is taken in these steps. */
   ramChunkBytes: 1 * MiB,
+  /** Memory that images leave to the rest of the host. */
+  ramHostKeptBytes: 128 * MiB,
+  /** Clusters of a fill after which the host's memory is looked at again. */
+  ramLookClusters: 256,
   /** Clusters that are read at the same time while an image is brought into RAM. */
   ramFillAtOnceMax: 4,
   /** Clusters after which a long walk over an image lets others have their turn. */
@@ -225,6 +253,8 @@ export const limits = {
   eventBytesMax: 65_535,
   commandEventsMax: 20_000,
   commandConflictRetriesMax: 8,
+  /** Times that a backup begins anew because images moved on while it copied them. */
+  backupTriesMax: 5,
   /** Clients that one command may name, ranges spelled out. */
   commandClientsMax: 10_000,
   /** A name, address or reference in a command. What is too long for an event is refused there. */
@@ -494,6 +524,10 @@ must(
   limits.syncIoBytesMax + (limits.syncIoBytesMax / 512) * 56 <= limits.iscsiSlabBytes,
   "a synchronous read and all its headers fit a slab",
 )
+must(
+  limits.iscsiKeepAliveSeconds + 3 <= limits.iscsiUnansweredSecondsMax,
+  "several probes before a PC is taken for off",
+)
 must(limits.iscsiSegmentBytesMax + 8 <= limits.iscsiSlabBytes, "a data segment with padding and digest fits a slab")
 must(limits.tftpTransfersPerPeerMax <= limits.tftpTransfersMax, "one peer has no more transfers than all")
 must(limits.tftpTimeoutMillisMin <= limits.tftpTimeoutMillis, "a measured round trip makes less patient, if anything")
@@ -510,7 +544,6 @@ must(
   2 * (optionsBytesMax + (limits.slotMax + 1) * 256) + limits.groupEventClientsMax * 160 + 1024 <= limits.eventBytesMax,
   "a group's largest change fits an event",
 )
-must(limits.markEventsMin % limits.pageEventsMax === 0, "a fold reaches a mark at the end of a page")
 must(limits.remoteRangeBytesMax % limits.remoteBlockBytes === 0, "a range is whole blocks")
 must(limits.remoteSilenceMillis <= limits.remoteReadMillis, "a silent server is asked again within the deadline")
 must(2 ** limits.qcow2ClusterBitsMax <= limits.qcow2UnpackedBytesMax, "a cluster of the largest size can be kept")

@@ -9,10 +9,10 @@
  */
 import { limits } from "../../core/limits.ts"
 import { type Address, BROADCAST, inSubnet } from "./address.ts"
-import { firmwareOf } from "./firmware.ts"
+import { type Firmware, firmwareOf } from "./firmware.ts"
 import type { Lease, Leases } from "./leases.ts"
 import { BOOTREQUEST, type DhcpMessage, decode, encode } from "./message.ts"
-import { MESSAGE_TYPE, OPTION, readAddress, readNumber16 } from "./options.ts"
+import { MESSAGE_TYPE, OPTION, readAddress, readNumber16, within } from "./options.ts"
 import type { BootSource, DhcpMode, SubnetSettings } from "./plan.ts"
 import { Rate, type RateLimits } from "./rate.ts"
 import { type DhcpPort, reply } from "./reply.ts"
@@ -47,6 +47,9 @@ export interface DhcpAnswer {
   readonly lease: Lease | undefined
   readonly mac: string
   readonly what: string
+  readonly firmware: Firmware
+  /** The asker's own from here on; 0 where it has none by us. */
+  readonly client: Address
 }
 
 export type DhcpNote =
@@ -130,7 +133,10 @@ export class Answerer {
       return {}
     }
     const { message } = decoded
-    if (message.op !== BOOTREQUEST) return this.#overheard(message)
+    if (message.op !== BOOTREQUEST) {
+      this.#overheard(message)
+      return {}
+    }
     if (message.htype !== 1 || message.chaddr.length !== 6) {
       note({ type: "malformed", why: "its hardware address is not one of Ethernet" })
       return {}
@@ -139,6 +145,8 @@ export class Answerer {
     const site = siteNow()
     const machine = site.machine(mac)
     if (!this.#rates[port].admits(mac, machine !== undefined, now)) return {}
+    // Its offers go past this port, but whoever takes one says so to everybody (RFC 2131 §4.3.2).
+    if (site.mode === "full" && message.giaddr === 0) this.#overheard(message)
     const subnet = subnetFor(message, site.subnets, server)
     const why = refusalOf(message, site, machine, subnet)
     if (why !== undefined || subnet === undefined) {
@@ -169,7 +177,9 @@ export class Answerer {
     const lease = kind === "ack" && out.yiaddr !== 0 ? this.#leaseOf(mac, out.yiaddr, machine, subnet, now) : undefined
     if (lease === null) return {}
     const bytes = encode(out, replyBytesMax(message))
-    return { answer: { bytes, ...destination(message, out, from, port), lease, mac, what: kind } }
+    const client = out.yiaddr !== 0 ? out.yiaddr : message.ciaddr
+    const about = { mac, what: kind, firmware: firmwareOf(message), client }
+    return { answer: { bytes, ...destination(message, out, from, port), lease, ...about } }
   }
 
   /** Recorded, or lent. Nobody is given one in proxy mode, nor on the boot server's port. */
@@ -223,15 +233,14 @@ export class Answerer {
     return declined === undefined ? {} : { lease: declined }
   }
 
-  /** An answer of another server: it is told once, so that an operator learns of two on one wire. */
-  #overheard(message: DhcpMessage): Answered {
+  /** An answer of another server, or to one: it is told once, so that an operator learns of two on one wire. */
+  #overheard(message: DhcpMessage): void {
     const { server, note } = this.#input
     const other = readAddress(message.options.get(OPTION.serverId))
     const known = other === undefined || other === server || this.#otherServers.has(other)
-    if (known || this.#otherServers.size >= limits.dhcpOtherServersMax) return {}
+    if (known || this.#otherServers.size >= limits.dhcpOtherServersMax) return
     this.#otherServers.add(other)
     note({ type: "otherServer", server: other })
-    return {}
   }
 }
 
@@ -274,6 +283,12 @@ const refusalOf = (
   return strange ? "it is not registered, and does not boot over the network" : undefined
 }
 
+/** RFC 8357 §5.2: the relay listens where it sent from, and says so in sub-option 19 of option 82. */
+const RELAY_SOURCE_PORT = 19
+
+const relayPort = ({ options }: DhcpMessage, from: number): number =>
+  within(options.get(OPTION.relayAgent) ?? new Uint8Array(0)).has(RELAY_SOURCE_PORT) ? from : SERVER_PORT
+
 /** RFC 2131 §4.1: to the relay, to the address it has, or to everybody; on 4011 back to where it came from. */
 const destination = (
   request: DhcpMessage,
@@ -282,7 +297,7 @@ const destination = (
   port: DhcpPort,
 ): { readonly address: Address; readonly port: number } => {
   if (port === 4011) return from
-  if (request.giaddr !== 0) return { address: request.giaddr, port: SERVER_PORT }
+  if (request.giaddr !== 0) return { address: request.giaddr, port: relayPort(request, from.port) }
   const type = out.options.get(OPTION.messageType)?.[0]
   if (request.ciaddr !== 0 && type !== MESSAGE_TYPE.nak) return { address: request.ciaddr, port: CLIENT_PORT }
   return { address: BROADCAST, port: CLIENT_PORT }

@@ -5,7 +5,7 @@
  * | ------------------- | ------------------------------------------ | ----------------------------------------------------- |
  * | firmware (PXE)      | a boot program, by TFTP                    | 60 `PXEClient`, 43 "take the file that is named", 97 echoed |
  * | firmware (HTTP)     | the same program's URL                     | 60 `HTTPClient`, 97 echoed                            |
- * | iPXE                | the URL of this machine's script           | 175: no need to wait for another server, in full mode |
+ * | iPXE                | the URL of this machine's script           | 175: no need to wait for another server, in full mode; else 60 |
  * | a running system    | nothing                                    |                                                       |
  *
  * **Details** Option 43 with PXE_DISCOVERY_CONTROL bit 3 (Intel PXE 2.1 §3, table 2-1): "if a boot file name is present in the initial DHCP or ProxyDHCP offer
@@ -45,11 +45,15 @@ export const bootPart = (request: DhcpMessage, firmware: Firmware, plan: DhcpPla
   }
 }
 
-/** A script is fetched by HTTP; without HTTP, iPXE finds `autoexec.ipxe` beside its own file and needs no name. */
+/**
+ * A script is fetched by HTTP; without HTTP, iPXE finds `autoexec.ipxe` beside its own file and needs no name. Beside another server, iPXE takes no notice of
+ * an offer without option 60.
+ */
 const scriptPart = ({ mode, mac, boot: { http }, server }: DhcpPlan): BootPart => {
   const file = http === undefined ? "" : `${http}/boot/${mac.replaceAll(":", "-")}.ipxe`
-  const alone = mode === "full" ? [[OPTION.ipxe, noPxeDhcp] as const] : []
-  return { siaddr: server, file, options: [...nameOf(file), ...alone] }
+  const beside =
+    mode === "full" ? ([OPTION.ipxe, noPxeDhcp] as const) : ([OPTION.vendorClass, text("PXEClient")] as const)
+  return { siaddr: server, file, options: [beside, ...nameOf(file)] }
 }
 
 const httpPart = (request: DhcpMessage, firmware: Firmware, { boot, mac, program, server }: DhcpPlan): BootPart => {

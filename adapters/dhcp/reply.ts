@@ -100,7 +100,8 @@ const proxyReply = (
 
 const proxyKind = (type: number | undefined, port: DhcpPort): "offer" | "ack" | undefined => {
   if (type === MESSAGE_TYPE.discover && port === 67) return "offer"
-  return type === MESSAGE_TYPE.request && port === 4011 ? "ack" : undefined
+  const asks = type === MESSAGE_TYPE.request || type === MESSAGE_TYPE.inform
+  return asks && port === 4011 ? "ack" : undefined
 }
 
 /** RFC 2131 table 3. */

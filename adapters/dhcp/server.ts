@@ -24,7 +24,7 @@ export interface DhcpServerInput extends DhcpPlace {
 
 export type DhcpEvent =
   | DhcpNote
-  | { readonly type: "answered"; readonly mac: string; readonly what: string; readonly to: string }
+  | ({ readonly type: "answered"; readonly to: string } & Pick<DhcpAnswer, "mac" | "what" | "firmware" | "client">)
   | { readonly type: "notWritten"; readonly mac: string; readonly why: string }
   | { readonly type: "broken"; readonly why: string }
 
@@ -98,12 +98,12 @@ class Running {
     this.#writing.add(written)
   }
 
-  #send({ bytes, address, port, mac, what }: DhcpAnswer, sender: Socket): void {
+  #send({ bytes, address, port, mac, what, firmware, client }: DhcpAnswer, sender: Socket): void {
     const { onEvent } = this.#input
     const to = addressText(address)
     sender.send(bytes, port, to, (e) => {
       if (e) onEvent({ type: "broken", why: `${what} to ${to}: ${e.message}` })
     })
-    onEvent({ type: "answered", mac, what, to: `${to}:${port}` })
+    onEvent({ type: "answered", mac, what, firmware, client, to: `${to}:${port}` })
   }
 }

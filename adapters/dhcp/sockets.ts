@@ -1,9 +1,11 @@
 /**
  * The sockets that DHCP listens on, opened here or handed over by a service manager.
  *
- *     0.0.0.0:67    hears broadcasts of this interface (SO_BINDTODEVICE)
+ *     0.0.0.0:67    hears broadcasts
  *     ADDRESS:67    hears what is sent to us; everything is sent from here, so that it leaves by this interface
  *     ADDRESS:4011  firmware that asks its boot server (Intel PXE 2.1 §2.1)
+ *
+ * All three are kept to the interface (SO_BINDTODEVICE): what comes in by another is not heard, also when it is sent to ADDRESS, and nothing leaves by it.
  *
  * **Details** A wildcard socket that was handed over and is kept to the interface hears and sends everything, so ADDRESS:67 is not opened beside it: the process
  * then needs no privileges. A broadcast from a socket that is bound to an address leaves by the interface of that address, whatever the routes say.
@@ -66,12 +68,11 @@ export const openDhcpSockets = async (place: DhcpPlace): Promise<ReadonlyArray<H
     const own = given.find((one) => one !== wildcard)?.socket ?? wildcard?.socket ?? (await open(address, place.port))
     const hearing = given.map(({ socket }) => socket)
     if (hearing.length === 0) hearing.push(own)
-    if (wildcard === undefined && place.interface !== undefined) {
-      const all = await open("0.0.0.0", own.address().port)
-      confine(fileDescriptor(all), place.interface)
-      hearing.push(all)
-    }
+    if (wildcard === undefined && place.interface !== undefined) hearing.push(await open("0.0.0.0", own.address().port))
     const proxy = proxies.length > 0 ? proxies.map(({ socket }) => socket) : [await open(address, place.proxyPort)]
+    // One that was handed over is its unit's to keep, and beside a wildcard one there may be no privileges to keep ours.
+    if (wildcard === undefined && place.interface !== undefined)
+      for (const socket of opened.slice(handed.length)) confine(fileDescriptor(socket), place.interface)
     for (const socket of opened) socket.setBroadcast(true)
     return [
       ...hearing.map((socket) => ({ socket, port: 67, sender: own }) as const),

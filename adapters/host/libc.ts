@@ -5,6 +5,7 @@
  *     lseek(2)       SEEK_DATA, SEEK_HOLE                            at once: 1 µs; nobody here uses a file's position
  *     getsockopt(2)  SO_PEERCRED, unix(7)                            at once
  *     setsockopt(2)  SO_BINDTODEVICE, socket(7)                      at once; getsockopt(2) reads it
+ *     setsockopt(2)  TCP_USER_TIMEOUT, tcp(7)                        at once
  *
  * **Details** The functions are looked up in the running process, which has its C library loaded already, whichever that is. The numbers below
  * are those of the architectures named; elsewhere, or where the package was left out of the installation, there is nothing here.
@@ -12,7 +13,7 @@
 import { createRequire } from "node:module"
 import type { Host } from "../../core/host.ts"
 
-type Call = "punchHole" | "nextData" | "peerCredentials" | "bindToDevice" | "boundDevice"
+type Call = "punchHole" | "nextData" | "peerCredentials" | "bindToDevice" | "boundDevice" | "unansweredMax"
 export type LibcCalls = { readonly [K in Call]: NonNullable<Host[K]> }
 
 const FALLOC_FL_KEEP_SIZE = 1
@@ -22,6 +23,8 @@ const SEEK_HOLE = 4
 const SOL_SOCKET = 1
 const SO_PEERCRED = 17
 const SO_BINDTODEVICE = 25
+const IPPROTO_TCP = 6
+const TCP_USER_TIMEOUT = 18
 const ENXIO = 6
 const UCRED_BYTES = 12
 /** Of an interface's name, with its NUL. */
@@ -87,6 +90,9 @@ const callsOf = (koffi: typeof import("koffi")): LibcCalls => {
       const bytes = Buffer.from(`${name}\0`, "latin1")
       return setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, bytes, bytes.length) === 0
     },
+
+    unansweredMax: (fd, millis) =>
+      setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, Uint32Array.of(millis), Uint32Array.BYTES_PER_ELEMENT) === 0,
 
     boundDevice(fd) {
       const name = Buffer.alloc(IFNAMSIZ)

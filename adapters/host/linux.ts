@@ -49,6 +49,9 @@ class LinuxHost implements Host {
   get bindToDevice() {
     return this.#calls()?.bindToDevice
   }
+  get unansweredMax() {
+    return this.#calls()?.unansweredMax
+  }
   get boundDevice() {
     return this.#calls()?.boundDevice
   }

@@ -25,6 +25,10 @@ export const describeIscsiEvent = (e: IscsiEvent): Line => {
         level: "error",
         text: `${who} ${e.target} LUN ${e.lun} is not ready: ${e.error.message} [${e.error.code}]; ${e.error.reason}; fix: ${e.error.fix}`,
       }
+    case "linked":
+      return { level: "info", text: `${who} ${e.target} has LUN ${e.lun} from now on: ${e.description}` }
+    case "taken-away":
+      return { level: "info", text: `${who} ${e.target} LUN ${e.lun} was taken away` }
     case "ready":
       return { level: "info", text: `${who} ${e.target} LUN ${e.lun} is ready: ${e.description}` }
     case "refused": {
@@ -35,6 +39,11 @@ export const describeIscsiEvent = (e: IscsiEvent): Line => {
         text: `${who} ${e.initiator ?? "an initiator"} refused ${e.target ?? "a login"} with ${status(e.status)}: ${e.why}${code}${more}`,
       }
     }
+    case "redirected":
+      return {
+        level: "info",
+        text: `${who} ${e.initiator ?? "an initiator"} was sent from ${e.target ?? "its target"} to ${e.portal} with ${status(e.status)}`,
+      }
     case "closed":
       return {
         level: e.target === undefined ? "debug" : "info",

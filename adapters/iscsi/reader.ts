@@ -12,7 +12,7 @@
  * **Gotchas** `feed` stops when the receiver takes no more, and answers where; the rest of the chunk is the caller's to keep.
  */
 import { crc32c } from "../../core/bytes.ts"
-import type { Slabs } from "./output.ts"
+import type { Slabs } from "../../core/slab-output.ts"
 import { ahsBytes, BHS_BYTES, DIGEST_BYTES, dataSegmentBytes, padded } from "./pdu.ts"
 
 export interface PduReceiver {

@@ -1,8 +1,9 @@
 /**
  * Serves clients' disks over iSCSI: a TCP listener whose every connection runs on its own (connection.ts).
  *
- * **Details** Nagle is off and TCP keep-alive on, so that a PC that lost its power is noticed; quiet sessions are pinged besides. Connections above
- * the limit are closed at once and reported. Nothing here is process-wide: two servers share nothing.
+ * **Details** Nagle is off. A PC that was switched off says nothing to its target, and its disk is in use until that is noticed: so quiet sessions are pinged, and what its
+ * network card does not acknowledge in time ends the connection. The kernel sees to the latter where it can be asked to; elsewhere TCP gives up after a quarter of an
+ * hour what was in flight, and keep-alive probes notice in seconds what was not. Connections above the limit are closed at once and reported. Nothing here is process-wide: two servers share nothing.
  */
 import { randomBytes } from "node:crypto"
 import { createServer, type Server } from "node:net"
@@ -10,11 +11,12 @@ import type { Disks } from "../../core/block/lease.ts"
 import { fail } from "../../core/errors.ts"
 import { limits } from "../../core/limits.ts"
 import type { Keeper } from "../scsi/unit.ts"
+import { ReceiveBuffers } from "../socket/receive.ts"
 import type { Secret } from "./chap.ts"
 import { Connection } from "./connection.ts"
+import type { ElsewhereOf } from "./elsewhere.ts"
 import type { TargetName } from "./names.ts"
-import { type IscsiEvent, Portal } from "./portal.ts"
-import { ReceiveBuffers } from "./receive.ts"
+import { type BootSecret, type IscsiEvent, Portal } from "./portal.ts"
 import { Refusals } from "./refusals.ts"
 
 export type { IscsiEvent } from "./portal.ts"
@@ -24,6 +26,8 @@ export interface IscsiServerLimits {
   readonly loginSeconds: number
   readonly closeSeconds: number
   readonly pingSeconds: number
+  readonly lookSeconds: number
+  readonly unansweredSeconds: number
 }
 
 export interface IscsiServerInput {
@@ -34,9 +38,15 @@ export interface IscsiServerInput {
   readonly onEvent?: (event: IscsiEvent) => void
   /** The secret a target asks its initiators for; by default none. */
   readonly secretOf?: (target: TargetName) => Secret | undefined
+  /** The secret of one boot, which its target takes as well; by default none. */
+  readonly bootSecretOf?: (target: TargetName) => BootSecret | undefined
+  /** The portal that a client is sent to instead; by default nobody is. */
+  readonly elsewhereOf?: ElsewhereOf
   /** Where persistent reservations outlive the server. */
   readonly keeper?: Keeper
   readonly random?: (bytes: number) => Uint8Array
+  /** As of core/host.ts. */
+  readonly unansweredMax?: ((fd: number, millis: number) => boolean) | undefined
   readonly limits?: Partial<IscsiServerLimits>
 }
 
@@ -53,13 +63,16 @@ const defaults: IscsiServerLimits = {
   loginSeconds: limits.iscsiLoginSecondsMax,
   closeSeconds: limits.iscsiCloseSecondsMax,
   pingSeconds: limits.iscsiPingSeconds,
+  lookSeconds: limits.iscsiLookSeconds,
+  unansweredSeconds: limits.iscsiUnansweredSecondsMax,
 }
 
 /** Listens and serves. @throws PORT_IN_USE LISTEN_FAILED */
 export const listenIscsi = async (input: IscsiServerInput): Promise<IscsiServer> => {
   const bounds = { ...defaults, ...input.limits }
-  const { disks, keeper, secretOf = () => undefined, random = randomBytes } = input
-  const portal = new Portal({ disks, secretOf, random, keeper })
+  const { disks, keeper, random = randomBytes } = input
+  const { secretOf = () => undefined, bootSecretOf = () => undefined, elsewhereOf = () => undefined } = input
+  const portal = new Portal({ disks, secretOf, bootSecretOf, elsewhereOf, random, keeper })
   const refusals = new Refusals(() => performance.now())
   const buffers = new ReceiveBuffers(limits.iscsiReceiveBytes)
   const live = new Set<Connection>()
@@ -99,15 +112,26 @@ export const listenIscsi = async (input: IscsiServerInput): Promise<IscsiServer>
     }),
   )
   await listening(server, input.address, input.port)
+  input.unansweredMax?.(fdOf(server), bounds.unansweredSeconds * 1000)
   const pings = setInterval(() => {
     for (const connection of live) connection.tick()
   }, bounds.pingSeconds * 1000)
   pings.unref()
+  let epoch = disks.epoch?.()
+  const looks = setInterval(() => {
+    const now = disks.epoch?.()
+    if (now === epoch) return
+    epoch = now
+    const listing = portal.listing()
+    for (const connection of live) connection.look(listing)
+  }, bounds.lookSeconds * 1000)
+  looks.unref()
 
   const bound = server.address()
   if (bound === null || typeof bound === "string") throw new Error("a TCP listener has an address")
   const close = async (): Promise<void> => {
     clearInterval(pings)
+    clearInterval(looks)
     const stopped = new Promise<void>((resolve) => server.close(() => resolve()))
     for (const connection of live) connection.stop("the server is stopping")
     if (live.size > 0) await new Promise<void>((resolve) => emptied.push(resolve))
@@ -121,6 +145,10 @@ export const listenIscsi = async (input: IscsiServerInput): Promise<IscsiServer>
     close: () => (closing ??= close()),
   }
 }
+
+/** An inner part of Node: where it is not found, there is nothing to ask the kernel for. */
+const fdOf = (server: Server): number =>
+  (server as unknown as { readonly _handle?: { readonly fd?: number } })._handle?.fd ?? -1
 
 const listening = (server: Server, address: string, port: number): Promise<void> =>
   new Promise((resolve, reject) => {

@@ -27,6 +27,8 @@ export const ConfigFile = Schema.Struct({
   "tftp-port": Schema.optionalKey(PortOrOff),
   "iscsi-port": Schema.optionalKey(PortOrOff),
   "iscsi-secrets": Schema.optionalKey(Schema.String),
+  "iscsi-redirect": Schema.optionalKey(Schema.String),
+  "iscsi-moved": Schema.optionalKey(Schema.String),
   "http-port": Schema.optionalKey(PortOrOff),
   "boot-files": Schema.optionalKey(Schema.String),
   interface: Schema.optionalKey(Schema.String),
@@ -66,6 +68,8 @@ export interface ServeConfig {
   readonly iscsiPort: number | "off"
   /** File of CHAP secrets; where nobody names one, iSCSI asks for none. */
   readonly iscsiSecrets?: string
+  /** Portals that clients are sent to, for now and for good; where nobody names one, they are served here. */
+  readonly iscsiElsewhere?: Pick<ConfigFile, "iscsi-redirect" | "iscsi-moved">
   readonly httpPort: number | "off"
   /** Folder that TFTP and HTTP serve; where nobody names one, the server looks for one. */
   readonly bootFiles?: string
@@ -129,6 +133,7 @@ const keys = Object.keys(ConfigFile.fields).filter((key): key is Key => key !== 
 /** Settings that are words: digits in them are no number. */
 const words: ReadonlySet<Key> = new Set<Key>([
   ...(["address", "boot-files", "interface", "iscsi-secrets", "log-level", "registration", "default-image"] as const),
+  ...(["iscsi-redirect", "iscsi-moved"] as const),
 ])
 
 /** Settings that come as texts, one by one: from flags, from the environment. @throws CONFIG_INVALID naming the key */
@@ -157,6 +162,7 @@ export const effectiveConfig = (sources: ReadonlyArray<ConfigSource>): ServeConf
     tftpPort: merged["tftp-port"] ?? "off",
     iscsiPort: merged["iscsi-port"] ?? "off",
     ...(merged["iscsi-secrets"] === undefined ? {} : { iscsiSecrets: merged["iscsi-secrets"] }),
+    ...iscsiElsewhere(merged),
     httpPort: merged["http-port"] ?? "off",
     ...(merged["boot-files"] === undefined ? {} : { bootFiles: merged["boot-files"] }),
     dhcp: dhcpConfig(merged),
@@ -178,6 +184,17 @@ export const effectiveConfig = (sources: ReadonlyArray<ConfigSource>): ServeConf
     mergeLayersAfter: merged["merge-layers-after"] ?? limits.mergeLayersAfterDefault,
     logLevel: merged["log-level"] ?? "info",
     plugins: sources.flatMap((s) => s.settings.plugin ?? []).map((p) => p.module),
+  }
+}
+
+const iscsiElsewhere = (merged: ConfigFile): Pick<ServeConfig, "iscsiElsewhere"> => {
+  const { "iscsi-redirect": forNow, "iscsi-moved": forGood } = merged
+  if (forNow === undefined && forGood === undefined) return {}
+  return {
+    iscsiElsewhere: {
+      ...(forNow === undefined ? {} : { "iscsi-redirect": forNow }),
+      ...(forGood === undefined ? {} : { "iscsi-moved": forGood }),
+    },
   }
 }
 

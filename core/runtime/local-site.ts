@@ -60,6 +60,7 @@ const familyOf: Readonly<Record<OperationName, keyof typeof families>> = {
   "client.clear-super": "version",
   "client.next-boot": "version",
   boots: "boot",
+  "boots.live": "boot",
   "client.script": "boot",
   "group.create": "group",
   "group.change": "group",

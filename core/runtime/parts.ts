@@ -12,6 +12,7 @@ import type { HeatService } from "./heat.ts"
 import type { ImageStacks } from "./image-stacks.ts"
 import type { JobRunner } from "./job-runner.ts"
 import type { LayerStore } from "./layer-store.ts"
+import type { LiveBoots } from "./live-boot.ts"
 import type { RamTier } from "./ram-tier.ts"
 import type { Views } from "./views.ts"
 
@@ -45,5 +46,6 @@ export interface Parts {
     readonly heat: HeatService
     /** Where this process listens, once it does. */
     readonly bootServer?: () => BootServer | undefined
+    readonly liveBoots?: LiveBoots
   }
 }

@@ -17,6 +17,7 @@ import type { LinkRow } from "../projections/link-table.ts"
 import type { StorageLocation } from "../storage/plugin.ts"
 import type { FileChange, FileTotals } from "./file-comparison.ts"
 import type { HeatRecorded } from "./heat.ts"
+import type { LiveBoot } from "./live-boot.ts"
 
 /** What a changing operation answers. In a dry run `events` are what would be appended, without position and time. */
 export interface Changed {
@@ -409,6 +410,9 @@ export interface OperationMap {
   >
   /** The last boots of each client, or of one; the log has them all. */
   boots: Op<{ readonly client?: string }, ReadonlyArray<BootRow>>
+  /** Where computers stand now, by a running server alone: another site answers none. With `follow`, items are those that came to be stuck or met
+   * an error, until it is cancelled. */
+  "boots.live": Op<{ readonly client?: string; readonly follow?: boolean }, ReadonlyArray<LiveBoot>, LiveBoot>
   /** The iPXE script that the client would be given now. No boot id is made: PREVIEW stands where it would be. */
   "client.script": Op<{ readonly client: string }, { readonly client: string; readonly script: string }>
   /** A group is named with or without `group:` in front; so is it among `clients`, anywhere, but there it needs it. */

@@ -338,6 +338,39 @@ describe("CHAP", () => {
     expect(s.disks.attached).toEqual([])
   })
 
+  describe("with the secret of a boot", () => {
+    const ofBoot = { user: "pc-001", secret: Buffer.from("twenty-four characters!!") }
+    const boots = (given: boolean) => (t: { readonly boot: string | undefined }) =>
+      t.boot === "b00t" ? { ...ofBoot, given } : undefined
+    const target = `${PC1}:b00t`
+
+    it("lets in who proves it, and who offers nothing where none is set", async () => {
+      const s = await start({ server: { bootSecretOf: boots(true) } })
+      await s.connect({ target, chap: ofBoot })
+      await s.connect({ target })
+      expect(s.events.filter((e) => e.type === "opened").map((e) => e.user)).toEqual(["pc-001", undefined])
+      const wrong = { ...ofBoot, secret: Buffer.from("twenty-four characters??") }
+      expect(await statusOf(s.connect({ target, chap: wrong }))).toBe(0x0201)
+    })
+
+    it("asks for it or for the one that is set, where one is", async () => {
+      const s = await start({ server: { bootSecretOf: boots(true), secretOf: () => secret } })
+      await s.connect({ target, chap: ofBoot })
+      await s.connect({ target, chap: { ...secret, ...ofBoot } })
+      await s.connect({ target, chap: secret })
+      expect(await statusOf(s.connect({ target }))).toBe(0x0201)
+      expect(await statusOf(s.connect({ target, steps: 1 }))).toBe(0x0201)
+      expect(await statusOf(s.connect({ chap: ofBoot }))).toBe(0x0201)
+    })
+
+    it("knows it also where the script did not say it", async () => {
+      const s = await start({ server: { bootSecretOf: boots(false) } })
+      await s.connect({ target, chap: ofBoot })
+      await s.connect({ target })
+      expect(s.events.filter((e) => e.type === "opened").map((e) => e.user)).toEqual(["pc-001", undefined])
+    })
+  })
+
   it("tells only the first refusals of a minute one by one", async () => {
     const s = await start({ server: { secretOf: () => secret } })
     for (let i = 0; i < 10; i++) await statusOf(connectIscsi({ host: "127.0.0.1", port: s.port, target: PC1 }))

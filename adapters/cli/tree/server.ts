@@ -10,6 +10,11 @@ export const declareServer = (root: Command): void => {
     .option("--tftp-port <n>", "TFTP port, for firmware 69; 0 = any free one, off = not served (default off)")
     .option("--iscsi-port <n>", "iSCSI port, by custom 3260; 0 = any free one, off = not served (default off)")
     .option("--iscsi-secrets <file>", "CHAP secrets of iSCSI targets (default: none are asked for)")
+    .option(
+      "--iscsi-redirect <portals>",
+      "send iSCSI clients elsewhere for now: PORTAL for all, CLIENT=PORTAL, or both",
+    )
+    .option("--iscsi-moved <portals>", "the same, for good")
     .option("--interface <name>", "the network interface that DHCP serves")
     .option("--dhcp <mode>", "full: gives addresses; proxy: boots PCs beside another DHCP server; off (default)")
     .option("--dhcp-port <n>", "DHCP port; 0 = any free one (default 67)")
@@ -52,5 +57,6 @@ export const declareServer = (root: Command): void => {
   )
     .option("--clients <n>", "how many", "100")
     .option("--size <size>", "size of the sample image", "64M")
+    .option("--reads <n>", "how many of a recorded boot's 1209 reads each makes", "400")
     .option("--keep", "go on serving at the end")
 }

@@ -127,17 +127,17 @@ here("a peer's credentials", () => {
   })
 })
 
-here("binding to a device", () => {
-  const listening = async (work: (fd: number) => void) => {
-    const server = createServer()
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
-    try {
-      work(fdOf(server as unknown as Socket))
-    } finally {
-      await new Promise((resolve) => server.close(resolve))
-    }
+const listening = async (work: (fd: number) => void) => {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+  try {
+    work(fdOf(server as unknown as Socket))
+  } finally {
+    await new Promise((resolve) => server.close(resolve))
   }
+}
 
+here("binding to a device", () => {
   it("works with the loopback device where that is allowed", () =>
     listening((fd) => {
       const allowed = process.getuid!() === 0
@@ -148,6 +148,14 @@ here("binding to a device", () => {
   it("is refused for a device that there is not, and for what is no socket", async () => {
     await listening((fd) => expect(libc!.bindToDevice(fd, "no-such-dev0")).toBe(false))
     expect(libc!.bindToDevice(-1, "lo")).toBe(false)
+  })
+})
+
+here("how long something may be unanswered", () => {
+  it("is set for a TCP listener, and refused for what is none", async () => {
+    await listening((fd) => expect(libc!.unansweredMax(fd, 20_000)).toBe(true))
+    await withFile((fd) => expect(libc!.unansweredMax(fd, 20_000)).toBe(false))
+    expect(libc!.unansweredMax(-1, 20_000)).toBe(false)
   })
 })
 

@@ -8,6 +8,7 @@ import { PC1, startIscsi, until } from "../../support/iscsi-server.ts"
 import { requires } from "../../support/requires.ts"
 
 const qemu = requires("qemu-system-x86_64", "qemu-system-x86 and ipxe-qemu")
+const secret = { user: "pc-001", secret: Buffer.from("abcdefghijklmnopqrstuvwx") }
 const words = "BOOTED OVER ISCSI"
 
 /** 16-bit code that writes what follows it to COM1, byte by byte, and halts. */
@@ -22,9 +23,9 @@ const bootSector = (text: string): Buffer => {
 }
 
 it.skipIf(qemu.skip)(
-  "iPXE hooks the disk and boots it, and its session without a logout leaves nothing",
+  "iPXE proves its password, hooks the disk and boots it, and its session without a logout leaves nothing",
   async () => {
-    const s = await startIscsi({ sizeBytes: 16 * 2 ** 20 })
+    const s = await startIscsi({ sizeBytes: 16 * 2 ** 20, server: { secretOf: () => secret } })
     const folder = mkdtempSync(join(tmpdir(), "imagelink-ipxe-"))
     const serial = join(folder, "serial")
     let machine: ChildProcess | undefined
@@ -34,6 +35,8 @@ it.skipIf(qemu.skip)(
       const script = [
         "#!ipxe",
         "set initiator-iqn iqn.2026-11.test:pc-001",
+        `set username ${secret.user}`,
+        `set password ${secret.secret}`,
         `sanboot iscsi:10.0.2.2::${s.port}:0:${PC1}`,
         "",
       ]
@@ -59,6 +62,7 @@ it.skipIf(qemu.skip)(
       expect(s.events.find((e) => e.type === "opened")).toMatchObject({
         initiator: "iqn.2026-11.test:pc-001",
         target: PC1,
+        user: secret.user,
       })
       machine.kill("SIGKILL")
       await until(() => s.server.connections() === 0, "the session ended with the machine")

@@ -1,0 +1,89 @@
+/**
+ * What makes a Debian of packages a PC that boots from its iSCSI disk: a few small files, and the loader's first words.
+ *
+ * **Details** Kernel, initramfs, open-iscsi and the user land are Debian's own. Its open-iscsi finds the disk by what iPXE left in memory (iBFT, kernel option
+ * `iscsi_auto`). In place of systemd, which takes longer to start than the rest together on a processor that QEMU interprets, a small `init` starts iscsid, which logs
+ * in again when the server was away, and then does what it is told on the second serial port.
+ */
+
+/** Of the ESP's and the root's file systems, by which the loaders and fstab find them. */
+export const ROOT_UUID = "1b0af3c7-5c2c-4f0e-9d5e-7a1f7e5d0001"
+
+/** Nothing is asked of a mirror but these and what they depend on. */
+export const PACKAGES = ["linux-image-cloud-amd64", "initramfs-tools", "zstd", "udev", "open-iscsi", "e2fsprogs"]
+
+/** Left out of what the packages bring: nobody reads it here, and the disk is read whole for its checksums. */
+export const EXCLUDED = [
+  "/usr/share/doc/*",
+  "/usr/share/man/*",
+  "/usr/share/info/*",
+  "/usr/share/locale/*",
+  "/lib/modules/*/kernel/sound/*",
+  "/lib/modules/*/kernel/drivers/infiniband/*",
+  "/lib/modules/*/kernel/drivers/gpu/*",
+]
+
+const INIT = `#!/bin/sh
+# Says READY on the second serial port, and carries out each line "NUMBER COMMAND" as "OUTPUT =NUMBER STATUS".
+export PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
+mount -o remount,rw /
+iscsid
+stty -F /dev/ttyS1 raw -echo
+exec </dev/ttyS1 >/dev/ttyS1 2>&1
+echo READY
+while read -r number command; do
+  sh -c "$command" </dev/null
+  echo "=$number $?"
+done
+`
+
+/** Flushed and unmounted as far as a root can be; the kernel's own power-off, for there is no service to ask. */
+const POWEROFF = `#!/bin/sh
+sync
+mount -o remount,ro / || exit 1
+echo o >/proc/sysrq-trigger
+sleep 60
+`
+
+export const INIT_PATH = "/usr/local/sbin/pc-init"
+
+export interface PlacedFile {
+  readonly path: string
+  readonly text: string
+  readonly executable?: boolean
+}
+
+/** There before the packages are configured, so that the initramfs is made once and right. */
+export const FILES: ReadonlyArray<PlacedFile> = [
+  { path: INIT_PATH, text: INIT, executable: true },
+  { path: "/usr/local/sbin/pc-poweroff", text: POWEROFF, executable: true },
+  { path: "/etc/fstab", text: `UUID=${ROOT_UUID} / ext4 errors=remount-ro 0 1\n` },
+  // open-iscsi's hook copies it, which is its sign that the root is on an iSCSI disk.
+  { path: "/etc/iscsi/iscsi.initramfs", text: "ISCSI_AUTO=true\n" },
+  {
+    path: "/etc/initramfs-tools/conf.d/pc",
+    text: "MODULES=list\nCOMPRESS=zstd\nCOMPRESSLEVEL=3\nFSTYPE=ext4\nRUNSIZE=10%\n",
+  },
+  {
+    path: "/etc/initramfs-tools/modules",
+    text: "virtio_pci\nvirtio_net\nscsi_mod\nsd_mod\niscsi_tcp\niscsi_ibft\ncrc32c\n",
+  },
+]
+
+/** A root that is away comes back: what waits for it waits for a day, as iscsid.conf advises for such disks. */
+export const REPLACEMENT_SECONDS = 86_400
+
+const KERNEL_OPTIONS = [
+  `root=UUID=${ROOT_UUID} ro iscsi_auto init=${INIT_PATH}`,
+  "console=ttyS0,115200 net.ifnames=0 panic=-1 nowatchdog mitigations=off tsc=unstable",
+].join(" ")
+
+/** In the loader itself: where its disk's kernel is. There is one kernel, so Debian's links lead to it. */
+export const GRUB_CONFIG = `serial --unit=0 --speed=115200
+terminal_output serial
+search --no-floppy --fs-uuid --set=root ${ROOT_UUID}
+echo GRUB
+linux /vmlinuz ${KERNEL_OPTIONS}
+initrd /initrd.img
+boot
+`
