@@ -2,25 +2,35 @@
  * The composition root's part for DHCP: the site's clients, the leases on disk and one network interface, behind one listener.
  *
  * **Details** The interface must have the server's address: PCs are told that address for their boot files and disks, so nothing less is of use
- * to them.
+ * to them. `waitForInterface` goes before anything is opened: what listens on the address needs it too.
  */
+import { existsSync, readdirSync } from "node:fs"
 import { hostname, networkInterfaces } from "node:os"
 import { join } from "node:path"
 import { effectiveOptions } from "../core/domain/group-links.ts"
 import { fail } from "../core/errors.ts"
 import type { Host } from "../core/host.ts"
+import { limits } from "../core/limits.ts"
 import { catalogueProjection } from "../core/projections/catalogue.ts"
+import { bootFolder } from "../core/runtime/boot-folder.ts"
+import type { BootSigns } from "../core/runtime/boot-signs.ts"
 import type { DhcpConfig, ServeConfig } from "../core/runtime/config.ts"
+import type { HandedSocket } from "../core/runtime/handed-over.ts"
 import type { LivePeers } from "../core/runtime/live-peers.ts"
 import { makeChange } from "../core/runtime/operations/change.ts"
 import type { OpenedSite } from "./compose.ts"
 import { parseAddress } from "./dhcp/address.ts"
+import type { BootProgramRow } from "./dhcp/boot-programs.ts"
+import { dhcpBootSign } from "./dhcp/boot-sign.ts"
 import { describeDhcpEvent } from "./dhcp/describe-event.ts"
+import { type InterfaceState, interfaceState } from "./dhcp/interface.ts"
 import { openLeaseJournal } from "./dhcp/lease-journal.ts"
 import { Leases } from "./dhcp/leases.ts"
+import { secureBootRows } from "./dhcp/secure-boot.ts"
 import { type DhcpEvent, listenDhcp } from "./dhcp/server.ts"
-import { dhcpSettings, type InterfaceAddress } from "./dhcp/settings.ts"
+import { dhcpSettings, firmwareRows } from "./dhcp/settings.ts"
 import { isRecorded, makeDhcpSite } from "./dhcp/site.ts"
+import type { KeptInterface } from "./dhcp/sockets.ts"
 import { localJournalFile } from "./host/journal-file.ts"
 
 const LEASES = "dhcp-leases"
@@ -31,20 +41,25 @@ export interface DhcpComposition {
   readonly dhcp: DhcpConfig
   readonly opened: OpenedSite
   readonly live: LivePeers
+  readonly signs: BootSigns
   /** What else is served, as `address:port`. */
   readonly listeners: { readonly tftp?: string | undefined; readonly http?: string | undefined }
-  readonly onEvent: (event: { readonly level: "error" | "info" | "debug"; readonly text: string }) => void
+  readonly handed: ReadonlyArray<HandedSocket>
+  readonly onEvent: OnEvent
 }
 
-/** @throws CONFIG_INVALID PORT_IN_USE LISTEN_FAILED STORE_DAMAGED */
+type OnEvent = (event: { readonly level: "error" | "info" | "debug"; readonly text: string }) => void
+
+/** @throws CONFIG_INVALID PORT_IN_USE LISTEN_FAILED DHCP_UNCONFINED STORE_DAMAGED */
 export const serveDhcp = async (given: DhcpComposition) => {
-  const { dataDir, config, dhcp, opened, live, listeners, onEvent } = given
+  const { dataDir, config, dhcp, opened, live, signs, listeners, handed, onEvent } = given
   const { parts, host } = opened
   await parts.views.state(catalogueProjection)
   const projector = await parts.views.projector(catalogueProjection)
   const catalogue = () => projector.state(catalogueProjection)
-  const at = ownAddress(dhcp.interface, config.address)
-  const { subnets, ranges } = dhcpSettings(dhcp.own, at, dhcp.relayed)
+  const at = interfaceNow(dhcp.interface, config.address)
+  if (at.type === "waits") throw fail("CONFIG_INVALID", { file: "the settings of DHCP", why: `interface: ${at.why}` })
+  const { subnets, ranges } = dhcpSettings(dhcp.own, { interface: dhcp.interface, cidr: at.cidr }, dhcp.relayed)
   const journal = await openLeaseJournal(localJournalFile(join(dataDir, LEASES)))
   const leases = new Leases({ ranges, reserved: (address) => isRecorded(catalogue(), address) }, journal.kept)
   const site = makeDhcpSite({
@@ -52,7 +67,7 @@ export const serveDhcp = async (given: DhcpComposition) => {
     boot: {
       tftp: listeners.tftp === undefined ? undefined : parseAddress(config.address),
       http: listeners.http === undefined ? undefined : `http://${listeners.http}`,
-      programs: [],
+      programs: [...firmwareRows(dhcp.firmware), ...(await signedRows(given))],
     },
     liveAddress: live.addressOf,
     liveClient: live.clientAt,
@@ -62,6 +77,8 @@ export const serveDhcp = async (given: DhcpComposition) => {
   const change = makeChange(parts)
   const take = (e: DhcpEvent) => {
     onEvent(describeDhcpEvent(e))
+    const sign = dhcpBootSign(e)
+    if (sign !== undefined) signs.take(sign)
     // What a client found in use is not its own any more (RFC 2131 §4.3.3); the log says since when.
     if (e.type !== "declined" || e.registered === undefined) return
     const actor = { kind: "server", name: hostname() } as const
@@ -71,30 +88,63 @@ export const serveDhcp = async (given: DhcpComposition) => {
   }
   return listenDhcp({
     ...{ address: config.address, port: dhcp.port, proxyPort: dhcp.proxyPort },
-    keepToInterface: keeper(dhcp.interface, host),
+    ...{ interface: keptInterface(dhcp, host), handed },
     ...{ site: () => site, leases, journal, onEvent: take, now: parts.now },
   })
 }
 
-/** @throws CONFIG_INVALID */
-const ownAddress = (name: string, address: string): InterfaceAddress => {
-  const refuse = (why: string) => fail("CONFIG_INVALID", { file: "the settings of DHCP", why })
-  const all = networkInterfaces()
-  const addresses = all[name]?.filter((a) => a.family === "IPv4")
-  if (addresses === undefined)
-    throw refuse(
-      `interface: ${name} is not there, or has no link or no address; there are ${Object.keys(all).join(", ")}`,
-    )
-  const own = addresses.find((a) => a.address === address)
-  if (own?.cidr) return { interface: name, cidr: own.cidr }
-  const has = addresses.map((a) => a.address).join(", ") || "none"
-  throw refuse(`address: PCs on ${name} cannot reach ${address}; give one of its own with --address (it has ${has})`)
+/** For signed boot programs among the files that are served, as they are at the start. */
+const signedRows = async ({ dataDir, config, listeners }: DhcpComposition): Promise<ReadonlyArray<BootProgramRow>> => {
+  if (listeners.tftp === undefined && listeners.http === undefined) return []
+  const folder = await bootFolder(config.bootFiles, dataDir)
+  return secureBootRows((name) => existsSync(join(folder, name)))
+}
+
+/** Settles with true when the interface has its link and the address, with false when the server is to stop first. @throws CONFIG_INVALID */
+export const waitForInterface = async (
+  { address, dhcp }: ServeConfig,
+  { stopped, onEvent }: { readonly stopped: Promise<void>; readonly onEvent: OnEvent },
+): Promise<boolean> => {
+  if (dhcp === undefined) return true
+  let stops = false
+  void stopped.then(() => (stops = true))
+  let said = ""
+  for (;;) {
+    const state = interfaceNow(dhcp.interface, address)
+    if (state.type === "ready") {
+      if (said !== "") onEvent({ level: "error", text: `dhcp: ${dhcp.interface} has its link and ${address} now` })
+      return true
+    }
+    if (state.why !== said) onEvent({ level: "error", text: `dhcp: nothing is served yet: ${state.why}` })
+    said = state.why
+    await Promise.race([stopped, sleep(limits.dhcpInterfaceLookMillis)])
+    if (stops) return false
+  }
+}
+
+const sleep = (millis: number) => new Promise<void>((resolve) => setTimeout(resolve, millis))
+
+const interfaceNow = (name: string, address: string): InterfaceState =>
+  interfaceState({ name, address, listed: networkInterfaces(), devices: devices() })
+
+/** Linux lists them all there. */
+const devices = (): ReadonlyArray<string> => {
+  try {
+    return readdirSync("/sys/class/net")
+  } catch {
+    return []
+  }
 }
 
 /** Loopback has no broadcasts. A machine with one interface has nobody else to answer by mistake. */
-const keeper = (name: string, { bindToDevice }: Host): ((fd: number) => boolean) | undefined => {
+const keptInterface = ({ interface: name, unconfined }: DhcpConfig, host: Host): KeptInterface | undefined => {
   if (name === "lo") return undefined
-  if (bindToDevice !== undefined) return (fd) => bindToDevice(fd, name)
-  const others = Object.entries(networkInterfaces()).filter(([other, a]) => other !== name && !a?.[0]?.internal)
-  return () => others.length === 0
+  const all = Object.entries(networkInterfaces())
+  return {
+    name,
+    others: all.flatMap(([other, addresses]) => (other === name || addresses?.[0]?.internal ? [] : [other])),
+    force: unconfined,
+    keep: (fd) => host.bindToDevice?.(fd, name) ?? false,
+    keptTo: (fd) => host.boundDevice?.(fd),
+  }
 }

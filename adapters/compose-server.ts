@@ -7,7 +7,8 @@ import { readFileSync, statSync } from "node:fs"
 import { hostname, networkInterfaces } from "node:os"
 import { parse } from "smol-toml"
 import type { Disks } from "../core/block/lease.ts"
-import { fail, type ImagelinkError, isImagelinkError } from "../core/errors.ts"
+import { findClient } from "../core/domain/lookup.ts"
+import { fail, ImagelinkError, isImagelinkError } from "../core/errors.ts"
 import { followLog } from "../core/log/tiles/follower.ts"
 import { catalogueProjection } from "../core/projections/catalogue.ts"
 import { type BootFiles, folderFiles, withAutoexec } from "../core/runtime/boot-files.ts"
@@ -15,13 +16,16 @@ import { bootFolder } from "../core/runtime/boot-folder.ts"
 import type { BootServer } from "../core/runtime/boot-preview.ts"
 import { makeBootRecorder } from "../core/runtime/boot-recorder.ts"
 import { autoexecScript, NEXT_SERVER } from "../core/runtime/boot-script.ts"
-import { type BootScripts, makeBootScripts } from "../core/runtime/boot-scripts.ts"
+import { type BootScripts, isSuper, makeBootScripts } from "../core/runtime/boot-scripts.ts"
+import type { BootSign, BootSigns } from "../core/runtime/boot-signs.ts"
+import { makeBootTracker } from "../core/runtime/boot-tracker.ts"
 import type { StaleBoot } from "../core/runtime/boots.ts"
 import type { ServeConfig } from "../core/runtime/config.ts"
 import { makeDamageRecorder } from "../core/runtime/damage-recorder.ts"
 import { checkUnverified } from "../core/runtime/first-checks.ts"
+import { HandedSockets } from "../core/runtime/handed-over.ts"
 import { type LivePeers, makeLivePeers } from "../core/runtime/live-peers.ts"
-import { makeLocalSite, operationNames } from "../core/runtime/local-site.ts"
+import { makeLocalSite } from "../core/runtime/local-site.ts"
 import { makeMerging } from "../core/runtime/merging.ts"
 import { makeChange } from "../core/runtime/operations/change.ts"
 import { OVERLAYS } from "../core/runtime/overlay-folders.ts"
@@ -33,21 +37,26 @@ import { makeServing } from "../core/runtime/serving.ts"
 import type { Site } from "../core/runtime/site.ts"
 import { sizeText } from "../core/runtime/sizes.ts"
 import type { OnDamage } from "../core/runtime/version-sources.ts"
-import { listenControl } from "./api/server.ts"
-import { socketPath } from "./api/socket-path.ts"
+import type { Wires } from "./cli/demo/wires.ts"
 import { composeWith, type OpenedSite, openParts, tokens } from "./compose.ts"
+import { serveApi } from "./compose-api.ts"
 import { serveDhcp } from "./compose-dhcp.ts"
-import { describeHttpEvent } from "./http/events.ts"
+import { httpBootSign } from "./http/boot-sign.ts"
+import { describeHttpEvent, type HttpEvent } from "./http/events.ts"
 import { listenHttp } from "./http/server.ts"
 import { describeIscsiEvent } from "./iscsi/describe-event.ts"
+import { decodeElsewhere } from "./iscsi/elsewhere.ts"
 import { folderKeeper } from "./iscsi/keeper.ts"
+import { portalAddress } from "./iscsi/peer.ts"
 import { decodeSecrets, type SecretOf } from "./iscsi/secrets.ts"
 import { listenIscsi } from "./iscsi/server.ts"
 import { describeNbdEvent } from "./nbd/describe-event.ts"
-import { type DiskClient, openNbdDisk } from "./nbd/disk-client.ts"
 import { listenNbd } from "./nbd/server.ts"
-import { describeTftpEvent } from "./tftp/events.ts"
+import { tftpBootSign } from "./tftp/boot-sign.ts"
+import { describeTftpEvent, type TftpEvent } from "./tftp/events.ts"
 import { listenTftp } from "./tftp/server.ts"
+
+export { waitForInterface } from "./compose-dhcp.ts"
 
 /** A line of the server's own log. */
 export interface ServerEvent {
@@ -59,20 +68,22 @@ export interface ServerOptions {
   readonly dataDir: string
   readonly config: ServeConfig
   readonly onEvent: (event: ServerEvent) => void
+  /** Sockets that a service manager opened; what is served takes its own. */
+  readonly sockets?: HandedSockets
 }
 
 export interface RunningServer {
   readonly site: Site
   /** Protocol to `address:port`; the control socket's is its path. */
   readonly listeners: Readonly<Record<string, string>>
-  /** A client of the block protocol that is served, for the demo. */
-  openDisk(name: string): Promise<DiskClient>
+  /** The network side of simulated PCs that boot from this server, for the demo; they ask through a relay at this address. */
+  pcs(relay: string): Promise<Wires>
   close(): Promise<void>
 }
 
 /** Opens the store and serves. @throws what opening throws, PORT_IN_USE LISTEN_FAILED CONFIG_INVALID PLUGIN_INVALID DATA_IN_USE */
 export const startServer = async (options: ServerOptions): Promise<RunningServer> => {
-  const { dataDir, config } = options
+  const { dataDir, config, sockets = new HandedSockets() } = options
   const container = composeWith(dataDir, async () => config.plugins)
   await container.resolve(tokens.registry)()
   const opened = await openParts({ dataDir, create: true, whole: true, container })
@@ -80,25 +91,41 @@ export const startServer = async (options: ServerOptions): Promise<RunningServer
   const closers: Closers = [() => opened.release({ unused: !serves })]
   try {
     await followEvents(options, opened, closers)
-    const { site, disks: served, scripts, listensAt, background } = await serveDisks(options, opened, closers)
+    const {
+      site,
+      disks: served,
+      scripts,
+      tracker,
+      bootPassword,
+      listensAt,
+      background,
+    } = await serveDisks(options, opened, closers)
+    const secretOf = config.iscsiSecrets === undefined ? () => undefined : readSecrets(config.iscsiSecrets)
     const live = makeLivePeers()
     const disks = live.watch(served)
     const nbd = await listenForNbd(options, disks, closers)
-    const iscsi = await listenForIscsi(options, opened, disks, closers)
-    const http = await listenForHttp(options, scripts(portOf(iscsi.iscsi)), closers)
-    const tftp = await listenForTftp(options, http.http, closers)
+    const iscsi = await listenForIscsi(options, opened, disks, { secretOf, bootPassword }, closers)
+    const http = await listenForHttp(options, scripts(portOf(iscsi.iscsi), secretOf), tracker, closers)
+    const tftp = await listenForTftp(options, http.http, tracker, sockets, closers)
     listensAt({ ...iscsi, ...http })
-    const dhcp = await listenForDhcp(options, opened, live, { ...tftp, ...http }, closers)
-    const control = await listenControl(socketPath(dataDir), site, operationNames)
-    closers.push(control.close)
+    const dhcp = await listenForDhcp(options, opened, live, tracker, { ...tftp, ...http }, sockets, closers)
+    sockets.done()
+    const api = await serveApi({ ...options, opened, site })
+    closers.push(api.close)
     serves = true
     background()
-    const listeners = { ...nbd, ...iscsi, ...http, ...tftp, ...dhcp, control: control.path }
-    return { site, listeners, openDisk: (name) => openNbdDisk(nbd.nbd ?? "", name), close: () => closeAll(closers) }
+    const listeners = { ...nbd, ...iscsi, ...http, ...tftp, ...dhcp, ...api.listeners }
+    const pcs = async (relay: string) => (await import("./compose-pcs.ts")).simulatedPcs(listeners, relay)
+    return { site, listeners, pcs, close: () => closeAll(closers) }
   } catch (e) {
+    sockets.close()
     await closeAll(closers)
     throw e
   }
+}
+
+const takeSign = (signs: BootSigns, sign: BootSign | undefined): void => {
+  if (sign !== undefined) signs.take(sign)
 }
 
 const isWildcard = (address: string): boolean => address === "0.0.0.0" || address === "::"
@@ -165,7 +192,18 @@ const serveDisks = async ({ dataDir, config, onEvent }: ServerOptions, opened: O
       level: "error",
       text: `${e.message} [${e.code}]; ${e.reason}; it is served from its file; fix: ${e.fix}`,
     })
-  const options = { overlays, host, cacheBytes, ramBytes, onDamage, onNotInRam, onBoot: boots.record }
+  await parts.views.state(catalogueProjection)
+  const projector = await parts.views.projector(catalogueProjection)
+  const catalogue = () => projector.state(catalogueProjection)
+  const origin = parts.now() - performance.now()
+  const tracker = makeBootTracker({
+    now: () => origin + performance.now(),
+    later,
+    record: boots.record,
+    nameOf: (mac) => catalogue().clientsByMac.get(mac)?.name,
+    macAt: (address) => catalogue().clientsByAddress.get(address)?.mac,
+  })
+  const options = { overlays, host, cacheBytes, ramBytes, onDamage, onNotInRam, watch: tracker }
   const space = async () => parts.files.space?.()
   const onCrossed = (crossed: ReserveCrossed) => onEvent({ level: "error", text: describeReserve(dataDir, crossed) })
   const reserve = new OverlayReserve({ reserveBytes, space, later, onCrossed })
@@ -184,19 +222,29 @@ const serveDisks = async ({ dataDir, config, onEvent }: ServerOptions, opened: O
     onHeatLost,
   })
   let bootServer: BootServer | undefined
-  const site = makeLocalSite({ ...parts, serving: { ...serving, bootServer: () => bootServer } }, async () => {})
+  const sleep = makeSleep(later)
+  const own = { bootServer: () => bootServer, liveBoots: { list: tracker.list, sleep } }
+  const site = makeLocalSite({ ...parts, serving: { ...serving, ...own } }, async () => {})
   const report = (level: ServerEvent["level"], text: string) => onEvent({ level, text })
   const scrub = makeScrub({
     parts: { ...parts, serving },
     actor: serverActor,
     bytesPerSecond: config.scrubBytesPerSecond,
     everyDays: config.scrubEveryDays,
-    sleep: makeSleep(later),
+    sleep,
     report,
   })
   const layersMax = config.mergeLayersAfter
   const merging = makeMerging({ ...parts, serving }, { actor: serverActor, layersMax, report })
-  closers.push(site.close, boots.close, damage.close, serving.disks.close, scrub.close, merging.close)
+  closers.push(
+    site.close,
+    boots.close,
+    async () => tracker.close(),
+    damage.close,
+    serving.disks.close,
+    scrub.close,
+    merging.close,
+  )
   await serving.disks.sweep()
   const { images } = await parts.views.state(catalogueProjection)
   await serving.heat.store.sweep(new Set(images.keys()))
@@ -207,7 +255,6 @@ const serveDisks = async ({ dataDir, config, onEvent }: ServerOptions, opened: O
     merging.start()
   }
   const { stacks, boots: bootIds } = serving
-  const projector = await parts.views.projector(catalogueProjection)
   const registrar = makeRegistrar({
     mode: config.registration,
     defaultImage: config.defaultImage,
@@ -217,12 +264,13 @@ const serveDisks = async ({ dataDir, config, onEvent }: ServerOptions, opened: O
       return change({ type: "ImportClients", rows, file: "registration" }, { actor: serverActor })
     },
   })
-  const scripts = (iscsiPort: number | undefined): BootScripts =>
+  const scripts = (iscsiPort: number | undefined, secretOf: SecretOf): BootScripts =>
     makeBootScripts({
-      catalogue: () => projector.state(catalogueProjection),
+      catalogue,
       stacks,
       boots: bootIds,
       iscsiPort,
+      asksForSecret: ({ name }) => secretOf({ client: name.toLowerCase(), boot: undefined }) !== undefined,
       prefixOf,
       setNextBoot: ({ mac }, image) =>
         change(
@@ -230,13 +278,20 @@ const serveDisks = async ({ dataDir, config, onEvent }: ServerOptions, opened: O
           { actor: serverActor },
         ),
       registrar,
+      signs: tracker,
       onProblem: (text) => onEvent({ level: "error", text }),
     })
+  const bootPassword: BootPasswordOf = (name, boot) => {
+    const client = findClient(projector.state(catalogueProjection), name)
+    if (client instanceof ImagelinkError) return undefined
+    const password = bootIds.password(client, boot)
+    return password === undefined ? undefined : { password, isSuper: isSuper(client) }
+  }
   const listensAt = ({ iscsi, http }: { readonly iscsi?: string; readonly http?: string }): void => {
     const address = isWildcard(config.address) ? undefined : config.address
     bootServer = { address, httpPort: portOf(http), iscsiPort: portOf(iscsi), prefixOf }
   }
-  return { site, disks: serving.disks, scripts, listensAt, background }
+  return { site, disks: serving.disks, scripts, tracker, bootPassword, listensAt, background }
 }
 
 /** Prefix length of the network that one of this machine's addresses is in. */
@@ -258,13 +313,20 @@ const listenForNbd = async (
   return { nbd: `${nbd.address}:${nbd.port}` }
 }
 
+/** Of a boot that this site made for this client. */
+type BootPasswordOf = (
+  client: string,
+  boot: string,
+) => { readonly password: string; readonly isSuper: boolean } | undefined
+
 const listenForIscsi = async (
   { config, onEvent }: ServerOptions,
   { data, host }: OpenedSite,
   disks: Disks,
+  { secretOf, bootPassword }: { readonly secretOf: SecretOf; readonly bootPassword: BootPasswordOf },
   closers: Closers,
 ): Promise<Readonly<Record<string, string>>> => {
-  const { address, iscsiPort: port, iscsiSecrets } = config
+  const { address, iscsiPort: port, iscsiElsewhere = {} } = config
   if (port === "off") return {}
   const iscsi = await listenIscsi({
     address,
@@ -272,8 +334,15 @@ const listenForIscsi = async (
     disks,
     keeper: folderKeeper(data.folder("reservations")),
     unansweredMax: host.unansweredMax,
-    ...(iscsiSecrets === undefined ? {} : { secretOf: readSecrets(iscsiSecrets) }),
-    onEvent: (e) => onEvent(describeIscsiEvent(e)),
+    elsewhereOf: decodeElsewhere(iscsiElsewhere, portalAddress(address, port)),
+    secretOf,
+    bootSecretOf: (target) => {
+      const known = target.boot === undefined ? undefined : bootPassword(target.client, target.boot)
+      if (known === undefined) return undefined
+      const given = known.isSuper || secretOf(target) !== undefined
+      return { user: target.client, secret: Buffer.from(known.password, "latin1"), given }
+    },
+    onEvent: (e) => onEvent(describeIscsiEvent(e, config.logLevel === "debug")),
   })
   closers.push(iscsi.close)
   return { iscsi: `${iscsi.address}:${iscsi.port}` }
@@ -302,12 +371,17 @@ const readSecrets = (file: string): SecretOf => {
 const listenForHttp = async (
   { dataDir, config, onEvent }: ServerOptions,
   scripts: BootScripts,
+  signs: BootSigns,
   closers: Closers,
 ): Promise<Readonly<Record<string, string>>> => {
   const { address, httpPort: port } = config
   if (port === "off") return {}
   const files = folderFiles(await bootFolder(config.bootFiles, dataDir))
-  const http = await listenHttp({ address, port, files, scripts, onEvent: (e) => onEvent(describeHttpEvent(e)) })
+  const take = (e: HttpEvent) => {
+    onEvent(describeHttpEvent(e))
+    takeSign(signs, httpBootSign(e))
+  }
+  const http = await listenHttp({ address, port, files, scripts, onEvent: take })
   closers.push(http.close)
   return { http: `${http.address}:${http.port}` }
 }
@@ -322,13 +396,20 @@ const autoexecFor = (http: string): string => {
 const listenForTftp = async (
   { dataDir, config, onEvent }: ServerOptions,
   http: string | undefined,
+  signs: BootSigns,
+  sockets: HandedSockets,
   closers: Closers,
 ): Promise<Readonly<Record<string, string>>> => {
   const { address, tftpPort: port } = config
   if (port === "off") return {}
   const folder = folderFiles(await bootFolder(config.bootFiles, dataDir))
   const files: BootFiles = http === undefined ? folder : withAutoexec(folder, autoexecFor(http))
-  const tftp = await listenTftp({ address, port, files, onEvent: (e) => onEvent(describeTftpEvent(e)) })
+  const [handed] = sockets.take(port, 1)
+  const take = (e: TftpEvent) => {
+    onEvent(describeTftpEvent(e))
+    takeSign(signs, tftpBootSign(e))
+  }
+  const tftp = await listenTftp({ address, port, socket: handed?.socket, files, onEvent: take })
   closers.push(tftp.close)
   return { tftp: `${tftp.address}:${tftp.port}` }
 }
@@ -337,12 +418,15 @@ const listenForDhcp = async (
   { dataDir, config, onEvent }: ServerOptions,
   opened: OpenedSite,
   live: LivePeers,
+  signs: BootSigns,
   listeners: { readonly tftp?: string | undefined; readonly http?: string | undefined },
+  sockets: HandedSockets,
   closers: Closers,
 ): Promise<Readonly<Record<string, string>>> => {
   const { dhcp } = config
   if (dhcp === undefined) return {}
-  const server = await serveDhcp({ dataDir, config, dhcp, opened, live, listeners, onEvent })
+  const handed = [...sockets.take(dhcp.port), ...sockets.take(dhcp.proxyPort)]
+  const server = await serveDhcp({ dataDir, config, dhcp, opened, live, signs, listeners, handed, onEvent })
   closers.push(server.close)
   return { dhcp: `${server.address}:${server.port}`, "dhcp-proxy": `${server.address}:${server.proxyPort}` }
 }

@@ -185,6 +185,13 @@ export const openParts = async ({
     fileLister: lazily(async () =>
       (await import("./host/sleuthkit.ts")).sleuthkit({ folder: cacheFolder(), host, newId }),
     ),
+    tokens: lazily(async () => {
+      const [{ openTokens }, { secretFile }] = await Promise.all([
+        import("../core/runtime/tokens.ts"),
+        import("./host/secret-file.ts"),
+      ])
+      return openTokens(secretFile(join(resolve(dataDir), "tokens.json")), now, random)
+    }),
     hostBootId: host.bootId?.(),
     sidecars: data.folder("sidecars"),
     publisher: lazily(() => makePublisher(dataDir, log, host)),

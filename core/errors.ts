@@ -95,7 +95,8 @@ export const errors = {
     exit: 1,
     message: (p) => `${p.path} depends on ${JSON.stringify(p.needs)}, which is refused`,
     cause: (p) => p.why,
-    fix: () => "put every file of the image into one folder and let them name each other by plain relative names",
+    fix: (p) =>
+      `put every file of the image into one folder and let them name each other by plain relative names; a qcow2 file is told where its backing file is now by: qemu-img rebase -u -b NAME -F FORMAT ${p.path}`,
   }),
   IMAGE_CHANGED: entry<{ image: string; path: string; what: string }>({
     exit: 1,
@@ -188,12 +189,15 @@ export const errors = {
     fix: () =>
       "link those clients to another version or reset them, roll back, or retire the versions made on it first",
   }),
-  RAM_TIER_FULL: entry<{ image: string; version: number; needs: number; has: number }>({
+  RAM_TIER_FULL: entry<{ image: string; version: number; needs: number; has: number; bound: "budget" | "memory" }>({
     exit: 1,
     message: (p) => `image ${p.image}@${p.version} does not fit in the RAM that is left for images`,
-    cause: (p) => `it needs ${p.needs} bytes, and ${p.has} are left`,
-    fix: () =>
-      "place another image back (imagelink image place OTHER --tier file), or start the server with more: imagelink serve --ram SIZE",
+    cause: (p) =>
+      `it needs ${p.needs} bytes, and ${p.has} ${p.bound === "budget" ? "are left" : "can be taken without making the server's host swap"}`,
+    fix: (p) =>
+      p.bound === "budget"
+        ? "place another image back (imagelink image place OTHER --tier file), or start the server with more: imagelink serve --ram SIZE"
+        : "place another image back (imagelink image place OTHER --tier file), end what else takes memory there, or place the hot zone only: --hot",
   }),
   HEAT_NONE: entry<{ image: string }>({
     exit: 1,
@@ -673,6 +677,68 @@ export const errors = {
   }),
 
   // --- Boot files -------------------------------------------------------------------------------------------------
+  REQUEST_INVALID: entry<{ where: string; issues: string }>({
+    exit: 1,
+    message: (p) => `the ${p.where} of the request: ${p.issues}`,
+    cause: () => "the request is not as the API describes it",
+    fix: () => "see the reference at /docs, or /openapi.json",
+  }),
+  ENDPOINT_NOT_FOUND: entry<{ method: string; path: string }>({
+    exit: 1,
+    message: (p) => `${p.method} ${p.path} is nothing in this API`,
+    cause: () => "the address is misspelt, or meant for another version of the server",
+    fix: () => "see the reference at /docs, or /openapi.json",
+  }),
+  JOB_NOT_FOUND: entry<{ id: string }>({
+    exit: 1,
+    message: (p) => `there is no call or job ${p.id}`,
+    cause: () => "it ended long ago, before this server started, or it was none",
+    fix: () => "list them: GET /api/v1/jobs",
+  }),
+  TOKEN_REFUSED: entry<{ why: string }>({
+    exit: 1,
+    message: () => "the server does not know who asks",
+    cause: (p) => p.why,
+    fix: () =>
+      "send 'Authorization: Bearer TOKEN'; an admin makes one: imagelink token create NAME --role viewer|auditor|operator|admin",
+  }),
+  TOKEN_EXISTS: entry<{ name: string }>({
+    exit: 1,
+    message: (p) => `there is a token named ${p.name} already`,
+    cause: () => "events name who asked, so a name is given once",
+    fix: (p) => `choose another name, or revoke it first: imagelink token revoke ${p.name}`,
+  }),
+  TOKEN_NOT_FOUND: entry<{ name: string }>({
+    exit: 1,
+    message: (p) => `there is no token named ${p.name}`,
+    cause: () => "it was never made, or it was revoked",
+    fix: () => "list them: imagelink token list",
+  }),
+  TOKEN_INVALID: entry<{ why: string }>({
+    exit: 1,
+    message: () => "no token was made",
+    cause: (p) => p.why,
+    fix: () =>
+      "give a name of letters, digits, '.', '_' and '-', a role (viewer, auditor, operator, admin) and a time of days like 90d",
+  }),
+  PERMISSION_DENIED: entry<{ who: string; role: string; what: string; need: string }>({
+    exit: 1,
+    message: (p) => `${p.who} may not do this: ${p.what}`,
+    cause: (p) => `${p.who} is ${p.role}, and it takes ${p.need}`,
+    fix: () => "ask an admin to do it, or for a token that may: imagelink token create NAME --role ROLE",
+  }),
+  REQUEST_TOO_LARGE: entry<{ maxBytes: number }>({
+    exit: 1,
+    message: (p) => `a request's body is at most ${p.maxBytes} bytes`,
+    cause: () => "more was sent",
+    fix: () => "send less at once: a list of clients in several parts",
+  }),
+  TOO_MANY_REFUSALS: entry<{ address: string }>({
+    exit: 1,
+    message: (p) => `${p.address} was refused too often`,
+    cause: () => "it showed wrong tokens, many times within a minute",
+    fix: () => "wait a minute, and check the token",
+  }),
   TFTP_TIMEOUT: entry<{ client: string; file: string; lastBlock: number; blocks: number; seconds: number }>({
     exit: 1,
     message: (p) =>
@@ -689,7 +755,7 @@ export const errors = {
     message: (p) => `cannot listen for ${p.protocol} on ${p.address}:${p.port}`,
     cause: () => "another program has this port",
     fix: (p) =>
-      `find it with 'ss ${p.protocol === "tftp" ? "-lunp" : "-ltnp"} sport = :${p.port}' and stop it, or choose another: --${p.protocol}-port N`,
+      `find it with 'ss ${p.protocol === "tftp" || p.protocol === "dhcp" ? "-lunp" : "-ltnp"} sport = :${p.port}' and stop it, or choose another: --${p.protocol}-port N`,
   }),
   LISTEN_FAILED: entry<{ protocol: string; address: string; port: number; why: string }>({
     exit: 1,
@@ -697,6 +763,14 @@ export const errors = {
     cause: (p) => p.why,
     fix: () =>
       "give an address of this machine, and a port that this user may open (1024 and above without privileges)",
+  }),
+  DHCP_UNCONFINED: entry<{ interface: string; others: string }>({
+    exit: 1,
+    message: (p) => `DHCP cannot be kept to ${p.interface}`,
+    cause: (p) =>
+      `this host does not let the socket be bound to one interface, and who asks on ${p.others} would be answered with addresses of ${p.interface}`,
+    fix: (p) =>
+      `run it as root or with CAP_NET_RAW, or let systemd hand the socket over (ListenDatagram=0.0.0.0:67, BindToDevice=${p.interface}); where nobody asks on the others, --dhcp-unconfined allow`,
   }),
   DATA_NOT_FOUND: entry<{ path: string }>({
     exit: 1,

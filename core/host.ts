@@ -32,6 +32,8 @@ export interface Host {
    * False when it cannot.
    */
   readonly unansweredMax?: ((fd: number, millis: number) => boolean) | undefined
+  /** The network interface that a socket is kept to; empty for none, undefined when it is no socket. */
+  readonly boundDevice?: ((fd: number) => string | undefined) | undefined
   /** A folder of this server for what can be fetched again at any time. */
   readonly cacheFolder?: () => string | undefined
 }

@@ -35,6 +35,14 @@ export const runningSite = async (dir: string): Promise<Site | undefined> => {
   }
 }
 
+/** The server that was named, if one was. @throws USAGE FILE_UNREADABLE TOKEN_REFUSED */
+const siteElsewhere = async ({ server, tokenFile }: CommonOptions): Promise<Site | undefined> => {
+  const at = server ?? process.env.IMAGELINK_SERVER
+  if (at === undefined) return undefined
+  const [{ siteOf }, { serverAt }] = await Promise.all([import("../api/client.ts"), import("../api/server-at.ts")])
+  return siteOf(serverAt(at, tokenFile, process.env))
+}
+
 /** Runs `use` with the site. `create`: make the data folder if there is none (the first command that adds something). */
 export const withSite = async <A>(
   options: CommonOptions,
@@ -43,6 +51,7 @@ export const withSite = async <A>(
 ): Promise<A> => {
   const dir = dataDir(options)
   const site =
+    (await siteElsewhere(options)) ??
     (await runningSite(dir)) ??
     (await (await import("../compose.ts")).openSite({ dataDir: dir, create, plugins: () => pluginsOf(dir) }))
   try {

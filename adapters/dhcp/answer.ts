@@ -9,10 +9,10 @@
  */
 import { limits } from "../../core/limits.ts"
 import { type Address, BROADCAST, inSubnet } from "./address.ts"
-import { firmwareOf } from "./firmware.ts"
+import { type Firmware, firmwareOf } from "./firmware.ts"
 import type { Lease, Leases } from "./leases.ts"
 import { BOOTREQUEST, type DhcpMessage, decode, encode } from "./message.ts"
-import { MESSAGE_TYPE, OPTION, readAddress, readNumber16 } from "./options.ts"
+import { MESSAGE_TYPE, OPTION, readAddress, readNumber16, within } from "./options.ts"
 import type { BootSource, DhcpMode, SubnetSettings } from "./plan.ts"
 import { Rate, type RateLimits } from "./rate.ts"
 import { type DhcpPort, reply } from "./reply.ts"
@@ -47,6 +47,9 @@ export interface DhcpAnswer {
   readonly lease: Lease | undefined
   readonly mac: string
   readonly what: string
+  readonly firmware: Firmware
+  /** The asker's own from here on; 0 where it has none by us. */
+  readonly client: Address
 }
 
 export type DhcpNote =
@@ -61,6 +64,8 @@ export type DhcpNote =
       readonly registered: string | undefined
     }
   | { readonly type: "full"; readonly mac: string }
+  /** Beside another server: it takes that one's address. */
+  | { readonly type: "chose"; readonly mac: string; readonly address: Address }
   /** The address recorded for a client is still used by another machine; the client waits. */
   | {
       readonly type: "taken"
@@ -88,21 +93,32 @@ export interface Answered {
 const CLIENT_PORT = 68
 const SERVER_PORT = 67
 
-export const macOf = ({ chaddr }: DhcpMessage): string =>
-  Buffer.from(chaddr)
-    .toString("hex")
-    .replaceAll(/..(?!$)/g, "$&:")
+const hexOf = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"))
+
+export const macOf = ({ chaddr }: DhcpMessage): string => {
+  let mac = hexOf[chaddr[0]!]!
+  for (let i = 1; i < chaddr.length; i++) mac += `:${hexOf[chaddr[i]!]}`
+  return mac
+}
 
 export class Answerer {
   readonly #input: AnswererInput
-  readonly #rate: Rate
+  /** Each port has its own, so that a flood on one leaves places on the other. */
+  readonly #rates: Readonly<Record<DhcpPort, Rate>>
   readonly #otherServers = new Set<Address>()
+  /** When it may be said again that there is no address left; a flood would fill the log. */
+  #sayAgainAt = 0
 
   constructor(input: AnswererInput) {
     this.#input = input
-    this.#rate = new Rate(
-      input.rate ?? { perMachine: limits.dhcpMessagesPerSecond, strangers: limits.dhcpStrangersPerSecond },
-    )
+    const rate = input.rate ?? { perMachine: limits.dhcpMessagesPerSecond, strangers: limits.dhcpStrangersPerSecond }
+    this.#rates = { 67: new Rate(rate), 4011: new Rate(rate) }
+  }
+
+  /** How much is kept of machines that nobody registered. */
+  remembered(): { readonly strangers: number; readonly otherServers: number } {
+    const strangers = this.#rates[67].strangers + this.#rates[4011].strangers
+    return { strangers, otherServers: this.#otherServers.size }
   }
 
   /** `from` is the sender's address and port; the answer on 4011 goes there. */
@@ -119,7 +135,10 @@ export class Answerer {
       return {}
     }
     const { message } = decoded
-    if (message.op !== BOOTREQUEST) return this.#overheard(message)
+    if (message.op !== BOOTREQUEST) {
+      this.#overheard(message)
+      return {}
+    }
     if (message.htype !== 1 || message.chaddr.length !== 6) {
       note({ type: "malformed", why: "its hardware address is not one of Ethernet" })
       return {}
@@ -127,7 +146,9 @@ export class Answerer {
     const mac = macOf(message)
     const site = siteNow()
     const machine = site.machine(mac)
-    if (!this.#rate.admits(mac, machine !== undefined, now)) return {}
+    if (!this.#rates[port].admits(mac, machine !== undefined, now)) return {}
+    // Its offers go past this port, but whoever takes one says so to everybody (RFC 2131 §4.3.2).
+    if (site.mode === "full" && message.giaddr === 0) this.#overheard(message)
     const subnet = subnetFor(message, site.subnets, server)
     const why = refusalOf(message, site, machine, subnet)
     if (why !== undefined || subnet === undefined) {
@@ -153,17 +174,27 @@ export class Answerer {
       program: machine?.program,
     }
     const given = reply(message, plan, port)
-    if (given === undefined) return {}
+    if (given === undefined) {
+      const chosen = readAddress(message.options.get(OPTION.requestedAddress))
+      if (site.mode === "proxy" && type === MESSAGE_TYPE.request && chosen !== undefined)
+        this.#input.note({ type: "chose", mac, address: chosen })
+      return {}
+    }
     const { kind, message: out } = given
     const lease = kind === "ack" && out.yiaddr !== 0 ? this.#leaseOf(mac, out.yiaddr, machine, subnet, now) : undefined
     if (lease === null) return {}
     const bytes = encode(out, replyBytesMax(message))
-    return { answer: { bytes, ...destination(message, out, from, port), lease, mac, what: kind } }
+    const client = out.yiaddr !== 0 ? out.yiaddr : message.ciaddr
+    const about = { mac, what: kind, firmware: firmwareOf(message), client }
+    return { answer: { bytes, ...destination(message, out, from, port), lease, ...about } }
   }
 
-  /** Recorded, or lent. In proxy mode nobody is given one. */
-  #addressFor({ message, mac, site, machine, subnet, now }: Asked, type: number | undefined): Address | undefined {
-    if (site.mode === "proxy") return undefined
+  /** Recorded, or lent. Nobody is given one in proxy mode, nor on the boot server's port. */
+  #addressFor(
+    { message, mac, site, machine, subnet, port, now }: Asked,
+    type: number | undefined,
+  ): Address | undefined {
+    if (site.mode === "proxy" || port === 4011) return undefined
     const { leases, note } = this.#input
     if (machine?.address !== undefined) {
       if (!inSubnet(machine.address, subnet)) return undefined
@@ -174,7 +205,10 @@ export class Answerer {
     }
     if (type !== MESSAGE_TYPE.discover) return leases.of(mac, now)?.address
     const address = leases.offer(mac, readAddress(message.options.get(OPTION.requestedAddress)), now)
-    if (address === undefined) note({ type: "full", mac })
+    if (address === undefined && now >= this.#sayAgainAt) {
+      this.#sayAgainAt = now + limits.dhcpSaidAgainMillis
+      note({ type: "full", mac })
+    }
     return address
   }
 
@@ -206,15 +240,14 @@ export class Answerer {
     return declined === undefined ? {} : { lease: declined }
   }
 
-  /** An answer of another server: it is told once, so that an operator learns of two on one wire. */
-  #overheard(message: DhcpMessage): Answered {
+  /** An answer of another server, or to one: it is told once, so that an operator learns of two on one wire. */
+  #overheard(message: DhcpMessage): void {
     const { server, note } = this.#input
     const other = readAddress(message.options.get(OPTION.serverId))
     const known = other === undefined || other === server || this.#otherServers.has(other)
-    if (known || this.#otherServers.size >= limits.dhcpOtherServersMax) return {}
+    if (known || this.#otherServers.size >= limits.dhcpOtherServersMax) return
     this.#otherServers.add(other)
     note({ type: "otherServer", server: other })
-    return {}
   }
 }
 
@@ -257,6 +290,12 @@ const refusalOf = (
   return strange ? "it is not registered, and does not boot over the network" : undefined
 }
 
+/** RFC 8357 §5.2: the relay listens where it sent from, and says so in sub-option 19 of option 82. */
+const RELAY_SOURCE_PORT = 19
+
+const relayPort = ({ options }: DhcpMessage, from: number): number =>
+  within(options.get(OPTION.relayAgent) ?? new Uint8Array(0)).has(RELAY_SOURCE_PORT) ? from : SERVER_PORT
+
 /** RFC 2131 §4.1: to the relay, to the address it has, or to everybody; on 4011 back to where it came from. */
 const destination = (
   request: DhcpMessage,
@@ -265,7 +304,7 @@ const destination = (
   port: DhcpPort,
 ): { readonly address: Address; readonly port: number } => {
   if (port === 4011) return from
-  if (request.giaddr !== 0) return { address: request.giaddr, port: SERVER_PORT }
+  if (request.giaddr !== 0) return { address: request.giaddr, port: relayPort(request, from.port) }
   const type = out.options.get(OPTION.messageType)?.[0]
   if (request.ciaddr !== 0 && type !== MESSAGE_TYPE.nak) return { address: request.ciaddr, port: CLIENT_PORT }
   return { address: BROADCAST, port: CLIENT_PORT }

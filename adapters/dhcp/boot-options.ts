@@ -4,8 +4,8 @@
  * | who asks            | file                                       | and                                                   |
  * | ------------------- | ------------------------------------------ | ----------------------------------------------------- |
  * | firmware (PXE)      | a boot program, by TFTP                    | 60 `PXEClient`, 43 "take the file that is named", 97 echoed |
- * | firmware (HTTP)     | the same program's URL                     | 60 `HTTPClient`                                       |
- * | iPXE                | the URL of this machine's script           | 175: no need to wait for another server, in full mode |
+ * | firmware (HTTP)     | the same program's URL                     | 60 `HTTPClient`, 97 echoed                            |
+ * | iPXE                | the URL of this machine's script           | 175: no need to wait for another server, in full mode; else 60 |
  * | a running system    | nothing                                    |                                                       |
  *
  * **Details** Option 43 with PXE_DISCOVERY_CONTROL bit 3 (Intel PXE 2.1 §3, table 2-1): "if a boot file name is present in the initial DHCP or ProxyDHCP offer
@@ -38,25 +38,30 @@ export const bootPart = (request: DhcpMessage, firmware: Firmware, plan: DhcpPla
     case "ipxe":
       return scriptPart(plan)
     case "http":
-      return httpPart(firmware, plan)
+      return httpPart(request, firmware, plan)
     case "pxe":
     case "u-boot":
       return tftpPart(request, firmware, plan)
   }
 }
 
-/** A script is fetched by HTTP; without HTTP, iPXE finds `autoexec.ipxe` beside its own file and needs no name. */
+/**
+ * A script is fetched by HTTP; without HTTP, iPXE finds `autoexec.ipxe` beside its own file and needs no name. Beside another server, iPXE takes no notice of
+ * an offer without option 60.
+ */
 const scriptPart = ({ mode, mac, boot: { http }, server }: DhcpPlan): BootPart => {
   const file = http === undefined ? "" : `${http}/boot/${mac.replaceAll(":", "-")}.ipxe`
-  const alone = mode === "full" ? [[OPTION.ipxe, noPxeDhcp] as const] : []
-  return { siaddr: server, file, options: [...nameOf(file), ...alone] }
+  const beside =
+    mode === "full" ? ([OPTION.ipxe, noPxeDhcp] as const) : ([OPTION.vendorClass, text("PXEClient")] as const)
+  return { siaddr: server, file, options: [beside, ...nameOf(file)] }
 }
 
-const httpPart = (firmware: Firmware, { boot, mac, program, server }: DhcpPlan): BootPart => {
+const httpPart = (request: DhcpMessage, firmware: Firmware, { boot, mac, program, server }: DhcpPlan): BootPart => {
   const file = program ?? bootProgramFor(firmware, mac, boot.programs)?.program
   if (boot.http === undefined || file === undefined) return nothing
   const url = `${boot.http}/${file}`
-  return { siaddr: server, file: url, options: [[OPTION.vendorClass, text("HTTPClient")], ...nameOf(url)] }
+  const options = [[OPTION.vendorClass, text("HTTPClient")] as const, ...machineIdOf(request), ...nameOf(url)]
+  return { siaddr: server, file: url, options }
 }
 
 const tftpPart = (request: DhcpMessage, firmware: Firmware, { boot, mac, program }: DhcpPlan): BootPart => {
@@ -79,12 +84,17 @@ const pxeOptions = (
   request: DhcpMessage,
   row: BootProgramRow | undefined,
 ): ReadonlyArray<readonly [number, Uint8Array]> => {
-  const machineId = request.options.get(OPTION.machineId)
   return [
     [OPTION.vendorClass, text("PXEClient")],
     [OPTION.vendorSpecific, row?.vendorSpecific ?? vendorSpecificFor(request)],
-    ...(machineId === undefined ? [] : [[OPTION.machineId, machineId] as const]),
+    ...machineIdOf(request),
   ]
+}
+
+/** As it came; some firmware sends none (RFC 4578 §2.3). */
+const machineIdOf = ({ options }: DhcpMessage): ReadonlyArray<readonly [number, Uint8Array]> => {
+  const machineId = options.get(OPTION.machineId)
+  return machineId === undefined ? [] : [[OPTION.machineId, machineId]]
 }
 
 /** A ROM that asked for a boot item hears which one it was given (PXE_BOOT_ITEM, §2.2.4). */

@@ -3,7 +3,10 @@
  *
  * **Details** Names are those of the `ipxe` package of distributions. `snponly` comes first for UEFI, because it uses the firmware's own network
  * driver, which works wherever the firmware just booted from; native drivers of iPXE hang or leave some cards unusable.
- * An operator's choice (`boot-program` of a client or a group) goes before the table.
+ * An operator's choice goes before the table: `boot-program` of a client or a group, then the `[[firmware]]` tables of imagelink.toml, then signed programs that are there
+ * (secure-boot.ts).
+ *
+ * **Gotchas** No message of DHCP says the product that SMBIOS names; what it says of the model is its vendor class, its MAC and its UUID.
  *
  * Processor architecture types, IANA: 0 BIOS · 6 UEFI x86 · 7 UEFI x64 · 9 UEFI x64 as some firmware sends it (EBC in RFC 4578) · 10, 11 UEFI ARM 32, 64 ·
  * 15, 16, 17, 18, 19 the same over HTTP · 20 BIOS over HTTP · 21, 22 U-Boot ARM 32, 64 · 25, 27 UEFI RISC-V 32, 64.
@@ -17,6 +20,8 @@ export interface BootProgramRow {
   readonly vendorClass?: string
   /** Beginnings of the MAC, lower case with colons. */
   readonly macs?: ReadonlyArray<string>
+  /** Beginnings of its UUID (option 97), lower case. */
+  readonly machineIds?: ReadonlyArray<string>
   readonly program: string
   /** Bytes of option 43 that this firmware insists on. */
   readonly vendorSpecific?: Uint8Array
@@ -44,13 +49,16 @@ const table: ReadonlyArray<BootProgramRow> = [
   { architectures: [11, 19, 22], program: "arm64/snponly.efi" },
   { architectures: [10, 18, 21], program: "arm32/snponly.efi" },
   { architectures: [27, 28], program: "riscv64/snponly.efi" },
+  { kinds: ["u-boot"], architectures: [undefined], vendorClass: "U-Boot.armv8", program: "arm64/snponly.efi" },
+  { kinds: ["u-boot"], architectures: [undefined], vendorClass: "U-Boot.arm", program: "arm32/snponly.efi" },
   { kinds: ["pxe"], architectures: [undefined], program: "undionly.kpxe" },
 ]
 
-const fits = (row: BootProgramRow, { kind, architecture, vendorClass }: Firmware, mac: string): boolean =>
-  (row.kinds?.includes(kind) ?? true) &&
-  (row.architectures?.includes(architecture) ?? true) &&
-  (row.vendorClass === undefined || vendorClass.startsWith(row.vendorClass)) &&
+const fits = (row: BootProgramRow, firmware: Firmware, mac: string): boolean =>
+  (row.kinds?.includes(firmware.kind) ?? true) &&
+  (row.architectures?.includes(firmware.architecture) ?? true) &&
+  (row.vendorClass === undefined || firmware.vendorClass.startsWith(row.vendorClass)) &&
+  (row.machineIds?.some((start) => firmware.machineId?.startsWith(start)) ?? true) &&
   (row.macs?.some((start) => mac.startsWith(start)) ?? true)
 
 /** The row for a machine's first boot program; undefined when there is none for it. */

@@ -15,6 +15,8 @@ export const describeDhcpEvent = (e: DhcpEvent): Line => {
       return { level: "debug", text: `dhcp: a message is not taken: ${e.why}` }
     case "ignored":
       return { level: "debug", text: `dhcp ${e.mac}: not answered: ${e.why}` }
+    case "chose":
+      return { level: "debug", text: `dhcp: ${e.mac} takes ${addressText(e.address)} of another server` }
     case "full":
       return {
         level: "error",

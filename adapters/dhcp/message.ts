@@ -90,8 +90,16 @@ export const decode = (bytes: Uint8Array): Decoded => {
   return { ok: true, message }
 }
 
-/** A Buffer's own slice is a view. */
-const copyOf = (bytes: Uint8Array, from: number, to: number): Uint8Array => new Uint8Array(bytes.subarray(from, to))
+/** Byte by byte, because most values have a few, and a view to copy from costs more than they do. */
+const copyOf = (bytes: Uint8Array, from: number, to: number): Uint8Array => {
+  const copy = new Uint8Array(to - from)
+  copyInto(copy, 0, bytes, from, to)
+  return copy
+}
+
+const copyInto = (out: Uint8Array, at: number, bytes: Uint8Array, from: number, to: number): void => {
+  for (let i = from; i < to; i++) out[at + i - from] = bytes[i]!
+}
 
 /** Adds what is in `[at, end)`; false when an option reaches past the end. */
 const readOptions = (bytes: Uint8Array, from: number, end: number, into: Map<number, Uint8Array>): boolean => {
@@ -114,6 +122,7 @@ const readOptions = (bytes: Uint8Array, from: number, end: number, into: Map<num
 }
 
 const fieldText = (bytes: Uint8Array, at: number, length: number): string => {
+  if (bytes[at] === 0) return ""
   const end = bytes.indexOf(0, at)
   const to = end < 0 || end > at + length ? at + length : end
   return Buffer.from(bytes.buffer, bytes.byteOffset + at, to - at).toString("latin1")
@@ -128,33 +137,39 @@ const writeOption = (out: Uint8Array, at: number, code: number, value: Uint8Arra
     const length = Math.min(255, value.length - from)
     out[at] = code
     out[at + 1] = length
-    out.set(value.subarray(from, from + length), at + 2)
+    copyInto(out, at + 2, value, from, from + length)
     at += 2 + length
     from += length
   } while (from < value.length)
   return at
 }
 
-/** Rank by which options are written; the order of the map decides between equals. */
-const rankOf = (code: number): number => (code === OPTION.messageType ? 0 : code === OPTION.relayAgent ? 2 : 1)
+type Option = readonly [code: number, value: Uint8Array]
+
+/** What fits, in the order in which it is written: the type, the others as the map has them, the relay's option. */
+const fitting = ({ options }: DhcpMessage, bytesMax: number): ReadonlyArray<Option> => {
+  const [type, relay] = [options.get(OPTION.messageType), options.get(OPTION.relayAgent)]
+  const chosen: Array<Option> = type === undefined ? [] : [[OPTION.messageType, type]]
+  let room = bytesMax - OPTIONS_AT - 1
+  for (const value of [type, relay]) if (value !== undefined) room -= encodedBytes(value)
+  for (const option of options) {
+    const bytes = encodedBytes(option[1])
+    if (option[0] === OPTION.messageType || option[0] === OPTION.relayAgent || bytes > room) continue
+    room -= bytes
+    chosen.push(option)
+  }
+  if (relay !== undefined) chosen.push([OPTION.relayAgent, relay])
+  return chosen
+}
 
 /**
  * The bytes, at most `bytesMax` of them. What does not fit is left out, last first; the type and the relay's option always fit.
  */
 export const encode = (message: DhcpMessage, bytesMax: number = limits.dhcpReplyBytesDefault): Buffer => {
-  const ranked = [...message.options].sort(([a], [b]) => rankOf(a) - rankOf(b))
-  const always = new Set<number>([OPTION.messageType, OPTION.relayAgent])
-  const needed = ranked.reduce((sum, [code, value]) => sum + (always.has(code) ? encodedBytes(value) : 0), 0)
-  let room = bytesMax - OPTIONS_AT - 1 - needed
-  const fitting = ranked.filter(([code, value]) => {
-    if (always.has(code)) return true
-    const bytes = encodedBytes(value)
-    if (bytes > room) return false
-    room -= bytes
-    return true
-  })
-  const used = OPTIONS_AT + 1 + fitting.reduce((sum, [, value]) => sum + encodedBytes(value), 0)
-  const out = Buffer.alloc(Math.max(used, MESSAGE_BYTES_MIN))
+  const options = fitting(message, bytesMax)
+  let used = OPTIONS_AT + 1
+  for (const [, value] of options) used += encodedBytes(value)
+  const out = Buffer.allocUnsafe(Math.max(used, MESSAGE_BYTES_MIN)).fill(0)
   out[0] = message.op
   out[1] = message.htype
   out[2] = message.chaddr.length
@@ -166,13 +181,13 @@ export const encode = (message: DhcpMessage, bytesMax: number = limits.dhcpReply
   writeU32(out, 16, message.yiaddr)
   writeU32(out, 20, message.siaddr)
   writeU32(out, 24, message.giaddr)
-  out.set(message.chaddr, 28)
+  copyInto(out, 28, message.chaddr, 0, message.chaddr.length)
   // The last byte stays zero: both fields are null-terminated strings (RFC 2131 §2).
-  out.write(message.sname, SNAME_AT, SNAME_BYTES - 1, "latin1")
-  out.write(message.file, FILE_AT, FILE_BYTES - 1, "latin1")
+  if (message.sname !== "") out.write(message.sname, SNAME_AT, SNAME_BYTES - 1, "latin1")
+  if (message.file !== "") out.write(message.file, FILE_AT, FILE_BYTES - 1, "latin1")
   writeU32(out, 236, COOKIE)
   let at = OPTIONS_AT
-  for (const [code, value] of fitting) at = writeOption(out, at, code, value)
+  for (const [code, value] of options) at = writeOption(out, at, code, value)
   out[at] = OPTION.end
   return out
 }

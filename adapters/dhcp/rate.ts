@@ -21,6 +21,11 @@ export class Rate {
     this.#limits = limits
   }
 
+  /** Who is remembered now. */
+  get strangers(): number {
+    return this.#strangers.size
+  }
+
   /** Counts a message; false when it is one too many. */
   admits(mac: string, registered: boolean, now: number): boolean {
     const second = Math.floor(now / 1000)

@@ -100,7 +100,8 @@ const proxyReply = (
 
 const proxyKind = (type: number | undefined, port: DhcpPort): "offer" | "ack" | undefined => {
   if (type === MESSAGE_TYPE.discover && port === 67) return "offer"
-  return type === MESSAGE_TYPE.request && port === 4011 ? "ack" : undefined
+  const asks = type === MESSAGE_TYPE.request || type === MESSAGE_TYPE.inform
+  return asks && port === 4011 ? "ack" : undefined
 }
 
 /** RFC 2131 table 3. */
@@ -108,12 +109,17 @@ const answer = (
   request: DhcpMessage,
   plan: DhcpPlan,
   type: number,
-  { yiaddr, siaddr, file, options }: BootPart & { readonly yiaddr: Address },
+  { yiaddr, siaddr, file, options: given }: BootPart & { readonly yiaddr: Address },
 ): DhcpMessage => {
-  const echoed = [OPTION.clientId, OPTION.relayAgent].flatMap((code) => {
+  const options = new Map<number, Uint8Array>()
+  options.set(OPTION.messageType, u8(type))
+  options.set(OPTION.serverId, u32(plan.server))
+  for (const [code, value] of given) options.set(code, value)
+  // RFC 6842 §3: the client identifier comes back as it came. RFC 3046 §2.2: so does what the relay added.
+  for (const code of [OPTION.clientId, OPTION.relayAgent]) {
     const value = request.options.get(code)
-    return value === undefined ? [] : [[code, value] as const]
-  })
+    if (value !== undefined) options.set(code, value)
+  }
   return {
     op: BOOTREPLY,
     htype: request.htype,
@@ -128,35 +134,40 @@ const answer = (
     chaddr: request.chaddr,
     sname: "",
     file: file.length < 128 ? file : "",
-    options: new Map([
-      [OPTION.messageType, u8(type)],
-      [OPTION.serverId, u32(plan.server)],
-      ...options,
-      // RFC 6842 §3: the client identifier comes back as it came. RFC 3046 §2.2: so does what the relay added.
-      ...echoed,
-    ]),
+    options,
   }
 }
 
 /** The mask first: RFC 2132 §3.3 wants it before the routers. A list of what is asked for (option 55) leaves out the rest. */
-const subnetOptions = (plan: DhcpPlan, request: DhcpMessage): ReadonlyArray<readonly [number, Uint8Array]> => {
+const subnetOptions = ({ subnet, name }: DhcpPlan, request: DhcpMessage): ReadonlyArray<DhcpOption> => {
   const asked = request.options.get(OPTION.parameterList)
-  return settingsOf(plan.subnet, plan.name).filter(
-    ([code, value]) => value.length > 0 && (code === OPTION.subnetMask || (asked?.includes(code) ?? true)),
-  )
+  const wanted = (code: number): boolean => asked === undefined || asked.includes(code)
+  const told = settingsOf(subnet).filter(([code]) => code === OPTION.subnetMask || wanted(code))
+  return name === undefined || !wanted(OPTION.hostName) ? told : [...told, [OPTION.hostName, text(name)]]
 }
 
-const settingsOf = (subnet: SubnetSettings, name: string | undefined): ReadonlyArray<readonly [number, Uint8Array]> => {
+type DhcpOption = readonly [number, Uint8Array]
+
+/** A subnet's settings never change, and are told to everybody. */
+const encodedSettings = new WeakMap<SubnetSettings, ReadonlyArray<DhcpOption>>()
+
+const settingsOf = (subnet: SubnetSettings): ReadonlyArray<DhcpOption> => {
+  const known = encodedSettings.get(subnet) ?? encodeSettings(subnet)
+  encodedSettings.set(subnet, known)
+  return known
+}
+
+const encodeSettings = (subnet: SubnetSettings): ReadonlyArray<DhcpOption> => {
   const mask = maskOf(subnet.prefix)
-  return [
+  const all: ReadonlyArray<DhcpOption> = [
     [OPTION.subnetMask, u32(mask)],
     // RFC 3442: a client that takes these ignores the routers; they come first, because it asks for them first.
     [OPTION.classlessRoutes, classlessRoutes(subnet.routes)],
     [OPTION.routers, addresses(subnet.routers)],
     [OPTION.nameServers, addresses(subnet.nameServers)],
-    [OPTION.hostName, text(name ?? "")],
     [OPTION.domainName, text(subnet.domain)],
     [OPTION.broadcastAddress, u32((subnet.network | ~mask) >>> 0)],
     [OPTION.ntpServers, addresses(subnet.ntpServers)],
   ]
+  return all.filter(([, value]) => value.length > 0)
 }

@@ -6,8 +6,9 @@
  */
 import { fail } from "../../core/errors.ts"
 import { limits } from "../../core/limits.ts"
-import type { SubnetConfig } from "../../core/runtime/config.ts"
+import type { FirmwareConfig, SubnetConfig } from "../../core/runtime/config.ts"
 import { type Address, inSubnet, parseAddress, parseSubnet, type Subnet } from "./address.ts"
+import type { BootProgramRow } from "./boot-programs.ts"
 import type { LeaseRange } from "./leases.ts"
 import type { SubnetSettings } from "./plan.ts"
 
@@ -72,4 +73,25 @@ const rangesOf = ({ range }: SubnetConfig, subnet: Subnet): ReadonlyArray<LeaseR
   if (!whole || !inSubnet(from, subnet) || !inSubnet(to, subnet))
     throw refuse("range", "two addresses of the subnet like 10.0.0.100-10.0.0.199", range)
   return [{ from, to }]
+}
+
+/** The operator's rows for the table of firmware. @throws CONFIG_INVALID */
+export const firmwareRows = (configs: ReadonlyArray<FirmwareConfig>): ReadonlyArray<BootProgramRow> =>
+  configs.map(({ program, mac, machine, architecture, "vendor-class": vendorClass }) => {
+    if ([mac, machine, architecture, vendorClass].every((key) => key === undefined))
+      throw refuse("firmware", "vendor-class, mac, machine or architecture to say which one boots it", program)
+    return {
+      program,
+      ...(vendorClass === undefined ? {} : { vendorClass }),
+      ...(mac === undefined ? {} : { macs: [macStart(mac)] }),
+      ...(machine === undefined ? {} : { machineIds: [machine.toLowerCase()] }),
+      ...(architecture === undefined ? {} : { architectures: [architecture] }),
+    }
+  })
+
+/** `54-BF-64` as MACs are written here. */
+const macStart = (text: string): string => {
+  if (!/^[0-9a-f]{2}([:-][0-9a-f]{2}){0,5}$/i.test(text))
+    throw refuse("mac", "the beginning of a MAC like 54-BF-64", text)
+  return text.toLowerCase().replaceAll("-", ":")
 }

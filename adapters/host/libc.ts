@@ -4,7 +4,7 @@
  *     fallocate(2)   FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE      on a thread: it may wait for the file system's journal
  *     lseek(2)       SEEK_DATA, SEEK_HOLE                            at once: 1 µs; nobody here uses a file's position
  *     getsockopt(2)  SO_PEERCRED, unix(7)                            at once
- *     setsockopt(2)  SO_BINDTODEVICE, socket(7)                      at once
+ *     setsockopt(2)  SO_BINDTODEVICE, socket(7)                      at once; getsockopt(2) reads it
  *     setsockopt(2)  TCP_USER_TIMEOUT, tcp(7)                        at once
  *
  * **Details** The functions are looked up in the running process, which has its C library loaded already, whichever that is. The numbers below
@@ -13,7 +13,7 @@
 import { createRequire } from "node:module"
 import type { Host } from "../../core/host.ts"
 
-type Call = "punchHole" | "nextData" | "peerCredentials" | "bindToDevice" | "unansweredMax"
+type Call = "punchHole" | "nextData" | "peerCredentials" | "bindToDevice" | "boundDevice" | "unansweredMax"
 export type LibcCalls = { readonly [K in Call]: NonNullable<Host[K]> }
 
 const FALLOC_FL_KEEP_SIZE = 1
@@ -27,6 +27,8 @@ const IPPROTO_TCP = 6
 const TCP_USER_TIMEOUT = 18
 const ENXIO = 6
 const UCRED_BYTES = 12
+/** Of an interface's name, with its NUL. */
+const IFNAMSIZ = 16
 
 /** 64-bit offsets, and the socket options of asm-generic. */
 const architectures: ReadonlyArray<string> = ["x64", "arm64", "riscv64"]
@@ -91,5 +93,12 @@ const callsOf = (koffi: typeof import("koffi")): LibcCalls => {
 
     unansweredMax: (fd, millis) =>
       setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, Uint32Array.of(millis), Uint32Array.BYTES_PER_ELEMENT) === 0,
+
+    boundDevice(fd) {
+      const name = Buffer.alloc(IFNAMSIZ)
+      const length = [IFNAMSIZ]
+      if (getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, length) !== 0) return undefined
+      return name.toString("latin1", 0, Math.max(0, (length[0] ?? 0) - 1))
+    },
   }
 }

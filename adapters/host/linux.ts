@@ -52,6 +52,9 @@ class LinuxHost implements Host {
   get unansweredMax() {
     return this.#calls()?.unansweredMax
   }
+  get boundDevice() {
+    return this.#calls()?.boundDevice
+  }
 
   #calls(): LibcCalls | undefined {
     this.#libc ??= { calls: this.#load() }

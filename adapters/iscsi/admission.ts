@@ -10,7 +10,7 @@
  * | the image is not there, the overlay is lost, …           | the unit is there, NOT READY; the log says why      |
  *
  * **Details** The slots are those that the peer may see (`Disks.list`); LUN = slot. A slot that could not be opened is tried again when a
- * session asks for it later (portal.ts).
+ * session asks for it later, and one that is linked later is opened then (session-units.ts).
  */
 import type { Disks, Lease, Peer } from "../../core/block/lease.ts"
 import { type ErrorCode, fail, type ImagelinkError, isImagelinkError } from "../../core/errors.ts"
@@ -40,26 +40,18 @@ const refusals: Partial<Record<ErrorCode, number>> = {
   CANCELLED: LOGIN_UNAVAILABLE,
 }
 
-/** A boot id that is not judged good ends the login, whatever is wrong with it. */
-const refusalOf = (e: ImagelinkError): number | undefined =>
+/** The status that a login ends with; undefined: its unit is not ready. A boot id that is not judged good ends it, whatever is wrong with it. */
+export const refusalOf = (e: ImagelinkError): number | undefined =>
   refusals[e.code] ?? (e.code.startsWith("BOOT_") ? LOGIN_TARGET_REMOVED : undefined)
 
-/** One slot again, which could not be opened before; undefined: it still cannot. */
-export const openAgain = async (
-  disks: Disks,
-  target: TargetName,
-  slot: number,
-  peer: Peer,
-): Promise<Opened | undefined> => {
-  try {
-    return { slot, lease: await disks.attach(target.client, slot, target.boot, peer) }
-  } catch {
-    return undefined
-  }
-}
+/** One slot of a session that runs. @throws what attach throws */
+export const openSlot = async (disks: Disks, target: TargetName, slot: number, peer: Peer): Promise<Opened> => ({
+  slot,
+  lease: await disks.attach(target.client, slot, target.boot, peer),
+})
 
 /** The slots of a client that this peer may see. */
-export const slotsOf = (disks: Disks, client: string, peer: Peer): ReadonlyArray<number> => {
+export const slotsOf = (disks: Pick<Disks, "list">, client: string, peer: Peer): ReadonlyArray<number> => {
   const prefix = `client/${client}/`
   return disks
     .list(peer)

@@ -1,4 +1,4 @@
-/** Memory that all sessions of a server share for data on its way to a disk. */
+/** Memory that all connections of a server share for what is on its way. */
 export class ServerBudget {
   private taken = 0
   private readonly bytesMax: number

@@ -45,14 +45,17 @@ export type ChapStep =
 const failed = (why: string): ChapStep => ({ kind: "failed", why })
 
 export class Chap {
-  private readonly secret: Secret
+  private readonly secrets: ReadonlyArray<Secret>
   private readonly random: (bytes: number) => Uint8Array
+  /** Who proved its secret. */
+  user: string | undefined
   private algorithm: string | undefined
   private id = 0
   private challenge: Uint8Array = new Uint8Array(0)
 
-  constructor(secret: Secret, random: (bytes: number) => Uint8Array) {
-    this.secret = secret
+  /** Any of these will do; `CHAP_N` says which is meant. */
+  constructor(secrets: ReadonlyArray<Secret>, random: (bytes: number) => Uint8Array) {
+    this.secrets = secrets
     this.random = random
   }
 
@@ -82,14 +85,21 @@ export class Chap {
     const user = pairs.get("CHAP_N")
     const response = parseBinary(pairs.get("CHAP_R") ?? "")
     if (user === undefined || response === undefined) return failed("CHAP_N or CHAP_R is missing")
-    const expected = chapResponse(this.algorithm!, this.id, this.secret.secret, this.challenge)
-    const right = response.length === expected.length && timingSafeEqual(response, expected)
-    if (user !== this.secret.user) return failed(`CHAP user ${JSON.stringify(user)} is not the one of this target`)
-    if (!right) return failed(`the CHAP secret of ${JSON.stringify(user)} is wrong`)
-    return this.proveOurselves(pairs)
+    const right = this.secrets.filter((secret) => this.answers(response, secret))
+    if (!this.secrets.some((s) => s.user === user))
+      return failed(`CHAP user ${JSON.stringify(user)} is not the one of this target`)
+    const secret = right.find((s) => s.user === user)
+    if (secret === undefined) return failed(`the CHAP secret of ${JSON.stringify(user)} is wrong`)
+    this.user = user
+    return this.proveOurselves(pairs, secret)
   }
 
-  private proveOurselves(pairs: ReadonlyMap<string, string>): ChapStep {
+  private answers(response: Uint8Array, { secret }: Secret): boolean {
+    const expected = chapResponse(this.algorithm!, this.id, secret, this.challenge)
+    return response.length === expected.length && timingSafeEqual(response, expected)
+  }
+
+  private proveOurselves(pairs: ReadonlyMap<string, string>, { mutual }: Secret): ChapStep {
     const id = pairs.get("CHAP_I")
     const text = pairs.get("CHAP_C")
     if (id === undefined && text === undefined) return { kind: "done", answer: [] }
@@ -103,7 +113,6 @@ export class Chap {
     )
       return failed("the initiator's challenge is none")
     if (Buffer.compare(challenge, this.challenge) === 0) return failed("the initiator sent our own challenge back")
-    const mutual = this.secret.mutual
     if (mutual === undefined) return failed("the initiator asks for mutual CHAP, and no secret is set for it")
     const response = chapResponse(this.algorithm!, number, mutual.secret, challenge)
     return {

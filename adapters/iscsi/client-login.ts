@@ -14,9 +14,12 @@ import { encodeText, hexBinary, type Pair, parseBinary, parseText } from "./text
 export class IscsiError extends Error {
   override readonly name = "IscsiError"
   readonly status: number | undefined
-  constructor(message: string, status?: number) {
+  /** Where the target is instead, as TargetAddress tells it. */
+  readonly movedTo: string | undefined
+  constructor(message: string, status?: number, movedTo?: string) {
     super(message)
     this.status = status
+    this.movedTo = movedTo
   }
 }
 
@@ -73,9 +76,13 @@ export class ClientLogin {
   response(b: Uint8Array, data: Uint8Array): ClientStep {
     if ((b[0]! & OPCODE_MASK) !== LOGIN_RESPONSE) throw new IscsiError("not a login response")
     const status = readU16(b, 36)
-    if (status !== 0) throw new IscsiError(`the login was refused with ${status.toString(16).padStart(4, "0")}`, status)
-    this.statSN = readU32(b, 24)
     const pairs = parseText(data)
+    if (status !== 0) {
+      const movedTo = new Map(pairs).get("TargetAddress")
+      const more = movedTo === undefined ? "" : `: the target is at ${movedTo}`
+      throw new IscsiError(`the login was refused with ${status.toString(16).padStart(4, "0")}${more}`, status, movedTo)
+    }
+    this.statSN = readU32(b, 24)
     if (pairs === undefined) throw new IscsiError("the answer is not text")
     for (const [key, value] of pairs) this.answers.set(key, value)
     const transit = (b[1]! & FINAL) !== 0

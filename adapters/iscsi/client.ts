@@ -14,8 +14,9 @@ import { randomBytes } from "node:crypto"
 import { connect, type Socket } from "node:net"
 import { readU16, readU32, readU64, writeU32, writeU64 } from "../../core/bytes.ts"
 import { limits } from "../../core/limits.ts"
+import { Slabs } from "../../core/slab-output.ts"
 import { ClientLogin, IscsiError, type LoginOptions } from "./client-login.ts"
-import { putDigest, Slabs } from "./output.ts"
+import { putDigest } from "./output.ts"
 import * as pdu from "./pdu.ts"
 import { PduReader } from "./reader.ts"
 import { encodeText, type Pair, parseText } from "./text.ts"
@@ -25,6 +26,8 @@ export { IscsiError } from "./client-login.ts"
 export interface IscsiClientOptions {
   readonly host: string
   readonly port: number
+  /** One of this machine's; else the routes choose. */
+  readonly localAddress?: string
   /** Undefined: a discovery session. */
   readonly target?: string
   readonly lun?: number
@@ -51,6 +54,8 @@ export interface ScsiRequest {
   readonly lun?: number
   /** Bytes the initiator expects. */
   readonly reads?: number
+  /** Where they go, if there is a place of that size; else into a new one. */
+  readonly into?: Buffer
   readonly writes?: Uint8Array
   /** Expected Data Transfer Length, when it is to differ from what is sent. */
   readonly expected?: number
@@ -150,13 +155,14 @@ export class IscsiClient {
         this.received({
           opcode: head[h]! & pdu.OPCODE_MASK,
           head: Buffer.from(head.subarray(h, h + pdu.BHS_BYTES)),
-          data: Buffer.from(data.subarray(d, d + bytes)),
+          data: this.taken(head[h]! & pdu.OPCODE_MASK, data, d, bytes),
         }),
       lostSync: (why: string) => this.lost(new IscsiError(why)),
       badData: () => this.lost(new IscsiError("data does not match its digest")),
     }
     this.reader = new PduReader(receiver, new Slabs(limits.iscsiSlabBytes, 1), limits.iscsiSegmentBytesMax)
-    this.socket = connect({ host: options.host, port: options.port, noDelay: true })
+    const { host, port, localAddress } = options
+    this.socket = connect({ host, port, noDelay: true, ...(localAddress === undefined ? {} : { localAddress }) })
     this.socket.on("data", (chunk: Buffer) => this.reader.feed(chunk, 0, chunk.length))
     this.socket.on("error", (e) => this.lost(e))
     this.closed = new Promise((resolve) =>
@@ -191,8 +197,10 @@ export class IscsiClient {
     return (readU64(data, 0) + 1) * readU32(data, 8)
   }
 
-  async read(offset: number, length: number): Promise<Buffer> {
-    const { data } = await this.good({ cdb: blockCdb(0x88, offset, length), reads: length })
+  /** `into` may be a place of that length for the bytes. */
+  async read(offset: number, length: number, into?: Buffer): Promise<Buffer> {
+    const place = into === undefined ? {} : { into }
+    const { data } = await this.good({ cdb: blockCdb(0x88, offset, length), reads: length, ...place })
     return data
   }
   async write(offset: number, bytes: Uint8Array, fua = false): Promise<void> {
@@ -222,7 +230,14 @@ export class IscsiClient {
       const { writes = new Uint8Array(0), reads = 0 } = request
       const itt = this.nextTag()
       const lun = request.lun ?? this.options.lun ?? 0
-      this.commands.set(itt, { data: Buffer.alloc(reads), out: writes, lun, filled: 0, resolve, reject })
+      this.commands.set(itt, {
+        data: request.into ?? Buffer.allocUnsafe(reads),
+        out: writes,
+        lun,
+        filled: 0,
+        resolve,
+        reject,
+      })
       const first =
         this.answers.get("ImmediateData") === "No" ? 0 : Math.min(writes.length, this.firstBurst, this.segment)
       const b = this.header(pdu.SCSI_COMMAND, pdu.FINAL, itt, first, request.immediate ?? false)
@@ -351,6 +366,12 @@ export class IscsiClient {
   }
   private get segment(): number {
     return Number(this.answers.get("MaxRecvDataSegmentLength") ?? 8192)
+  }
+
+  /** A copy, but of data that goes from here to where it belongs. */
+  private taken(opcode: number, data: Uint8Array, at: number, bytes: number): Buffer {
+    const view = Buffer.from(data.buffer, data.byteOffset + at, bytes)
+    return opcode === pdu.DATA_IN && this.onPdu === undefined ? view : Buffer.from(view)
   }
 
   private received(r: Received): void {

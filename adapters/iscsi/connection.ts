@@ -13,18 +13,19 @@ import type { Socket } from "node:net"
 import type { Peer } from "../../core/block/lease.ts"
 import type { ErrorCode } from "../../core/errors.ts"
 import { limits } from "../../core/limits.ts"
+import type { OutputWire } from "../../core/slab-output.ts"
 import { ScsiNexus } from "../scsi/nexus.ts"
-import { type Opened, ours } from "./admission.ts"
+import type { ReceiveBuffers } from "../socket/receive.ts"
+import { ours } from "./admission.ts"
 import { defaults } from "./keys.ts"
 import { Login, type LoginStep, type Wanted } from "./login.ts"
 import * as pdu from "./pdu.ts"
 import { peerOf, portalAddress } from "./peer.ts"
 import type { Happening, IscsiEvent, Member, Portal } from "./portal.ts"
 import { PduReader, type PduReceiver } from "./reader.ts"
-import type { ReceiveBuffers } from "./receive.ts"
 import type { Refusals } from "./refusals.ts"
 import { IscsiSession } from "./session.ts"
-import type { Wire } from "./wire.ts"
+import { SessionUnits } from "./session-units.ts"
 
 /** Nothing that was sent is acknowledged any more. */
 const GONE: ReadonlySet<string> = new Set(["ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"])
@@ -37,6 +38,7 @@ export interface ConnectionInput {
   readonly buffers: ReceiveBuffers
   readonly loginSeconds: number
   readonly closeSeconds: number
+  readonly refusalDelaySeconds: number
   readonly report: (event: IscsiEvent) => void
   /** Called once, when the socket is closed and the leases released. */
   readonly closed: () => void
@@ -48,13 +50,14 @@ export class Connection implements PduReceiver, Member {
   private readonly peer: Peer
   private readonly reader: PduReader
   private readonly login: Login
-  private readonly wire: Wire
+  private readonly wire: OutputWire
   private loginPdus = 0
   private judging = false
+  /** It was refused, and is told later. */
+  private delaying = false
   private session: IscsiSession | undefined
   private wanted: Wanted | undefined
-  private opened: ReadonlyArray<Opened> = []
-  private forget: Array<() => void> = []
+  private units: SessionUnits | undefined
   /** What was received and could not be taken yet. */
   private backlog: Array<Uint8Array> = []
   private paused = false
@@ -65,7 +68,6 @@ export class Connection implements PduReceiver, Member {
   private over = false
   private readonly timers = new Set<NodeJS.Timeout>()
   private readonly whenOver: Array<() => void> = []
-  private reopening = false
   private heard = true
   private pinged = false
 
@@ -74,7 +76,7 @@ export class Connection implements PduReceiver, Member {
     this.socket = input.buffers.attach(input.socket, (chunk) => this.received(chunk))
     this.peer = peerOf(this.socket.remoteAddress)
     this.wire = socketWire(this.socket)
-    this.reader = new PduReader(this, input.portal.slabs, limits.iscsiSegmentBytesMax)
+    this.reader = new PduReader(this, input.portal.slabs, limits.iscsiSegmentBytesMax, input.portal.partial)
     this.login = new Login(input.portal.policy)
     this.report({ type: "connected" })
     this.socket.on("drain", () => this.goOn())
@@ -137,8 +139,14 @@ export class Connection implements PduReceiver, Member {
     session.out.rest()
   }
 
+  /** What is linked may have changed. */
+  look(slotsOf: ReturnType<Portal["listing"]>): void {
+    const target = this.wanted?.target
+    if (target !== undefined && this.why === undefined) this.units?.look(slotsOf(target.client, this.peer))
+  }
+
   mayTake(): boolean {
-    return !this.judging && (this.session === undefined || this.session.mayTake())
+    return !this.judging && !this.delaying && (this.session === undefined || this.session.mayTake())
   }
 
   pdu(head: Uint8Array, h: number, data: Uint8Array, d: number, bytes: number): void {
@@ -217,7 +225,12 @@ export class Connection implements PduReceiver, Member {
   private follow(step: LoginStep): void {
     if (step.kind === "answer") this.socket.write(step.response)
     else if (step.kind === "refused") this.refuse(step.response, step.status, step.why)
-    else {
+    else if (step.kind === "redirected") {
+      const { status, portal } = step.to
+      this.report({ type: "redirected", ...this.login.who, status, portal })
+      this.socket.write(step.response)
+      this.close(`the initiator was sent to ${portal}`)
+    } else {
       this.judging = true
       void this.admit(step.wanted)
         .catch((e) => {
@@ -237,8 +250,16 @@ export class Connection implements PduReceiver, Member {
       const { initiator, target } = this.login.who
       this.report({ type: "refused", initiator, target, status, why, unsaid, ...(code === undefined ? {} : { code }) })
     }
-    this.socket.write(response)
-    this.close(`the login was refused: ${why}`)
+    const answer = () => {
+      this.socket.write(response)
+      this.close(`the login was refused: ${why}`)
+    }
+    const { refusalDelaySeconds } = this.input
+    if (unsaid !== undefined || refusalDelaySeconds === 0) answer()
+    else {
+      this.delaying = true
+      this.after(refusalDelaySeconds * 1000, answer)
+    }
   }
 
   private turnAway(status: number, why: string, code?: ErrorCode): void {
@@ -264,17 +285,23 @@ export class Connection implements PduReceiver, Member {
       this.turnAway(admitted.status, admitted.error.message, admitted.error.code)
       return
     }
-    this.opened = admitted.opened
+    const abortTasks = (lun: number) => void this.session?.abortWhere((t) => t.lun === lun)
+    const units = (this.units = new SessionUnits({
+      ...{ portal, wanted, peer: this.peer, opened: admitted.opened, abortTasks },
+      changed: () => this.session?.seeUnits(),
+      lost: () => this.stop("the disk was taken away"),
+      failed: (e) => this.failed(e),
+      report: (event) => this.report(event),
+      after: (millis, act) => this.after(millis, act),
+    }))
     const reinstated = await portal.reinstate(wanted)
-    const { nexus } = await portal.seat(wanted, admitted.opened, admitted.unopened, reinstated, (lun) => {
-      this.session?.abortWhere((t) => t.lun === lun)
-    })
+    const { nexus } = await portal.seat(wanted, admitted.opened, admitted.unopened, reinstated, abortTasks)
     // Another login of the same name may have come first while this one was on its way.
     while (portal.isTaken(wanted)) await portal.reinstate(wanted)
     if (this.socketClosed || this.stopping) {
       this.wanted = wanted
       portal.leave(wanted, this, nexus)
-      await this.release()
+      await units.release()
       return
     }
     portal.join(wanted, this)
@@ -289,27 +316,7 @@ export class Connection implements PduReceiver, Member {
       reinstated,
     })
     for (const { slot, error } of admitted.unopened) this.report({ type: "not-ready", target, lun: slot, error })
-    nexus.onNotReady = (lun) => this.tryAgain(wanted, nexus, lun)
-    for (const { lease } of admitted.opened)
-      this.forget.push(lease.onRevoked(() => this.stop("the disk was taken away")))
-  }
-
-  /** No sooner than `iscsiReopenMillis` after the last time. */
-  private tryAgain(wanted: Wanted, nexus: ScsiNexus, lun: number): void {
-    if (this.reopening || this.why !== undefined) return
-    this.reopening = true
-    void this.input.portal
-      .openAgain(wanted, lun, this.peer, nexus, (l) => void this.session?.abortWhere((t) => t.lun === l))
-      .then(async (again) => {
-        if (again === undefined) return
-        this.opened = [...this.opened, again]
-        this.forget.push(again.lease.onRevoked(() => this.stop("the disk was taken away")))
-        this.session?.seeUnits()
-        if (this.over) await this.leaveUnits()
-        else this.report({ type: "ready", target: nexus.targetName, lun, description: again.lease.description })
-      })
-      .catch((e) => this.failed(ours(e)))
-      .finally(() => this.after(limits.iscsiReopenMillis, () => (this.reopening = false)))
+    units.begin(nexus)
   }
 
   private begin(wanted: Wanted, nexus: ScsiNexus): void {
@@ -328,7 +335,7 @@ export class Connection implements PduReceiver, Member {
       cid: wanted.cid,
       statSN: this.login.statSN,
       expCmdSN: this.login.expCmdSN,
-      targets: () => portal.targets(peer, `${portalAddress(socket.localAddress, socket.localPort)},1`),
+      targets: () => portal.targets(peer, portalAddress(socket.localAddress, socket.localPort)),
       resetTarget: (cold) => portal.resetTarget(nexus, cold),
       wake: this.wake,
       over: (why) => this.close(why),
@@ -381,7 +388,7 @@ export class Connection implements PduReceiver, Member {
   private async leaveUnits(): Promise<void> {
     if (this.wanted !== undefined && this.session !== undefined && !this.wanted.discovery)
       this.input.portal.leave(this.wanted, this, this.session.nexus)
-    await this.release()
+    await this.units?.release()
   }
 
   private async finish(): Promise<void> {
@@ -391,13 +398,6 @@ export class Connection implements PduReceiver, Member {
     this.report({ type: "closed", ...(target ? { target } : {}), why: this.why ?? "the connection was closed" })
     for (const resolve of this.whenOver) resolve()
     this.input.closed()
-  }
-
-  private async release(): Promise<void> {
-    for (const forget of this.forget.splice(0)) forget()
-    const leases = this.opened
-    this.opened = []
-    for (const { lease } of leases) await lease.release().catch((e) => this.failed(ours(e)))
   }
 
   private report(event: Happening): void {
@@ -415,7 +415,7 @@ export class Connection implements PduReceiver, Member {
 }
 
 /** A socket as a session sees it. A write leaves at once unless the kernel's buffer is full. */
-const socketWire = (socket: Socket): Wire => ({
+const socketWire = (socket: Socket): OutputWire => ({
   send: (bytes) => {
     socket.write(bytes)
     return socket.writableLength === 0

@@ -16,6 +16,11 @@ import type { Output } from "./output.ts"
 import * as pdu from "./pdu.ts"
 import type { Sender } from "./sender.ts"
 
+/** F, R and W, and a task attribute that is not ORDERED or above. */
+const FLAGS = 0xe6
+const READS = pdu.FINAL | pdu.COMMAND_READ
+const WRITES = pdu.FINAL | pdu.COMMAND_WRITE
+
 export class FastPath {
   private readonly sender: Sender
   private readonly out: Output
@@ -52,7 +57,8 @@ export class FastPath {
     const bytes = t.blocks * device.logicalBlockBytes
     const offset = t.lba * device.logicalBlockBytes
     if (bytes > limits.syncIoBytesMax || bytes === 0 || t.fua || t.protect !== 0) return false
-    if (head[h + 1]! >> 5 !== 6 || readU32(head, h + 20) !== bytes || offset + bytes > device.sizeBytes) return false
+    if ((head[h + 1]! & FLAGS) !== READS || readU32(head, h + 20) !== bytes || offset + bytes > device.sizeBytes)
+      return false
     const itt = readU32(head, h + 16)
     if (head[h + 4] !== 0 || hasNaca(t, head, h)) return false
     const { out, sender } = this
@@ -110,7 +116,8 @@ export class FastPath {
     const { device } = view
     if (t.blocks * device.logicalBlockBytes !== bytes || bytes === 0 || bytes > limits.syncIoBytesMax) return false
     const offset = t.lba * device.logicalBlockBytes
-    if (head[h + 1]! >> 5 !== 5 || readU32(head, h + 20) !== bytes || offset + bytes > device.sizeBytes) return false
+    if ((head[h + 1]! & FLAGS) !== WRITES || readU32(head, h + 20) !== bytes || offset + bytes > device.sizeBytes)
+      return false
     if (t.protect !== 0 || head[h + 4] !== 0 || !view.writable || hasNaca(t, head, h)) return false
     const itt = readU32(head, h + 16)
     if (!this.agreed.immediateData || bytes > this.agreed.firstBurstBytes) return false

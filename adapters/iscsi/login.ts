@@ -6,6 +6,7 @@
  *     security       AuthMethod settled, T with NSG 1 or 3   operational, or wants admission
  *     operational    T with NSG 3                            wants admission
  *     admission      `accept`                                full feature phase
+ *     first          a target that is elsewhere              redirected; the connection closes after the response
  *     any            a request that may not come             refused; the connection closes after the response
  *
  * **Details** Text that spans requests (C bit) is answered by empty responses until it is whole. An initiator may begin in the operational
@@ -16,6 +17,7 @@
 import { readU16, readU32 } from "../../core/bytes.ts"
 import { limits } from "../../core/limits.ts"
 import { Chap, type Secret } from "./chap.ts"
+import type { Elsewhere, ElsewhereOf } from "./elsewhere.ts"
 import { type Agreed, defaults, negotiate } from "./keys.ts"
 import { isInitiatorName, parseTargetName, type TargetName } from "./names.ts"
 import {
@@ -39,9 +41,19 @@ const OPERATIONAL = 1
 const FULL_FEATURE = 3
 export const PORTAL_GROUP = 1
 
+/** How an initiator may prove itself at a target. */
+export interface Proof {
+  /** Any of these. */
+  readonly secrets: ReadonlyArray<Secret>
+  /** CHAP is asked of whoever offers it; of everybody, where it is required. */
+  readonly preferred: boolean
+  readonly required: boolean
+}
+
 export interface LoginPolicy {
-  /** The secret a target asks for; undefined: none. */
-  readonly secretOf: (target: TargetName) => Secret | undefined
+  readonly proofOf: (target: TargetName) => Proof
+  /** The portal that a client is sent to; undefined: this one. */
+  readonly elsewhereOf: ElsewhereOf
   readonly random: (bytes: number) => Uint8Array
   /** Sessions start with this many commands allowed in flight. */
   readonly windowCommands: number
@@ -64,6 +76,7 @@ export type LoginStep =
   | { readonly kind: "answer"; readonly response: Buffer }
   | { readonly kind: "admission"; readonly wanted: Wanted }
   | { readonly kind: "refused"; readonly response: Buffer; readonly status: number; readonly why: string }
+  | { readonly kind: "redirected"; readonly response: Buffer; readonly to: Elsewhere }
 
 export class Login {
   private readonly policy: LoginPolicy
@@ -82,7 +95,7 @@ export class Login {
   private named = false
   private declared = false
   private chap: Chap | undefined
-  private secret: Secret | undefined
+  private proof: Proof = { secrets: [], preferred: false, required: false }
   private proven = false
   private flags = 0
   private answer: ReadonlyArray<Pair> = []
@@ -127,6 +140,11 @@ export class Login {
     return { kind: "refused", response: this.encode(0, status, []), status, why }
   }
 
+  /** §13.8: the address of a redirection has no portal group tag. */
+  private redirect(to: Elsewhere): LoginStep {
+    return { kind: "redirected", response: this.encode(0, to.status, [["TargetAddress", to.portal]]), to }
+  }
+
   private first(b: Uint8Array): { status: number; why: string } | undefined {
     const csg = (b[1]! >> 2) & 3
     this.isid = Buffer.from(b.subarray(8, 14))
@@ -160,7 +178,7 @@ export class Login {
     if (csg === SECURITY) {
       const refused = this.authenticate(pairs, answers)
       if (refused !== undefined) return refused
-    } else if (this.secret !== undefined && !this.proven) {
+    } else if (this.proof.required && !this.proven) {
       return this.refuse(LOGIN_AUTHENTICATION, "the target asks for CHAP, and the initiator skipped it")
     }
     answers.push(...agreed)
@@ -168,7 +186,7 @@ export class Login {
       this.declared = true
       answers.push(["MaxRecvDataSegmentLength", String(limits.iscsiSegmentBytesMax)])
     }
-    const ready = this.secret === undefined || this.proven
+    const ready = this.proven || (this.chap === undefined && !this.proof.required)
     if (nsg === undefined || !ready) return this.respond(csg << 2, answers)
     if (nsg === FULL_FEATURE) return this.wantAdmission(csg, answers)
     this.stage = nsg
@@ -187,7 +205,7 @@ export class Login {
       tsih: this.tsih,
       cid: this.cid,
       agreed: this.agreed,
-      user: this.secret?.user,
+      user: this.chap?.user,
     }
     return { kind: "admission", wanted }
   }
@@ -210,7 +228,9 @@ export class Login {
     if (this.targetText === undefined) return undefined
     this.target = parseTargetName(this.targetText)
     if (this.target === undefined) return this.refuse(LOGIN_NOT_FOUND, "no target can have that name")
-    this.secret = this.policy.secretOf(this.target)
+    const elsewhere = this.discovery ? undefined : this.policy.elsewhereOf(this.target.client)
+    if (elsewhere !== undefined) return this.redirect(elsewhere)
+    this.proof = this.policy.proofOf(this.target)
     // §13.9: "the target portal group tag MUST be returned in the first Login Response" that follows TargetName.
     answers.push(["TargetPortalGroupTag", String(PORTAL_GROUP)])
     return undefined
@@ -222,11 +242,13 @@ export class Login {
     if (offer !== undefined) {
       if (this.seen.has("AuthMethod")) return this.refuse(LOGIN_INITIATOR_ERROR, "AuthMethod was negotiated twice")
       this.seen.add("AuthMethod")
-      const wants = this.secret === undefined ? "None" : "CHAP"
-      if (!offer.split(",").includes(wants))
-        return this.refuse(LOGIN_AUTHENTICATION, `the target takes AuthMethod ${wants}, the initiator offers ${offer}`)
-      answers.push(["AuthMethod", wants])
-      if (this.secret !== undefined) this.chap = new Chap(this.secret, this.policy.random)
+      const method = methodOf(this.proof, offer.split(","))
+      if (method === undefined) {
+        const takes = this.proof.required ? "CHAP" : "None"
+        return this.refuse(LOGIN_AUTHENTICATION, `the target takes AuthMethod ${takes}, the initiator offers ${offer}`)
+      }
+      answers.push(["AuthMethod", method])
+      if (method === "CHAP") this.chap = new Chap(this.proof.secrets, this.policy.random)
     }
     if (this.chap === undefined || this.proven) return undefined
     const step = this.chap.step(said)
@@ -255,6 +277,14 @@ export class Login {
     this.statSN = next(this.statSN)
     return response
   }
+}
+
+/** Undefined: what is offered will not do. */
+const methodOf = ({ secrets, preferred, required }: Proof, offer: ReadonlyArray<string>): string | undefined => {
+  const chap = secrets.length > 0 && offer.includes("CHAP")
+  if (chap && (preferred || required)) return "CHAP"
+  if (!required && offer.includes("None")) return "None"
+  return chap ? "CHAP" : undefined
 }
 
 /** Keys that say who and what (§13.4 to §13.7, §13.21), and those of authentication (§12). */

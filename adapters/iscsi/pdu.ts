@@ -58,8 +58,9 @@ export const CONTINUE = 0x40
 export const COMMAND_READ = 0x40
 export const COMMAND_WRITE = 0x20
 export const ATTRIBUTE_MASK = 0x07
+export const ATTRIBUTE_SIMPLE = 1
 export const ATTRIBUTE_ORDERED = 2
-export const ATTRIBUTE_ACA = 4
+export const ATTRIBUTE_HEAD_OF_QUEUE = 3
 
 /** Data-In and SCSI Response, byte 1 (§11.7.2, §11.4.1). */
 export const RESIDUAL_OVERFLOW = 0x04

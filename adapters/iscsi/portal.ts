@@ -7,17 +7,18 @@
 import type { Disks, Peer } from "../../core/block/lease.ts"
 import type { ErrorCode, ImagelinkError } from "../../core/errors.ts"
 import { limits } from "../../core/limits.ts"
+import { Slabs } from "../../core/slab-output.ts"
 import { identityOf } from "../scsi/identity.ts"
 import { ScsiNexus } from "../scsi/nexus.ts"
 import { ASC } from "../scsi/sense.ts"
 import { notReadySense } from "../scsi/sense-of.ts"
-import { type Keeper, Units, UnitView } from "../scsi/unit.ts"
-import { admit, type Opened, openAgain, type Unopened } from "./admission.ts"
+import { type Keeper, type LogicalUnit, Units, UnitView } from "../scsi/unit.ts"
+import { admit, type Opened, openSlot, slotsOf, type Unopened } from "./admission.ts"
 import { ServerBudget } from "./budget.ts"
 import type { Secret } from "./chap.ts"
-import type { LoginPolicy, Wanted } from "./login.ts"
+import type { ElsewhereOf } from "./elsewhere.ts"
+import { type LoginPolicy, PORTAL_GROUP, type Proof, type Wanted } from "./login.ts"
 import { type TargetName, targetName } from "./names.ts"
-import { Slabs } from "./output.ts"
 
 /** One line for the server's log. */
 export type IscsiEvent = { readonly connection: number; readonly peer: string } & (
@@ -37,7 +38,13 @@ export type IscsiEvent = { readonly connection: number; readonly peer: string } 
       readonly lun: number
       readonly error: ImagelinkError
     }
-  | { readonly type: "ready"; readonly target: string; readonly lun: number; readonly description: string }
+  | {
+      readonly type: "ready" | "linked"
+      readonly target: string
+      readonly lun: number
+      readonly description: string
+    }
+  | { readonly type: "taken-away"; readonly target: string; readonly lun: number }
   | {
       readonly type: "refused"
       readonly initiator: string | undefined
@@ -47,6 +54,13 @@ export type IscsiEvent = { readonly connection: number; readonly peer: string } 
       readonly code?: ErrorCode
       /** Refusals of the same peer that were not told one by one. */
       readonly unsaid: number
+    }
+  | {
+      readonly type: "redirected"
+      readonly initiator: string | undefined
+      readonly target: string | undefined
+      readonly status: number
+      readonly portal: string
     }
   | { readonly type: "closed"; readonly target?: string; readonly why: string }
   | { readonly type: "error"; readonly message: string }
@@ -69,8 +83,16 @@ export interface Member {
 export interface PortalInput {
   readonly disks: Disks
   readonly secretOf: (target: TargetName) => Secret | undefined
+  readonly bootSecretOf: (target: TargetName) => BootSecret | undefined
+  readonly elsewhereOf: ElsewhereOf
   readonly random: (bytes: number) => Uint8Array
   readonly keeper?: Keeper | undefined
+}
+
+/** What the script of a boot says, for that boot alone. */
+export interface BootSecret extends Secret {
+  /** The script really says it, so who offers CHAP knows it. */
+  readonly given: boolean
 }
 
 /** What a login gets. */
@@ -84,6 +106,8 @@ export interface Seat {
 export class Portal {
   readonly slabs = new Slabs(limits.iscsiSlabBytes, limits.iscsiSlabsKeptMax)
   readonly budget = new ServerBudget(limits.iscsiServerBytesMax)
+  /** Of large PDUs that came in part. */
+  readonly partial = new ServerBudget(limits.iscsiPartialBytesMax)
   readonly policy: LoginPolicy
   readonly units: Units
   private readonly disks: Disks
@@ -93,7 +117,9 @@ export class Portal {
   constructor(input: PortalInput) {
     this.disks = input.disks
     this.units = new Units(input.keeper)
-    this.policy = { secretOf: input.secretOf, random: input.random, windowCommands: limits.iscsiWindowCommands }
+    const { elsewhereOf, random } = input
+    const proofOf = (target: TargetName) => proofWith(input.secretOf(target), input.bootSecretOf(target))
+    this.policy = { proofOf, elsewhereOf, random, windowCommands: limits.iscsiWindowCommands }
   }
 
   nextHandle(): number {
@@ -101,14 +127,28 @@ export class Portal {
     return this.handles
   }
 
-  /** The targets a peer may open, each once, by name. */
+  /** The targets a peer may open, each once, by name, with where they are: `address`, unless the client is sent elsewhere. */
   targets(peer: Peer, address: string): ReadonlyArray<{ name: string; addresses: ReadonlyArray<string> }> {
     const clients = new Set<string>()
     for (const { name } of this.disks.list(peer)) {
       const [, client] = /^client\/([^/]+)\//u.exec(name) ?? []
       if (client !== undefined) clients.add(client)
     }
-    return [...clients].map((client) => ({ name: targetName(client), addresses: [address] }))
+    return [...clients].map((client) => {
+      const elsewhere = this.policy.elsewhereOf(client.toLowerCase())
+      const addresses = [elsewhere === undefined ? address : elsewhere.portal].map((a) => `${a},${PORTAL_GROUP}`)
+      return { name: targetName(client), addresses }
+    })
+  }
+
+  /** Answers the slots of a client that a peer may see now; who asks for the same peer again is answered the same. */
+  listing(): (client: string, peer: Peer) => ReadonlyArray<number> {
+    const byPeer = new Map<string, Disks["list"]>()
+    return (client, peer) => {
+      const listed = byPeer.get(peer.address) ?? constant(this.disks.list(peer))
+      byPeer.set(peer.address, listed)
+      return slotsOf({ list: listed }, client, peer)
+    }
   }
 
   open(target: TargetName, peer: Peer): ReturnType<typeof admit> {
@@ -137,39 +177,51 @@ export class Portal {
   ): Promise<Seat> {
     const port = `${wanted.initiator},i,0x${wanted.isid.toString("hex")}`
     const nexus = new ScsiNexus(wanted.targetText!.toLowerCase(), port)
-    for (const { slot, lease } of opened) {
-      const { device } = lease
-      const unit = await this.units.unitOf(device.id, lease.identity ?? device.id)
-      const view = new UnitView({ lun: slot, unit, device, port, abortTasks })
-      view.attend(reinstated ? ASC.nexusLoss : ASC.powerOnOrReset)
-      nexus.views.set(slot, view)
-    }
-    for (const { slot, error } of unopened)
-      nexus.notReady.set(slot, {
-        lun: slot,
-        identity: identityOf(`${wanted.target!.client}/${slot}`),
-        sense: notReadySense(error),
-      })
+    for (const one of opened)
+      this.seatOne(nexus, await this.unitOf(one), one, reinstated ? ASC.nexusLoss : ASC.powerOnOrReset, abortTasks)
+    for (const one of unopened) this.notReady(nexus, wanted, one)
     return { nexus, opened, unopened, reinstated }
   }
 
-  /** A slot that was not ready is tried again; its first command then tells of a medium that came (28h/00h). */
-  async openAgain(
-    wanted: Wanted,
-    slot: number,
-    peer: Peer,
+  /** One slot of a session that runs. @throws what attach throws */
+  openSlot(wanted: Wanted, slot: number, peer: Peer): Promise<Opened> {
+    return openSlot(this.disks, wanted.target!, slot, peer)
+  }
+
+  unitOf({ lease: { device, identity } }: Opened): Promise<LogicalUnit> {
+    return this.units.unitOf(device.id, identity ?? device.id)
+  }
+
+  /** A unit of its disk, which begins by telling `attention`. */
+  seatOne(
     nexus: ScsiNexus,
+    unit: LogicalUnit,
+    { slot, lease }: Opened,
+    attention: number,
     abortTasks: (lun: number) => void,
-  ): Promise<Opened | undefined> {
-    const again = await openAgain(this.disks, wanted.target!, slot, peer)
-    if (again === undefined) return undefined
-    const { device, identity } = again.lease
-    const unit = await this.units.unitOf(device.id, identity ?? device.id)
-    const view = new UnitView({ lun: slot, unit, device, port: nexus.port, abortTasks })
-    view.attend(ASC.mediumMayHaveChanged)
+  ): void {
+    const view = new UnitView({ lun: slot, unit, device: lease.device, port: nexus.port, abortTasks })
+    view.attend(attention)
     nexus.notReady.delete(slot)
     nexus.views.set(slot, view)
-    return again
+  }
+
+  notReady(nexus: ScsiNexus, wanted: Wanted, { slot, error }: Unopened): void {
+    const identity = identityOf(`${wanted.target!.client}/${slot}`)
+    nexus.notReady.set(slot, { lun: slot, identity, sense: notReadySense(error) })
+  }
+
+  unseat(nexus: ScsiNexus, slot: number): void {
+    const view = nexus.views.get(slot)
+    if (view === undefined) return
+    nexus.views.delete(slot)
+    view.leave()
+    this.units.left(view.unit)
+  }
+
+  /** Nobody came to use it. */
+  forget(unit: LogicalUnit): void {
+    this.units.left(unit)
   }
 
   join(wanted: Wanted, member: Member): void {
@@ -178,10 +230,7 @@ export class Portal {
 
   leave(wanted: Wanted, member: Member, nexus: ScsiNexus): void {
     if (this.members.get(keyOf(wanted)) === member) this.members.delete(keyOf(wanted))
-    for (const view of nexus.views.values()) {
-      view.leave()
-      this.units.left(view.unit)
-    }
+    for (const slot of [...nexus.views.keys()]) this.unseat(nexus, slot)
   }
 
   /** TARGET WARM and COLD RESET (SAM-5 §7.10 of older editions): every unit of the target; cold: and its sessions end. */
@@ -192,5 +241,18 @@ export class Portal {
       if (member.target === nexus.targetName) member.part("the target was reset")
   }
 }
+
+/** An operator's secret is asked for; that of a boot does as well, and is possible where there is none. */
+const proofWith = (set: Secret | undefined, ofBoot: BootSecret | undefined): Proof => {
+  const mutual = set?.mutual
+  const own = ofBoot === undefined ? [] : [{ ...ofBoot, ...(mutual === undefined ? {} : { mutual }) }]
+  const secrets = set === undefined ? own : [set, ...own]
+  return { secrets, required: set !== undefined, preferred: ofBoot?.given ?? false }
+}
+
+const constant =
+  <A>(value: A) =>
+  (): A =>
+    value
 
 const keyOf = (w: Wanted): string => `${w.initiator}\n${w.isid.toString("hex")}\n${w.targetText?.toLowerCase()}`

@@ -12,7 +12,7 @@
  * **Gotchas** `feed` stops when the receiver takes no more, and answers where; the rest of the chunk is the caller's to keep.
  */
 import { crc32c } from "../../core/bytes.ts"
-import type { Slabs } from "./output.ts"
+import type { Slabs } from "../../core/slab-output.ts"
 import { ahsBytes, BHS_BYTES, DIGEST_BYTES, dataSegmentBytes, padded } from "./pdu.ts"
 
 export interface PduReceiver {
@@ -26,6 +26,14 @@ export interface PduReceiver {
   badData(head: Uint8Array, h: number): void
 }
 
+/** Memory that all connections share for PDUs that came in part. */
+export interface Budget {
+  /** False: there is no room now. */
+  take(bytes: number): boolean
+  give(bytes: number): void
+}
+const unbounded: Budget = { take: () => true, give: () => {} }
+
 const none = new Uint8Array(0)
 const HEAD_BYTES_MAX = BHS_BYTES + 255 * 4 + DIGEST_BYTES
 const SMALL_BYTES = 16_384
@@ -33,6 +41,7 @@ const SMALL_BYTES = 16_384
 export class PduReader {
   private readonly receiver: PduReceiver
   private readonly slabs: Slabs
+  private readonly budget: Budget
   private readonly segmentBytesMax: number
   private readonly held = Buffer.alloc(HEAD_BYTES_MAX)
   private heldFill = 0
@@ -45,9 +54,10 @@ export class PduReader {
   private dataFill = 0
   private stopped = false
 
-  constructor(receiver: PduReceiver, slabs: Slabs, segmentBytesMax: number) {
+  constructor(receiver: PduReceiver, slabs: Slabs, segmentBytesMax: number, budget: Budget = unbounded) {
     this.receiver = receiver
     this.slabs = slabs
+    this.budget = budget
     this.segmentBytesMax = segmentBytesMax
   }
 
@@ -111,6 +121,10 @@ export class PduReader {
       this.whole(head, h, chunk, at, segment)
       return at + wanted
     }
+    if (wanted > SMALL_BYTES && !this.budget.take(this.slabs.slabBytes)) {
+      this.lost("the server holds as much of what is on its way as it may")
+      return end
+    }
     if (head !== this.held) this.held.set(head.subarray(h, h + bytes), 0)
     this.segment = segment
     this.wanted = wanted
@@ -128,7 +142,7 @@ export class PduReader {
       this.wanted = 0
       this.data = none
       this.whole(this.held, 0, data, 0, this.segment)
-      if (data.length === this.slabs.slabBytes) this.slabs.give(data)
+      this.handBack(data)
     }
     return at + taken
   }
@@ -144,9 +158,15 @@ export class PduReader {
   }
 
   private giveBack(): void {
-    if (this.data.length === this.slabs.slabBytes) this.slabs.give(this.data)
+    this.handBack(this.data)
     this.data = none
     this.wanted = 0
+  }
+
+  private handBack(data: Uint8Array): void {
+    if (data.length !== this.slabs.slabBytes) return
+    this.slabs.give(data)
+    this.budget.give(data.length)
   }
 }
 

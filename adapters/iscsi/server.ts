@@ -11,11 +11,12 @@ import type { Disks } from "../../core/block/lease.ts"
 import { fail } from "../../core/errors.ts"
 import { limits } from "../../core/limits.ts"
 import type { Keeper } from "../scsi/unit.ts"
+import { ReceiveBuffers } from "../socket/receive.ts"
 import type { Secret } from "./chap.ts"
 import { Connection } from "./connection.ts"
+import type { ElsewhereOf } from "./elsewhere.ts"
 import type { TargetName } from "./names.ts"
-import { type IscsiEvent, Portal } from "./portal.ts"
-import { ReceiveBuffers } from "./receive.ts"
+import { type BootSecret, type IscsiEvent, Portal } from "./portal.ts"
 import { Refusals } from "./refusals.ts"
 
 export type { IscsiEvent } from "./portal.ts"
@@ -25,7 +26,9 @@ export interface IscsiServerLimits {
   readonly loginSeconds: number
   readonly closeSeconds: number
   readonly pingSeconds: number
+  readonly lookSeconds: number
   readonly unansweredSeconds: number
+  readonly refusalDelaySeconds: number
 }
 
 export interface IscsiServerInput {
@@ -36,6 +39,10 @@ export interface IscsiServerInput {
   readonly onEvent?: (event: IscsiEvent) => void
   /** The secret a target asks its initiators for; by default none. */
   readonly secretOf?: (target: TargetName) => Secret | undefined
+  /** The secret of one boot, which its target takes as well; by default none. */
+  readonly bootSecretOf?: (target: TargetName) => BootSecret | undefined
+  /** The portal that a client is sent to instead; by default nobody is. */
+  readonly elsewhereOf?: ElsewhereOf
   /** Where persistent reservations outlive the server. */
   readonly keeper?: Keeper
   readonly random?: (bytes: number) => Uint8Array
@@ -57,14 +64,17 @@ const defaults: IscsiServerLimits = {
   loginSeconds: limits.iscsiLoginSecondsMax,
   closeSeconds: limits.iscsiCloseSecondsMax,
   pingSeconds: limits.iscsiPingSeconds,
+  lookSeconds: limits.iscsiLookSeconds,
   unansweredSeconds: limits.iscsiUnansweredSecondsMax,
+  refusalDelaySeconds: limits.iscsiRefusalDelaySeconds,
 }
 
 /** Listens and serves. @throws PORT_IN_USE LISTEN_FAILED */
 export const listenIscsi = async (input: IscsiServerInput): Promise<IscsiServer> => {
   const bounds = { ...defaults, ...input.limits }
-  const { disks, keeper, secretOf = () => undefined, random = randomBytes } = input
-  const portal = new Portal({ disks, secretOf, random, keeper })
+  const { disks, keeper, random = randomBytes } = input
+  const { secretOf = () => undefined, bootSecretOf = () => undefined, elsewhereOf = () => undefined } = input
+  const portal = new Portal({ disks, secretOf, bootSecretOf, elsewhereOf, random, keeper })
   const refusals = new Refusals(() => performance.now())
   const buffers = new ReceiveBuffers(limits.iscsiReceiveBytes)
   const live = new Set<Connection>()
@@ -87,6 +97,7 @@ export const listenIscsi = async (input: IscsiServerInput): Promise<IscsiServer>
       buffers,
       loginSeconds: bounds.loginSeconds,
       closeSeconds: bounds.closeSeconds,
+      refusalDelaySeconds: bounds.refusalDelaySeconds,
       report: (event) => input.onEvent?.(event),
       closed: () => {
         live.delete(connection)
@@ -109,11 +120,21 @@ export const listenIscsi = async (input: IscsiServerInput): Promise<IscsiServer>
     for (const connection of live) connection.tick()
   }, bounds.pingSeconds * 1000)
   pings.unref()
+  let epoch = disks.epoch?.()
+  const looks = setInterval(() => {
+    const now = disks.epoch?.()
+    if (now === epoch) return
+    epoch = now
+    const listing = portal.listing()
+    for (const connection of live) connection.look(listing)
+  }, bounds.lookSeconds * 1000)
+  looks.unref()
 
   const bound = server.address()
   if (bound === null || typeof bound === "string") throw new Error("a TCP listener has an address")
   const close = async (): Promise<void> => {
     clearInterval(pings)
+    clearInterval(looks)
     const stopped = new Promise<void>((resolve) => server.close(() => resolve()))
     for (const connection of live) connection.stop("the server is stopping")
     if (live.size > 0) await new Promise<void>((resolve) => emptied.push(resolve))

@@ -17,6 +17,7 @@
  */
 import { readU32 } from "../../core/bytes.ts"
 import { limits } from "../../core/limits.ts"
+import type { OutputWire, Slabs } from "../../core/slab-output.ts"
 import type { Completion, ScsiNexus } from "../scsi/nexus.ts"
 import {
   ABORTED_COMMAND,
@@ -33,15 +34,14 @@ import { FastPath } from "./fast-path.ts"
 import type { Agreed } from "./keys.ts"
 import { lunOf } from "./lun.ts"
 import { Management } from "./management.ts"
-import { Output, type Slabs } from "./output.ts"
+import { Output } from "./output.ts"
 import * as pdu from "./pdu.ts"
 import { Sender } from "./sender.ts"
 import { IscsiTask } from "./task.ts"
 import { TextExchange } from "./text-exchange.ts"
-import type { Wire } from "./wire.ts"
 
 export interface SessionInput {
-  readonly wire: Wire
+  readonly wire: OutputWire
   readonly slabs: Slabs
   readonly budget: ServerBudget
   readonly agreed: Agreed
@@ -98,9 +98,9 @@ export class IscsiSession {
     this.views = Array.from({ length: limits.slotMax + 1 }, (_, lun) => input.nexus.views.get(lun))
   }
 
-  /** A unit became ready after the login. */
+  /** The units of the nexus are others than before. */
   seeUnits(): void {
-    for (const [lun, view] of this.nexus.views) this.views[lun] = view
+    for (const lun of this.views.keys()) this.views[lun] = this.nexus.views.get(lun)
   }
 
   mayTake(): boolean {
@@ -169,11 +169,10 @@ export class IscsiSession {
 
   /** Aborts tasks: they are never answered. Those that run are waited for by whoever must know. */
   abortWhere(concerns: (task: IscsiTask) => boolean): ReadonlyArray<IscsiTask> {
-    const hit: Array<IscsiTask> = []
-    for (const task of this.tasks.values()) {
-      if (task.aborted || !concerns(task)) continue
-      task.aborted = true
-      hit.push(task)
+    const hit = [...this.tasks.values()].filter((task) => !task.aborted && concerns(task))
+    // All of them first: where one leaves its line, the next would begin.
+    for (const task of hit) task.aborted = true
+    for (const task of hit) {
       if (task.running) task.gone.abort()
       else this.forget(task)
     }
@@ -342,7 +341,13 @@ export class IscsiSession {
     })
     this.tasks.set(itt, task)
     if (!immediate) this.sender.underWay++
-    if ((reads && writes) || (takes > 0 && !writes && takes > wants)) task.status = CHECK_CONDITION
+    const attribute = flags & pdu.ATTRIBUTE_MASK
+    task.place = this.views[lun]?.unit.tasks.enter(attribute)
+    if (attribute > pdu.ATTRIBUTE_HEAD_OF_QUEUE) {
+      // SAM-5 §8.6.5, §8.6.6: without an ACA condition there is no task of one.
+      task.status = CHECK_CONDITION
+      task.code = ASC.invalidMessage
+    } else if ((reads && writes) || (takes > 0 && !writes && takes > wants)) task.status = CHECK_CONDITION
     else if (!this.charge(task, wants)) task.status = TASK_SET_FULL
     else task.buffer = wants === 0 ? emptyData : Buffer.allocUnsafe(wants)
     task.begin(data, d, bytes, !final, this.agreed.firstBurstBytes)
@@ -411,7 +416,7 @@ export class IscsiSession {
     }
     if (task.unsolicited) return
     if (task.status === TASK_SET_FULL) this.finish(task, { status: TASK_SET_FULL, data: undefined, sense: undefined })
-    else this.failTask(task, ILLEGAL_REQUEST, ASC.invalidFieldInInformationUnit)
+    else this.failTask(task, ILLEGAL_REQUEST, task.code)
   }
 
   private readonly nextTtt = (): number => {
@@ -419,7 +424,21 @@ export class IscsiSession {
     return this.ttts
   }
 
+  /** All its data is here: it is carried out when those before it allow. */
   private start(task: IscsiTask): void {
+    const { place } = task
+    if (place === undefined) this.carryOut(task)
+    else place.set.take(place, () => this.inTurn(task))
+  }
+
+  /** Who lets a task begin may be another session. */
+  private inTurn(task: IscsiTask): void {
+    if (task.aborted) return
+    this.carryOut(task)
+    this.wake()
+  }
+
+  private carryOut(task: IscsiTask): void {
     if (this.startNow(task)) return
     const done = this.nexus.run(task.lun, task.cdb, task.buffer, task.announced, task.gone.signal)
     if (!(done instanceof Promise)) {
@@ -473,6 +492,7 @@ export class IscsiSession {
   private forget(task: IscsiTask): void {
     if (!this.tasks.delete(task.itt)) return
     if (!task.immediate) this.sender.underWay--
+    task.place?.set.leave(task.place)
     this.heldBytes -= task.charged
     this.input.budget.give(task.charged)
     task.charged = 0

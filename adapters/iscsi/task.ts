@@ -8,6 +8,8 @@
  * takes is counted and dropped.
  */
 import { limits } from "../../core/limits.ts"
+import { ASC } from "../scsi/sense.ts"
+import type { Place } from "../scsi/task-set.ts"
 import type { Agreed } from "./keys.ts"
 
 interface Burst {
@@ -49,6 +51,10 @@ export class IscsiTask {
   aborted = false
   /** Decided before its data came: answered with this once the data has passed by. */
   status: number | undefined
+  /** Why, where the status is CHECK CONDITION. */
+  code: number = ASC.invalidFieldInInformationUnit
+  /** In the line of its unit, where it has one. */
+  place: Place | undefined
   r2tSN = 0
   private first: Burst = { offset: 0, bytes: 0, received: 0, dataSN: 0, pieces: [] }
   private asked = 0

@@ -84,7 +84,7 @@ export class Commands {
     else void this.later({ ...r }, 0)
   }
 
-  /** WRITE of `payload[at, at + length)`, which stays in use until `done` is called. */
+  /** WRITE of `payload[at, at + length)`: in use until `done` is called, or, without one, until this returns. */
   write(r: Request, payload: Uint8Array, at: number, done: ((payload: Uint8Array) => void) | undefined): void {
     const flags = r.flags & CMD_FLAG_FUA ? FUA : 0
     try {
@@ -98,7 +98,8 @@ export class Commands {
       done?.(payload)
       return
     }
-    void this.writeLater({ ...r }, payload, at, flags, done)
+    if (done !== undefined) void this.writeLater({ ...r }, payload, at, flags, done)
+    else void this.writeLater({ ...r }, Buffer.from(payload.subarray(at, at + r.length)), 0, flags, undefined)
   }
 
   refuse(r: Request, error: number): void {

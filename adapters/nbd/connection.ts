@@ -10,11 +10,12 @@
 import type { Socket } from "node:net"
 import type { Disks, Lease, Peer } from "../../core/block/lease.ts"
 import type { ErrorCode } from "../../core/errors.ts"
+import type { Slabs } from "../../core/slab-output.ts"
+import type { ReceiveBuffers } from "../socket/receive.ts"
 import { ours } from "./errno.ts"
 import { describeExport, type ExportName } from "./exports.ts"
 import { type Answer, answer, initial, type Outcome, type Step, step } from "./handshake.ts"
 import { encodeGreeting, FLAG_FIXED_NEWSTYLE, FLAG_NO_ZEROES } from "./options.ts"
-import type { Slabs } from "./output.ts"
 import { peerOf } from "./peer.ts"
 import { type Budget, NbdSession } from "./session.ts"
 import type { Wire } from "./wire.ts"
@@ -34,6 +35,7 @@ export interface ConnectionInput {
   readonly socket: Socket
   readonly disks: Disks
   readonly slabs: Slabs
+  readonly buffers: ReceiveBuffers
   readonly budget: Budget
   readonly handshakeSeconds: number
   readonly refusalMillis: number
@@ -64,10 +66,9 @@ export class Connection {
 
   constructor(input: ConnectionInput) {
     this.input = input
-    this.socket = input.socket
-    this.peer = peerOf(input.socket.remoteAddress)
+    this.socket = input.buffers.attach(input.socket, (chunk) => this.received(chunk))
+    this.peer = peerOf(this.socket.remoteAddress)
     this.report({ type: "connected" })
-    this.socket.on("data", (chunk: Buffer) => this.received(chunk))
     this.socket.on("drain", () => this.session?.drained())
     this.socket.on("end", () => this.ended())
     this.socket.on("error", (e) => this.failed(e))
@@ -92,11 +93,11 @@ export class Connection {
     this.after(this.input.refusalMillis, () => this.session?.finish(why))
   }
 
-  /** A mistake of ours costs the connection it happened on, not the others. */
-  private received(chunk: Buffer): void {
+  /** A mistake of ours costs the connection it happened on, not the others. What the handshake keeps of a chunk is a copy of its own. */
+  private received(chunk: Uint8Array): void {
     try {
       if (this.session !== undefined) this.session.receive(chunk)
-      else if (!this.handshakeOver) this.advance(step(this.handshake, chunk))
+      else if (!this.handshakeOver) this.advance(step(this.handshake, Buffer.from(chunk)))
     } catch (e) {
       this.failed(e instanceof Error ? e : new Error(String(e)))
       this.socket.destroy()

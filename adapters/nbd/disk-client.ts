@@ -1,4 +1,4 @@
-/** A disk opened over NBD, as the demo's simulated PCs and the benches use one. */
+/** A disk opened over NBD, as benches and specs use one. */
 import { connectNbd } from "./client.ts"
 
 export interface DiskClient {

@@ -8,8 +8,9 @@ import { createServer, type Server } from "node:net"
 import type { Disks } from "../../core/block/lease.ts"
 import { fail } from "../../core/errors.ts"
 import { limits } from "../../core/limits.ts"
+import { Slabs } from "../../core/slab-output.ts"
+import { ReceiveBuffers } from "../socket/receive.ts"
 import { Connection, type NbdEvent } from "./connection.ts"
-import { Slabs } from "./output.ts"
 import { type Budget, defaultBudget } from "./session.ts"
 
 export type { NbdEvent } from "./connection.ts"
@@ -50,6 +51,7 @@ const defaults: NbdServerLimits = {
 export const listenNbd = async (input: NbdServerInput): Promise<NbdServer> => {
   const bounds = { ...defaults, ...input.limits }
   const slabs = new Slabs(limits.nbdSlabBytes, limits.nbdSlabsKeptMax)
+  const buffers = new ReceiveBuffers(limits.nbdReceiveBytes)
   const live = new Set<Connection>()
   const emptied: Array<() => void> = []
   let ids = 0
@@ -67,6 +69,7 @@ export const listenNbd = async (input: NbdServerInput): Promise<NbdServer> => {
       socket,
       disks: input.disks,
       slabs,
+      buffers,
       budget: bounds,
       handshakeSeconds: bounds.handshakeSeconds,
       refusalMillis: bounds.refusalMillis,

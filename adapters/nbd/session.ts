@@ -10,7 +10,7 @@
  *
  * **Details** Every request in a received chunk is answered before the next chunk is looked at, and all those replies leave in one write.
  * A write's payload that lies wholly in the chunk is used in place; otherwise it is put together in a borrowed slab, or, when larger than
- * that, in a buffer of its own. Chunks are the session's once handed over.
+ * that, in a buffer of its own. A chunk is the receiver's again when it was handled: what has to wait is copied.
  *
  * **Back-pressure** Between two requests the session looks at what is in flight and what waits for the peer. Above its
  * budget it keeps the rest of the chunk and pauses the wire; it goes on when requests settle or the wire drains. So a peer that
@@ -21,11 +21,12 @@
  */
 import type { BlockDevice } from "../../core/block/device.ts"
 import { limits } from "../../core/limits.ts"
+import type { Slabs } from "../../core/slab-output.ts"
 import { Commands } from "./commands.ts"
 import { ESHUTDOWN } from "./errno.ts"
 import { minimumBytes } from "./exports.ts"
 import { judge, type Terms } from "./judge.ts"
-import { Output, type Slabs } from "./output.ts"
+import { Output } from "./output.ts"
 import { CMD_DISC, CMD_WRITE, decodeRequest, emptyRequest, REQUEST_BYTES } from "./transmission.ts"
 import type { Wire } from "./wire.ts"
 
@@ -76,7 +77,7 @@ export class NbdSession {
   private skipError = 0
 
   /** What was received and could not be taken yet. */
-  private backlog: Array<Uint8Array> = []
+  private backlog: Array<Buffer> = []
   private paused = false
   private refusing = false
   private closing: string | undefined
@@ -101,14 +102,15 @@ export class NbdSession {
     this.commands = new Commands(device, this.output, this.terms, () => this.scheduleRest())
   }
 
-  /** Takes what arrived. The chunk is the session's from now on. */
+  /** Takes what arrived. The chunk is the caller's again when this returns. */
   receive(chunk: Uint8Array): void {
     if (this.closing !== undefined) return
     if (this.backlog.length > 0) {
-      this.backlog.push(chunk)
+      this.backlog.push(Buffer.from(chunk))
       return
     }
-    this.consume(chunk)
+    const taken = this.consume(chunk)
+    if (taken < chunk.length) this.keep(Buffer.from(chunk.subarray(taken)))
     this.output.rest()
     this.settle()
   }
@@ -139,7 +141,8 @@ export class NbdSession {
     this.finish(why)
   }
 
-  private consume(chunk: Uint8Array): void {
+  /** Answers how much of the chunk was taken: not all of it when the budget is used up. */
+  private consume(chunk: Uint8Array): number {
     const end = chunk.length
     let at = 0
     while (at < end) {
@@ -148,14 +151,12 @@ export class NbdSession {
       } else if (this.skipBytes > 0) {
         at = this.skip(at, end)
       } else {
-        if (this.overBudget()) {
-          this.keep(chunk.subarray(at))
-          return
-        }
+        if (this.overBudget()) return at
         at = this.take(chunk, at, end)
-        if (this.closing !== undefined) return
+        if (this.closing !== undefined) return end
       }
     }
+    return end
   }
 
   /** Takes one request, or as much of its header as there is. Answers where the next begins. */
@@ -243,7 +244,7 @@ export class NbdSession {
     return waiting > b.outputPauseBytes || waiting + inFlightBytes + limits.ioBytesMax > b.outputBytesMax
   }
 
-  private keep(rest: Uint8Array): void {
+  private keep(rest: Buffer): void {
     this.backlog.push(rest)
     if (this.paused) return
     this.paused = true
@@ -258,7 +259,10 @@ export class NbdSession {
       this.backlog = []
       for (const chunk of chunks) {
         if (this.backlog.length > 0) this.backlog.push(chunk)
-        else if (this.closing === undefined) this.consume(chunk)
+        else if (this.closing === undefined) {
+          const taken = this.consume(chunk)
+          if (taken < chunk.length) this.keep(chunk.subarray(taken))
+        }
       }
       this.output.rest()
     }

@@ -3,14 +3,9 @@
  *
  * server.ts puts a TCP socket behind it; specs put arrays behind it.
  */
-export interface Wire {
-  /**
-   * Sends. True: the bytes have left and the buffer may be used again. False: the wire still reads from the buffer, until
-   * `queuedBytes()` is 0.
-   */
-  send(bytes: Uint8Array): boolean
-  /** Bytes sent that have not left yet. */
-  queuedBytes(): number
+import type { OutputWire } from "../../core/slab-output.ts"
+
+export interface Wire extends OutputWire {
   /** Asks for no more input; what has arrived may still be handed over. */
   pause(): void
   resume(): void

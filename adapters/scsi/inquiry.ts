@@ -6,7 +6,7 @@
  * | 00   | which pages there are, in ascending order                                                   |
  * | 80   | unit serial number                                                                          |
  * | 83   | identification: NAA, EUI-64, T10 vendor, and the target port and device by their names      |
- * | 86   | extended INQUIRY data: simple tasks, a volatile cache, attentions cleared per I_T nexus     |
+ * | 86   | extended INQUIRY data: all task attributes, a volatile cache, attentions cleared per I_T nexus     |
  * | B0   | block limits                                                                                |
  * | B1   | no rotation                                                                                 |
  * | B2   | thin provisioning, where the disk can give space back                                       |
@@ -92,7 +92,7 @@ const identification = (identity: Identity, target: string): Buffer =>
 
 const extended = (): Buffer => {
   const b = Buffer.alloc(60)
-  b[1] = 0x01 // SIMPSUP
+  b[1] = 0x07 // HEADSUP ORDSUP SIMPSUP
   b[2] = 0x01 // V_SUP
   b[3] = 0x01 // LUICLR
   return b

@@ -46,6 +46,8 @@ export class ScsiNexus {
   readonly views = new Map<number, UnitView>()
   readonly copies = new Map<number, CopyResult>()
   readonly notReady = new Map<number, NotReadyUnit>()
+  /** Units that are there as long as they are used, and that REPORT LUNS tells no more. */
+  private readonly unlisted = new Set<number>()
 
   /** Told whenever a unit that is not ready is asked for something, so that it may be tried again. */
   onNotReady: ((lun: number) => void) | undefined
@@ -56,7 +58,21 @@ export class ScsiNexus {
   }
 
   get luns(): ReadonlyArray<number> {
-    return [...this.views.keys(), ...this.notReady.keys()].sort((a, b) => a - b)
+    const there = [...this.views.keys(), ...this.notReady.keys()]
+    return there.filter((lun) => !this.unlisted.has(lun)).sort((a, b) => a - b)
+  }
+
+  has(lun: number): boolean {
+    return this.views.has(lun) || this.notReady.has(lun)
+  }
+
+  /** Only these, and LUN 0, are to be reported from now on; what is not ready and not among them is gone. True: something changed. */
+  report(listed: ReadonlyArray<number>): boolean {
+    const before = this.luns
+    for (const lun of this.notReady.keys()) if (!listed.includes(lun)) this.notReady.delete(lun)
+    this.unlisted.clear()
+    for (const lun of this.views.keys()) if (lun !== 0 && !listed.includes(lun)) this.unlisted.add(lun)
+    return before.join() !== this.luns.join()
   }
 
   /** How much Data-Out a command takes. A command that will be refused takes none. */
@@ -100,7 +116,7 @@ export class ScsiNexus {
     announced: number,
     signal: AbortSignal,
   ): Reply | Promise<Reply> {
-    if (cdb[0] === REPORT_LUNS) return this.reportLuns(view, cdb)
+    if (cdb[0] === REPORT_LUNS) return this.reportLuns(cdb)
     if (cdb[0] === REQUEST_SENSE) return requestSense(cdb, view.takeAttention(), stoppedSense(view))
     if (cdb[0] !== INQUIRY) {
       const attention = view.takeAttention()
@@ -120,8 +136,9 @@ export class ScsiNexus {
     return spec.run(command)
   }
 
-  private reportLuns(view: UnitView | undefined, cdb: Uint8Array): Reply {
-    view?.dropAttention(ASC.reportedLunsChanged)
+  private reportLuns(cdb: Uint8Array): Reply {
+    // SPC-4 §6.33: to whichever unit it came, all of them have been told.
+    for (const each of this.views.values()) each.dropAttention(ASC.reportedLunsChanged)
     return reportLuns(this.luns, cdb)
   }
 
@@ -132,7 +149,7 @@ export class ScsiNexus {
     const sense = unopened?.sense ?? { key: ILLEGAL_REQUEST, code: ASC.unitNotSupported }
     switch (cdb[0]) {
       case REPORT_LUNS:
-        return this.reportLuns(undefined, cdb)
+        return this.reportLuns(cdb)
       case REQUEST_SENSE:
         return requestSense(cdb, undefined, sense)
       case INQUIRY:

@@ -69,6 +69,7 @@ export const ASC = {
   savingNotSupported: 0x3900,
   mediumNotPresent: 0x3a00,
   reportedLunsChanged: 0x3f0e,
+  invalidMessage: 0x4900,
   internalFailure: 0x4400,
   protocolServiceCrcError: 0x4705,
   insufficientRegistrations: 0x5504,

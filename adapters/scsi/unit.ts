@@ -7,13 +7,14 @@
  *
  * **Details** A `LogicalUnit` is one generation of one disk: sessions that lease the same `device.id` meet in it. It lives while a session
  * uses it, and longer while something is registered on it. `view.clear` is the one question of the hot path: nothing is to be told, nothing is
- * reserved, and the unit is ready; whatever could change the answer calls `refresh`.
+ * reserved, no task has to go first, and the unit is ready; whatever could change the answer calls `refresh`.
  */
 import type { BlockDevice } from "../../core/block/device.ts"
 import { limits } from "../../core/limits.ts"
 import { type Identity, identityOf } from "./identity.ts"
 import { type Effects, Reservations } from "./reservations.ts"
 import { ASC, type Sense } from "./sense.ts"
+import { TaskSet } from "./task-set.ts"
 
 /** What a disk tells an initiator to change of itself. All of it holds for every initiator (SPC-4 §7.5.6: one shared copy). */
 export interface Modes {
@@ -41,6 +42,7 @@ export class LogicalUnit {
   private readonly identityKey: string
   readonly reservations = new Reservations()
   readonly views = new Set<UnitView>()
+  readonly tasks = new TaskSet(() => this.refresh())
   modes: Modes = defaultModes()
   stopped = false
   /** RESERVE(6): the initiator port that holds it (SPC-2 §5.5.1). */
@@ -63,7 +65,9 @@ export class LogicalUnit {
 
   /** Anything that may keep a command from running at once. */
   get quiet(): boolean {
-    return !this.stopped && this.reservedBy === undefined && this.reservations.held === undefined
+    return (
+      !this.stopped && this.reservedBy === undefined && this.reservations.held === undefined && !this.tasks.isOrdered
+    )
   }
 
   refresh(): void {

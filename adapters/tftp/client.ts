@@ -14,6 +14,8 @@ export interface TftpFetch {
   readonly host: string
   readonly port: number
   readonly file: string
+  /** One of this machine's; else the routes choose. */
+  readonly localAddress?: string
   readonly blksize?: number
   readonly windowsize?: number
   readonly timeoutSeconds?: number
@@ -54,7 +56,7 @@ const optionsOf = (input: TftpFetch): ReadonlyArray<TftpOption> =>
 /** Fetches a file. @throws TftpError */
 export const fetchTftp = (input: TftpFetch): Promise<TftpFetched> =>
   new Promise((resolve, reject) => {
-    const { host, port, file, patienceMillis = 1000, retriesMax = 5, bytesMax = 2 ** 30 } = input
+    const { host, port, file, patienceMillis = 1000, retriesMax = 5, bytesMax = 2 ** 30, localAddress } = input
     const options = optionsOf(input)
     const socket = createSocket(isIPv6(host) ? "udp6" : "udp4")
     const parts: Array<Uint8Array> = []
@@ -114,7 +116,7 @@ export const fetchTftp = (input: TftpFetch): Promise<TftpFetched> =>
       if (answer !== undefined && answer.type !== "ERROR") last = answer
       take(received)
     })
-    socket.bind(0, () => {
+    socket.bind({ port: 0, ...(localAddress === undefined ? {} : { address: localAddress }) }, () => {
       send(last)
       await_()
     })

@@ -4,9 +4,9 @@
  * **Details** A packet from anyone but the client is answered ERROR 5 and changes nothing. Steps run one after the other, so that the
  * file is read once at a time.
  */
-import { createSocket, type Socket } from "node:dgram"
-import { isIPv6 } from "node:net"
+import type { Socket } from "node:dgram"
 import type { BootPeer, OpenedFile } from "../../core/runtime/boot-files.ts"
+import { datagramSocket } from "../../core/runtime/datagram-socket.ts"
 import { decode, ERROR_CODE, encode, type TftpOption } from "./packet.ts"
 import { begin, type Input, type Outcome, type Step, step, type Transfer, type TransferLimits } from "./transfer.ts"
 
@@ -34,11 +34,13 @@ export class RunningTransfer {
   readonly #socket: Socket
   #transfer: Transfer | undefined
   #cancel: () => void = () => {}
+  /** When the clock calls; a step that only puts it off leaves it, and the call asks for the next one. */
+  #callsAt = Number.POSITIVE_INFINITY
   #closed = false
 
   constructor(input: RunningInput) {
     this.#input = input
-    this.#socket = createSocket(isIPv6(input.address) ? "udp6" : "udp4")
+    this.#socket = datagramSocket(input.address)
     this.#socket.on("error", (e) => this.#end({ type: "failed", message: e.message }))
     this.#socket.on("message", (bytes, from) => this.#receive(bytes, from))
     this.#socket.bind({ address: input.address, port: 0 }, () => {
@@ -80,15 +82,21 @@ export class RunningTransfer {
 
   #follow([transfer, packets, effect]: Step): void {
     this.#transfer = transfer
-    this.#cancel()
-    this.#cancel = () => {}
     for (const packet of packets) this.#send(encode(packet), this.#input.peer)
     if (effect.type === "read") void this.#read(effect.offset, effect.length)
     else if (effect.type === "end") this.#end(effect.outcome)
-    else if (effect.type === "wait") {
-      const millis = Math.max(0, effect.until - this.#input.clock.now())
-      this.#cancel = this.#input.clock.later(() => this.#step({ type: "time" }), millis)
+    else if (effect.type === "wait" && effect.until < this.#callsAt) this.#callAt(effect.until)
+  }
+
+  #callAt(moment: number): void {
+    const { clock } = this.#input
+    this.#cancel()
+    this.#callsAt = moment
+    const call = () => {
+      this.#callsAt = Number.POSITIVE_INFINITY
+      this.#step({ type: "time" })
     }
+    this.#cancel = clock.later(call, Math.max(0, moment - clock.now()))
   }
 
   async #read(offset: number, length: number): Promise<void> {
@@ -104,7 +112,7 @@ export class RunningTransfer {
   #send(bytes: Buffer, to: BootPeer): void {
     if (this.#closed) return
     // What could not be sent counts as lost on the way: time sends it again, or ends the transfer.
-    this.#socket.send(bytes, to.port, to.address, () => {})
+    this.#socket.send(bytes, to.port, to.address)
   }
 
   #end(outcome: Outcome): void {

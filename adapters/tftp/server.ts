@@ -8,11 +8,11 @@
  * **Gotchas** Bound to all addresses, a machine with several answers from the one its routes choose, which some firmware does not accept:
  * name one address.
  */
-import { createSocket, type Socket } from "node:dgram"
-import { isIPv6 } from "node:net"
+import type { Socket } from "node:dgram"
 import { fail } from "../../core/errors.ts"
 import { limits } from "../../core/limits.ts"
 import { type BootFiles, type BootPeer, FileRefused, type OpenedFile } from "../../core/runtime/boot-files.ts"
+import { bindDatagram, closeDatagram } from "../../core/runtime/datagram-socket.ts"
 import type { TftpEvent } from "./events.ts"
 import { decode, ERROR_CODE, encode, OPCODE, type Request } from "./packet.ts"
 import { type Clock, RunningTransfer } from "./running.ts"
@@ -28,6 +28,8 @@ export interface TftpServerInput {
   readonly address: string
   /** 0 for any free one. */
   readonly port: number
+  /** Bound already; it is used instead of a new one, and closed with the server. */
+  readonly socket?: Socket | undefined
   readonly files: BootFiles
   readonly onEvent?: (event: TftpEvent) => void
   readonly limits?: Partial<TftpServerLimits>
@@ -48,8 +50,10 @@ const defaults: TftpServerLimits = {
   windowBytesMax: limits.tftpWindowBytesMax,
   readBytes: limits.tftpReadBytes,
   timeoutMillis: limits.tftpTimeoutMillis,
+  timeoutMillisMin: limits.tftpTimeoutMillisMin,
   timeoutMillisMax: limits.tftpTimeoutMillisMax,
   retriesMax: limits.tftpRetriesMax,
+  silenceMillisMin: limits.tftpSilenceMillisMin,
   silenceMillisMax: limits.tftpSilenceMillisMax,
   transfersMax: limits.tftpTransfersMax,
   transfersPerPeerMax: limits.tftpTransfersPerPeerMax,
@@ -73,16 +77,15 @@ interface Slot {
 
 /** Listens and serves. @throws PORT_IN_USE LISTEN_FAILED */
 export const listenTftp = async (input: TftpServerInput): Promise<TftpServer> => {
-  const socket = createSocket(isIPv6(input.address) ? "udp6" : "udp4")
-  await bound(socket, input.address, input.port)
+  const { address: at, port: wanted } = input
+  const socket = input.socket ?? (await bindDatagram({ protocol: "tftp", address: at, port: wanted }))
   const requests = new Requests(input, socket)
   socket.on("error", (e) => requests.report({ type: "broken", message: e.message }))
   socket.on("message", (bytes, from) => requests.receive(bytes, from))
   const { address, port } = socket.address()
   let closing: Promise<void> | undefined
   const close = async (): Promise<void> => {
-    const closed = new Promise<void>((resolve) => socket.close(() => resolve()))
-    await Promise.all([closed, requests.stop()])
+    await Promise.all([closeDatagram(socket), requests.stop()])
   }
   return { address, port, transfers: () => requests.slots.size, close: () => (closing ??= close()) }
 }
@@ -231,20 +234,3 @@ const eventOf = (about: { readonly client: string; readonly file: string }, outc
   const error = fail("TFTP_TIMEOUT", { ...outcome, client: about.client, file: shown(about.file) })
   return { ...about, type: "timeout", error }
 }
-
-const bound = (socket: Socket, address: string, port: number): Promise<void> =>
-  new Promise((resolve, reject) => {
-    const refused = (e: NodeJS.ErrnoException): void => {
-      socket.close()
-      reject(
-        e.code === "EADDRINUSE"
-          ? fail("PORT_IN_USE", { protocol: "tftp", address, port }, { underlying: e })
-          : fail("LISTEN_FAILED", { protocol: "tftp", address, port, why: e.message }, { underlying: e }),
-      )
-    }
-    socket.once("error", refused)
-    socket.bind({ address, port }, () => {
-      socket.off("error", refused)
-      resolve()
-    })
-  })

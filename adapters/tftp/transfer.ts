@@ -10,8 +10,9 @@
  *
  * **Details** Blocks are counted from 1 without end; the wire has the low 16 bits, so that after 65535 comes 0. The last block is the first one
  * shorter than blksize: empty where the size is a multiple of it (RFC 1350 §6). A duplicate ACK sends nothing, because that would double
- * every packet from there on (RFC 1123 §4.2.3.1, the Sorcerer's Apprentice): only time sends again, each time later, up to a bound. A timeout
- * that was agreed (RFC 2349) stays as it is.
+ * every packet from there on (RFC 1123 §4.2.3.1, the Sorcerer's Apprentice): only time sends again, each time later, up to a bound. How long it waits
+ * first is learnt from the answers so far, as TCP does (RFC 6298 §2): a lost packet in a room of PCs then costs a tenth of a second. A timeout
+ * that was agreed (RFC 2349) is the rhythm after that first time.
  *
  * **Gotchas** A client that lost the first block of a window acknowledges what it acknowledged before. That is a duplicate too and waits for time.
  */
@@ -22,10 +23,14 @@ import { ERROR_CODE, type ErrorPacket, type Packet, type TftpOption, type Unknow
 export interface TransferLimits extends NegotiationLimits {
   /** Least that is read at once, so that small blocks do not cost a read each. */
   readonly readBytes: number
+  /** Until a round trip was measured. */
   readonly timeoutMillis: number
+  readonly timeoutMillisMin: number
   readonly timeoutMillisMax: number
-  /** How often the same packets are sent again. */
+  /** How often the same packets are sent again, at least. */
   readonly retriesMax: number
+  /** A silence that is shorter is no end, unless a timeout was agreed. */
+  readonly silenceMillisMin: number
   /** With an agreed timeout that is long, fewer retries do. */
   readonly silenceMillisMax: number
 }
@@ -48,6 +53,14 @@ export interface Transfer {
   readonly since: number
   /** When time sends again; only while an answer is due. */
   readonly deadline: number
+  /** Undefined until an answer came to what was sent once: which of two was answered, nobody knows (Karn). */
+  readonly roundTrip: RoundTrip | undefined
+}
+
+/** Milliseconds; RFC 6298's SRTT and RTTVAR. */
+interface RoundTrip {
+  readonly smooth: number
+  readonly variation: number
 }
 
 export type Input =
@@ -96,6 +109,7 @@ export const begin = (
     retries: 0,
     since: now,
     deadline: now,
+    roundTrip: undefined,
   }
   return agreed.answers.length === 0 ? nextWindow(transfer, now) : awaited(transfer, oack(agreed), now)
 }
@@ -138,12 +152,22 @@ const onPacket = (transfer: Transfer, packet: Packet | Unknown, now: number): St
 }
 
 const onAck = (transfer: Transfer, blockNumber: number, now: number): Step => {
-  if (transfer.phase === "oack") return blockNumber === 0 ? nextWindow(transfer, now) : waiting(transfer)
+  if (transfer.phase === "oack") return blockNumber === 0 ? nextWindow(measured(transfer, now), now) : waiting(transfer)
   const ahead = (blockNumber - transfer.acked) & 0xffff
   if (transfer.phase === "reading" || ahead === 0 || ahead > transfer.sent - transfer.acked) return waiting(transfer)
   const acked = transfer.acked + ahead
   if (acked === transfer.lastBlock) return end({ ...transfer, acked }, { type: "done", sizeBytes: transfer.sizeBytes })
-  return nextWindow({ ...transfer, acked }, now)
+  return nextWindow({ ...measured(transfer, now), acked }, now)
+}
+
+/** RFC 6298 §2.2, §2.3. */
+const measured = (transfer: Transfer, now: number): Transfer => {
+  if (transfer.retries > 0) return transfer
+  const { roundTrip: before, since } = transfer
+  const took = now - since
+  if (before === undefined) return { ...transfer, roundTrip: { smooth: took, variation: took / 2 } }
+  const variation = 0.75 * before.variation + 0.25 * Math.abs(before.smooth - took)
+  return { ...transfer, roundTrip: { smooth: 0.875 * before.smooth + 0.125 * took, variation } }
 }
 
 /** Sends the window after `acked`, from the bytes at hand if they hold it whole. */
@@ -184,7 +208,8 @@ const onTime = (transfer: Transfer, now: number): Step => {
   if (transfer.phase === "reading" || now < transfer.deadline) return waiting(transfer)
   const { bounds, retries, since, acked, agreed } = transfer
   const silence = now - since
-  if (retries >= bounds.retriesMax || (retries > 0 && silence >= bounds.silenceMillisMax)) {
+  const enough = agreed.timeoutSeconds !== undefined || silence >= bounds.silenceMillisMin
+  if ((retries >= bounds.retriesMax && enough) || (retries > 0 && silence >= bounds.silenceMillisMax)) {
     const message = "no answer from the client"
     const seconds = Math.round(silence / 1000)
     const outcome: Outcome = { type: "timeout", lastBlock: acked, blocks: transfer.lastBlock, seconds }
@@ -195,10 +220,12 @@ const onTime = (transfer: Transfer, now: number): Step => {
 }
 
 /** How long an answer is waited for after `retries` were sent. */
-const patience = ({ agreed, bounds }: Transfer, retries: number): number =>
-  agreed.timeoutSeconds === undefined
-    ? Math.min(bounds.timeoutMillis * 2 ** retries, bounds.timeoutMillisMax)
-    : agreed.timeoutSeconds * 1000
+const patience = ({ agreed, bounds, roundTrip }: Transfer, retries: number): number => {
+  const most = agreed.timeoutSeconds === undefined ? bounds.timeoutMillisMax : agreed.timeoutSeconds * 1000
+  if (agreed.timeoutSeconds !== undefined && (retries > 0 || roundTrip === undefined)) return most
+  const learnt = roundTrip === undefined ? bounds.timeoutMillis : roundTrip.smooth + 4 * roundTrip.variation
+  return Math.min(Math.max(learnt, bounds.timeoutMillisMin) * 2 ** retries, most)
+}
 
 /** Packets that were not sent before, and their answer's time. */
 const awaited = (transfer: Transfer, packets: ReadonlyArray<Packet>, now: number): Step => {

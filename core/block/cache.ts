@@ -17,7 +17,7 @@
  *
  * **The copy** was measured on Node 24 (ns for 512 B / 4 KiB / 64 KiB, out of a 64 MiB cache): `Buffer.copy` from a slot 70 / 155 / 2100,
  * `set(subarray)` 75 / 170 / 2200 and one object of garbage each, `set` of a ready-made 4 KiB view 80 but 16 views for each slot. From a
- * SharedArrayBuffer `set` takes twice as long (250 / 4300), `Buffer.copy` does not. So: an ArrayBuffer, one Buffer for each slot, and `copy`.
+ * SharedArrayBuffer `set` takes twice as long (250 / 4300), `Buffer.copy` does not. So: an ArrayBuffer, a few Buffers over it (slot-memory.ts), and `copy`.
  *
  * **Gotchas** All who open one content id must give the same size and mean the same bytes; whoever misses first supplies them. Runs of zeros
  * take room like any other bytes. Not done: bypassing for large scans, because the clock already lets clusters that are read twice outlive them.
@@ -29,10 +29,9 @@ import { CacheIndex } from "./cache-index.ts"
 import { InFlight } from "./in-flight.ts"
 import { inParallel } from "./parallel.ts"
 import { RamSlots } from "./ram-slots.ts"
+import { CHUNK_SLOTS, SlotMemory } from "./slot-memory.ts"
 
 const CLUSTER = limits.clusterBytes
-const CLUSTER_BITS = Math.log2(CLUSTER)
-assert(Number.isInteger(CLUSTER_BITS))
 
 const FREE = -1
 const LOADING = -2
@@ -90,7 +89,7 @@ export class ReadCache {
   /** Memory for contents that are kept. */
   readonly ram: RamSlots
   /** First those of the cache itself, then those of the RAM tier, then the one of zeros. */
-  readonly #slots: Array<Buffer>
+  readonly #memory = new SlotMemory()
   readonly #count: number
   readonly #zeros: number
   readonly #ownerOf: Int32Array
@@ -106,13 +105,10 @@ export class ReadCache {
   constructor(options: { readonly bytes: number; readonly ramBytes?: number }) {
     const count = Math.floor(options.bytes / CLUSTER)
     assert(count >= 1, "a cache holds at least one cluster")
-    const memory = new ArrayBuffer(count * CLUSTER)
-    this.#slots = Array.from({ length: count }, (_, i) => Buffer.from(memory, i * CLUSTER, CLUSTER))
-    const zeros = Buffer.alloc(CLUSTER)
-    this.ram = new RamSlots(options.ramBytes ?? 0, count, this.#slots, zeros)
+    this.#memory.add(count * CLUSTER)
+    this.ram = new RamSlots(options.ramBytes ?? 0, this.#memory)
     this.#count = count
-    this.#zeros = count + this.ram.count
-    this.#slots[this.#zeros] = zeros
+    this.#zeros = this.#memory.add(CLUSTER)
     this.#ownerOf = new Int32Array(this.#zeros + 1).fill(FREE)
     this.#clusterOf = new Int32Array(this.#zeros + 1)
     this.#used = new Uint8Array(this.#zeros + 1)
@@ -133,7 +129,7 @@ export class ReadCache {
   copyFrom(slot: number, into: Uint8Array, at: number, from: number, length: number): void {
     this.#used[slot] = 1
     this.stats.hits++
-    this.#slots[slot]!.copy(into, at, from, from + length)
+    this.#memory.copy(slot, into, at, from, length)
   }
 
   /** Opens a content for reading through the cache. */
@@ -150,7 +146,7 @@ export class ReadCache {
     content.openings++
     const opened = content
     const inFlight = new InFlight()
-    return new CachedContent(this, source, opened.number, opened.index, this.#slots, this.#used, {
+    return new CachedContent(this, source, opened.number, opened.index, this.#memory, this.#used, {
       inFlight,
       waiting: this.waiting,
       load: (cluster, waiter) => this.#load(source, inFlight, opened, cluster, waiter),
@@ -191,7 +187,7 @@ export class ReadCache {
         void this.#fill(source, content, cluster, slot)
         await ended
       } else {
-        this.#slots[cached]!.copy(this.#slots[slot]!)
+        this.#memory.copy(cached, this.#memory.of(slot), 0, 0, CLUSTER)
         this.#drop(cached)
         this.#release(cached)
         this.#waitingForSlot.shift()?.()
@@ -204,16 +200,29 @@ export class ReadCache {
     }
   }
 
-  /** What is kept of a content leaves RAM at once. Nothing of it may be on its way there. */
-  letGo(contentId: string): void {
+  /**
+   * What is kept of a content leaves RAM, at most so many chunks of it; answers whether all has left. A large image takes more time than one turn of the loop should.
+   * Nothing of it may be on its way there.
+   */
+  letGo(contentId: string, chunksMax = Number.POSITIVE_INFINITY): boolean {
     const content = this.#contents.get(contentId)
     assert.equal(content?.keeping ?? 0, 0, "whoever keeps clusters stops before they are let go")
-    content?.index.removeFrom(this.#count)
-    for (const slot of this.ram.giveAll(contentId)) {
-      if (this.#ownerOf[slot] !== FREE) this.stats.ramBytes -= CLUSTER
-      this.#ownerOf[slot] = FREE
+    for (let given = 0; given < chunksMax; given++) {
+      const first = this.ram.giveChunk(contentId)
+      if (first < 0) {
+        // Those of zeros are left.
+        content?.index.removeFrom(this.#count)
+        if (content !== undefined) this.#forgetIfUnused(content)
+        return true
+      }
+      for (let slot = first; slot < first + CHUNK_SLOTS; slot++) {
+        if (this.#ownerOf[slot] === FREE) continue
+        content!.index.remove(this.#clusterOf[slot]!)
+        this.#ownerOf[slot] = FREE
+        this.stats.ramBytes -= CLUSTER
+      }
     }
-    if (content !== undefined) this.#forgetIfUnused(content)
+    return false
   }
 
   async #fill(source: CacheSource, content: Content, cluster: number, kept = -1): Promise<void> {
@@ -225,7 +234,7 @@ export class ReadCache {
     this.stats.loads++
     const offset = cluster * CLUSTER
     const length = Math.min(CLUSTER, content.sizeBytes - offset)
-    const bytes = this.#slots[slot]!
+    const bytes = this.#memory.of(slot)
     let failure: unknown
     let mismatch = false
     try {
@@ -253,7 +262,7 @@ export class ReadCache {
 
   #hold(slot: number, content: Content, cluster: number): void {
     const isKept = slot >= this.#count
-    if (isKept && this.#slots[slot]!.equals(this.#slots[this.#zeros]!)) {
+    if (isKept && this.#memory.of(slot).equals(this.#memory.of(this.#zeros))) {
       this.ram.give(slot)
       content.index.put(cluster, this.#zeros)
       return
@@ -341,7 +350,7 @@ export class CachedContent {
   readonly #stats: CacheStats
   readonly #source: CacheSource
   readonly #index: CacheIndex
-  readonly #slots: ReadonlyArray<Buffer>
+  readonly #memory: SlotMemory
   readonly #used: Uint8Array
   readonly #loader: Loader
   readonly #touched: ((contentIndex: number, cluster: number) => void) | undefined
@@ -351,7 +360,7 @@ export class CachedContent {
     source: CacheSource,
     number: number,
     index: CacheIndex,
-    slots: ReadonlyArray<Buffer>,
+    memory: SlotMemory,
     used: Uint8Array,
     loader: Loader,
   ) {
@@ -359,7 +368,7 @@ export class CachedContent {
     this.#stats = cache.stats
     this.#source = source
     this.#index = index
-    this.#slots = slots
+    this.#memory = memory
     this.#used = used
     this.#loader = loader
     this.#touched = source.touched
@@ -380,7 +389,7 @@ export class CachedContent {
     this.#used[slot] = 1
     this.#stats.hits++
     if (this.#touched !== undefined) this.#touched(this.number, cluster)
-    this.#slots[slot]!.copy(into, at, from, from + length)
+    this.#memory.copy(slot, into, at, from, length)
     return true
   }
 

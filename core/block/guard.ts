@@ -31,20 +31,22 @@ import {
   type Unlock,
 } from "./device.ts"
 
-/** Puts the guard in front of a device. */
-export const guardDevice = (device: BlockDevice): BlockDevice => new Guard(device)
+/** Puts the guard in front of a device. `firstRead` is called once, at the first read of any bytes; a read costs one comparison more for it. */
+export const guardDevice = (device: BlockDevice, firstRead?: () => void): BlockDevice => new Guard(device, firstRead)
 
 const nothing = () => {}
 
 class Guard implements BlockDevice {
   readonly #device: BlockDevice
+  #firstRead: (() => void) | undefined
   #closing: Promise<void> | undefined = undefined
   #closed = false
 
-  constructor(device: BlockDevice) {
+  constructor(device: BlockDevice, firstRead: (() => void) | undefined) {
     const block = device.logicalBlockBytes
     assert(block > 0 && (block & (block - 1)) === 0, "a logical block is a power of two")
     this.#device = device
+    this.#firstRead = firstRead
   }
 
   get id(): string {
@@ -69,14 +71,18 @@ class Guard implements BlockDevice {
   readSync(into: Uint8Array, at: number, offset: number, length: number): boolean {
     this.#range(offset, length, limits.ioBytesMax)
     this.#buffer(into, at, length)
-    return length === 0 || this.#device.readSync(into, at, offset, length)
+    if (length === 0) return true
+    if (this.#firstRead !== undefined) this.#noticeRead()
+    return this.#device.readSync(into, at, offset, length)
   }
 
   async read(into: Uint8Array, at: number, offset: number, length: number, signal?: AbortSignal): Promise<void> {
     this.#range(offset, length, limits.ioBytesMax)
     this.#buffer(into, at, length)
     this.#signal(signal)
-    if (length > 0) await this.#device.read(into, at, offset, length, signal)
+    if (length === 0) return
+    if (this.#firstRead !== undefined) this.#noticeRead()
+    await this.#device.read(into, at, offset, length, signal)
   }
 
   writeSync(from: Uint8Array, at: number, offset: number, length: number, flags: number): boolean {
@@ -154,6 +160,12 @@ class Guard implements BlockDevice {
     this.#closed = true
     this.#closing ??= this.#device.close()
     return this.#closing
+  }
+
+  #noticeRead(): void {
+    const firstRead = this.#firstRead!
+    this.#firstRead = undefined
+    firstRead()
   }
 
   #open(): void {

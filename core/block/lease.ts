@@ -42,4 +42,6 @@ export interface Disks {
   attachImage(image: string, version: number | undefined, peer: Peer): Promise<Lease>
   /** What this peer may open, clients first, each group by name. */
   list(peer: Peer): ReadonlyArray<DiskName>
+  /** Another number whenever what `list` answers may have changed. Left out where it never does. */
+  epoch?(): number
 }

@@ -6,9 +6,9 @@
  */
 import assert from "node:assert"
 import { limits } from "../limits.ts"
+import { CHUNK_SLOTS as CHUNK, type SlotMemory } from "./slot-memory.ts"
 
-const CLUSTER = limits.clusterBytes
-const CHUNK = limits.ramChunkBytes / CLUSTER
+const NONE = Buffer.alloc(0)
 
 interface Owned {
   readonly chunks: Array<number>
@@ -19,26 +19,34 @@ export class RamSlots {
   /** Chunks that there may be. */
   readonly chunks: number
   readonly #first: number
-  readonly #slots: Array<Buffer>
-  readonly #none: Buffer
+  readonly #memory: SlotMemory
   readonly #freeChunks: Array<number> = []
   readonly #owned = new Map<string, Owned>()
   readonly #ownerOfChunk: Array<Owned | undefined>
 
-  /** Writes the buffer of each slot into `slots`, from `first` on, and `none` where there is none. */
-  constructor(bytes: number, first: number, slots: Array<Buffer>, none: Buffer) {
+  /** Its slots are those after what `memory` has now; chunks that are not allocated have no bytes there. */
+  constructor(bytes: number, memory: SlotMemory) {
     this.chunks = Math.floor(bytes / limits.ramChunkBytes)
-    this.#first = first
-    this.#slots = slots
-    this.#none = none
+    this.#first = memory.chunks * CHUNK
+    this.#memory = memory
     this.#ownerOfChunk = new Array(this.chunks).fill(undefined)
-    for (let i = 0; i < this.chunks * CHUNK; i++) slots[first + i] = none
+    for (let i = 0; i < this.chunks; i++) memory.replace(this.#first / CHUNK + i, NONE)
     for (let i = this.chunks - 1; i >= 0; i--) this.#freeChunks.push(i)
+  }
+
+  /** Number of the first of its slots; those before are the cache's own. */
+  get first(): number {
+    return this.#first
   }
 
   /** Slots that there may be. */
   get count(): number {
     return this.chunks * CHUNK
+  }
+
+  /** Bytes that are allocated. */
+  get allocatedBytes(): number {
+    return (this.chunks - this.#freeChunks.length) * limits.ramChunkBytes
   }
 
   /** Bytes that are allocated for a content. */
@@ -65,31 +73,27 @@ export class RamSlots {
     owned.free.push(slot)
   }
 
-  /** Gives back everything of a content; answers its slots. */
-  giveAll(contentId: string): ReadonlyArray<number> {
+  /** Gives back a chunk of a content, with whatever is in it; answers its first slot, or -1 when there is none left. */
+  giveChunk(contentId: string): number {
     const owned = this.#owned.get(contentId)
-    if (owned === undefined) return []
-    this.#owned.delete(contentId)
-    const slots: Array<number> = []
-    for (const chunk of owned.chunks) {
-      const start = this.#first + chunk * CHUNK
-      for (let slot = start; slot < start + CHUNK; slot++) {
-        this.#slots[slot] = this.#none
-        slots.push(slot)
-      }
-      this.#ownerOfChunk[chunk] = undefined
-      this.#freeChunks.push(chunk)
+    const chunk = owned?.chunks.pop()
+    if (owned === undefined || chunk === undefined) {
+      this.#owned.delete(contentId)
+      return -1
     }
-    return slots
+    // Some of them may be of this chunk.
+    owned.free.length = 0
+    const start = this.#first + chunk * CHUNK
+    this.#memory.replace(start / CHUNK, NONE)
+    this.#ownerOfChunk[chunk] = undefined
+    this.#freeChunks.push(chunk)
+    return start
   }
 
   #allocate(chunk: number, owned: Owned): void {
-    const memory = new ArrayBuffer(limits.ramChunkBytes)
     const start = this.#first + chunk * CHUNK
-    for (let i = CHUNK - 1; i >= 0; i--) {
-      this.#slots[start + i] = Buffer.from(memory, i * CLUSTER, CLUSTER)
-      owned.free.push(start + i)
-    }
+    this.#memory.replace(start / CHUNK, Buffer.from(new ArrayBuffer(limits.ramChunkBytes)))
+    for (let slot = start + CHUNK - 1; slot >= start; slot--) owned.free.push(slot)
     owned.chunks.push(chunk)
     this.#ownerOfChunk[chunk] = owned
   }

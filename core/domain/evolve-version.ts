@@ -26,7 +26,7 @@ export const firstVersion = (read: Pick<VersionEntry, "format" | "sizeBytes" | "
 
 export const imageOf = (catalogue: Catalogue, { image: { id, name } }: { readonly image: ImageRef }): ImageEntry => {
   const image = catalogue.images.get(id)
-  assert(image, `an event names the image ${name}, which is not there`)
+  if (image === undefined) assert.fail(`an event names the image ${name}, which is not there`)
   return image
 }
 

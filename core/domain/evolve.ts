@@ -9,7 +9,7 @@
  */
 import assert from "node:assert"
 import { fail } from "../errors.ts"
-import { type Catalogue, type Check, type ClientEntry, putClient, putImage } from "./catalogue.ts"
+import { type Catalogue, type Check, type ClientEntry, type LinkEntry, putClient, putImage } from "./catalogue.ts"
 import { isKnownEvent, type Positioned } from "./event-versions.ts"
 import type { EventData, EventType } from "./events.ts"
 import {
@@ -78,7 +78,8 @@ const clientRegistered = (catalogue: Catalogue, data: EventData<"ClientRegistere
 
 const clientOf = (catalogue: Catalogue, data: { client: { id: string; name: string } }): ClientEntry => {
   const client = catalogue.clients.get(data.client.id)
-  assert(client, `an event names the client ${data.client.name}, which was never registered`)
+  // not `assert(client, …)`: that would make the message for every event
+  if (client === undefined) assert.fail(`an event names the client ${data.client.name}, which was never registered`)
   return client
 }
 
@@ -107,18 +108,24 @@ const clientRemoved = (catalogue: Catalogue, data: EventData<"ClientRemoved">): 
 
 const clientLinked = (catalogue: Catalogue, data: EventData<"ClientLinked">, position: number): void => {
   const { slot, to, from } = data
-  const image = catalogue.images.get(to.image.id)
-  assert(image, `ClientLinked names the image ${to.image.name}, which was never added`)
+  const image = imageOf(catalogue, to)
   const links = clientOf(catalogue, data).links
   const before = links.get(slot)
   const same =
     from !== null && from.image.id === to.image.id && from.version === to.version && from.overlay === to.overlay
   const kept = before && same ? before : undefined
-  const { pinned, version, overlay } = to
-  const group = to.group === undefined ? {} : { group: to.group.id }
-  const armed = kept?.armed === undefined ? {} : { armed: kept.armed }
-  const epochs = { epoch: kept?.epoch ?? position, since: before?.since ?? position, ...armed }
-  links.set(slot, { imageId: image.id, pinned, version, overlay, ...epochs, superVersion: null, ...group })
+  const link: { -readonly [K in keyof LinkEntry]: LinkEntry[K] } = {
+    imageId: image.id,
+    pinned: to.pinned,
+    version: to.version,
+    overlay: to.overlay,
+    epoch: kept?.epoch ?? position,
+    since: before?.since ?? position,
+    superVersion: null,
+  }
+  if (kept?.armed !== undefined) link.armed = kept.armed
+  if (to.group !== undefined) link.group = to.group.id
+  links.set(slot, link)
 }
 
 const clientUnlinked = (catalogue: Catalogue, data: EventData<"ClientUnlinked">): void => {

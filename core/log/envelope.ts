@@ -55,8 +55,8 @@ export const encodeRecord = (event: Recorded): Uint8Array => {
 const damaged = (file: string, position: number, why: string): ImagelinkError =>
   fail("STORE_DAMAGED", { file, why: `event ${position} ${why}` })
 
-const text = (bytes: Uint8Array): string =>
-  Buffer.from(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength).toString("utf8")
+const asBuffer = (bytes: Uint8Array): Buffer =>
+  bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength)
 
 /** The canonical bytes of the event stored under `position`; `file` is named in the refusal. @throws STORE_DAMAGED */
 export const decodeBytes = (file: string, position: number, value: Uint8Array): Uint8Array => {
@@ -65,18 +65,28 @@ export const decodeBytes = (file: string, position: number, value: Uint8Array): 
   return bytes
 }
 
+/** Parses the JSON of the event that should be at `position`. @throws SyntaxError */
+export type ParseEnvelope = (text: string, position: number) => unknown
+
+const parseWhole: ParseEnvelope = (text) => JSON.parse(text)
+
 /** The event stored under `position`, in the shape it was written in. @throws STORE_DAMAGED */
-export const decodeRecord = (file: string, position: number, value: Uint8Array): Recorded => {
-  const event = parse(decodeBytes(file, position, value)) as Recorded | undefined
+export const decodeRecord = (
+  file: string,
+  position: number,
+  value: Uint8Array,
+  parseEnvelope: ParseEnvelope = parseWhole,
+): Recorded => {
+  const event = parse(decodeBytes(file, position, value), position, parseEnvelope) as Recorded | undefined
   if (event === undefined) throw damaged(file, position, "is not JSON")
   if (event.position !== position) throw damaged(file, position, `is stored as if it were event ${event.position}`)
   return event
 }
 
 /** The object in `bytes`, or undefined. */
-export const parse = (bytes: Uint8Array): object | undefined => {
+export const parse = (bytes: Uint8Array, position = 0, parseText = parseWhole): object | undefined => {
   try {
-    const value: unknown = JSON.parse(text(bytes))
+    const value: unknown = parseText(asBuffer(bytes).toString("utf8"), position)
     return typeof value === "object" && value !== null ? value : undefined
   } catch {
     return undefined

@@ -69,6 +69,9 @@ export interface SiteIdentity {
   readonly createdAt: number
 }
 
+/** What is done with a run of events; answers whether more are wanted. */
+export type Take = (events: ReadonlyArray<Recorded>) => boolean
+
 export interface EventLog {
   readonly site: SiteIdentity
   /** Position of the newest event; 0 for an empty log. */
@@ -85,6 +88,11 @@ export interface EventLog {
   page(after: number, max: number): Effect<ReadonlyArray<Recorded>, ImagelinkError>
   /** The same as stored bytes. */
   pageBytes(after: number, max: number): Effect<ReadonlyArray<RecordedBytes>, ImagelinkError>
+  /**
+   * Gives every event in `(after, last]` to `take`, in order and upcast, some hundreds at a time, until it answers false: the way to read
+   * much of the log. What is behind the head is not waited for. @throws STORE_DAMAGED EVENT_UNKNOWN
+   */
+  each(after: number, last: number, take: Take): Effect<void, ImagelinkError>
   /** Every event after `after`, then every new one, for ever. */
   follow(after: number): Stream<Recorded, ImagelinkError>
 }

@@ -40,6 +40,7 @@ export const openLazyLog = (options: LevelLogOptions): Effect.Effect<EventLog, I
       findCommand: (id) => Effect.flatMap(whole, (log) => log.findCommand(id)),
       page: (after, max) => Effect.flatMap(whole, (log) => log.page(after, max)),
       pageBytes: (after, max) => Effect.flatMap(whole, (log) => log.pageBytes(after, max)),
+      each: (after, last, take) => Effect.flatMap(whole, (log) => log.each(after, last, take)),
       follow: (after) => Stream.unwrap(Effect.map(whole, (log) => log.follow(after))),
     }
   })

@@ -22,8 +22,9 @@ import { fail, type ImagelinkError } from "../errors.ts"
 import { limits } from "../limits.ts"
 import { type CommandEntry, decodeCommand, encodeCommand, isSameCommand } from "./command-index.ts"
 import { storeError } from "./database.ts"
-import { decodeBytes, decodeRecord, encodeRecord } from "./envelope.ts"
-import type { Appended, AppendRequest, EventLog, Recorded, RecordedBytes } from "./event-log.ts"
+import { decodeBytes, decodeRecord, encodeRecord, type ParseEnvelope } from "./envelope.ts"
+import { EnvelopeReader } from "./envelope-reader.ts"
+import type { Appended, AppendRequest, EventLog, Recorded, RecordedBytes, Take } from "./event-log.ts"
 import { commandKey, eventKey } from "./keys.ts"
 import { type OpenStore, type OpenStoreOptions, openStore } from "./open-store.ts"
 import { fromPromise } from "./promise.ts"
@@ -40,11 +41,6 @@ export interface LevelLogOptions extends OpenStoreOptions {
 export interface LevelLog extends EventLog {
   /** What signs the site's checkpoints. */
   readonly key: SiteKey
-  /**
-   * Calls `onBatch` with every event after `after` up to the head of this moment, and answers that head. The fastest way to fold the log.
-   * @throws STORE_DAMAGED EVENT_UNKNOWN
-   */
-  fold(after: number, onBatch: (events: ReadonlyArray<Recorded>) => void): Effect.Effect<number, ImagelinkError>
 }
 
 /** Opens the log in the data folder `dir`; it closes with the scope. @throws see `openStore` */
@@ -63,7 +59,8 @@ const asEventLog = (log: Log): LevelLog => ({
   findCommand: (id) => fromPromise(() => log.findCommand(id)),
   page: (after, max) => fromPromise(() => log.page(after, max, log.decode)),
   pageBytes: (after, max) => fromPromise(() => log.page(after, max, recordedBytes)),
-  fold: (after, onBatch) => fromPromise(() => log.fold(after, onBatch)),
+  each: (after, last, take) =>
+    fromPromise((signal) => log.each(after, last, (events) => !signal.aborted && take(events))),
   follow: (after) => Stream.paginate(after, (from) => followPage(log, from)),
 })
 
@@ -109,8 +106,10 @@ class Log {
     this.upcaster = options.upcaster
     this.server = options.server
     this.reader = new RecordReader(store.database, store.paths.database)
+    const envelopes = new EnvelopeReader()
+    const parse: ParseEnvelope = (text, position) => envelopes.parse(text, position)
     this.decode = {
-      decode: (file, position, value) => this.upcaster.upcast(decodeRecord(file, position, value)),
+      decode: (file, position, value) => this.upcaster.upcast(decodeRecord(file, position, value, parse)),
       knowsPosition: true,
     }
     this.position = store.newest?.position ?? 0
@@ -205,10 +204,8 @@ class Log {
     return this.guard(() => this.reader.range(after, Math.min(this.position, after + max), decode))
   }
 
-  async fold(after: number, onBatch: (events: ReadonlyArray<Recorded>) => void): Promise<number> {
-    const last = this.position
-    await this.guard(() => this.reader.each(after, last, this.decode, onBatch))
-    return last
+  async each(after: number, last: number, take: Take): Promise<void> {
+    return this.guard(() => this.reader.each(after, Math.min(last, this.position), this.decode, take))
   }
 
   /** Runs a read; one that the log's closing cut off says so. */

@@ -4,9 +4,10 @@
 import * as Effect from "effect/Effect"
 import { type ImagelinkError, isImagelinkError } from "../errors.ts"
 
-export const fromPromise = <A>(run: () => Promise<A>): Effect.Effect<A, ImagelinkError> =>
-  Effect.callback<A, ImagelinkError>((resume) => {
-    run().then(
+/** `signal` tells a long run that nobody waits for it any more. */
+export const fromPromise = <A>(run: (signal: AbortSignal) => Promise<A>): Effect.Effect<A, ImagelinkError> =>
+  Effect.callback<A, ImagelinkError>((resume, signal) => {
+    run(signal).then(
       (value) => resume(Effect.succeed(value)),
       (e: unknown) => resume(isImagelinkError(e) ? Effect.fail(e) : Effect.die(e)),
     )

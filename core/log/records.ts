@@ -6,9 +6,10 @@
  * same reason keys are not asked for where the value tells its position itself: making them costs a tenth of a replay. They are looked
  * at after all when something is wrong, to say whether an event is missing or damaged.
  */
-import { fail, type ImagelinkError } from "../errors.ts"
+import { fail, type ImagelinkError, isImagelinkError } from "../errors.ts"
 import { type LogDatabase, storeError } from "./database.ts"
 import { eventKey } from "./keys.ts"
+import { tableRuns } from "./table-reader.ts"
 
 type Entry = Buffer | [string, Buffer]
 
@@ -30,6 +31,11 @@ export interface Decode<A> {
   readonly knowsPosition: boolean
 }
 
+type TakeRecords<A> = (batch: ReadonlyArray<A>) => boolean
+
+/** From so many events on, reading whole tables pays. */
+const tablesEventsMin = 5000
+
 export class RecordReader {
   readonly database: LogDatabase
   /** The database's folder, named in refusals. */
@@ -44,21 +50,44 @@ export class RecordReader {
     const out: Array<A> = []
     await this.each(after, last, decode, (batch) => {
       for (const item of batch) out.push(item)
+      return true
     })
     return out
   }
 
-  /**
-   * Calls `onBatch` with the records in `(after, last]`, a few hundred at a time. LevelDB reads the next ones meanwhile, so that its
-   * thread and this one both work. @throws STORE_DAMAGED IO_ERROR
-   */
-  async each<A>(
-    after: number,
-    last: number,
-    decode: Decode<A>,
-    onBatch: (batch: ReadonlyArray<A>) => void,
-  ): Promise<void> {
-    if (after >= last) return
+  /** Gives the records in `(after, last]` to `take`, a few hundred at a time, until it answers false. @throws STORE_DAMAGED IO_ERROR */
+  async each<A>(after: number, last: number, decode: Decode<A>, take: TakeRecords<A>): Promise<void> {
+    const fromTables = decode.knowsPosition && last - after >= tablesEventsMin
+    const reached = fromTables ? await this.eachOfTables(after, last, decode, take) : after
+    if (reached < last) await this.eachThroughLevelDb(reached, last, decode, take)
+  }
+
+  /** Answers how far the tables went; `last` also when no more is wanted. */
+  async eachOfTables<A>(after: number, last: number, decode: Decode<A>, take: TakeRecords<A>): Promise<number> {
+    let at = after
+    for await (const values of tableRuns(this.file, after, last)) {
+      for (let i = 0; i < values.length; i += chunkEntries) {
+        const batch = this.decodeAll(decode, at + 1, values.slice(i, i + chunkEntries))
+        if (batch === undefined || this.database.status !== "open") return at
+        at += batch.length
+        if (!take(batch)) return last
+      }
+    }
+    return at
+  }
+
+  /** Undefined when one is refused: what came through LevelDB may not be, or says why. */
+  decodeAll<A>({ decode }: Decode<A>, first: number, values: ReadonlyArray<Buffer>): ReadonlyArray<A> | undefined {
+    try {
+      return values.map((value, i) => decode(this.file, first + i, value))
+    } catch (e) {
+      if (isImagelinkError(e)) return undefined
+      throw e
+    }
+  }
+
+  /** LevelDB reads the next ones meanwhile, so that its thread and this one both work. */
+  async eachThroughLevelDb<A>(after: number, last: number, decode: Decode<A>, take: TakeRecords<A>): Promise<void> {
     const { decode: decodeOne, knowsPosition } = decode
     const between = { gt: eventKey(after), lte: eventKey(last), ...reading }
     const entries = knowsPosition ? this.database.values(between) : this.database.iterator(between)
@@ -72,7 +101,7 @@ export class RecordReader {
       let chunk: ReadonlyArray<Entry> = await entries.nextv(chunkEntries)
       while (chunk.length > 0) {
         const ahead = next + chunk.length > last ? undefined : quiet<ReadonlyArray<Entry>>(entries.nextv(chunkEntries))
-        onBatch(chunk.map((entry, i) => decodeOne(this.file, next + i, value(entry, next + i))))
+        if (!take(chunk.map((entry, i) => decodeOne(this.file, next + i, value(entry, next + i))))) return
         next += chunk.length
         chunk = ahead === undefined ? [] : await ahead
       }

@@ -12,10 +12,9 @@ import type { ClientRef, DomainEvent, EventData, GroupRef, ImageRef, NextBoot } 
 import { findClient, findGroup, findImage } from "../domain/lookup.ts"
 import { nameKey, parseGroupReference, parseMac } from "../domain/names.ts"
 import { ImagelinkError } from "../errors.ts"
-import { limits } from "../limits.ts"
 import type { Actor, Recorded } from "../log/event-log.ts"
 import { groupText, optionsText, pointerText } from "./group-text.ts"
-import { type ReadableLog, readPage } from "./read.ts"
+import { type ReadableLog, readEach } from "./read.ts"
 
 export interface HistoryFilter {
   readonly clientId?: string | undefined
@@ -284,12 +283,9 @@ export const readHistory = (
 ): Effect.Effect<number, ImagelinkError> =>
   Effect.gen(function* () {
     const head = log.head()
-    let position = after
-    while (position < head) {
-      const page = yield* readPage(log, position, Math.min(limits.pageEventsMax, head - position))
-      if (page.length === 0) break
-      for (const recorded of page) if (matches(recorded, filter)) each(describe(recorded))
-      position = page[page.length - 1]!.position
-    }
-    return position
+    yield* readEach(log, after, head, (events) => {
+      for (const recorded of events) if (matches(recorded, filter)) each(describe(recorded))
+      return true
+    })
+    return head
   })

@@ -6,9 +6,10 @@
  */
 import * as Effect from "effect/Effect"
 import type { ImagelinkError } from "../errors.ts"
-import type { EventLog, Recorded } from "../log/event-log.ts"
+import { limits } from "../limits.ts"
+import type { EventLog, Recorded, Take } from "../log/event-log.ts"
 
-export type ReadableLog = Pick<EventLog, "head" | "page" | "pageBytes">
+export type ReadableLog = Pick<EventLog, "head" | "page" | "pageBytes" | "each">
 
 const asStored = (log: ReadableLog, after: number): Effect.Effect<ReadonlyArray<Recorded>, ImagelinkError> =>
   Effect.map(log.pageBytes(after, 1), (page) =>
@@ -39,3 +40,29 @@ export const readPage = (
   max: number,
 ): Effect.Effect<ReadonlyArray<Recorded>, ImagelinkError> =>
   orElse(log.page(after, max), () => oneByOne(log, after, max))
+
+/** Gives every event in `(after, last]` to `take` until it answers false; unknown ones in the shape they are stored in. @throws STORE_DAMAGED */
+export const readEach = (
+  log: ReadableLog,
+  after: number,
+  last: number,
+  take: Take,
+): Effect.Effect<void, ImagelinkError> => {
+  let position = after
+  let more = true
+  const taken: Take = (events) => {
+    position = events[events.length - 1]!.position
+    more = take(events)
+    return more
+  }
+  const aroundUnknown = Effect.suspend(() => {
+    const count = Math.min(limits.pageEventsMax, last - position)
+    return Effect.flatMap(oneByOne(log, position, count), (events) => (taken(events) ? rest : Effect.void))
+  })
+  const rest: Effect.Effect<void, ImagelinkError> = Effect.suspend(() =>
+    Effect.catch(log.each(position, last, taken), (error) =>
+      error.code === "EVENT_UNKNOWN" ? aroundUnknown : Effect.fail(error),
+    ),
+  )
+  return rest
+}

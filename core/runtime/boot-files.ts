@@ -5,10 +5,15 @@
  * Where there is no such file, one in other case is served, or without the `.0` that some ROMs add. Everything that leads elsewhere is
  * refused: `..`, a drive, another machine's share, NUL. A symbolic link is followed as long as what it leads to lies in the folder. Only regular files are served.
  *
+ * What is read is kept for a while (boot-file-cache.ts), and belongs to the file as it was when it was opened.
+ *
  * **Gotchas** Links are judged when the file is opened: who may write to the folder may serve what the server can read.
  */
+import type { BigIntStats } from "node:fs"
 import { constants, type FileHandle, open, realpath } from "node:fs/promises"
 import { join, sep } from "node:path"
+import { limits } from "../limits.ts"
+import { PieceCache } from "./boot-file-cache.ts"
 import { tolerantPath } from "./tolerant-name.ts"
 
 export interface BootPeer {
@@ -44,28 +49,31 @@ export const pathOf = (name: string): string | undefined => {
 }
 
 /** Serves the regular files below a folder. */
-export const folderFiles = (folder: string): BootFiles => ({
+export const folderFiles = (
+  folder: string,
+  cache = new PieceCache({ pieceBytes: limits.bootPieceBytes, bytesMax: limits.bootPiecesBytesMax }),
+): BootFiles => ({
   async open(name) {
     const path = pathOf(name)
     if (path === undefined) throw new FileRefused("the name leads out of the served folder")
     try {
       const root = await realpath(folder)
-      const exact = await openIn(root, path).catch(judge)
+      const exact = await openIn(root, path, cache).catch(judge)
       if (exact !== undefined) return exact
       const meant = await tolerantPath(root, path)
-      return meant === undefined || meant === path ? undefined : await openIn(root, meant)
+      return meant === undefined || meant === path ? undefined : await openIn(root, meant, cache)
     } catch (e) {
       return judge(e)
     }
   },
 })
 
-const openIn = async (root: string, path: string): Promise<OpenedFile | undefined> => {
+const openIn = async (root: string, path: string, cache: PieceCache): Promise<OpenedFile | undefined> => {
   const file = await realpath(join(root, path))
   const inside = root.endsWith(sep) ? root : root + sep
   if (!file.startsWith(inside)) throw new FileRefused("the name leads out of the served folder")
   // Not blocking, so that a pipe is seen to be one instead of waiting for its writer.
-  return regular(await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK))
+  return regular(await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK), cache)
 }
 
 const judge = (e: unknown): undefined => {
@@ -77,10 +85,10 @@ const judge = (e: unknown): undefined => {
   throw e
 }
 
-const regular = async (handle: FileHandle): Promise<OpenedFile | undefined> => {
+const regular = async (handle: FileHandle, cache: PieceCache): Promise<OpenedFile | undefined> => {
   try {
-    const stat = await handle.stat()
-    if (stat.isFile()) return opened(handle, stat.size)
+    const stat = await handle.stat({ bigint: true })
+    if (stat.isFile()) return opened(handle, stat, cache)
   } catch (e) {
     await handle.close()
     throw e
@@ -89,9 +97,11 @@ const regular = async (handle: FileHandle): Promise<OpenedFile | undefined> => {
   return undefined
 }
 
-const opened = (handle: FileHandle, sizeBytes: number): OpenedFile => ({
-  sizeBytes,
-  async read(offset, length) {
+const identityOf = ({ dev, ino, size, mtimeNs }: BigIntStats): string => `${dev} ${ino} ${size} ${mtimeNs}`
+
+const opened = (handle: FileHandle, stat: BigIntStats, cache: PieceCache): OpenedFile => {
+  const reading = new Set<Promise<unknown>>()
+  const load = async (offset: number, length: number): Promise<Uint8Array> => {
     const bytes = Buffer.allocUnsafe(length)
     let got = 0
     while (got < length) {
@@ -99,12 +109,31 @@ const opened = (handle: FileHandle, sizeBytes: number): OpenedFile => ({
       if (bytesRead === 0) break
       got += bytesRead
     }
-    if (got < length || (await handle.stat()).size !== sizeBytes)
+    if (got < length || identityOf(await handle.stat({ bigint: true })) !== file.identity)
       throw new FileChanged("the file changed while it was sent")
     return bytes
-  },
-  close: () => handle.close(),
-})
+  }
+  const file = {
+    identity: identityOf(stat),
+    sizeBytes: Number(stat.size),
+    load(offset: number, length: number) {
+      const loading = load(offset, length)
+      reading.add(loading)
+      const done = () => void reading.delete(loading)
+      loading.then(done, done)
+      return loading
+    },
+  }
+  return {
+    sizeBytes: file.sizeBytes,
+    read: (offset, length) => cache.read(file, offset, length),
+    // Others may wait for what is read by this one.
+    close: async () => {
+      await Promise.allSettled(reading)
+      await handle.close()
+    },
+  }
+}
 
 /** A text as a file. */
 export const textFile = (text: string): OpenedFile => {

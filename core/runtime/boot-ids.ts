@@ -41,12 +41,18 @@ export interface BootIds {
   make(clientId: string, at: number, random: (bytes: number) => Uint8Array): string
   /** Whether it is one of this site's for this client. How old it may be is for whoever knows what it is shown for. */
   judge(bootId: string, clientId: string): JudgedBoot
+  /** What a PC can prove to know of its boot without showing it: 24 characters. Of a boot id that was judged. */
+  password(bootId: string, clientId: string): string
 }
+
+/** What may be told of a boot id: its first half, for the other is a key. */
+export const bootName = (bootId: string): string => bootId.slice(0, NAME_CHARS)
 
 export const makeBootIds = (secret: Uint8Array): BootIds => {
   assert(secret.length === bootSecretBytes, "a boot secret is 32 bytes")
-  const mac = (clientId: string, body: Uint8Array): Buffer =>
-    createHmac("sha256", secret).update(`imagelink boot id 1\0${clientId}\0`).update(body).digest().subarray(0, MAC)
+  const signed = (what: string, clientId: string, bytes: Uint8Array): Buffer =>
+    createHmac("sha256", secret).update(`imagelink ${what} 1\0${clientId}\0`).update(bytes).digest().subarray(0, MAC)
+  const mac = (clientId: string, body: Uint8Array): Buffer => signed("boot id", clientId, body)
   return {
     make(clientId, at, random) {
       const body = Buffer.alloc(BODY)
@@ -62,6 +68,9 @@ export const makeBootIds = (secret: Uint8Array): BootIds => {
       if (!timingSafeEqual(bytes.subarray(BODY), mac(clientId, body)))
         return { ok: false, why: "this site did not make it for this client" }
       return { ok: true, boot: text.slice(0, NAME_CHARS), at: body.readUIntBE(0, TIME) }
+    },
+    password(bootId, clientId) {
+      return encode(signed("boot password", clientId, Buffer.from(bootId.toLowerCase(), "latin1")))
     },
   }
 }

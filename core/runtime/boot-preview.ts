@@ -6,7 +6,7 @@
  */
 import type { Catalogue, ClientEntry } from "../domain/catalogue.ts"
 import { bootScript, NEXT_SERVER } from "./boot-script.ts"
-import { inSameSubnet, PREVIEW, planFor, scriptUrl } from "./boot-scripts.ts"
+import { inSameSubnet, isSuper, PREVIEW, planFor, scriptUrl } from "./boot-scripts.ts"
 import type { ImageStacks } from "./image-stacks.ts"
 
 /** Where a running server listens. */
@@ -31,6 +31,7 @@ export const previewScript = async (
   const script = scriptUrl(`http://${server}:${at.httpPort ?? 80}`, client.mac)
   const sameSubnet = inSameSubnet(server, at.prefixOf(server), client.address ?? "")
   const facts = { server, iscsiPort: at.iscsiPort, script, sameSubnet }
-  const plan = await planFor({ catalogue: () => catalogue, stacks, client, facts, bootId: async () => PREVIEW })
+  const keys = { bootId: PREVIEW, ...(isSuper(client) ? { password: PREVIEW } : {}) }
+  const plan = await planFor({ catalogue: () => catalogue, stacks, client, facts, issue: async () => keys })
   return bootScript(plan)
 }

@@ -31,6 +31,8 @@ export interface DiskPlan {
   readonly server: string
   readonly iscsiPort: number
   readonly bootId: string
+  /** What the computer proves itself with (CHAP); undefined: nothing is asked for. */
+  readonly password?: string
   /** More disks that the firmware shows to the guest; the first one is always there. */
   readonly moreSlots: ReadonlyArray<number>
   /** The guest is not told a gateway by the firmware. */
@@ -82,7 +84,7 @@ export const autoexecScript = (http: string): string =>
     `isset ${setting("netX/ip")} || dhcp || goto failed`,
     `chain --replace --autofree ${http}/boot/${setting("netX/mac:hexhyp")}.ipxe || goto failed`,
     ":failed",
-    ...echo(`There is no answer from ${http}. Is the network cable plugged in, and does the server run?`),
+    ...echo(`There is no answer from ${http}. Is the network cable plugged in, and does the server run?`, NEXT_SERVER),
     ...again,
     "goto start",
   ])
@@ -180,19 +182,27 @@ const bootLines = (plan: DiskPlan, options: string): ReadonlyArray<string> =>
         `sanboot${options} --drive 0x80 || goto failed`,
       ]
 
+/** iPXE offers CHAP where there is a user name, also one that a script before this one left behind. */
+const passwordLines = ({ client, password }: DiskPlan): ReadonlyArray<string> =>
+  password === undefined ? ["clear username ||"] : [`set username ${client.toLowerCase()}`, `set password ${password}`]
+
 const diskLines = (plan: DiskPlan): ReadonlyArray<string> => {
   const { client, mac, image, server, iscsiPort, withoutGateway, filename, fallback } = plan
-  const options = filename === undefined ? "" : ` --filename ${ipxeText(filename).replaceAll(" ", "")}`
+  // UEFI's file systems know no other separator than the backslash.
+  const path = ipxeText(filename?.replaceAll("/", "\\") ?? "").replaceAll(" ", "")
+  const options = path === "" ? "" : ` --filename ${path}`
   return [
-    ...echo(`Imagelink: ${client} boots ${image} from ${server}`),
+    ...echo(`Imagelink: ${client} boots ${image} from ${server}`, NEXT_SERVER),
     `set initiator-iqn ${AUTHORITY}.initiator:${mac.replaceAll(":", "-")}`,
     // Windows sends what is for its own subnet to the gateway that the firmware's table names.
     ...(withoutGateway ? ["set netX/gateway 0.0.0.0"] : []),
+    ...passwordLines(plan),
     ...bootLines(plan, options),
     ":failed",
     ...echo(`Imagelink: ${client} could not boot from its disk.`),
     ...echo(
       `Either ${server} port ${iscsiPort} did not answer (is a firewall in the way?), the disk was refused (the server's log says why), or ${image} does not boot.`,
+      NEXT_SERVER,
     ),
     ...failedLines(plan, fallback),
     ...(fallback ? localPart : []),

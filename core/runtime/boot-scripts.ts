@@ -12,8 +12,10 @@ import { BlockList, isIPv4 } from "node:net"
 import type { Catalogue, ClientEntry } from "../domain/catalogue.ts"
 import { findClient } from "../domain/lookup.ts"
 import { fail, ImagelinkError, isImagelinkError } from "../errors.ts"
+import { bootName } from "./boot-ids.ts"
 import { type BootFacts, menuImages, planBoot, refusedPlan } from "./boot-plan.ts"
-import { type BootPlan, bootScript } from "./boot-script.ts"
+import { type BootPlan, bootScript, type DiskPlan } from "./boot-script.ts"
+import type { BootSigns } from "./boot-signs.ts"
 import type { Boots } from "./boots.ts"
 import type { ImageStacks } from "./image-stacks.ts"
 import type { Registrar } from "./registration.ts"
@@ -21,7 +23,7 @@ import { versionRef } from "./version-ref.ts"
 
 /** Stands where the boot id would be. */
 export const PREVIEW = "PREVIEW"
-/** As long as a boot id, so that the head of an answer says its length. */
+/** As long as a boot id, and its half as a password, so that the head of an answer says its length. */
 const HEAD = "x".repeat(48)
 
 export interface ScriptAsked {
@@ -49,11 +51,15 @@ export interface BootScriptsOptions {
   readonly stacks: ImageStacks
   readonly boots: Boots
   readonly iscsiPort: number | undefined
+  /** The client's target asks for a secret, besides those of super clients. */
+  readonly asksForSecret?: (client: ClientEntry) => boolean
   /** Prefix length of the network that one of this machine's addresses is in. */
   readonly prefixOf: (address: string) => number | undefined
   /** Sets or takes back what a client's next boot is given. */
   readonly setNextBoot: (client: ClientEntry, image: string | null) => Promise<unknown>
   readonly registrar: Registrar
+  /** Told of every script that is given out. */
+  readonly signs: BootSigns
   readonly onProblem: (text: string) => void
 }
 
@@ -77,17 +83,23 @@ interface Wanted {
   readonly stacks: ImageStacks | undefined
   readonly client: ClientEntry
   readonly facts: BootFacts
-  readonly bootId: (client: ClientEntry) => Promise<string>
+  readonly issue: (client: ClientEntry) => Promise<BootKeys>
 }
 
+/** What a boot is known by. */
+export type BootKeys = Pick<DiskPlan, "bootId" | "password">
+
+/** A super client's writes become everybody's: its script always says a password. */
+export const isSuper = ({ links }: ClientEntry): boolean => [...links.values()].some((l) => l.superVersion !== null)
+
 /** The client's plan, with what is missing in place of a disk that cannot be opened. */
-export const planFor = async ({ catalogue, stacks, client, facts, bootId }: Wanted): Promise<BootPlan> => {
+export const planFor = async ({ catalogue, stacks, client, facts, issue }: Wanted): Promise<BootPlan> => {
   try {
     const { plan, on } = planBoot(catalogue(), client, facts)
     if (plan.kind !== "disk" || on === undefined) return plan
     const hold = await stacks?.open(versionRef(catalogue(), on.imageId, on.version))
     await hold?.release()
-    return { ...plan, bootId: await bootId(client) }
+    return { ...plan, ...(await issue(client)) }
   } catch (e) {
     if (isImagelinkError(e)) return refusedPlan(catalogue(), client, e, facts)
     throw e
@@ -95,7 +107,17 @@ export const planFor = async ({ catalogue, stacks, client, facts, bootId }: Want
 }
 
 export const makeBootScripts = (options: BootScriptsOptions): BootScripts => {
-  const { catalogue, stacks, boots, iscsiPort, prefixOf, setNextBoot, registrar, onProblem } = options
+  const { catalogue, stacks, boots, iscsiPort, prefixOf, setNextBoot, registrar, signs, onProblem } = options
+  const { asksForSecret = () => false } = options
+
+  const withPassword = (client: ClientEntry) => isSuper(client) || asksForSecret(client)
+  const issueHead = async (client: ClientEntry): Promise<BootKeys> =>
+    withPassword(client) ? { bootId: HEAD, password: HEAD.slice(HEAD.length / 2) } : { bootId: HEAD }
+  const issue = async (client: ClientEntry): Promise<BootKeys> => {
+    const bootId = await boots.issue(client)
+    const password = withPassword(client) ? boots.password(client, bootId) : undefined
+    return password === undefined ? { bootId } : { bootId, password }
+  }
 
   /** What was chosen from the menu, where it was one of its items. */
   const choose = async (client: ClientEntry, { choice, head }: ScriptAsked): Promise<BootFacts["chosen"]> => {
@@ -133,32 +155,55 @@ export const makeBootScripts = (options: BootScriptsOptions): BootScripts => {
     }
   }
 
-  const script = async (asked: ScriptAsked): Promise<string> => {
-    const { mac, peer, local, server, http, head } = asked
-    const url = scriptUrl(http, mac)
-    const client = findClient(catalogue(), mac)
-    if (client instanceof ImagelinkError) {
-      const unknown = await register(asked, url)
-      return unknown === undefined ? script(asked) : bootScript(unknown)
-    }
-    if (!isAdmitted(client, peer)) {
-      const denied = fail("SCRIPT_DENIED", { client: client.name, peer, address: client.address ?? "" })
-      return bootScript(refusedPlan(catalogue(), client, denied, { script: url }))
-    }
+  const tell = ({ mac, peer }: ScriptAsked, plan: BootPlan, own: boolean): void => {
+    const boot = plan.kind === "disk" ? bootName(plan.bootId) : undefined
+    signs.take({ type: "script", mac, address: peer, own, plan: plan.kind, boot, problem: problemOf(plan) })
+  }
+
+  /** For a client that asks from where it may. */
+  const planned = async (client: ClientEntry, asked: ScriptAsked, url: string): Promise<BootPlan> => {
+    const { peer, local, server, head } = asked
     const chosen = await choose(client, asked).catch((e: unknown) => {
       if (isImagelinkError(e)) return e
       throw e
     })
-    if (chosen instanceof ImagelinkError) return bootScript(refusedPlan(catalogue(), client, chosen, { script: url }))
+    if (chosen instanceof ImagelinkError) return refusedPlan(catalogue(), client, chosen, { script: url })
     // From the server itself it is asked for by somebody who wants to see what the client gets.
     const of = isLoopback(peer) ? (client.address ?? peer) : peer
     const sameSubnet = inSameSubnet(local, prefixOf(local), of)
     const facts = { server, iscsiPort, script: url, sameSubnet, ...(chosen === undefined ? {} : { chosen }) }
     const now = catalogue().clients.get(client.id) ?? client
-    const bootId = head ? async () => HEAD : (c: ClientEntry) => boots.issue(c)
-    const plan = await planFor({ catalogue, stacks, client: now, facts, bootId })
+    const plan = await planFor({ catalogue, stacks, client: now, facts, issue: head ? issueHead : issue })
     if (plan.kind === "local" && now.nextBoot !== null && !head) await clear(now)
+    return plan
+  }
+
+  const script = async (asked: ScriptAsked): Promise<string> => {
+    const { mac, peer, http, head } = asked
+    const url = scriptUrl(http, mac)
+    const client = findClient(catalogue(), mac)
+    if (client instanceof ImagelinkError) {
+      const unknown = await register(asked, url)
+      if (unknown === undefined) return script(asked)
+      if (!head) tell(asked, unknown, !isLoopback(peer))
+      return bootScript(unknown)
+    }
+    if (!isAdmitted(client, peer)) {
+      const denied = fail("SCRIPT_DENIED", { client: client.name, peer, address: client.address ?? "" })
+      signs.take({ type: "problem", mac, text: problemText(denied) })
+      return bootScript(refusedPlan(catalogue(), client, denied, { script: url }))
+    }
+    const plan = await planned(client, asked, url)
+    if (!head) tell(asked, plan, peer === client.address || !isLoopback(peer))
     return bootScript(plan)
   }
   return { script }
+}
+
+const problemText = ({ message, code }: { readonly message: string; readonly code: string }): string =>
+  `${message} [${code}]`
+
+const problemOf = (plan: BootPlan): string | undefined => {
+  if (plan.kind === "unregistered") return "nobody registered it"
+  return plan.kind === "refused" ? problemText(plan.error) : undefined
 }

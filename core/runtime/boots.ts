@@ -31,6 +31,8 @@ export interface Boots {
   issue(client: BootClient): Promise<string>
   /** Whether a login with it goes on with the current boot, or begins a new one. @throws BOOT_ID_INVALID BOOT_ID_EXPIRED OVERLAY_RETIRED OVERLAY_DAMAGED */
   judge(client: BootClient, bootId: string): Promise<"current" | "new">
+  /** The password of a boot; undefined: this site did not make its boot id for this client. */
+  password(client: BootClient, bootId: string): string | undefined
 }
 
 export interface BootService extends Boots {
@@ -161,6 +163,7 @@ export const makeBoots = ({ ids, records, now, random, onStale }: BootsOptions):
       lastMade = Math.max(now(), current + 1, lastMade + 1)
       return ids.make(id, lastMade, random)
     },
+    password: ({ id }, bootId) => (ids.judge(bootId, id).ok ? ids.password(bootId, id) : undefined),
     async judge(client, bootId) {
       const shown = read(client, bootId)
       return standing(client, 0, shown, (await records.of(client.id)) ?? noBoots)

@@ -21,25 +21,50 @@ const SubnetConfig = Schema.Struct({
 })
 export type SubnetConfig = typeof SubnetConfig.Type
 
+/** What a user of this machine may do over the server's socket. */
+const UserConfig = Schema.Struct({
+  name: Schema.String,
+  role: Schema.Literals(["viewer", "auditor", "operator", "admin"]),
+})
+
+/** What some firmware boots, instead of what DHCP would choose for it; everything that is named has to fit. */
+const FirmwareConfig = Schema.Struct({
+  program: Schema.String,
+  "vendor-class": Schema.optionalKey(Schema.String),
+  mac: Schema.optionalKey(Schema.String),
+  machine: Schema.optionalKey(Schema.String),
+  architecture: Schema.optionalKey(Schema.Int),
+})
+export type FirmwareConfig = typeof FirmwareConfig.Type
+
 export const ConfigFile = Schema.Struct({
   address: Schema.optionalKey(Schema.String),
   "nbd-port": Schema.optionalKey(PortOrOff),
   "tftp-port": Schema.optionalKey(PortOrOff),
   "iscsi-port": Schema.optionalKey(PortOrOff),
   "iscsi-secrets": Schema.optionalKey(Schema.String),
+  "iscsi-redirect": Schema.optionalKey(Schema.String),
+  "iscsi-moved": Schema.optionalKey(Schema.String),
   "http-port": Schema.optionalKey(PortOrOff),
   "boot-files": Schema.optionalKey(Schema.String),
+  "api-port": Schema.optionalKey(PortOrOff),
+  "api-address": Schema.optionalKey(Schema.String),
+  "api-cert": Schema.optionalKey(Schema.String),
+  "api-key": Schema.optionalKey(Schema.String),
+  user: Schema.optionalKey(Schema.Array(UserConfig)),
   interface: Schema.optionalKey(Schema.String),
   dhcp: Schema.optionalKey(Schema.Literals(["full", "proxy", "off"])),
   "dhcp-port": Schema.optionalKey(Port),
   "dhcp-proxy-port": Schema.optionalKey(Port),
   "dhcp-answers": Schema.optionalKey(Schema.Literals(["boot", "all"])),
+  "dhcp-unconfined": Schema.optionalKey(Schema.Literals(["refuse", "allow"])),
   "dhcp-range": Schema.optionalKey(Schema.String),
   "dhcp-router": Schema.optionalKey(Schema.String),
   "dhcp-name-server": Schema.optionalKey(Schema.String),
   "dhcp-domain": Schema.optionalKey(Schema.String),
   "dhcp-lease-seconds": Schema.optionalKey(LeaseSeconds),
   subnet: Schema.optionalKey(Schema.Array(SubnetConfig)),
+  firmware: Schema.optionalKey(Schema.Array(FirmwareConfig)),
   registration: Schema.optionalKey(Schema.Literals(["closed", "ask", "auto"])),
   "default-image": Schema.optionalKey(Schema.String),
   cache: Schema.optionalKey(Size),
@@ -65,9 +90,17 @@ export interface ServeConfig {
   readonly iscsiPort: number | "off"
   /** File of CHAP secrets; where nobody names one, iSCSI asks for none. */
   readonly iscsiSecrets?: string
+  /** Portals that clients are sent to, for now and for good; where nobody names one, they are served here. */
+  readonly iscsiElsewhere?: Pick<ConfigFile, "iscsi-redirect" | "iscsi-moved">
   readonly httpPort: number | "off"
   /** Folder that TFTP and HTTP serve; where nobody names one, the server looks for one. */
   readonly bootFiles?: string
+  readonly apiPort: number | "off"
+  readonly apiAddress: string
+  /** PEM files; without them the API is for loopback addresses only. */
+  readonly apiTls: { readonly cert: string; readonly key: string } | undefined
+  /** Users of this machine who are not what they are by default. */
+  readonly users: ReadonlyArray<typeof UserConfig.Type>
   /** Undefined: off. */
   readonly dhcp: DhcpConfig | undefined
   /** What becomes of computers that nobody registered. */
@@ -99,10 +132,13 @@ export interface DhcpConfig {
   readonly port: number
   readonly proxyPort: number
   readonly answers: "boot" | "all"
+  /** Serves although the host cannot keep the socket to the interface and there are others. */
+  readonly unconfined: boolean
   /** The network of the interface. */
   readonly own: SubnetConfig
   /** Networks behind relays. */
   readonly relayed: ReadonlyArray<SubnetConfig>
+  readonly firmware: ReadonlyArray<FirmwareConfig>
 }
 
 export const NBD_PORT = 10_809
@@ -118,14 +154,18 @@ export const decodeConfig = (file: string, input: unknown): ConfigFile => {
   return decoded.success
 }
 
-type Key = Exclude<keyof ConfigFile, "plugin" | "subnet">
+type Table = "plugin" | "subnet" | "firmware" | "user"
+type Key = Exclude<keyof ConfigFile, Table>
 
 /** Tables of a file are no flags. */
-const keys = Object.keys(ConfigFile.fields).filter((key): key is Key => key !== "plugin" && key !== "subnet")
+const tables: ReadonlySet<string> = new Set<Table>(["plugin", "subnet", "firmware", "user"])
+const keys = Object.keys(ConfigFile.fields).filter((key): key is Key => !tables.has(key))
 
 /** Settings that are words: digits in them are no number. */
 const words: ReadonlySet<Key> = new Set<Key>([
+  ...(["api-address", "api-cert", "api-key"] as const),
   ...(["address", "boot-files", "interface", "iscsi-secrets", "log-level", "registration", "default-image"] as const),
+  ...(["iscsi-redirect", "iscsi-moved"] as const),
 ])
 
 /** Settings that come as texts, one by one: from flags, from the environment. @throws CONFIG_INVALID naming the key */
@@ -154,8 +194,13 @@ export const effectiveConfig = (sources: ReadonlyArray<ConfigSource>): ServeConf
     tftpPort: merged["tftp-port"] ?? "off",
     iscsiPort: merged["iscsi-port"] ?? "off",
     ...(merged["iscsi-secrets"] === undefined ? {} : { iscsiSecrets: merged["iscsi-secrets"] }),
+    ...iscsiElsewhere(merged),
     httpPort: merged["http-port"] ?? "off",
     ...(merged["boot-files"] === undefined ? {} : { bootFiles: merged["boot-files"] }),
+    apiPort: merged["api-port"] ?? "off",
+    apiAddress: merged["api-address"] ?? "127.0.0.1",
+    apiTls: tlsConfig(merged),
+    users: merged.user ?? [],
     dhcp: dhcpConfig(merged),
     registration: merged.registration ?? "closed",
     ...(merged["default-image"] === undefined ? {} : { defaultImage: merged["default-image"] }),
@@ -178,7 +223,27 @@ export const effectiveConfig = (sources: ReadonlyArray<ConfigSource>): ServeConf
   }
 }
 
+const iscsiElsewhere = (merged: ConfigFile): Pick<ServeConfig, "iscsiElsewhere"> => {
+  const { "iscsi-redirect": forNow, "iscsi-moved": forGood } = merged
+  if (forNow === undefined && forGood === undefined) return {}
+  return {
+    iscsiElsewhere: {
+      ...(forNow === undefined ? {} : { "iscsi-redirect": forNow }),
+      ...(forGood === undefined ? {} : { "iscsi-moved": forGood }),
+    },
+  }
+}
+
 const list = (text: string | undefined) => text?.split(",").map((part) => part.trim())
+
+const tlsConfig = ({ "api-cert": cert, "api-key": key }: ConfigFile): ServeConfig["apiTls"] => {
+  if (cert === undefined && key === undefined) return undefined
+  if (cert !== undefined && key !== undefined) return { cert, key }
+  throw fail("CONFIG_INVALID", {
+    file: "the settings of the API",
+    why: `api-${cert === undefined ? "cert" : "key"}: a certificate and its key are named together`,
+  })
+}
 
 const dhcpConfig = (merged: ConfigFile): DhcpConfig | undefined => {
   const { dhcp: mode, interface: name } = merged
@@ -208,8 +273,10 @@ const dhcpConfig = (merged: ConfigFile): DhcpConfig | undefined => {
     port: merged["dhcp-port"] ?? DHCP_PORT,
     proxyPort: merged["dhcp-proxy-port"] ?? DHCP_PROXY_PORT,
     answers: merged["dhcp-answers"] ?? "boot",
+    unconfined: merged["dhcp-unconfined"] === "allow",
     own: Object.fromEntries(Object.entries(own).filter(([, value]) => value !== undefined)),
     relayed: merged.subnet ?? [],
+    firmware: merged.firmware ?? [],
   }
 }
 

@@ -15,7 +15,7 @@ import type { Disks, Lease, Peer } from "../block/lease.ts"
 import type { Catalogue, ClientEntry } from "../domain/catalogue.ts"
 import { fail } from "../errors.ts"
 import { admitClient, admitImage, listDisks } from "./admission.ts"
-import type { Boot } from "./boot-recorder.ts"
+import type { BootWatch } from "./boot-signs.ts"
 import type { BootService } from "./boots.ts"
 import type { Drafts } from "./drafts.ts"
 import type { HeatService } from "./heat.ts"
@@ -47,11 +47,10 @@ export interface DisksOptions {
   readonly drafts: Drafts
   readonly boots: BootService
   readonly heat: HeatService
-  /** A client began to use a fresh disk to boot from, or a kept one in a new boot. */
-  readonly onBoot: (boot: Boot) => void
+  readonly watch: BootWatch
 }
 
-export const makeDisks = ({ catalogue, stacks, folders, drafts, boots, heat, onBoot }: DisksOptions): DiskService => {
+export const makeDisks = ({ catalogue, stacks, folders, drafts, boots, heat, watch }: DisksOptions): DiskService => {
   /** Changes may hold a slot at the same time; it opens when the last of them lets go. */
   const held = new Map<string, Set<Promise<void>>>()
   const arriving = new Map<string, Set<Promise<Lease>>>()
@@ -63,7 +62,7 @@ export const makeDisks = ({ catalogue, stacks, folders, drafts, boots, heat, onB
     for (const resolve of waiters.get(keyOf(slot)) ?? []) resolve()
   }
   const owners = makeSlotOwners({ catalogue, stacks, folders, heat, records: boots.records, onUnused })
-  const login = makeLogins({ boots, owners, folders, onBoot })
+  const login = makeLogins({ boots, owners, folders, watch })
 
   const arrive = (client: ClientEntry, slot: number, boot: string | undefined, peer: Peer): Promise<Lease> => {
     const key = keyOf({ clientId: client.id, slot })
@@ -109,6 +108,8 @@ export const makeDisks = ({ catalogue, stacks, folders, drafts, boots, heat, onB
     },
 
     list: (peer) => listDisks(catalogue(), peer),
+
+    epoch: () => catalogue().position,
 
     sessions(slot) {
       return owners.of(slot).reduce((sum, owner) => sum + owner.sessions(), 0)

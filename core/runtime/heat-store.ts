@@ -21,16 +21,16 @@ export interface HeatStore {
 }
 
 export const HEAT = "heat"
-const nameOf = (imageId: string) => `${imageId}.heat`
+export const heatName = (imageId: string): string => `${imageId}.heat`
 
 export const makeHeatStore = (data: VolumeFolder): HeatStore => {
   const folder = data.folder(HEAT)
   const changing = new Map<string, Promise<unknown>>()
 
   const load = async (imageId: string, image: string): Promise<Heat> => {
-    const bytes = await folder.readFile(nameOf(imageId))
+    const bytes = await folder.readFile(heatName(imageId))
     if (bytes === undefined) return noHeat(imageId)
-    const damaged = (why: string) => fail("HEAT_DAMAGED", { image, file: `${folder.path}/${nameOf(imageId)}`, why })
+    const damaged = (why: string) => fail("HEAT_DAMAGED", { image, file: `${folder.path}/${heatName(imageId)}`, why })
     const decoded = decodeHeat(bytes)
     if (!decoded.ok) throw damaged(decoded.why)
     if (decoded.heat.imageId !== imageId) throw damaged(`it is of the image with the id ${decoded.heat.imageId}`)
@@ -57,10 +57,10 @@ export const makeHeatStore = (data: VolumeFolder): HeatStore => {
     change: (imageId, imageName, change) =>
       exclusive(imageId, async () => {
         const heat = change(await load(imageId, imageName).catch(orNone(imageId)))
-        await folder.replaceFile(nameOf(imageId), encodeHeat(heat))
+        await folder.replaceFile(heatName(imageId), encodeHeat(heat))
         return heat
       }),
-    remove: (imageId) => exclusive(imageId, () => folder.remove(nameOf(imageId))),
+    remove: (imageId) => exclusive(imageId, () => folder.remove(heatName(imageId))),
     async sweep(imageIds) {
       for (const name of await folder.list()) {
         const [, id] = /^(.{36})\.heat$/.exec(name) ?? []

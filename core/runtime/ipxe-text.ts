@@ -11,12 +11,12 @@ const word = (text: string): string => {
   return text.replace(/^#/u, "'#")
 }
 
-/** One line, or the empty string. */
-export const ipxeText = (text: string): string =>
+/** One line, or the empty string. `setting`, like `${next-server}`, is left to iPXE to fill in. */
+export const ipxeText = (text: string, setting = "\0"): string =>
   text
     .replaceAll(/[\p{Cc}\p{Zl}\p{Zp}\s]+/gu, " ")
     .replaceAll(/[^\x20-\x7e]/gu, "?")
-    .replaceAll("${", "$ {")
+    .replaceAll("${", (found, at: number, all: string) => (all.startsWith(setting, at) ? found : "$ {"))
     .trim()
     .split(" ")
     .map(word)
@@ -25,10 +25,10 @@ export const ipxeText = (text: string): string =>
 
 const COLUMNS = 78
 
-/** `echo` commands that show the text, broken where the screen ends. */
-export const echo = (text: string): ReadonlyArray<string> => {
+/** `echo` commands that show the text, broken where the screen ends; `setting` as above. */
+export const echo = (text: string, setting?: string): ReadonlyArray<string> => {
   const lines: Array<string> = []
-  for (const one of ipxeText(text).split(" ")) {
+  for (const one of ipxeText(text, setting).split(" ")) {
     const last = lines.at(-1)
     if (last === undefined || last.length + 1 + one.length > COLUMNS) lines.push(one)
     else lines[lines.length - 1] = `${last} ${one}`

@@ -4,6 +4,8 @@ import type { JobContext, JobInfo, Progress } from "../jobs.ts"
 import { limits } from "../limits.ts"
 
 export interface RunOptions {
+  /** The command that asks for it: the job goes by the same id, unless that ran one already. */
+  readonly commandId?: string
   readonly signal?: AbortSignal
   readonly onProgress?: (p: Progress) => void
 }
@@ -38,7 +40,8 @@ export const makeJobs = (now: () => number, newId: () => string): JobRunner => {
 
   return {
     run(title, work, options = {}) {
-      const id = newId()
+      const { commandId } = options
+      const id = commandId === undefined || infos.has(commandId) ? newId() : commandId
       const abort = new AbortController()
       const signal = options.signal ? AbortSignal.any([options.signal, abort.signal]) : abort.signal
       infos.set(id, { id, title, state: "running", startedAt: now(), progress: { done: 0, total: 0, unit: "items" } })

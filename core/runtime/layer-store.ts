@@ -13,9 +13,6 @@
  * Nothing is announced before all of it is synced; what a crash left behind unannounced is made again, or swept away.
  */
 import { posix } from "node:path"
-import { extendMapFrom } from "../block/layers/extend.ts"
-import { LayerMapBudget } from "../block/layers/map.ts"
-import { ownRuns } from "../block/layers/own.ts"
 import type { OwnExtents } from "../block/overlay/sealed.ts"
 import type { Catalogue, VersionEntry } from "../domain/catalogue.ts"
 import { limits } from "../limits.ts"
@@ -134,7 +131,10 @@ export const makeLayerStore = (data: VolumeFolder, files: DataFiles, opener: Ima
       await folder.remove(tables)
       await files.link(`${overlay}/data`, `${LAYERS}/${imageId}/${dataName}`)
       const backing = { path: await point(imageId, parent), format: parent.format }
-      await writeTables(folder, tables, await sealInput(own, dataName, backing), opener)
+      const { sizeBytes } = own.header
+      const { extents } = own
+      const input = { sizeBytes, grainBytes: limits.grainBytes, extents, dataFile: dataName, parent: backing }
+      await writeTables(folder, tables, input, opener)
       await folder.sync()
       const records = [await fileRecord(imageId, tables), await fileRecord(imageId, dataName)]
       return { storage: inData(`${LAYERS}/${imageId}/${tables}`), files: records }
@@ -185,17 +185,6 @@ const pathFromParents = ({ storage }: VersionEntry): string | undefined => {
   const { path, file } = storage.config as { readonly path?: unknown; readonly file?: unknown }
   if (storage.kind === "file" && typeof path === "string") return path
   return storage.kind === "data" && typeof file === "string" ? `../../../${file}` : undefined
-}
-
-/** The runs of the overlay by themselves, held as a map: sealing goes over them twice. */
-const sealInput = async (
-  own: OwnExtents,
-  dataFile: string,
-  parent: { readonly path: string; readonly format: string },
-): Promise<SealInput> => {
-  const { sizeBytes } = own.header
-  const map = await extendMapFrom(new LayerMapBudget().baseMap(sizeBytes), 1, own.runs())
-  return { sizeBytes, grainBytes: limits.grainBytes, extents: () => ownRuns(map), dataFile, parent }
 }
 
 /** Once to see how long the file gets, because a file is made at its length; then for real. */

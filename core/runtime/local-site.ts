@@ -26,6 +26,7 @@ const families = {
   boot: async (): Promise<Family> => (await import("./operations/boots.ts")).bootOperations,
   audit: async (): Promise<Family> => (await import("./operations/audit.ts")).auditOperations,
   backup: async (): Promise<Family> => (await import("./operations/backup.ts")).backupOperations,
+  token: async (): Promise<Family> => (await import("./operations/tokens.ts")).tokenOperations,
   restore: async (): Promise<Family> => (await import("./operations/restore.ts")).restoreOperations,
 }
 
@@ -60,6 +61,7 @@ const familyOf: Readonly<Record<OperationName, keyof typeof families>> = {
   "client.clear-super": "version",
   "client.next-boot": "version",
   boots: "boot",
+  "boots.live": "boot",
   "client.script": "boot",
   "group.create": "group",
   "group.change": "group",
@@ -87,6 +89,9 @@ const familyOf: Readonly<Record<OperationName, keyof typeof families>> = {
   "audit.export": "audit",
   backup: "backup",
   "links.restore": "restore",
+  "token.create": "token",
+  "token.list": "token",
+  "token.revoke": "token",
 }
 
 export const operationNames: ReadonlySet<string> = new Set(Object.keys(familyOf))

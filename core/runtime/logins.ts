@@ -17,6 +17,7 @@ import { limits } from "../limits.ts"
 import type { BootShown } from "./boot-ids.ts"
 import { type BootRecord, noBoots, withSlot } from "./boot-record.ts"
 import type { Boot } from "./boot-recorder.ts"
+import type { BootWatch } from "./boot-signs.ts"
 import { BootTurns } from "./boot-turns.ts"
 import type { BootService } from "./boots.ts"
 import {
@@ -30,6 +31,7 @@ import {
 } from "./generations.ts"
 import { bootLink, isNextBoot } from "./next-boot.ts"
 import type { OverlayFolders } from "./overlay-folders.ts"
+import type { OverlayOwner } from "./overlay-owner.ts"
 import type { Made, SlotOwners, Wanted } from "./slot-owners.ts"
 
 /** A client at one of its slots, perhaps in a boot. */
@@ -45,8 +47,7 @@ export interface LoginsOptions {
   readonly boots: BootService
   readonly owners: SlotOwners
   readonly folders: OverlayFolders
-  /** A client began to use a fresh disk in slot 0, or a kept one in a new boot. */
-  readonly onBoot: (boot: Boot) => void
+  readonly watch: BootWatch
 }
 
 const bootOf = ({ client, shown, peer }: Login, { on, policy, generation }: Made, nextBoot: boolean): Boot => ({
@@ -83,7 +84,7 @@ const wantedInBoot = ({ client, slot }: Login, link: LinkEntry, record: BootReco
 }
 
 /** @returns a lease on what the login gets. @throws what attach throws (lease.ts) */
-export const makeLogins = ({ boots, owners, folders, onBoot }: LoginsOptions): ((login: Login) => Promise<Lease>) => {
+export const makeLogins = ({ boots, owners, folders, watch }: LoginsOptions): ((login: Login) => Promise<Lease>) => {
   const { records } = boots
   const turns = new BootTurns()
   const told = new WeakSet<Made>()
@@ -93,7 +94,7 @@ export const makeLogins = ({ boots, owners, folders, onBoot }: LoginsOptions): (
   const tell = (login: Login, made: Made, nextBoot = false): void => {
     if (login.slot !== 0) return
     told.add(made)
-    onBoot(bootOf(login, made, nextBoot))
+    watch.began(bootOf(login, made, nextBoot))
   }
 
   /**
@@ -115,7 +116,8 @@ export const makeLogins = ({ boots, owners, folders, onBoot }: LoginsOptions): (
 
   /** The number of the next boot: one that nothing on the disk has, for what a boot that never came about left is not to be taken for its own. */
   const nextSerial = async ({ id }: ClientEntry, { serial }: BootRecord): Promise<number> => {
-    const left = await Promise.all(slotsOf(id).map(({ slot }) => folders.list(id, slot)))
+    const slots = await folders.slots(id)
+    const left = await Promise.all(slots.map(({ slot }) => folders.list(id, slot)))
     return 1 + Math.max(serial, ...left.flat().map((generation) => generation.serial))
   }
 
@@ -146,6 +148,16 @@ export const makeLogins = ({ boots, owners, folders, onBoot }: LoginsOptions): (
     return ended.get(id) !== serial
   }
 
+  const watched = ({ client, peer }: Login, owner: OverlayOwner): Lease => {
+    const { firstRead, left } = watch.joined(client, peer.address)
+    const lease = owner.lease(firstRead)
+    const release = () => {
+      left()
+      return lease.release()
+    }
+    return { ...lease, release }
+  }
+
   /** A lease on what is current, or undefined where sessions of before have to end first, or a new boot to begin. */
   const join = async (login: Login): Promise<Lease | undefined> => {
     const { client, slot, shown } = login
@@ -158,15 +170,15 @@ export const makeLogins = ({ boots, owners, folders, onBoot }: LoginsOptions): (
       const { owner, made } = await owners.get(client, slot, link, wanted)
       const first = shown === undefined ? made.fresh && !told.has(made) : await promise(login, shown.boot, wanted)
       if (first) tell(login, made)
-      if (owner.ending() === undefined) return owner.lease()
+      if (owner.ending() === undefined) return slot === 0 ? watched(login, owner) : owner.lease()
     }
   }
 
   const endSessions = async (clientId: string, serial: number): Promise<void> => {
-    const slots = slotsOf(clientId)
     // One that cannot write its last bytes belongs to the boot before; what it leaves is found when it is opened again.
-    await Promise.allSettled(slots.flatMap((slot) => owners.of(slot).map((owner) => owner.retire())))
-    for (const slot of slots) await owners.sweep(slot)
+    await Promise.allSettled(slotsOf(clientId).flatMap((slot) => owners.of(slot).map((owner) => owner.retire())))
+    // A room that boots at once waits for its disks: what has no folder is not looked for.
+    for (const slot of await folders.slots(clientId)) await owners.sweep(slot)
     ended.set(clientId, serial)
   }
 

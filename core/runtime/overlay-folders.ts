@@ -48,8 +48,8 @@ export interface OverlayFolders {
   ): Promise<void>
   /** Takes away the folder of a client that is not there any more, once nothing is left in it. Answers whether it did. */
   forget(clientId: string): Promise<boolean>
-  /** Every slot that has a folder. */
-  slots(): Promise<ReadonlyArray<{ readonly clientId: string; readonly slot: number }>>
+  /** Every slot that has a folder, of one client or of all. */
+  slots(clientId?: string): Promise<ReadonlyArray<{ readonly clientId: string; readonly slot: number }>>
 }
 
 export const OVERLAYS = "overlays"
@@ -119,9 +119,9 @@ export const makeOverlayFolders = (
       return true
     },
 
-    async slots() {
+    async slots(only) {
       const found: Array<{ clientId: string; slot: number }> = []
-      for (const clientId of await root.list())
+      for (const clientId of only === undefined ? await root.list() : [only])
         for (const slot of await root.folder(clientId).list())
           if (isSlotName(slot)) found.push({ clientId, slot: Number(slot) })
       return found

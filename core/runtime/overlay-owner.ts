@@ -13,7 +13,8 @@ export interface OverlayOwner {
   readonly sessions: () => number
   /** Set once the last session has left or it was retired: what to wait for before the overlay may be opened again. */
   readonly ending: () => Promise<void> | undefined
-  lease(): Lease
+  /** `firstRead` is called at the session's first read. */
+  lease(firstRead?: () => void): Lease
   retire(): Promise<void>
 }
 
@@ -26,12 +27,12 @@ export const makeOwner = (overlay: Overlay, description: string, onClosed: () =>
   return {
     sessions: () => sessions,
     ending: () => ending,
-    lease() {
+    lease(firstRead) {
       assert(ending === undefined, "a lease of an owner that is going away")
       sessions++
       let released = false
       return {
-        device: guardDevice(overlay),
+        device: guardDevice(overlay, firstRead),
         description,
         identity: `${overlay.header.clientId}/${overlay.header.slot}`,
         onRevoked(listener) {

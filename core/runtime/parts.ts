@@ -12,7 +12,9 @@ import type { HeatService } from "./heat.ts"
 import type { ImageStacks } from "./image-stacks.ts"
 import type { JobRunner } from "./job-runner.ts"
 import type { LayerStore } from "./layer-store.ts"
+import type { LiveBoots } from "./live-boot.ts"
 import type { RamTier } from "./ram-tier.ts"
+import type { TokenStore } from "./tokens.ts"
 import type { Views } from "./views.ts"
 
 export interface Parts {
@@ -34,6 +36,8 @@ export interface Parts {
   readonly layers: LayerStore
   /** What lists the files of a disk. Loaded when it is first asked for. */
   readonly fileLister: () => Promise<FileLister>
+  /** Who may ask over the network. Loaded when it is first asked for. */
+  readonly tokens: () => Promise<TokenStore>
   /** Of the running kernel; undefined where the host cannot tell. */
   readonly hostBootId: string | undefined
   /** Present while this process serves disks. */
@@ -45,5 +49,6 @@ export interface Parts {
     readonly heat: HeatService
     /** Where this process listens, once it does. */
     readonly bootServer?: () => BootServer | undefined
+    readonly liveBoots?: LiveBoots
   }
 }

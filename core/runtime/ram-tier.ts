@@ -13,8 +13,7 @@
 import { setImmediate as turn } from "node:timers/promises"
 import { isDeepStrictEqual } from "node:util"
 import type { ReadCache } from "../block/cache.ts"
-import { ZERO_CRC } from "../block/checksums.ts"
-import { ClusterSet } from "../block/cluster-set.ts"
+import type { ClusterSet } from "../block/cluster-set.ts"
 import { hotZone } from "../block/heat/heat.ts"
 import { inParallel } from "../block/parallel.ts"
 import type { Version } from "../block/version.ts"
@@ -26,7 +25,9 @@ import { limits } from "../limits.ts"
 import { countsIn, type HeatService } from "./heat.ts"
 import type { ImageStacks } from "./image-stacks.ts"
 import type { JobRunner } from "./job-runner.ts"
+import { chunksOf, dataClusters, needsOf, zoneClusters } from "./ram-needs.ts"
 import { makePace } from "./ram-pace.ts"
+import { makeRamRoom } from "./ram-room.ts"
 import type { RamHeld } from "./site.ts"
 import { type VersionRef, versionRef } from "./version-ref.ts"
 
@@ -60,6 +61,8 @@ export interface RamTierOptions {
   readonly catalogue: () => Catalogue
   readonly table: (ref: VersionRef) => Promise<Uint32Array | undefined>
   readonly heat: Pick<HeatService, "of">
+  /** Of the host, without swapping; undefined where nobody knows. */
+  readonly memoryAvailableBytes: () => number | undefined
   readonly jobs: JobRunner
   readonly onNotInRam: (error: ImagelinkError) => void
 }
@@ -91,6 +94,7 @@ interface Planned {
 export const makeRamTier = (options: RamTierOptions): RamTier => {
   const { cache, stacks, catalogue, heat, jobs, onNotInRam } = options
   const images = new Map<string, Held>()
+  const room = makeRamRoom(cache.ram, options.memoryAvailableBytes)
   let closed = false
   let last: Promise<unknown> = Promise.resolve()
 
@@ -107,10 +111,11 @@ export const makeRamTier = (options: RamTierOptions): RamTier => {
   }
 
   /** What others leave for this one; `instead`, which it would replace, leaves everything. */
-  const leftBytes = (held: Held, instead: Held | undefined): number => {
-    let chunks = cache.ram.chunks - chunksIn(held)
+  const leftFor = (held: Held, instead: Held | undefined) => {
+    const { bytes, bound } = room.all()
+    let chunks = Math.floor(bytes / limits.ramChunkBytes) - chunksIn(held)
     for (const other of images.values()) if (other !== held && other !== instead) chunks -= chunksIn(other)
-    return chunks * limits.ramChunkBytes
+    return { has: Math.max(0, chunks) * limits.ramChunkBytes, bound }
   }
 
   /** Reserves one version, or throws and leaves everything as it was. */
@@ -130,8 +135,9 @@ export const makeRamTier = (options: RamTierOptions): RamTier => {
         chunks += chunksOf(before + set.size) - chunksOf(before)
       }
       const needs = chunks * limits.ramChunkBytes
-      const has = leftBytes(held, instead)
-      if (needs > has) throw fail("RAM_TIER_FULL", { image: ref.imageName, version: ref.version.number, needs, has })
+      const { has, bound } = leftFor(held, instead)
+      if (needs > has)
+        throw fail("RAM_TIER_FULL", { image: ref.imageName, version: ref.version.number, needs, has, bound })
       for (const [id, set] of fresh) {
         const planned = held.planned.get(id)
         if (planned === undefined) held.planned.set(id, set)
@@ -186,19 +192,22 @@ export const makeRamTier = (options: RamTierOptions): RamTier => {
     const { imageId, version: planned } = version.ref
     const hold = await stacks.open(versionRef(catalogue(), imageId, planned.number))
     let left = 0
+    let short = false
     try {
       const { only } = version
       const count = only?.length ?? Math.ceil(hold.device.sizeBytes / CLUSTER)
       const pace = makePace(cache.waiting)
       await inParallel(count, limits.ramFillAtOnceMax, async (i) => {
         await pace.turn()
-        const kept = !signal.aborted && (await hold.device.keep(only?.[i] ?? i).catch(() => false))
+        if (i % limits.ramLookClusters === 0) short ||= room.isShort()
+        const kept = !signal.aborted && !short && (await hold.device.keep(only?.[i] ?? i).catch(() => false))
         pace.done()
         if (signal.aborted) throw cancelled(version.ref)
         if (!kept) left++
         onCluster()
       })
       if (signal.aborted) throw cancelled(version.ref)
+      if (short) throw noMemory(version.ref, left)
       version.filled = left === 0
     } finally {
       version.left = left
@@ -234,6 +243,10 @@ export const makeRamTier = (options: RamTierOptions): RamTier => {
   const stop = async (version: Planned): Promise<void> => {
     version.ending.abort()
     while (version.filling !== undefined) await version.filling.catch(() => {})
+  }
+
+  const letGo = async (contentId: string): Promise<void> => {
+    while (!cache.letGo(contentId, limits.ramLetGoChunks)) await turn()
   }
 
   const inBackground = (title: string, imageId: string, plan: () => Promise<unknown>): void => {
@@ -283,7 +296,7 @@ export const makeRamTier = (options: RamTierOptions): RamTier => {
         before.ending.abort()
         for (const version of before.versions.values()) await stop(version)
         // What is kept stays where it is, as long as all of it is wanted.
-        if (!holdsAll(next, before)) for (const id of before.planned.keys()) cache.letGo(id)
+        if (!holdsAll(next, before)) for (const id of before.planned.keys()) await letGo(id)
         images.set(imageId, next)
       }),
 
@@ -315,7 +328,7 @@ export const makeRamTier = (options: RamTierOptions): RamTier => {
         const held = images.get(imageId)
         if (held === undefined) return
         for (const version of held.versions.values()) await stop(version)
-        for (const id of held.planned.keys()) cache.letGo(id)
+        for (const id of held.planned.keys()) await letGo(id)
         images.delete(imageId)
       })
     },
@@ -328,7 +341,7 @@ export const makeRamTier = (options: RamTierOptions): RamTier => {
         await stop(version)
         held.versions.delete(number)
         const id = `${imageId}@${number}`
-        if (held.planned.delete(id)) cache.letGo(id)
+        if (held.planned.delete(id)) await letGo(id)
       })
     },
 
@@ -363,57 +376,8 @@ const newlyPlanned = (ref: VersionRef): Planned => ({
 
 const cancelled = (ref: VersionRef) => fail("CANCELLED", { what: `placing ${ref.imageName} in RAM` })
 const isStopped = (e: unknown): boolean => isImagelinkError(e) && (e.code === "CANCELLED" || e.code === "CLOSED")
+const noMemory = ({ imageName: image, version: { number: version } }: VersionRef, left: number) =>
+  fail("RAM_TIER_FULL", { image, version, needs: left * CLUSTER, has: 0, bound: "memory" })
 /** Whether this one holds every cluster of the other. */
 const holdsAll = (held: Held, other: Held): boolean =>
   [...other.planned].every(([id, set]) => set.size === 0 || held.planned.get(id)?.hasAll(set) === true)
-const chunksOf = (clusters: number): number => Math.ceil((clusters * CLUSTER) / limits.ramChunkBytes)
-
-/** The clusters of a version that take room and are not planned yet, by content. */
-const needsOf = async (
-  device: Version,
-  runs: AsyncIterable<Run> | Iterable<Run>,
-  planned: ReadonlyMap<string, ClusterSet>,
-  signal: AbortSignal,
-): Promise<ReadonlyMap<string, ClusterSet>> => {
-  const fresh = new Map<string, ClusterSet>()
-  let walked = 0
-  for await (const [first, end] of runs)
-    for (let cluster = first; cluster < end; cluster++) {
-      if (++walked % limits.ramPlanTurnClusters === 0) await turn()
-      if (signal.aborted) throw fail("CANCELLED", { what: "placing an image in RAM" })
-      const id = device.contentIdOf(cluster)
-      if (planned.get(id)?.has(cluster)) continue
-      const set = fresh.get(id) ?? new ClusterSet()
-      fresh.set(id, set)
-      set.add(cluster)
-    }
-  return fresh
-}
-
-type Run = readonly [first: number, end: number]
-
-/** Clusters of a hot zone that are not known to be zeros. */
-function* zoneClusters(zone: Uint32Array, table: Uint32Array | undefined): Generator<Run> {
-  for (const cluster of zone) if (table?.[cluster] !== ZERO_CRC) yield [cluster, cluster + 1]
-}
-
-/** Runs of clusters, `[first, end)`, that are not known to be zeros. */
-async function* dataClusters(device: Version, table: Uint32Array | undefined): AsyncGenerator<Run> {
-  const { sizeBytes } = device
-  if (table !== undefined) {
-    for (let first = 0; first < table.length; first++) {
-      let end = first
-      while (end < table.length && table[end] !== ZERO_CRC) end++
-      if (end > first) yield [first, end]
-      first = end
-    }
-    return
-  }
-  for (let offset = 0; offset < sizeBytes; ) {
-    const found = await device.extents(offset, sizeBytes - offset, limits.formatExtentLookupsMax)
-    for (const { offset: from, length, kind } of found)
-      if (kind === "data") yield [Math.floor(from / CLUSTER), Math.ceil((from + length) / CLUSTER)]
-    const end = found.at(-1)
-    offset = end === undefined ? sizeBytes : end.offset + end.length
-  }
-}

@@ -7,8 +7,9 @@
  * | `ask`          | whoever stands before it gives it a name; none means the next free number               |
  * | `auto`         | it is added with the next free number                                                   |
  *
- * **Details** With `default-image` it is linked to that in the same command, so it is never there without. No address is recorded: which one it
- * should keep is for the operator to say.
+ * **Details** With `default-image` it is linked to that in the same command, so it is never there without. No address is recorded: whoever
+ * reaches the port can make up MACs, and a recorded address leaves the range for good, where a lent one comes back; with DHCP of ours it is lent the same one again
+ * as long as there is any choice (adapters/dhcp/leases.ts). Where scripts are to be given to one address only, `client set PC-001 --ip` records it.
  *
  * **Gotchas** Whoever reaches the port can make up MACs, so with `ask` and `auto` only so many are added in a minute; the others ask again.
  */

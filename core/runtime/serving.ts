@@ -8,7 +8,7 @@ import { limits } from "../limits.ts"
 import { catalogueProjection } from "../projections/catalogue.ts"
 import type { VolumeFolder } from "../storage/volume.ts"
 import { makeBootIds } from "./boot-ids.ts"
-import type { Boot } from "./boot-recorder.ts"
+import type { BootWatch } from "./boot-signs.ts"
 import { type Boots, makeBootRecords, makeBoots, type StaleBoot } from "./boots.ts"
 import { type DiskService, makeDisks } from "./disks.ts"
 import { type Drafts, makeDrafts } from "./drafts.ts"
@@ -42,7 +42,8 @@ export interface ServingOptions {
   readonly onDamage: OnDamage
   /** An image that belongs in RAM is served from its file, and why. */
   readonly onNotInRam?: (error: ImagelinkError) => void
-  readonly onBoot: (boot: Boot) => void
+  /** Told of boots and sessions. */
+  readonly watch: BootWatch
   /** What boot ids are signed with (core/log/boot-secret.ts). */
   readonly bootSecret: Uint8Array
   /** From a cryptographic source. */
@@ -73,7 +74,7 @@ export const makeServing = async (parts: Parts, options: ServingOptions): Promis
     ramBytes = ramShare(host),
     onDamage,
     onNotInRam = () => {},
-    onBoot,
+    watch,
   } = options
   const { later = timer, monotonic = () => performance.now(), onHeatLost = () => {} } = options
   await parts.views.state(catalogueProjection)
@@ -88,11 +89,12 @@ export const makeServing = async (parts: Parts, options: ServingOptions): Promis
   const quota = makeOverlayQuota({ catalogue, bytes, onWarning })
   const folders = makeOverlayFolders(overlays, host, new MapBudget(), reserve, quota)
   const heat = makeHeat({ store: makeHeatStore(parts.data), now: parts.now, monotonic, later, onProblem: onHeatLost })
-  const ram = makeRamTier({ cache, stacks, catalogue, table, heat, jobs: parts.jobs, onNotInRam })
+  const memoryAvailableBytes = () => host.memoryAvailableBytes?.()
+  const ram = makeRamTier({ cache, stacks, catalogue, table, heat, memoryAvailableBytes, jobs: parts.jobs, onNotInRam })
   const { bootSecret, random, onStaleBoot: onStale = () => {} } = options
   const records = makeBootRecords(overlays)
   const boots = makeBoots({ ids: makeBootIds(bootSecret), records, now: parts.now, random, onStale })
-  const disks = makeDisks({ catalogue, stacks, folders, drafts, boots, heat, onBoot })
+  const disks = makeDisks({ catalogue, stacks, folders, drafts, boots, heat, watch })
   const close = () => ram.close().then(disks.close).then(heat.close)
   return { stacks, drafts, ram, boots, heat, disks: { ...disks, close } }
 }

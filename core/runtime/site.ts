@@ -17,6 +17,8 @@ import type { LinkRow } from "../projections/link-table.ts"
 import type { StorageLocation } from "../storage/plugin.ts"
 import type { FileChange, FileTotals } from "./file-comparison.ts"
 import type { HeatRecorded } from "./heat.ts"
+import type { LiveBoot } from "./live-boot.ts"
+import type { TokenRole, TokenRow } from "./tokens.ts"
 
 /** What a changing operation answers. In a dry run `events` are what would be appended, without position and time. */
 export interface Changed {
@@ -266,6 +268,11 @@ export interface RamHeld {
   readonly left: number
 }
 
+/** A token as it is shown: without what it is, and its groups by name. */
+export interface TokenShown extends Omit<TokenRow, "groups"> {
+  readonly groups: ReadonlyArray<string>
+}
+
 type Nothing = Readonly<Record<string, never>>
 interface Op<Input, Result, Item = never> {
   readonly input: Input
@@ -409,6 +416,9 @@ export interface OperationMap {
   >
   /** The last boots of each client, or of one; the log has them all. */
   boots: Op<{ readonly client?: string }, ReadonlyArray<BootRow>>
+  /** Where computers stand now, by a running server alone: another site answers none. With `follow`, items are those that came to be stuck or met
+   * an error, until it is cancelled. */
+  "boots.live": Op<{ readonly client?: string; readonly follow?: boolean }, ReadonlyArray<LiveBoot>, LiveBoot>
   /** The iPXE script that the client would be given now. No boot id is made: PREVIEW stands where it would be. */
   "client.script": Op<{ readonly client: string }, { readonly client: string; readonly script: string }>
   /** A group is named with or without `group:` in front; so is it among `clients`, anywhere, but there it needs it. */
@@ -499,6 +509,18 @@ export interface OperationMap {
   >
   /** Brings clients and their own links back to a moment, by events of today. */
   "links.restore": Op<Moment & { readonly discardKept?: boolean }, Changed & { readonly asOf: AsOf }>
+  /** The token itself is in the answer, and nowhere else ever again. `groups`: it may change these groups' clients and nothing else. */
+  "token.create": Op<
+    {
+      readonly name: string
+      readonly role: TokenRole
+      readonly groups?: ReadonlyArray<string>
+      readonly days?: number
+    },
+    TokenShown & { readonly token: string }
+  >
+  "token.list": Op<Nothing, ReadonlyArray<TokenShown>>
+  "token.revoke": Op<{ readonly name: string }, TokenShown>
   /** Makes a backup, or brings the one that is there up to now, as a job. `dir` is absolute. A dry run answers what it would copy. */
   backup: Op<{ readonly dir: string; readonly images?: boolean; readonly secrets?: boolean }, BackupAnswer>
 }

@@ -32,7 +32,7 @@ interface View {
 }
 
 export const makeViews = (
-  log: Pick<EventLog, "site" | "head" | "headCommand" | "page" | "pageBytes">,
+  log: Pick<EventLog, "site" | "head" | "headCommand" | "page" | "pageBytes" | "each">,
   checkpoints: MarkStore,
 ): Views => {
   const views = new Map<string, View>()

@@ -9,7 +9,8 @@
  *
  * **The jail.** An image may name other files, and whoever made the image chose those names. A name is relative, one segment after
  * another, and none of them is `..`: judged as written, because a cleaned-up `a/../b` may mean another file where `a` is a symlink. What
- * symlinks inside the folder point to is the operator's business. At most `formatSiblingsMax` files are opened, and an image that depends on
+ * symlinks inside the folder point to is the operator's business. An absolute name is taken where the storage can tell (`relative`) that the
+ * file is in the folder of the image that was asked for, and then opened by its name in there. At most `formatSiblingsMax` files are opened, and an image that depends on
  * itself is refused: by path, and by identity where storage has one, because a symlink gives one file many paths.
  */
 import { fail } from "../errors.ts"
@@ -168,16 +169,32 @@ const openSibling = async (
 ): Promise<Opened & { readonly config: unknown }> => {
   const refuse = (why: string) =>
     fail("IMAGE_DEPENDENCY_REFUSED", { path: locationPath(plugin.kind, config), needs: String(relative), why })
-  const fault = siblingFault(relative)
+  const inside = isAbsolute(relative) ? await insideOf(plugin, options, relative) : undefined
+  const fault = siblingFault(inside?.relative ?? relative)
   if (fault !== undefined) throw refuse(fault)
   if (opened.length > limits.formatSiblingsMax)
     throw refuse(`an image may depend on at most ${limits.formatSiblingsMax} other files`)
   if (plugin.sibling === undefined) throw refuse(`the storage plugin ${plugin.kind} opens single files only`)
-  const beside = plugin.sibling(config, relative)
+  const beside =
+    inside === undefined ? plugin.sibling(config, relative) : plugin.sibling(inside.config, inside.relative)
   const volume = await openConfigured(plugin, beside, options)
   const file = { path: locationPath(plugin.kind, beside), volume }
   opened.push(file)
   return { ...file, config: beside }
+}
+
+const isAbsolute = (name: unknown): name is string => typeof name === "string" && name.startsWith("/")
+
+/** Where a file of an absolute name is in the folder of the image that was asked for; undefined when it is elsewhere, or nobody can tell. */
+const insideOf = async (plugin: StoragePlugin, { location, host }: OpenImageOptions, absolute: string) => {
+  if (plugin.relative === undefined || nameFault(absolute) !== undefined) return undefined
+  const config = await validateConfig(plugin, location.config)
+  try {
+    const relative: unknown = await plugin.relative(config, absolute)
+    return typeof relative === "string" ? { config, relative } : undefined
+  } catch (thrown) {
+    throw contain(thrown, whereOf(plugin.kind, config, host))
+  }
 }
 
 /** The location of a file that an image was read from, by its path as the opening told it; undefined where that does not say enough. */
@@ -197,14 +214,20 @@ export const placeBeside = (
 /** Why a name may not be opened beside an image. */
 export const siblingFault = (relative: unknown): string | undefined => {
   if (typeof relative !== "string" || relative === "") return "it is not a file name"
-  if (relative.length > limits.siblingNameCharsMax) return "the name is too long"
-  if (/[\x00-\x1f\x7f]/.test(relative)) return "the name has control characters"
-  if (relative.includes("\\")) return "the name has a backslash"
+  const fault = nameFault(relative)
+  if (fault !== undefined) return fault
   if (relative.startsWith("/") || /^[A-Za-z]:/.test(relative))
-    return "an absolute name could be any file of this server"
+    return "an absolute name outside the image's folder could be any file of this server"
   const segments = relative.split("/")
   if (segments.includes("..")) return "the name leads out of the image's folder"
   return segments.some((segment) => segment === "") ? "it is not a plain relative name" : undefined
+}
+
+/** What no name may have. */
+const nameFault = (name: string): string | undefined => {
+  if (name.length > limits.siblingNameCharsMax) return "the name is too long"
+  if (/[\x00-\x1f\x7f]/.test(name)) return "the name has control characters"
+  return name.includes("\\") ? "the name has a backslash" : undefined
 }
 
 const judgeSize = (sizeBytes: number, path: string): void => {

@@ -37,7 +37,7 @@ export const whereOf = (kind: string, config: unknown, host: Host): Where => {
   return { kind, path: locationPath(kind, config), ...(user === undefined ? {} : { user }) }
 }
 
-/** What the plugin's schema makes of a config. @throws PLUGIN_CONFIG_INVALID with one detail per issue */
+/** What the plugin's schema makes of a config. @throws PLUGIN_CONFIG_INVALID, whose cause is every issue */
 export const validateConfig = async (plugin: StoragePlugin, config: unknown): Promise<unknown> => {
   if (plugin.config === undefined) return config
   let result: StandardResult<unknown>
@@ -49,7 +49,7 @@ export const validateConfig = async (plugin: StoragePlugin, config: unknown): Pr
   }
   if (result.issues === undefined) return result.value
   const lines = issueLines(result.issues)
-  throw fail("PLUGIN_CONFIG_INVALID", { kind: plugin.kind, why: lines.join("; ") }, { details: lines })
+  throw fail("PLUGIN_CONFIG_INVALID", { kind: plugin.kind, why: lines.join("; ") })
 }
 
 /** Opens a location's bytes as they are, without looking at their format. */

@@ -17,6 +17,8 @@ import type { VolumeIdentity } from "./volume.ts"
 export interface ImageOpener {
   /** Where a path or an address is. @throws PLUGIN_NOT_FOUND */
   locate(place: string): Promise<StorageLocation>
+  /** Whether reading it crosses no network, as its plugin promises. @throws PLUGIN_NOT_FOUND */
+  isLocal(location: StorageLocation): Promise<boolean>
   /** Opens an image as a guest sees it; without `format` its content decides. */
   open(location: StorageLocation, format?: string): Promise<OpenedImage>
   /**
@@ -110,6 +112,7 @@ export const makeOpener = (registry: () => Promise<PluginRegistry>, host: Host, 
   }
   return {
     locate: async (place) => (await registry()).locate(place),
+    isLocal: async (location) => (await registry()).storage(resolved(location).kind).manifest.local,
     async open(location, format) {
       const plugins = await registry()
       const { openImageFile } = await import("./open-image.ts")

@@ -49,6 +49,11 @@ export interface StoragePlugin<Config = unknown> {
   open(config: Config, context: OpenContext): Promise<Volume>
   /** The config of a file named relative to this one, for formats that span several (a backing file, an extent). Core has checked the name. */
   sibling?(config: Config, relative: string): Config
+  /**
+   * What `sibling` would take for the file of this absolute name, every symlink on the way to it resolved; undefined when it is not in this
+   * one's folder, or below. A name of which nothing is there answers what it would be.
+   */
+  relative?(config: Config, absolute: string): Promise<string | undefined>
   /** A folder of writable volumes, for overlays. Present only with `writable`. */
   folder?(config: Config, context: OpenContext): VolumeFolder
 }

@@ -52,7 +52,10 @@ const formatFaults = (given: Record<string, unknown>): Array<string> => [
 ]
 
 const storageFaults = (given: Record<string, unknown>): Array<string> => {
-  const faults = [...nameFault("kind", given.kind), ...functionFaults(given, ["open"], ["sibling", "folder"])]
+  const faults = [
+    ...nameFault("kind", given.kind),
+    ...functionFaults(given, ["open"], ["sibling", "relative", "folder"]),
+  ]
   const manifest = given.manifest as Record<string, unknown> | undefined
   if (typeof manifest !== "object" || manifest === null) faults.push("there is no manifest")
   else

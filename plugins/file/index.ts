@@ -12,6 +12,7 @@ import { dirname, isAbsolute, join } from "node:path"
 import { check, definePlugin, object, string } from "imagelink/plugin"
 import { fileFolder } from "./folder.ts"
 import { openImage } from "./image.ts"
+import { relativeName } from "./relative.ts"
 
 const config = object({
   path: check(string({ min: 1 }), (path) => {
@@ -28,5 +29,6 @@ export default definePlugin({
   config,
   open: ({ path }, { signal, host }) => openImage(path, host, signal),
   sibling: ({ path }, relative) => ({ path: join(dirname(path), relative) }),
+  relative: ({ path }, absolute) => relativeName(dirname(path), absolute),
   folder: ({ path }, { host }) => fileFolder(path, host),
 })

@@ -64,9 +64,9 @@ export class ObjectBlocks {
   /** Fills `into[at, at + length)`. Once it has settled the buffer is left alone, also after an abort. */
   async read(into: Uint8Array, at: number, offset: number, length: number, signal?: AbortSignal): Promise<void> {
     const [first, end] = [Math.floor(offset / BLOCK), Math.ceil((offset + length) / BLOCK)]
-    const cancelled = () => fail("CANCELLED", { what: `a read of ${this.#options.source.url}` })
+    if (end - first === 1) return this.#readOne(first, into, at, offset, length, signal)
     for (let from = first; from < end; from += AT_ONCE_BLOCKS) {
-      if (signal?.aborted) throw cancelled()
+      if (signal?.aborted) throw this.#cancelled()
       const to = Math.min(end, from + AT_ONCE_BLOCKS)
       const blocks: Array<Promise<Uint8Array>> = []
       for (let block = from; block < to; block++) {
@@ -77,7 +77,7 @@ export class ObjectBlocks {
       }
       this.#readOn(from, to)
       const settled = await Promise.allSettled(blocks)
-      if (signal?.aborted) throw cancelled()
+      if (signal?.aborted) throw this.#cancelled()
       for (const [i, block] of settled.entries()) {
         if (block.status === "rejected") throw block.reason
         copyBlock(block.value, from + i, into, at, offset, length)
@@ -85,17 +85,43 @@ export class ObjectBlocks {
     }
   }
 
+  /** The same, of one block: what a server asks for, whose own cache is of clusters. */
+  async #readOne(
+    block: number,
+    into: Uint8Array,
+    at: number,
+    offset: number,
+    length: number,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    if (signal?.aborted) throw this.#cancelled()
+    this.#readOn(block, block + 1)
+    const { cache, object } = this.#options
+    const part = cache.part?.(object, block, offset - block * BLOCK, into, at, length)
+    if (part !== undefined && (await part)) {
+      if (signal?.aborted) throw this.#cancelled()
+      return
+    }
+    const isWhole = length === this.#lengthOf(block)
+    const bytes = await this.#block(block, isWhole ? into.subarray(at, at + length) : undefined)
+    if (signal?.aborted) throw this.#cancelled()
+    copyBlock(bytes, block, into, at, offset, length)
+  }
+
+  #cancelled() {
+    return fail("CANCELLED", { what: `a read of ${this.#options.source.url}` })
+  }
+
   /** A block that is wanted whole may be read straight into the place where it is wanted. */
   #block(block: number, into: Uint8Array | undefined): Promise<Uint8Array> {
     const flight = this.#flights.get(block)
     if (flight !== undefined) return this.#join(flight)
-    const { cache, object } = this.#options
-    return cache.has(object, block) ? this.#cached(block, into) : this.#join(this.#start(block))
+    const cached = this.#options.cache.get(this.#options.object, block, into)
+    return cached === undefined ? this.#join(this.#start(block)) : this.#cached(block, cached)
   }
 
-  async #cached(block: number, into: Uint8Array | undefined): Promise<Uint8Array> {
-    const { cache, object } = this.#options
-    const bytes = await cache.get(object, block, into)
+  async #cached(block: number, found: Promise<Uint8Array | undefined>): Promise<Uint8Array> {
+    const bytes = await found
     if (bytes !== undefined && bytes.length === this.#lengthOf(block)) return bytes
     return this.#join(this.#flights.get(block) ?? this.#start(block))
   }

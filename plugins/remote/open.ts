@@ -40,12 +40,13 @@ const sha256 = (...parts: ReadonlyArray<string>) => createHash("sha256").update(
 
 export const openRemote = async (opening: OpenRemote): Promise<Volume> => {
   const { config, source, host } = opening
-  const folder = config.cache ?? cacheFolderOf(host)
+  const own = cacheFolderOf(host)
+  const folder = config.cache ?? own
   let hold: CacheHold | undefined
   try {
     const { described, before } = await describe(opening, folder)
     if (described.sizeBytes === 0) throw fail("IMAGE_NOT_A_DISK", { path: config.url, why: "it is empty" })
-    hold = await holdCache(folder, config.cacheBytes)
+    hold = await holdCache(folder, config.cacheBytes, folder === own)
     if (before !== undefined) hold.cache.forget(objectOf(config, before))
     const { cache, release } = hold
     const object = objectOf(config, described)

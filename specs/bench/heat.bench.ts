@@ -1,13 +1,13 @@
 /**
  * The RAM tier and the hot zone: reads beside a bare buffer, a real boot over a slow base, and what clients see of a move.
  *
- *     npm run bench -- heat [reads|boot|stall] [rounds] [seconds]      `reads` needs fio with its nbd engine, and dist/
+ *     npm run bench -- heat [reads|boot|stall] [rounds] [seconds]      `reads` needs fio with its nbd engine, and dist/; `boot` needs nbdkit
  *
  * **reads**: 4 KiB random reads over NBD by 16 clients, of an image that is in RAM whole, through the whole stack, beside a bare buffer behind the same
  * server. Aim: 0.95 of its I/O per server CPU-second. The client has just booted, so what it reads is recorded too.
  *
- * **boot**: the boot trace over NBD, one read after the other, on a base that takes 5 ms for each. The aim is that every client after the first boots as from
- * a base that takes no time and is in RAM.
+ * **boot**: the boot trace over NBD, one read after the other, on a base behind nbdkit that takes 5 ms for each. The aim is that every client after the first boots as from
+ * an image that is in RAM whole.
  *
  * **stall**: the longest time that one of eight clients waits for a read while an image goes to RAM and back, beside the same time without. Clients
  * and server share one process here, and with it one loop; its longest turn is told in CPU time, which a busy machine does not stretch.
@@ -22,9 +22,9 @@ import { listenNbd } from "../../adapters/nbd/server.ts"
 import { guardDevice } from "../../core/block/guard.ts"
 import type { Disks } from "../../core/block/lease.ts"
 import { compactTrace } from "../support/boot-trace.ts"
+import { freePort, startDaemon } from "../support/daemon.ts"
 import { random } from "../support/random.ts"
 import { type ServingSite, serveHere } from "../support/serving.ts"
-import { slowBase } from "../support/slow-base.ts"
 import { BareBuffer } from "./support/bare-buffer.ts"
 import { compare } from "./support/compare.ts"
 import { writeRandomImage } from "./support/image.ts"
@@ -33,6 +33,7 @@ import { startOurs, startScript } from "./support/targets.ts"
 
 const MiB = 2 ** 20
 const READS_BYTES = 256 * MiB
+const SLOW_MILLIS = 5
 
 const inFolder = async (work: (dir: string) => Promise<void>): Promise<void> => {
   const dir = mkdtempSync(join(tmpdir(), "imagelink-bench-"))
@@ -52,9 +53,12 @@ const reads = (rounds: number, seconds: number) =>
     const bare = { ...(await startScript(fileURLToPath(import.meta.url), "image/bare")), name: "bare" }
     try {
       await cli("image", "place", "bench", "--tier", "ramdisk", "--data", data)
+      // Held throughout, so that no round pays for opening the client's disk.
+      const held = await openNbdDisk(new URL(ours.uri).host, "client/PC-001/0")
       const loads = [1, 8].map((depth) => ({ rw: "randread" as const, bs: "4k", depth, connections: 16 }))
       for (const target of [ours, bare]) await measure(target, loads[1]!, READS_BYTES, 4)
       await compare({ targets: [ours, bare], loads, sizeBytes: READS_BYTES, rounds, seconds, aims: () => [0.95] })
+      await held.close()
     } finally {
       await ours.stop()
       await bare.stop()
@@ -78,12 +82,12 @@ const serveBare = async (): Promise<void> => {
 }
 
 /** A serving site with NBD, one image and some clients linked to it. */
-const site = async (data: string, base: { loads: number; millis: number }, path: string, clients: number) => {
-  const here = await serveHere(data, slowBase(base), 256 * MiB, 128 * MiB)
+const site = async (data: string, path: string, clients: number) => {
+  const here = await serveHere(data, undefined, 256 * MiB, 128 * MiB)
   const has = (await here.do("image.list", {})).length > 0
   const names = Array.from({ length: clients }, (_, i) => `pc-${i}`)
   if (!has) {
-    await here.do("image.add", { name: "os", path, check: true })
+    await here.do("image.add", { name: "os", path, check: false })
     for (const [i, name] of names.entries())
       await here.do("client.add", { mac: `52:54:00:00:00:${(i + 16).toString(16)}`, name })
     await here.do("client.link", { clients: names, image: "os", slot: 0 })
@@ -93,39 +97,50 @@ const site = async (data: string, base: { loads: number; millis: number }, path:
   return { here, open, close: () => nbd.close().then(here.close) }
 }
 
+/** nbdkit over a file, taking so long for each read; its address. */
+const slowDisk = async (path: string, millis: number) => {
+  const port = await freePort()
+  const args = ["-f", "-r", "-i", "127.0.0.1", "-p", String(port), "--filter=delay", "file", path, `rdelay=${millis}ms`]
+  const { stop } = await startDaemon("nbdkit", args, port)
+  return { url: `nbd://127.0.0.1:${port}/`, stop }
+}
+
 const boot = (rounds: number) =>
   inFolder(async (dir) => {
     const { reads: trace, clusters } = compactTrace()
     const path = join(dir, "os.raw")
     writeRandomImage(path, Math.ceil((clusters * 65_536) / (4 * MiB)) * 4 * MiB)
-    const replay = async (disk: DiskClient): Promise<number> => {
+    const slow = await slowDisk(path, SLOW_MILLIS)
+    const rows = new Map<string, Array<number>>()
+    const replay = async (name: string, disk: DiskClient): Promise<void> => {
       const began = performance.now()
       for (const { offset, length } of trace) await disk.read(offset, length)
-      const millis = performance.now() - began
+      rows.set(name, [...(rows.get(name) ?? []), performance.now() - began])
       await disk.close()
-      return millis
     }
-    const rows = new Map<string, Array<number>>()
-    const note = (name: string, millis: number) => rows.set(name, [...(rows.get(name) ?? []), millis])
-    for (let round = 0; round < rounds; round++) {
-      const base = { loads: 0, millis: 0 }
-      const data = join(dir, `data-${round}`)
-      const first = await site(data, base, path, 4)
-      base.millis = 5
-      note("slow base, first boot", await replay(await first.open(0)))
-      note("slow base, second client", await replay(await first.open(1)))
-      await first.close()
-      const second = await site(data, base, path, 4)
-      note("slow base, after a restart, read ahead", await replay(await second.open(2)))
-      await second.close()
-      const third = await site(data, base, path, 4)
-      await hot(third.here)
-      note("slow base, after a restart, hot zone in RAM", await replay(await third.open(3)))
-      await third.here.do("image.place", { name: "os", tier: "file" })
-      base.millis = 0
-      await third.here.do("image.place", { name: "os", tier: "ramdisk" })
-      note("whole image in RAM, a base that takes no time", await replay(await third.open(0)))
-      await third.close()
+    try {
+      for (let round = 0; round < rounds; round++) {
+        const local = await site(join(dir, `local-${round}`), path, 2)
+        await local.here.do("image.place", { name: "os", tier: "ramdisk" })
+        const data = join(dir, `slow-${round}`)
+        const first = await site(data, slow.url, 4)
+        await replay("slow base, first client", await first.open(0))
+        for (const [i, name] of ["second", "third"].entries()) {
+          await replay(`slow base, ${name} client`, await first.open(1 + i))
+          await replay("whole image in RAM", await local.open(0))
+        }
+        await first.close()
+        const second = await site(data, slow.url, 4)
+        await replay("slow base, after a restart, read ahead", await second.open(0))
+        await second.close()
+        const third = await site(data, slow.url, 4)
+        await hot(third.here)
+        await replay("slow base, after a restart, hot zone in RAM", await third.open(1))
+        await third.close()
+        await local.close()
+      }
+    } finally {
+      await slow.stop()
     }
     console.log(`${trace.length} reads of ${clusters} clusters; milliseconds, medians of ${rounds} rounds`)
     for (const [name, millis] of rows) console.log(`${name.padEnd(48)}${median(millis).toFixed(0).padStart(8)}`)
@@ -146,7 +161,7 @@ const stall = (rounds: number, seconds: number) =>
     const path = join(dir, "os.raw")
     const sizeBytes = 192 * MiB
     writeRandomImage(path, sizeBytes)
-    const lab = await site(join(dir, "data"), { loads: 0, millis: 0 }, path, 8)
+    const lab = await site(join(dir, "data"), path, 8)
     const waits: Record<Phase, Array<number>> = { still: [], moving: [] }
     const turns: Record<Phase, number> = { still: 0, moving: 0 }
     const load = async (phase: Phase, work: () => Promise<void>) => {

@@ -30,7 +30,7 @@ import { type LayerMap, LayerMapBudget } from "../../core/block/layers/map.ts"
 import { openLayeredVersion } from "../../core/block/layers/version.ts"
 import { MapBudget } from "../../core/block/overlay/budget.ts"
 import { createOverlay } from "../../core/block/overlay/open.ts"
-import { openOwnExtents } from "../../core/block/overlay/sealed.ts"
+import { readOwnExtents } from "../../core/block/overlay/sealed.ts"
 import { openVersion } from "../../core/block/version.ts"
 import { limits } from "../../core/limits.ts"
 import { guardVolume } from "../../core/storage/guard.ts"
@@ -94,14 +94,18 @@ const makeLayers = async (dir: string, base: string, runBytes: number): Promise<
   return folders
 }
 
+async function* arriving(runs: Iterable<Extent>): AsyncGenerator<Extent> {
+  yield* runs
+}
+
 /** The newest version's layers in one file. */
 const flatten = async (dir: string, base: string, folders: ReadonlyArray<string>): Promise<string> => {
   const below = await openFileVolume(base)
   const layers = []
   for (const path of folders) {
-    const own = await openOwnExtents(fileFolder(path, host))
+    const own = await readOwnExtents(fileFolder(path, host), undefined)
     const data = await openFileVolume(join(path, "data"))
-    layers.push({ data, runs: () => own.runs(), close: own.close })
+    layers.push({ data, runs: () => arriving(own.extents()), close: async () => {} })
   }
   const newest = await open(base, folders, new ReadCache({ bytes: limits.cacheBytesMin }))
   const volume = { sizeBytes: SIZE, read: newest.newest.read.bind(newest.newest) }
@@ -163,9 +167,8 @@ const open = async (base: string, folders: ReadonlyArray<string>, cache: ReadCac
   let map = budget.baseMap(SIZE)
   const parts = [{ layer: 0, contentId: "v1", source }]
   for (const [i, path] of folders.entries()) {
-    const own = await openOwnExtents(fileFolder(path, host))
-    const next = await extendMapFrom(map, i + 1, own.runs())
-    await own.close()
+    const own = await readOwnExtents(fileFolder(path, host), undefined)
+    const next = extendMap(map, i + 1, own.extents())
     map.release()
     map = next
     parts.push({ layer: i + 1, contentId: `v${i + 2}`, source: await openFileVolume(join(path, "data")) })

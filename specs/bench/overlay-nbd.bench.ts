@@ -1,21 +1,24 @@
 /**
  * Overlays over NBD beside `qemu-nbd` on qcow2 overlays, over the same raw base: one client, and sixteen at once on disks of their own.
  *
- *     npm run bench -- overlay-nbd [rounds] [seconds] [filter]      needs fio with its nbd engine, qemu-nbd, qemu-img, and dist/
+ *     npm run bench -- overlay-nbd [rounds] [seconds] [filter] [free]      needs fio with its nbd engine, qemu-nbd, qemu-img, and dist/
  *
  * **Details** Ours is one process with its whole stack, 16 clients that discard and 16 that keep. `qemu-nbd` serves one disk a process, so there
  * are 16 of it, each on a qcow2 file (64 KiB clusters, its default) backed by the base, with its default cache mode, which as ours writes to the operating
  * system's memory and syncs when asked. Nobody asks here. They take turns, load by load and round by round; a figure is a median of rounds.
  * All disks are fresh when the bench begins, read once, and then written on: first writes of a place become fewer, for all alike.
  *
- * **What it does not show** The load shares the cores with the servers, so IOPS are bounded by it: sixteen processes have all cores where one event
- * loop has one. I/O per server CPU-second does not depend on that. All is warm; loopback is no network.
+ * **Cores** A server has one processor, whichever it is, and the load has the others: so IOPS say what a server does with one, and not who gets more
+ * of what the load leaves. With `free` nobody is pinned: sixteen processes of qemu-nbd then have all cores where one event loop has one.
+ *
+ * **What it does not show** fio costs more for each I/O than our server does, so where both meet the ceiling of the load, IOPS are alike. I/O per
+ * server CPU-second does not depend on that. All is warm; loopback is no network.
  */
 import { execFileSync } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
 import { loadavg, tmpdir } from "node:os"
 import { join } from "node:path"
-import { type ClientLoad, clientTitle, type ManyDisks, measureClients } from "./support/clients.ts"
+import { type ClientLoad, clientTitle, type ManyDisks, measureClients, pin, pinningHere } from "./support/clients.ts"
 import { writeRandomImage } from "./support/image.ts"
 import { type Measured, median, type Target } from "./support/load.ts"
 import { startOursMany, startQemuNbd } from "./support/targets.ts"
@@ -25,6 +28,7 @@ const sizeBytes = 128 * MiB
 const CLIENTS = 16
 const AIM = 2
 const [rounds, seconds, filter] = [Number(process.argv[2] ?? 3), Number(process.argv[3] ?? 2), process.argv[4] ?? ""]
+const pinning = process.argv[5] === "free" ? undefined : pinningHere()
 
 const loads: ReadonlyArray<ClientLoad> = [1, CLIENTS].flatMap((clients) => [
   ...[1, 16].map((depth) => ({ rw: "randrw" as const, bs: "4k", depth, clients })),
@@ -62,6 +66,7 @@ const main = async (dir: string, stops: Array<() => Promise<void>>): Promise<voi
     { name: "keep", pids: () => [ours.pid], uri: (n) => ours.uri("keep", n) },
     { name: "qemu-nbd", pids: (clients) => qemus.slice(0, clients).map((q) => q.pid), uri: (n) => qemus[n]!.uri },
   ]
+  if (pinning !== undefined) for (const pid of [ours.pid, ...qemus.map((q) => q.pid)]) pin(pid, pinning.servers)
   const heads = `${servers.map((s) => s.name.padStart(10)).join("")}  ratio  ratio`
   console.log(`${"".padEnd(24)}IOPS${"".padEnd(46)}I/O per server CPU-second\n${"".padEnd(24)}${heads}   ${heads}`)
   const warm: ClientLoad = { rw: "randread", bs: "64k", depth: 8, clients: CLIENTS }
@@ -69,13 +74,14 @@ const main = async (dir: string, stops: Array<() => Promise<void>>): Promise<voi
   for (const load of loads.filter((l) => clientTitle(l).includes(filter))) {
     const got: Array<Array<Measured>> = servers.map(() => [])
     for (let round = 0; round < rounds; round++)
-      for (const [i, server] of servers.entries()) got[i]!.push(await measureClients(server, load, sizeBytes, seconds))
+      for (const [i, server] of servers.entries())
+        got[i]!.push(await measureClients(server, load, sizeBytes, seconds, pinning))
     console.log(row(load, got))
   }
+  const cores = pinning === undefined ? "nobody pinned" : `servers on core ${pinning.servers}, load on ${pinning.load}`
+  const busy = loadavg().map((x) => x.toFixed(1))
   console.log(
-    `medians of ${rounds} rounds of ${seconds} s; "!": below ${AIM} times; load average ${loadavg()
-      .map((x) => x.toFixed(1))
-      .join(" ")}`,
+    `medians of ${rounds} rounds of ${seconds} s; "!": below ${AIM} times; ${cores}; load average ${busy.join(" ")}`,
   )
 }
 

@@ -11,7 +11,8 @@
  * its file. One client writes them all. With 50 and 200 clients, who together would have 2,100 million grains and 100 GiB of map files, the
  * clients take turns until twice as many pages were written to as the budget holds: from the half on all is eviction, and more writes change nothing.
  *
- * **idle.** An overlay that was opened and nothing written; and one with a grain in every page, so that its map is as large as it becomes, opened again.
+ * **idle.** An overlay that was opened and nothing written; and ones with a grain in every page, and with every grain, so that their maps are as large as
+ * they become, opened again.
  *
  * **start.** A store of 200 clients with an overlay each, from the start of the process to its ready line.
  */
@@ -22,6 +23,7 @@ import { join } from "node:path"
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 import { ReadCache } from "../../core/block/cache.ts"
+import { MAY_UNMAP } from "../../core/block/device.ts"
 import { MapBudget } from "../../core/block/overlay/budget.ts"
 import { createOverlay, openOverlay } from "../../core/block/overlay/open.ts"
 import type { Overlay } from "../../core/block/overlay/overlay.ts"
@@ -84,10 +86,10 @@ const base = openVersion({
   below: { read: async (into, at, _offset, length) => void into.fill(0, at, at + length) },
 })
 
-const optionsOf = (name: string, budget: MapBudget) => ({
+const optionsOf = (name: string, budget: MapBudget, policy: "discard" | "keep" = "discard") => ({
   folder: folderOf(name),
   base,
-  binding: { generation: "g1", clientId: name, slot: 0, imageId: "i", version: 1, policy: "discard" as const },
+  binding: { generation: "g1", clientId: name, slot: 0, imageId: "i", version: 1, policy },
   client: name,
   hostBootId: "bench",
   budget,
@@ -147,18 +149,38 @@ const idle = async (): Promise<void> => {
   console.log(`opened, nothing written: ${(each / 1024).toFixed(1)} KiB a client (mean of ${count})`)
   for (const overlay of overlays) await overlay.close()
 
-  const one = optionsOf("full", new MapBudget())
-  const overlay = await createOverlay(one)
-  for (let page = 0; page < PAGES; page++) await overlay.write(bytes, 0, page * PAGE, GRAIN, 0)
+  for (const policy of ["discard", "keep"] as const) {
+    await again(`a grain in every page, ${policy}`, policy, (overlay, page) =>
+      overlay.write(bytes, 0, page * PAGE, GRAIN, 0),
+    )
+    await again(`every grain, ${policy}`, policy, (overlay, page) => overlay.zero(page * PAGE, PAGE, MAY_UNMAP))
+  }
+}
+
+/** Opens an overlay again that something was done to in every page: what it holds then, and what its scan took. */
+const again = async (
+  title: string,
+  policy: "discard" | "keep",
+  change: (overlay: Overlay, page: number) => Promise<void>,
+): Promise<void> => {
+  const overlay = await createOverlay(optionsOf("full", new MapBudget(), policy))
+  for (let page = 0; page < PAGES; page++) await change(overlay, page)
   await overlay.close()
   const empty = await held()
-  const began = performance.now()
-  const again = await openOverlay(optionsOf("full", budget))
-  const took = performance.now() - began
-  console.log(
-    `opened again with a map of ${PAGES.toLocaleString("en")} pages, idle: ${(((await held()).own - empty.own) / 1024).toFixed(1)} KiB; its scan took ${took.toFixed(0)} ms`,
-  )
-  await again.close()
+  const [walls, cpus]: [Array<number>, Array<number>] = [[], []]
+  for (let round = 0; round < 3; round++) {
+    const [began, cpu] = [performance.now(), process.cpuUsage()]
+    const opened = await openOverlay(optionsOf("full", new MapBudget(), policy))
+    walls.push(performance.now() - began)
+    const { user, system } = process.cpuUsage(cpu)
+    cpus.push((user + system) / 1000)
+    if (round === 2)
+      console.log(
+        `opened again, ${title}: ${(((await held()).own - empty.own) / 1024).toFixed(1)} KiB; its scan took ${median(walls).toFixed(0)} ms (${median(cpus).toFixed(0)} of CPU); load ${loadavg()[0]!.toFixed(1)}`,
+      )
+    await opened.close()
+  }
+  rmSync(join(dir, "full"), { recursive: true, force: true })
 }
 
 /** Milliseconds from the start of a process to its ready line. */

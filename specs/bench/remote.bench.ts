@@ -1,30 +1,37 @@
 /**
  * A recorded boot read over a link of 20 ms and 50 MB/s: the remote plugin beside nbdkit's curl plugin with its cache and readahead filters.
  *
- *     npm run bench -- remote [rounds] [trace.csv]      needs nginx and nbdkit
+ *     npm run bench -- remote [cold|warm|second] [rounds] [trace.csv]      needs nginx, and nbdkit for `cold`
  *
  * **Details** One reader, each read after the one before it, with no time in between: what a PC waits for while it boots. nginx serves the object, the link is a process of its own, and
- * every byte is compared. Cold: nothing is in a cache. Warm: the plugin is opened anew over the cache that the cold run left, beside the file plugin over the same file, both with the
- * page cache warm. Rounds take turns. The aims are 1.5 times nbdkit cold, and local speed warm.
+ * every byte is compared. Cold: nothing is in a cache. Warm: the remote plugin over a cache that has everything, beside the file plugin over the same file, both through the guard and with the
+ * page cache warm; once as after a start, where each block is judged, and once again. Rounds take turns. The aims are 1.5 times nbdkit cold, and local speed warm.
+ * Second: a client of a whole server boots from the image, and then one of another server that has placed the first one's heat in RAM. The aim is a tenth of the round trips.
  */
-import { type ChildProcess, fork } from "node:child_process"
 import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { type FileHandle, open } from "node:fs/promises"
 import { loadavg, tmpdir } from "node:os"
 import { join } from "node:path"
 import { connectNbd } from "../../adapters/nbd/client.ts"
 import { limits } from "../../core/limits.ts"
+import { openVolume } from "../../core/storage/open-volume.ts"
+import { PluginRegistry } from "../../core/storage/registry.ts"
+import type { Volume } from "../../core/storage/volume.ts"
 import file from "../../plugins/file/index.ts"
 import { freePort, startDaemon, startNginx } from "../support/daemon.ts"
 import { openRemoteVolume } from "../support/remote.ts"
+import { serveHere } from "../support/serving.ts"
+import { type Link, withLink } from "./support/link-process.ts"
 import { median } from "./support/load.ts"
 
-const rounds = Number(process.argv[2] ?? 3)
-const trace = process.argv[3] ?? join(import.meta.dirname, "../fixtures/boot-reads.csv")
-const ROUND_TRIP_MILLIS = 20
-const BYTES_PER_SECOND = 50_000_000
+const what = process.argv[2] ?? ""
+const rounds = Number(process.argv[3] ?? 3)
+const trace = process.argv[4] ?? join(import.meta.dirname, "../fixtures/boot-trace.csv")
+const LINK = { roundTripMillis: 20, bytesPerSecond: 50_000_000 }
 const SIZE_BYTES = 2 * 2 ** 30
 const AIM_COLD = 1.5
+const AIM_SECOND = 0.1
+const WARM_ROUNDS = 25
 
 interface Read {
   readonly offset: number
@@ -76,44 +83,17 @@ const replay = async (readInto: ReadInto, asked = reads): Promise<number> => {
   return performance.now() - from
 }
 
-interface Link {
-  readonly port: number
-  used(): Promise<{ readonly bytes: number; readonly roundTrips: number; readonly connections: number }>
-  stop(): void
-}
-const told = <A>(child: ChildProcess) => new Promise<A>((resolve) => child.once("message", (m) => resolve(m as A)))
-
-const startLink = async (port: number): Promise<Link> => {
-  const args = [port, ROUND_TRIP_MILLIS, BYTES_PER_SECOND].map(String)
-  const child = fork(join(import.meta.dirname, "support/link.ts"), args, { execArgv: ["--conditions=source"] })
-  const { port: own } = await told<{ port: number }>(child)
-  const used: Link["used"] = () => {
-    const answer = told<Awaited<ReturnType<Link["used"]>>>(child)
-    child.send("used")
-    return answer
-  }
-  return { port: own, used, stop: () => child.kill() }
-}
-
 interface Cold {
   readonly millis: number
   readonly roundTrips: number
   readonly bytes: number
 }
 
-/** A link for as long as `work` takes. */
-const withLink = async <A>(port: number, work: (url: string) => Promise<A>) => {
-  const link = await startLink(port)
-  try {
-    return { answer: await work(`http://127.0.0.1:${link.port}/disk.raw`), ...(await link.used()) }
-  } finally {
-    link.stop()
-  }
-}
+const urlOf = ({ port }: { readonly port: number }) => `http://127.0.0.1:${port}/disk.raw`
 
 const oursCold = async (port: number, cache: string): Promise<Cold> => {
-  const { answer: millis, ...used } = await withLink(port, async (url) => {
-    const volume = await openRemoteVolume({ url, cache })
+  const { answer: millis, ...used } = await withLink(port, LINK, async (link) => {
+    const volume = await openRemoteVolume({ url: urlOf(link), cache })
     const millis = await replay((into, offset, length) => volume.read(into, 0, offset, length))
     await volume.close()
     return millis
@@ -122,10 +102,10 @@ const oursCold = async (port: number, cache: string): Promise<Cold> => {
 }
 
 const nbdkitCold = async (port: number, folder: string): Promise<Cold> => {
-  const { answer: millis, ...used } = await withLink(port, async (url) => {
+  const { answer: millis, ...used } = await withLink(port, LINK, async (link) => {
     const own = await freePort()
     const args = ["-f", "-r", "-i", "127.0.0.1", "-p", String(own), "--filter=readahead", "--filter=cache"]
-    const curl = ["curl", `url=${url}`, "cache-on-read=true"]
+    const curl = ["curl", `url=${urlOf(link)}`, "cache-on-read=true"]
     const daemon = await startDaemon("nbdkit", [...args, ...curl], own, { TMPDIR: folder })
     try {
       const client = await connectNbd({ host: "127.0.0.1", port: own, export: "" })
@@ -139,27 +119,37 @@ const nbdkitCold = async (port: number, folder: string): Promise<Cold> => {
   return { millis, ...used }
 }
 
-/** The plugin over a cache that has everything, and the file plugin, in turn; nginx is asked without a link, once for each opening. */
-const warmBeside = async (
+type Warm = Readonly<Record<"local" | "first" | "again", number>>
+
+/**
+ * CPU microseconds for each read, in rounds: of the file plugin, of the remote plugin opened anew over a cache that has everything, and of that once more. nginx is asked without a
+ * link, once for each opening. CPU, because what else a machine does stretches microseconds of a clock beyond use.
+ */
+const warmRounds = async (
   url: string,
-  cache: string,
+  folder: string,
   path: string,
   asked: ReadonlyArray<Read>,
-): Promise<readonly [ours: number, local: number]> => {
+): Promise<ReadonlyArray<Warm>> => {
+  const host = { cacheFolder: () => folder }
+  const plugins = new PluginRegistry().add(file, "plugins/file")
   const { signal } = new AbortController()
-  const best: [number, number] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]
-  for (let round = 0; round < 11; round++)
-    for (const [which, opening] of [
-      openRemoteVolume({ url, cache }),
-      file.open({ path }, { signal, host: {} }),
-    ].entries()) {
-      const volume = await opening
-      const millis = await replay((into, offset, length) => volume.read(into, 0, offset, length), asked)
-      await volume.close()
-      // The first round fills the cache and warms both up.
-      if (round > 0) best[which] = Math.min(best[which]!, millis)
-    }
-  return best
+  const local = await openVolume({ kind: "file", config: { path } }, { plugins, host: {}, signal })
+  const costOf = async (volume: Volume): Promise<number> => {
+    const before = process.cpuUsage()
+    await replay((into, offset, length) => volume.read(into, 0, offset, length), asked)
+    const { user, system } = process.cpuUsage(before)
+    return (user + system) / asked.length
+  }
+  const all: Array<Warm> = []
+  for (let round = 0; round <= WARM_ROUNDS; round++) {
+    const remote = await openRemoteVolume({ url }, { host })
+    all.push({ local: await costOf(local), first: await costOf(remote), again: await costOf(remote) })
+    await remote.close()
+  }
+  await local.close()
+  // The first round fills the cache and warms all up.
+  return all.slice(1)
 }
 
 const line = (name: string, runs: ReadonlyArray<Cold>) => {
@@ -170,33 +160,86 @@ const line = (name: string, runs: ReadonlyArray<Cold>) => {
   return of("millis")
 }
 
+const cold = async (port: number, dir: string): Promise<void> => {
+  const ours: Array<Cold> = []
+  const theirs: Array<Cold> = []
+  for (let round = 0; round < rounds; round++) {
+    ours.push(await oursCold(port, join(dir, `cache-${round}`)))
+    theirs.push(await nbdkitCold(port, dir))
+  }
+  const { roundTripMillis, bytesPerSecond } = LINK
+  console.log(
+    `${reads.length} reads, ${(total / 2 ** 20).toFixed(1)} MiB, over ${roundTripMillis} ms and ${bytesPerSecond / 1e6} MB/s`,
+  )
+  const ratio = line("remote, cold", ours) / line("nbdkit curl cache readahead, cold", theirs)
+  console.log(`ratio ${ratio.toFixed(2)}${ratio > AIM_COLD ? "!" : ""}`)
+}
+
+const warm = async (port: number, dir: string): Promise<void> => {
+  for (const [how, asked] of [
+    ["as the guest asks", reads],
+    ["as the server asks", clusters],
+  ] as const) {
+    const all = await warmRounds(urlOf({ port }), join(dir, "warm"), join(dir, "disk.raw"), asked)
+    const each = (name: keyof Warm) => `${median(all.map((round) => round[name])).toFixed(1)} us`
+    const beside = (name: keyof Warm) => `${each(name)} (${median(all.map((r) => r[name] / r.local)).toFixed(2)})`
+    console.log(
+      `warm, ${how}: ${asked.length} reads, CPU each: file ${each("local")}, remote first after a start ${beside("first")}, again ${beside("again")}`,
+    )
+  }
+}
+
+/** Boots a client of a new server whose image is behind the link, with another server's heat placed before, or without. */
+const bootThere = async (
+  link: Link,
+  data: string,
+  heat: string | undefined,
+): Promise<Cold & { readonly heat: string }> => {
+  const here = await serveHere(data)
+  try {
+    await here.do("image.add", { name: "os", path: urlOf(link), check: false })
+    await here.do("client.add", { mac: "52:54:00:00:00:01", name: "pc" })
+    await here.do("client.link", { clients: ["pc"], image: "os", slot: 0 })
+    if (heat !== undefined) {
+      await here.do("heat.import", { name: "os", bytes: heat })
+      await here.do("image.place", { name: "os", tier: "ramdisk", hot: true })
+    }
+    const before = await link.used()
+    const { device, release } = await here.attach("pc")
+    const millis = await replay(async (into, offset, length) => {
+      if (!device.readSync(into, 0, offset, length)) await device.read(into, 0, offset, length)
+    })
+    await release()
+    const after = await link.used()
+    const { bytes: learnt } = await here.do("heat.export", { name: "os" })
+    return { millis, roundTrips: after.roundTrips - before.roundTrips, bytes: after.bytes - before.bytes, heat: learnt }
+  } finally {
+    await here.close()
+  }
+}
+
+const second = async (port: number, dir: string): Promise<void> => {
+  const boots: Array<Cold> = []
+  let heat: string | undefined
+  for (const name of ["first", "second"]) {
+    const { answer } = await withLink(port, LINK, (link) => bootThere(link, join(dir, name), heat))
+    heat = answer.heat
+    line(name === "first" ? "first server, cold boot" : "second server, its heat placed", [answer])
+    boots.push(answer)
+  }
+  const ratio = boots[1]!.roundTrips / boots[0]!.roundTrips
+  console.log(`round trips ${ratio.toFixed(3)}${ratio > AIM_SECOND ? "!" : ""}`)
+}
+
 const dir = mkdtempSync(join(tmpdir(), "imagelink-bench-"))
 const disk = await open(join(dir, "disk.raw"), "w+")
 await writeDisk(disk)
 await disk.close()
 const nginx = await startNginx(join(dir, "nginx"), dir)
 try {
-  const ours: Array<Cold> = []
-  const theirs: Array<Cold> = []
-  for (let round = 0; round < rounds; round++) {
-    ours.push(await oursCold(nginx.port, join(dir, `cache-${round}`)))
-    theirs.push(await nbdkitCold(nginx.port, dir))
-  }
-  console.log(`${reads.length} reads, ${(total / 2 ** 20).toFixed(1)} MiB, over ${ROUND_TRIP_MILLIS} ms and 50 MB/s`)
-  const a = line("remote, cold", ours)
-  const b = line("nbdkit curl cache readahead, cold", theirs)
-  console.log(`ratio ${(a / b).toFixed(2)}${a / b > AIM_COLD ? "!" : ""}`)
-  const url = `http://127.0.0.1:${nginx.port}/disk.raw`
-  for (const [how, asked] of [
-    ["as the guest asks", reads],
-    ["as the server asks", clusters],
-  ] as const) {
-    const [again, local] = await warmBeside(url, join(dir, "cache-warm"), join(dir, "disk.raw"), asked)
-    const each = (millis: number) => `${((millis / asked.length) * 1000).toFixed(1)} us`
-    console.log(
-      `warm, ${how}: ${asked.length} reads, remote ${each(again)} each, file ${each(local)}, ratio ${(again / local).toFixed(2)}`,
-    )
-  }
+  if (what === "" || what === "cold") await cold(nginx.port, dir)
+  if (what === "" || what === "warm") await warm(nginx.port, dir)
+  if (what === "" || what === "second") await second(nginx.port, dir)
   console.log(`load ${loadavg()[0]!.toFixed(1)}`)
 } finally {
   await nginx.stop()

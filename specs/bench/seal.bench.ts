@@ -4,7 +4,7 @@
  *     npm run bench -- seal [rounds] [KiB of a run,…]
  *
  * **Details** The super overlay's data is not really written, because sealing does not read it: its file is a hole of 4 TiB. All else are real files: both maps, the
- * tables of the layer, their flush. `settle` brings the durable map up to the working one, `open` checks it, `tables` writes the layer. CPU is that of the process,
+ * tables of the layer, their flush. `read` checks the maps and brings the durable one up to the working one, `tables` writes the layer. CPU is that of the process,
  * threads of the file system's calls included; the least of the rounds, others may be using the machine.
  */
 import { mkdtempSync, rmSync, statSync } from "node:fs"
@@ -14,7 +14,7 @@ import { openParts } from "../../adapters/compose.ts"
 import { ReadCache } from "../../core/block/cache.ts"
 import { MapBudget } from "../../core/block/overlay/budget.ts"
 import { createOverlay } from "../../core/block/overlay/open.ts"
-import { openOwnExtents, settleGeneration } from "../../core/block/overlay/sealed.ts"
+import { readOwnExtents } from "../../core/block/overlay/sealed.ts"
 import { openVersion } from "../../core/block/version.ts"
 import type { VersionEntry } from "../../core/domain/catalogue.ts"
 import type { VolumeFolder } from "../../core/storage/volume.ts"
@@ -100,17 +100,14 @@ const bench = async (dir: string, runBytes: number): Promise<void> => {
     ...{ number: 1, parent: null, format: "raw", sizeBytes: String(SIZE), storage, files: [] },
     ...{ check: null, retired: false },
   } as unknown as VersionEntry
-  const took: Record<"settle" | "open" | "tables" | "all", Array<Took>> = { settle: [], open: [], tables: [], all: [] }
+  const took: Record<"read" | "tables" | "all", Array<Took>> = { read: [], tables: [], all: [] }
   for (let round = 0; round < rounds; round++) {
     const imageId = `image-${round}`
-    const [, settle] = await timed(() => settleGeneration(folder, BOOT))
-    const [own, open] = await timed(() => openOwnExtents(folder))
+    const [own, read] = await timed(() => readOwnExtents(folder, BOOT))
     const [sealed, tables] = await timed(() => parts.layers.seal({ imageId, version: 2, parent, overlay, own }))
-    await own.close()
-    took.settle.push(settle)
-    took.open.push(open)
+    took.read.push(read)
     took.tables.push(tables)
-    const [wall, cpu] = [settle, open, tables].reduce(([w, c], t) => [w + t.wall, c + t.cpu], [0, 0])
+    const [wall, cpu] = [read, tables].reduce(([w, c], t) => [w + t.wall, c + t.cpu], [0, 0])
     took.all.push({ wall, cpu })
     if (round > 0) continue
     const { size, blocks } = statSync(join(dir, `data-${runBytes}`, sealed.files[0]!.path))
@@ -118,16 +115,14 @@ const bench = async (dir: string, runBytes: number): Promise<void> => {
       `runs of ${runBytes / KiB} KiB: tables of ${(size / MiB).toFixed(1)} MiB, ${((blocks * 512) / MiB).toFixed(1)} on disk`,
     )
   }
-  const { settle, open, tables, all } = took
-  console.log(
-    ["", least(settle), least(open), least(tables), least(all)].map((t) => (t === "" ? t : shown(t as Took))).join(""),
-  )
+  const { read, tables, all } = took
+  console.log([read, tables, all].map((t) => shown(least(t))).join(""))
   await release()
 }
 
 const dir = mkdtempSync(join(tmpdir(), "imagelink-seal-"))
 try {
-  console.log(["settle", "open", "tables", "all"].map((title) => title.padStart(17)).join(""))
+  console.log(["read", "tables", "all"].map((title) => title.padStart(17)).join(""))
   for (const runBytes of sizes) await bench(dir, runBytes)
 } finally {
   rmSync(dir, { recursive: true, force: true })

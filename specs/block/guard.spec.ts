@@ -59,3 +59,20 @@ it("judges by the size that the device has now, because a box may be given anoth
   await box.swap(device(512))
   expect(() => guard.readSync(into, 0, 512, 512)).toThrow(code("OUT_OF_RANGE"))
 })
+
+it("tells of the first read of any bytes, once, by whichever door it comes", async () => {
+  for (const door of ["readSync", "read"] as const) {
+    let told = 0
+    const guard = guardDevice(device(MiB), () => told++)
+    const into = Buffer.alloc(512)
+    guard.readSync(into, 0, 0, 0)
+    await guard.read(into, 0, 0, 0)
+    expect(() => guard.readSync(into, 0, MiB, 512)).toThrow(code("OUT_OF_RANGE"))
+    expect(told).toBe(0)
+    await guard[door](into, 0, 0, 512)
+    expect(told).toBe(1)
+    guard.readSync(into, 0, 512, 512)
+    await guard.read(into, 0, 512, 512)
+    expect(told).toBe(1)
+  }
+})

@@ -80,6 +80,24 @@ it("clusters of zeros are kept and take no room", async () => {
   expect([isHit(0), isHit(1), isHit(39), cache.ram.bytesOf("a")]).toEqual([false, false, false, 0])
 })
 
+it("what leaves some at a time is read right all the while, and its room is free at once", async () => {
+  const { device, cache, bytes, isHit } = setup(33 * C, { ramBytes: 2 * MiB, zeroed: [0] })
+  for (let cluster = 0; cluster < 33; cluster++) await device.keep(cluster)
+  const steps: Array<readonly [boolean, number, number]> = []
+  for (let gone = false; !gone; ) {
+    gone = cache.letGo("a", 1)
+    steps.push([gone, cache.stats.ramBytes / C, cache.ram.allocatedBytes / MiB])
+    expect((await readAll(device)).equals(bytes)).toBe(true)
+  }
+  // Two chunks of sixteen clusters; zeros, which take none, leave at the end.
+  expect(steps).toEqual([
+    [false, 16, 1],
+    [false, 0, 0],
+    [true, 0, 0],
+  ])
+  expect([cache.letGo("a", 1), isHit(0)]).toEqual([true, false])
+})
+
 it("a cluster that is not what was recorded is not kept; it can be later", async () => {
   let bad = true
   const { device, cache, isHit } = setup(2 * C, { verify: (cluster) => !(bad && cluster === 1) })

@@ -106,12 +106,20 @@ export const folderRules: ReadonlyArray<FolderRule> = [
   {
     name: "adapters/iscsi speaks through scsi",
     folder: /^adapters\/iscsi\//,
-    allow: ["core/**", "adapters/iscsi/**", "adapters/scsi/**", "effect/*", "@effect/platform-node/*", "node:**"],
+    allow: [
+      "core/**",
+      "adapters/iscsi/**",
+      "adapters/scsi/**",
+      "adapters/socket/**",
+      "effect/*",
+      "@effect/platform-node/*",
+      "node:**",
+    ],
   },
   {
     name: "adapters/nbd is data plane: core and Node, no effect",
     folder: /^adapters\/nbd\//,
-    allow: ["core/**", "adapters/nbd/**", "node:**"],
+    allow: ["core/**", "adapters/nbd/**", "adapters/socket/**", "node:**"],
   },
   {
     name: "adapters/cli and adapters/console know the API's client side, and load the composition root when they need it",

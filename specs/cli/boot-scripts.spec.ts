@@ -77,5 +77,8 @@ describe("a server with HTTP", () => {
 
 it("a script is shown while no server runs, with the server as iPXE knows it", async () => {
   const shown = await ok("client", "script", "PC-001")
+  expect(shown).toContain(`echo Imagelink: PC-001 boots win11@1 from \${next-server}\n`)
+  expect(shown).toContain(`echo Either \${next-server} port 3260 did not answer`)
+  expect(shown).not.toContain("$ {")
   expect(shown).toContain(`sanboot iscsi:\${next-server}::::iqn.2026-11.io.imagelink:pc-001:PREVIEW || goto failed\n`)
 })

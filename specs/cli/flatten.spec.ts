@@ -112,6 +112,7 @@ describe("flattening", () => {
   it("is shown, and in the history", async () => {
     const { stdout } = await imagelink(["image", "show", "win11"], { data })
     expect(stdout).toMatch(/@4 +@3 .* over @1/)
+    expect(stdout).toMatch(/@4 .* verified \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ /)
     const history = await imagelink(["history", "--image", "win11"], { data })
     expect(history.stdout).toMatch(/cli:\S+ +version flattened +win11 +win11@4 over @3 +over @1/)
     expect((await events(data)).filter((e) => e.type === "ImageVersionFlattened")).toHaveLength(1)

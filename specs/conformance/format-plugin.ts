@@ -14,42 +14,16 @@
  * **Gotchas** After a random flip wrong bytes are fine, since no format can know them; what counts is that the format refuses or answers,
  * with an error of the closed list, in bounded time and space.
  */
-import type { DiskFormat } from "../../core/storage/format.ts"
 import { faultChecks } from "./format/faults.ts"
 import { guestChecks } from "./format/guest.ts"
 import { probingChecks } from "./format/probing.ts"
 import { robustnessChecks } from "./format/robustness.ts"
-import { type Runner, register, type Say } from "./support/suite.ts"
+import type { FormatSubject } from "./format/sample.ts"
+import { type Runner, register } from "./support/suite.ts"
 
+export type { DamagedSample, Files, FormatSample, FormatSubject } from "./format/sample.ts"
 export { sampleBytes } from "./support/bytes.ts"
 export type { Runner, Say } from "./support/suite.ts"
-
-/** Files by relative name; the first is the image. */
-export type Files = Readonly<Record<string, Uint8Array>>
-
-export interface FormatSample {
-  readonly name: string
-  readonly files: Files
-  /** The disk as the guest reads it, whole. */
-  readonly guest: Uint8Array
-}
-
-export interface DamagedSample {
-  readonly name: string
-  readonly files: Files
-}
-
-export interface FormatSubject {
-  readonly format: DiskFormat
-  /** At least one. */
-  readonly samples: ReadonlyArray<FormatSample>
-  /** Files that must be refused when they are opened. */
-  readonly damaged?: ReadonlyArray<DamagedSample>
-  /** Contents that the probe must not claim as its own, by `magic`. */
-  readonly others?: ReadonlyArray<{ readonly name: string; readonly bytes: Uint8Array }>
-  readonly seed?: number
-  readonly say?: Say
-}
 
 /** Registers the suite with a test runner. */
 export const formatPluginSuite = (runner: Runner, subject: FormatSubject): void =>

@@ -71,10 +71,10 @@ describe("is answered", () => {
     answerer.take(encode({ ...bootp, htype: 32 }), nobody, 67, 0)
     expect(notes.map((n) => n.type)).toEqual(["ignored", "ignored", "malformed"])
   })
-  it("nobody twenty-one times a second, but everybody in the next", () => {
+  it("nobody sixty-five times a second, but everybody in the next", () => {
     const { take } = world(known)
-    const answers = Array.from({ length: 25 }, () => take({}, 500))
-    expect(answers.filter((a) => a !== undefined)).toHaveLength(20)
+    const answers = Array.from({ length: 70 }, () => take({}, 500))
+    expect(answers.filter((a) => a !== undefined)).toHaveLength(64)
     expect(take({}, 1000)).toBeDefined()
   })
   it("a registered machine also in a flood of strangers", () => {
@@ -92,12 +92,29 @@ describe("is answered", () => {
   })
 })
 
+it("a machine that takes an address of another server is not answered beside that one, and noted where it is", () => {
+  const asked = { type: "request", server: "10.0.0.9", requested: "10.0.0.77", options: sends.uefiPxe } as const
+  const proxy = world({}, { mode: "proxy" })
+  expect(proxy.take(asked)).toBeUndefined()
+  expect(proxy.notes).toContainEqual({ type: "chose", mac: MAC, address: at("10.0.0.77") })
+  const full = world()
+  expect(full.take(asked)).toBeUndefined()
+  expect(full.notes.map(({ type }) => type)).not.toContain("chose")
+})
+
 describe("an answer goes", () => {
   const known = { [MAC]: pc("10.0.0.11") }
   it("to everybody, while the machine has no address", () =>
     expect(world(known).take({})).toMatchObject({ to: "255.255.255.255:68" }))
   it("to the relay, and for its subnet", () => {
     expect(world(known).take({ giaddr: "10.0.0.200" })).toMatchObject({ to: "10.0.0.200:67" })
+  })
+  it("to the port that a relay sent from, where the relay says so (RFC 8357 §5.2), with what it said", () => {
+    const from = { address: at("10.0.0.200"), port: 40_067 }
+    const relayed = (option: Uint8Array) => ({ giaddr: "10.0.0.200", options: [[OPTION.relayAgent, option]] as const })
+    const told = world(known).take(relayed(Uint8Array.of(1, 1, 7, 19, 0)), 0, 67, from)
+    expect(told).toMatchObject({ to: "10.0.0.200:40067", options: { 82: "0101071300" } })
+    expect(world(known).take(relayed(Uint8Array.of(1, 1, 19)), 0, 67, from)).toMatchObject({ to: "10.0.0.200:67" })
   })
   it("to the address that a machine renews, but a NAK to everybody", () => {
     expect(world(known).take({ type: "request", ciaddr: "10.0.0.11" })).toMatchObject({
@@ -159,7 +176,7 @@ describe("an address", () => {
     expect(take({ type: "decline", server: "10.0.0.1", requested: "10.0.0.11" })).toBeUndefined()
     expect(notes).toEqual([{ type: "declined", mac: MAC, address: at("10.0.0.11"), registered: "PC-001" }])
     expect(take({ type: "decline", server: "10.0.0.2", requested: "10.0.0.11" })).toBeUndefined()
-    expect(notes).toHaveLength(1)
+    expect(notes.filter((n) => n.type === "declined")).toHaveLength(1)
   })
   it("runs out aloud", () => {
     const { take, notes } = world({}, {}, ["10.0.0.100", "10.0.0.100"])
@@ -175,6 +192,19 @@ it("another server on the wire is told of once", () => {
   const from = (s: string) => encode({ ...offer, options: new Map([...offer.options, [OPTION.serverId, u32(at(s))]]) })
   for (const s of ["10.0.0.9", "10.0.0.9", "10.0.0.1", "10.0.0.8"]) answerer.take(from(s), nobody, 67, 0)
   expect(notes.map((n) => n.type === "otherServer" && addressText(n.server))).toEqual(["10.0.0.9", "10.0.0.8"])
+})
+
+it("another server is known by whoever takes its offer, but not beside one, and not behind a relay", () => {
+  const taken = { type: "request", server: "10.0.0.9", requested: "10.0.0.77" } as const
+  const heard = (sent: Sent, more: Partial<DhcpSite> = {}) => {
+    const { take, notes } = world({}, more)
+    expect(take(sent)).toBeUndefined()
+    return notes.flatMap((n) => (n.type === "otherServer" ? [addressText(n.server)] : []))
+  }
+  expect(heard(taken)).toEqual(["10.0.0.9"])
+  expect(heard({ ...taken, server: "10.0.0.1" })).toEqual([])
+  expect(heard(taken, { mode: "proxy" })).toEqual([])
+  expect(heard({ ...taken, giaddr: "10.0.0.200" })).toEqual([])
 })
 
 /** Machines that believe what they are told, on a network that loses, repeats and mixes up. */

@@ -159,15 +159,15 @@ describe("beside another server (proxy mode)", () => {
   })
   it("iPXE is told its script, with a server address, and nothing of other servers", () => {
     const told = answer({ options: sends.ipxe }, proxy)
-    expect([told?.siaddr, told?.options[175]]).toEqual(["10.0.0.1", undefined])
+    expect([told?.siaddr, told?.options[175], told?.options[60]]).toEqual(["10.0.0.1", undefined, hex("PXEClient")])
     expect(told?.file).toContain("/boot/")
   })
-  it("port 4011 answers a REQUEST, whatever server it names", () => {
-    expect(answer({ type: "request", ciaddr: "10.0.0.50", options: sends.uefiPxe }, proxy, 4011)).toMatchObject({
+  it.each(["request", "inform"] as const)("port 4011 answers a %s, whatever server it names", (type) => {
+    expect(answer({ type, ciaddr: "10.0.0.50", options: sends.uefiPxe }, proxy, 4011)).toMatchObject({
       ...{ kind: "ack", yiaddr: "0.0.0.0", file: "snponly.efi" },
     })
     expect(answer({ options: sends.uefiPxe }, proxy, 4011)).toBeUndefined()
-    expect(answer({ type: "request", options: sends.uefiPxe }, proxy)).toBeUndefined()
+    expect(answer({ type, options: sends.uefiPxe }, proxy)).toBeUndefined()
   })
   it("a running system is not answered", () => expect(answer({ options: sends.system }, proxy)).toBeUndefined())
 })
@@ -213,14 +213,5 @@ describe("firmware", () => {
       }),
     )
     expect(bootProgramFor(firmware, MAC)?.program).toBe(program)
-  })
-  it("of a Raspberry Pi finds its menu (Intel PXE 2.1 §3)", () => {
-    const row = bootProgramFor(firmwareOf(message({ options: sends.biosRom })), "dc:a6:32:00:00:01")
-    expect(row?.program).toBe("bootcode.bin")
-    expect(Buffer.from(row!.vendorSpecific!).toString("latin1")).toContain("Raspberry Pi Boot")
-  })
-  it("of an operator's own row goes first", () => {
-    const own = [{ macs: ["52:54:00"], program: "special.0" }]
-    expect(bootProgramFor(firmwareOf(message({ options: sends.biosRom })), MAC, own)?.program).toBe("special.0")
   })
 })

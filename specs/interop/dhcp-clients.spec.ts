@@ -2,14 +2,17 @@
 
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { afterAll, beforeAll, expect, it } from "vitest"
+import { afterAll, beforeAll, expect, it, vi } from "vitest"
+import { encode } from "../../adapters/dhcp/message.ts"
+import { message, sends } from "../dhcp/support/messages.ts"
 import { imagelink, type Served, scratch, startServe } from "../support/cli.ts"
-import { makeNetwork, requiresNetwork, runBounded, SERVER } from "../support/network.ts"
+import { makeNetwork, OTHER_SERVER, requiresNetwork, runBounded, runOtherServer, SERVER } from "../support/network.ts"
 import { requires } from "../support/requires.ts"
 
 const network = requiresNetwork("dhcp-clients.spec.ts")
 const udhcpc = requires("udhcpc", "udhcpc")
-const skip = network.skip || udhcpc.skip
+const dnsmasq = requires("dnsmasq", "dnsmasq-base")
+const skip = network.skip || udhcpc.skip || dnsmasq.skip
 const folder = scratch("dhcp")
 const data = join(folder, "data")
 const told = join(folder, "told.sh")
@@ -43,26 +46,12 @@ beforeAll(async () => {
 afterAll(() => server?.stop())
 
 /** What a client that asks is told; empty when it hears nothing. */
-const ask = async (mac: string, ...options: ReadonlyArray<string>): Promise<string> => {
-  const command = [
-    ...lan.client(mac),
-    "udhcpc",
-    "-i",
-    "eth0",
-    "-n",
-    "-q",
-    "-f",
-    "-t",
-    "4",
-    "-T",
-    "3",
-    "-s",
-    told,
-    ...options,
-  ]
-  const { output } = await runBounded(command, 40)
+const askFrom = async (inside: ReadonlyArray<string>, ...options: ReadonlyArray<string>): Promise<string> => {
+  const how = ["-i", "eth0", "-n", "-q", "-f", "-t", "4", "-T", "3", "-s", told]
+  const { output } = await runBounded([...inside, "udhcpc", ...how, ...options], 40)
   return /TOLD (.*)/.exec(output)?.[1] ?? ""
 }
+const ask = (mac: string, ...options: ReadonlyArray<string>) => askFrom(lan.client(mac), ...options)
 
 it.skipIf(skip)("a registered PC gets its recorded address, its name, and the settings", async () => {
   expect(await ask("52:54:00:00:00:01")).toBe("10.77.0.11/24 PC-001 lab.example 600 10.77.0.1")
@@ -83,6 +72,37 @@ it.skipIf(skip)(
   120_000,
 )
 
+it.skipIf(skip)("what comes in by another interface is not heard, and nothing ever leaves by it", async () => {
+  lan.bridge("br1", "10.78.0.1/24")
+  const stranger = lan.client("52:54:00:00:00:01", "br1")
+  const before = server.stderr()
+  expect(await askFrom(stranger, "-t", "2", "-T", "1", "-V", "PXEClient:Arch:00007:UNDI:003000")).toBe("")
+  expect([lan.sent("br1"), server.stderr()]).toEqual([0, before])
+  // It is there all the same: whoever sends to the server's own address reaches the server, but not its DHCP.
+  const run = (...command: ReadonlyArray<string>) => runBounded([...stranger, ...command], 20)
+  await run("ip", "addr", "add", "10.78.0.50/24", "dev", "eth0")
+  await run("ip", "route", "add", "default", "via", "10.78.0.1")
+  const asked = encode(message({ type: "request", ciaddr: "10.78.0.50", options: sends.uefiPxe })).toString("hex")
+  for (const port of ["67", "4011"])
+    expect((await run(process.execPath, "-e", ASK_DIRECTLY, asked, port)).output).toContain("ECONNREFUSED")
+  expect(server.stderr()).toBe(before)
+})
+
+/** Sends a message to the server's address, and prints what comes of it. */
+const ASK_DIRECTLY = `
+  const socket = require("node:dgram").createSocket("udp4")
+  const end = (said) => { console.log(said); socket.close() }
+  socket.on("message", () => end("an answer"))
+  socket.on("error", (e) => end(e.code))
+  socket.connect(Number(process.argv[2]), "${SERVER}", () => socket.send(Buffer.from(process.argv[1], "hex")))
+`
+
+it.skipIf(skip)("another DHCP server on the network is reported, as soon as somebody takes its offer", async () => {
+  await runOtherServer(lan)
+  expect(await ask("02:00:00:00:00:0a")).toMatch(/^10\.77\.0\.\d\d\/24 .*10\.77\.0\.2$/)
+  await vi.waitFor(() => expect(server.stderr()).toContain(`${OTHER_SERVER} answers on this network too`), 10_000)
+})
+
 it.skipIf(skip)("DHCP without an interface, or on one that PCs do not reach, is refused", async () => {
   const refused = async (...args: ReadonlyArray<string>) =>
     (
@@ -92,8 +112,6 @@ it.skipIf(skip)("DHCP without an interface, or on one that PCs do not reach, is 
       })
     ).stderr
   expect(await refused()).toContain("needs the interface that it serves")
-  expect(await refused("--interface", "br9")).toContain(
-    "br9 is not there, or has no link or no address; there are lo, br0",
-  )
+  expect(await refused("--interface", "br9")).toContain("interface: br9 is not there; there are lo, br0")
   expect(await refused("--interface", "br0")).toContain("give one of its own with --address (it has 10.77.0.1)")
 })

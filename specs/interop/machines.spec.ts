@@ -5,13 +5,14 @@
  */
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { bootableImage, bootsSaid, ENDED_STATUS } from "../support/boot-sector.ts"
+import { bootableImage, bootsSaid, countedDisk, ENDED_STATUS } from "../support/boot-sector.ts"
 import { events, imagelink, type Served, scratch, startServe } from "../support/cli.ts"
-import { runMachine } from "../support/machine.ts"
-import { makeNetwork, type Network, requiresNetwork, SERVER } from "../support/network.ts"
+import { requiresMachine, runMachine } from "../support/machine.ts"
+import { advertiseRouter, makeNetwork, type Network, requiresNetwork, SERVER } from "../support/network.ts"
 import { requires } from "../support/requires.ts"
 
-const needs = [requiresNetwork("machines.spec.ts"), requires("qemu-system-x86_64", "qemu-system-x86")]
+const spec = "machines.spec.ts"
+const needs = [requiresNetwork(spec), requiresMachine(spec), requires("dnsmasq", "dnsmasq-base")]
 const skip = needs.some((n) => n.skip)
 const folder = scratch("machines")
 const data = join(folder, "data")
@@ -28,8 +29,9 @@ const MAC = (n: number) => `52:54:00:00:00:0${n}`
 
 beforeAll(async () => {
   if (skip) return
-  bootableImage(join(folder, "disk.raw"))
-  await ok("image", "add", "win11", join(folder, "disk.raw"))
+  bootableImage(join(folder, "win11.raw"), { label: "win11" })
+  countedDisk(join(folder, "games.raw"), { label: "games" })
+  for (const name of ["win11", "games"]) await ok("image", "add", name, join(folder, `${name}.raw`))
   for (const [n, policy] of [
     [1, "discard"],
     [2, "keep"],
@@ -37,6 +39,9 @@ beforeAll(async () => {
     await ok("client", "add", MAC(n), "--name", `PC-00${n}`, "--ip", `10.77.0.1${n}`)
     await ok("client", "link", `PC-00${n}`, "win11", "--overlay", policy)
   }
+  await ok("client", "link", "PC-002", "games", "--slot", "1")
+  await ok("client", "set", "PC-002", "--option", "hook=all")
+  await advertiseRouter(network)
   server = await startServe(
     data,
     [
@@ -48,23 +53,28 @@ beforeAll(async () => {
 }, 120_000)
 afterAll(() => server?.stop())
 
-const boot = async (n: number, firmware: "bios" | "uefi" = "bios") => {
-  const { status, serial } = await runMachine({ folder, network, mac: MAC(n), firmware, seconds: 150 })
+const boot = async (n: number) => {
+  const { status, serial } = await runMachine({ folder, network, mac: MAC(n), firmware: "bios", seconds: 150 })
   expect(status, `${serial}\n${server.stderr()}`).toBe(ENDED_STATUS)
-  return bootsSaid(serial)
+  return [bootsSaid(serial, "win11"), bootsSaid(serial, "games")]
 }
 
 describe.skipIf(skip)("a PC with BIOS", () => {
   it("boots its linked version from its card's ROM, and forgets what it wrote", async () => {
-    expect(await boot(1)).toEqual([0])
-    expect(await boot(1)).toEqual([0])
+    expect(await boot(1)).toEqual([[0], []])
+    expect(await boot(1)).toEqual([[0], []])
   }, 400_000)
 
-  it("finds what it wrote where it is kept, and another never sees it", async () => {
-    expect(await boot(2)).toEqual([0])
-    expect(await boot(2)).toEqual([1])
-    expect(await boot(1)).toEqual([0])
+  it("finds what it wrote where it is kept, beside a second disk where it is not, and another never sees it", async () => {
+    expect(await boot(2)).toEqual([[0], [0]])
+    expect(await boot(2)).toEqual([[1], [0]])
+    expect(await boot(1)).toEqual([[0], []])
     const booted = (await events(data)).filter((e) => e.type === "ClientBooted")
     expect(booted.map((e) => (e.data.client as { name: string }).name).sort()).toContain("PC-002")
+    for (const { data: of } of booted) {
+      expect(of.firmware).toMatch(/^iPXE, BIOS \(PXEClient:Arch:00000/)
+      const stages = of.stages as ReadonlyArray<{ readonly name: string }>
+      expect(stages.map(({ name }) => name)).toEqual(["offer", "script", "login", "first read"])
+    }
   }, 600_000)
 })

@@ -1,6 +1,6 @@
 /** qcow2 files that qemu made, read by us: byte for byte what qemu itself reads, whatever the options. */
 import { mkdtempSync } from "node:fs"
-import { readFile, rm, writeFile } from "node:fs/promises"
+import { mkdir, open, readFile, rm, symlink, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, describe, expect, it } from "vitest"
@@ -267,6 +267,63 @@ describe.skipIf(qemu.skip)("a chain of files that qemu wrote", () => {
   })
 })
 
+describe.skipIf(qemu.skip)(
+  "a backing file that qemu was given by an absolute name, or in a spelling of its own",
+  () => {
+    const json = (options: object) => `json:${JSON.stringify(options)}`
+
+    it.each([
+      ["an absolute path", (path: string) => path],
+      ["a path through another link to the folder", (path: string) => path.replace(folder, `${folder}-link`)],
+      ["file:", (path: string) => `file:${path}`],
+      ["file: and a relative name", () => "file:below.qcow2"],
+      [
+        "json: of a format over a file",
+        (filename: string) => json({ driver: "qcow2", file: { driver: "file", filename } }),
+      ],
+      [
+        "json: with dotted names",
+        (name: string) => json({ driver: "qcow2", "file.driver": "file", "file.filename": name }),
+      ],
+      ["json: without drivers", (filename: string) => json({ file: { filename } })],
+    ])("%s", async (_, spelled) => {
+      await rm(`${folder}-link`, { force: true })
+      await symlink(folder, `${folder}-link`)
+      await create(at("below.qcow2"), MiB, "")
+      await qemuIo(at("below.qcow2"), ["write -P 3 0 1M"])
+      await create(at("over.qcow2"), MiB, "", "-b", spelled(at("below.qcow2")), "-F", "qcow2")
+      await qemuIo(at("over.qcow2"), ["write -P 4 64k 64k"])
+      const image = await expectAsQemu(at("over.qcow2"), 1)
+      expect(image.files.map(({ path }) => path)).toEqual([at("over.qcow2"), at("below.qcow2")])
+      await rm(`${folder}-link`)
+    })
+
+    it("in a chain, each named absolutely, and an external data file too", async () => {
+      await mkdir(at("sub"), { recursive: true })
+      await writeFile(at("sub/base.raw"), Buffer.alloc(MiB, 9))
+      await create(at("sub/middle.qcow2"), MiB, "", "-b", at("sub/base.raw"), "-F", "raw")
+      await create(at("top.qcow2"), MiB, `data_file=${at("sub/top.data")}`, "-b", at("sub/middle.qcow2"), "-F", "qcow2")
+      await qemuIo(at("top.qcow2"), ["write -P 5 128k 64k"])
+      const image = await expectAsQemu(at("top.qcow2"), 2)
+      const names = ["top.qcow2", "sub/top.data", "sub/middle.qcow2", "sub/base.raw"]
+      expect(image.files.map(({ path }) => path)).toEqual(names.map(at))
+    })
+
+    it("without a format beside it, by the format that json: names", async () => {
+      await writeFile(at("qcow2-inside.raw"), await readFile(at("below.qcow2")))
+      const name = json({ driver: "raw", file: { driver: "file", filename: at("qcow2-inside.raw") } })
+      await create(at("named.qcow2"), MiB, "", "-u", "-b", name, "-F", "raw")
+      const bytes = await readFile(at("named.qcow2"))
+      bytes.writeUInt32BE(0x0102_0304, bytes.indexOf(Buffer.from("e2792aca", "hex")))
+      await writeFile(at("named.qcow2"), bytes)
+      const image = await openFile(at("named.qcow2"))
+      const disk = await readDisk(image)
+      expect(disk.subarray(0, 4).toString("latin1")).toBe("QFI\xfb")
+      await image.disk.close()
+    })
+  },
+)
+
 describe.skipIf(qemu.skip)("a qcow2 file that is refused", () => {
   const refusal = (path: string) =>
     openFile(path).then(
@@ -298,14 +355,42 @@ describe.skipIf(qemu.skip)("a qcow2 file that is refused", () => {
     }
     expect(await over("loop.qcow2")).toBe("IMAGE_DEPENDENCY_REFUSED: it depends on itself")
     expect(await over("gone.qcow2")).toMatch(/^IMAGE_FILE_NOT_FOUND/)
-    expect(await over("/etc/passwd")).toBe(
-      "IMAGE_DEPENDENCY_REFUSED: an absolute name could be any file of this server",
-    )
+    const outside = "an absolute name outside the image's folder could be any file of this server"
+    for (const name of ["/etc/passwd", "file:/etc/passwd", 'json:{"driver":"raw","file.filename":"/etc/passwd"}'])
+      expect(await over(name)).toBe(`IMAGE_DEPENDENCY_REFUSED: ${outside}`)
+    await symlink("/etc/passwd", at("link.raw"))
+    expect(await over(at("link.raw"))).toBe(`IMAGE_DEPENDENCY_REFUSED: ${outside}`)
+    expect(await over(`${folder}//loop.qcow2`)).toBe("IMAGE_DEPENDENCY_REFUSED: it depends on itself")
+    expect(await over(at("gone.qcow2"))).toMatch(/^IMAGE_FILE_NOT_FOUND/)
     expect(await over("nbd://localhost/x")).toBe(
       "IMAGE_DEPENDENCY_REFUSED: it is not a plain file name but a protocol's",
     )
-    expect(await over('json:{"driver":"qcow2"}')).toBe(
-      "IMAGE_DEPENDENCY_REFUSED: it is not a plain file name but a protocol's",
-    )
+  })
+
+  it.each([
+    ['{"driver":"qcow2"}', "does not name a file and its format"],
+    ['{"driver":"qcow2","file":{"driver":"file","filename":""}}', "does not name a file and its format"],
+    ['{"driver":"file","file.filename":"a"}', "does not name a file and its format"],
+    ['{"filename":"a"}', 'asks for "filename", which is not known here'],
+    ['{"driver":"file","filename":"a"}', 'asks for "filename", which is not known here'],
+    ['{"driver":"raw","file.filename":"a","offset":512}', 'asks for "offset", which is not known here'],
+    ['{"driver":"qcow2","file":"a"}', 'asks for "file", which is not known here'],
+    ['{"driver":"qcow2","file":{"driver":"nbd","filename":"a"}}', 'is not of a file but of "nbd"'],
+    ['{"driver":7,"file.filename":"a"}', 'has no text for "driver"'],
+    ['{"file":{"filename":"a"},"file.filename":"b"}', "is not JSON"],
+    ['["a"]', "is not JSON"],
+    ['{"driver"', "is not JSON"],
+  ])("is over json:%s", async (json, why) => {
+    await create(at("json.qcow2"), MiB, "")
+    const bytes = Buffer.alloc(65_536)
+    ;(await readFile(at("json.qcow2"))).copy(bytes, 0, 0, 65_536)
+    const name = Buffer.from(`json:${json}`)
+    bytes.writeBigUInt64BE(32_768n, 8)
+    bytes.writeUInt32BE(name.length, 16)
+    name.copy(bytes, 32_768)
+    const file = await open(at("json.qcow2"), "r+")
+    await file.write(bytes, 0, 65_536, 0)
+    await file.close()
+    expect(await refusal(at("json.qcow2"))).toBe(`IMAGE_DEPENDENCY_REFUSED: its json: name ${why}`)
   })
 })

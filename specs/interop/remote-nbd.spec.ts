@@ -134,26 +134,25 @@ describe.skipIf(nbdkit.skip)("nbdkit", () => {
 })
 
 describe.skipIf(qemuNbd.skip)("qemu-nbd", () => {
-  it("serves the right bytes of a named export, and says that another is not there", async () => {
+  let served: Daemon
+  beforeAll(async () => {
     const port = await freePort()
-    const args = [
-      "-r",
-      "-t",
-      "-b",
-      "127.0.0.1",
-      "-p",
-      String(port),
-      "-f",
-      "raw",
-      "-x",
-      "lab/disk",
-      "-e",
-      "8",
-      join(folder, "disk.raw"),
-    ]
-    const served = await startDaemon("qemu-nbd", args, port)
+    const where = ["-b", "127.0.0.1", "-p", String(port), "-x", "lab/disk", "-e", "8"]
+    served = await startDaemon("qemu-nbd", ["-r", "-t", "-f", "raw", ...where, join(folder, "disk.raw")], port)
+  })
+  afterAll(() => served?.stop())
+
+  it("serves the right bytes of a named export, and says that another is not there", async () => {
     await readsRight(url(served, "lab/disk"), 30, 5)
     expect(await refusalOf(openRemoteVolume({ url: url(served, "other") }))).toContain("IMAGE_FILE_NOT_FOUND")
-    await served.stop()
+  })
+
+  it("serves the right bytes over a link that resets, cuts and stalls", async () => {
+    const random = randomFrom(6)
+    const kinds = ["reset", "cut", "stall"] as const
+    const fault = () => (random() < 0.03 ? kinds[Math.floor(random() * 3)] : undefined)
+    const link = await linkProxy({ port: served.port, roundTripMillis: 2, fault })
+    await readsRight(url(link, "lab/disk"), 20, 6)
+    await link.close()
   })
 })

@@ -338,6 +338,54 @@ describe("CHAP", () => {
     expect(s.disks.attached).toEqual([])
   })
 
+  describe("with the secret of a boot", () => {
+    const ofBoot = { user: "pc-001", secret: Buffer.from("twenty-four characters!!") }
+    const boots = (given: boolean) => (t: { readonly boot: string | undefined }) =>
+      t.boot === "b00t" ? { ...ofBoot, given } : undefined
+    const target = `${PC1}:b00t`
+
+    it("lets in who proves it, and who offers nothing where none is set", async () => {
+      const s = await start({ server: { bootSecretOf: boots(true) } })
+      await s.connect({ target, chap: ofBoot })
+      await s.connect({ target })
+      expect(s.events.filter((e) => e.type === "opened").map((e) => e.user)).toEqual(["pc-001", undefined])
+      const wrong = { ...ofBoot, secret: Buffer.from("twenty-four characters??") }
+      expect(await statusOf(s.connect({ target, chap: wrong }))).toBe(0x0201)
+    })
+
+    it("asks for it or for the one that is set, where one is", async () => {
+      const s = await start({ server: { bootSecretOf: boots(true), secretOf: () => secret } })
+      await s.connect({ target, chap: ofBoot })
+      await s.connect({ target, chap: { ...secret, ...ofBoot } })
+      await s.connect({ target, chap: secret })
+      expect(await statusOf(s.connect({ target }))).toBe(0x0201)
+      expect(await statusOf(s.connect({ target, steps: 1 }))).toBe(0x0201)
+      expect(await statusOf(s.connect({ chap: ofBoot }))).toBe(0x0201)
+    })
+
+    it("knows it also where the script did not say it", async () => {
+      const s = await start({ server: { bootSecretOf: boots(false) } })
+      await s.connect({ target, chap: ofBoot })
+      await s.connect({ target })
+      expect(s.events.filter((e) => e.type === "opened").map((e) => e.user)).toEqual(["pc-001", undefined])
+    })
+  })
+
+  it("answers who was refused too often later, and lets who knows the secret in at once", async () => {
+    const s = await start({ server: { secretOf: () => secret, limits: { refusalDelaySeconds: 600 } } })
+    const at = { host: "127.0.0.1", port: s.port, target: PC1 }
+    for (let i = 0; i < 6; i++) expect(await statusOf(connectIscsi(at))).toBe(0x0201)
+    const waiting = s.raw()
+    let answered = 0
+    waiting.on("data", (b) => (answered += b.length))
+    const text = Buffer.from(`InitiatorName=iqn.2026-11.test:late\0TargetName=${PC1}\0AuthMethod=None\0`)
+    waiting.write(loginPdu({ text, flags: 0x81 }))
+    await s.connect({ chap: secret })
+    expect(answered).toBe(0)
+    waiting.destroy()
+    await until(() => s.server.connections() === 1, "whoever waits and goes leaves nothing")
+  })
+
   it("tells only the first refusals of a minute one by one", async () => {
     const s = await start({ server: { secretOf: () => secret } })
     for (let i = 0; i < 10; i++) await statusOf(connectIscsi({ host: "127.0.0.1", port: s.port, target: PC1 }))

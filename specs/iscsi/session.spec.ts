@@ -4,7 +4,7 @@ import { blockCdb, type IscsiClient } from "../../adapters/iscsi/client.ts"
 import * as pdu from "../../adapters/iscsi/pdu.ts"
 import { fail } from "../../core/errors.ts"
 import { startIscsi, until } from "../support/iscsi-server.ts"
-import { seeded } from "../support/memory-disks.ts"
+import { type MemoryDevice, seeded } from "../support/memory-disks.ts"
 
 const open: Array<{ stop(): Promise<void> }> = []
 afterEach(async () => {
@@ -214,6 +214,82 @@ describe("CmdSN", () => {
     await until(() => client.maxCmdSN === (client.cmdSN - 1) >>> 0, "the window closed")
     s.device.letGo()
     expect(await Promise.all(reads)).toHaveLength(200)
+  })
+})
+
+describe("task attributes", () => {
+  const reads = (client: IscsiClient, lba: number, attribute: number) =>
+    client.command({ cdb: blockCdb(0x88, lba * 512, 512), reads: 512, attribute })
+  /** Blocks whose reading was begun, in order. */
+  const watched = ({ device }: { readonly device: MemoryDevice }): ReadonlyArray<number> => {
+    const begun: Array<number> = []
+    const read = device.read.bind(device)
+    device.read = (into, at, offset, length, signal) => {
+      begun.push(offset / 512)
+      return read(into, at, offset, length, signal)
+    }
+    return begun
+  }
+
+  it("ORDERED waits for what came before, of every session, and what comes after waits for it", async () => {
+    const s = await start({ missRate: 1 })
+    const [first, second] = [await ready(await s.connect()), await ready(await s.connect())]
+    const begun = watched(s)
+    s.device.hold()
+    const before = reads(first, 1, pdu.ATTRIBUTE_SIMPLE)
+    await first.nop(Buffer.alloc(0))
+    const ordered = reads(second, 2, pdu.ATTRIBUTE_ORDERED)
+    await second.nop(Buffer.alloc(0))
+    const after = reads(first, 3, pdu.ATTRIBUTE_SIMPLE)
+    await first.nop(Buffer.alloc(0))
+    expect(begun).toEqual([1])
+    const head = reads(first, 4, pdu.ATTRIBUTE_HEAD_OF_QUEUE)
+    await first.nop(Buffer.alloc(0))
+    expect(begun).toEqual([1, 4])
+    s.device.letGo()
+    expect((await Promise.all([before, ordered, after, head])).map((r) => r.status)).toEqual([0, 0, 0, 0])
+    expect(begun).toEqual([1, 4, 2, 3])
+  })
+
+  it("ORDERED waits for a write whose data is still to come", async () => {
+    const s = await start()
+    const client = await ready(await s.connect({ keys: { ImmediateData: "No" } }))
+    let r2t: Buffer | undefined
+    client.onPdu = ({ opcode, head }) => {
+      if (opcode === pdu.R2T) r2t = head
+      return opcode === pdu.R2T
+    }
+    const written = client.write(0, Buffer.alloc(512, 7))
+    await until(() => r2t !== undefined, "an R2T came")
+    const read = reads(client, 0, pdu.ATTRIBUTE_ORDERED)
+    await client.nop(Buffer.alloc(0))
+    client.dataOut(r2t!.readUInt32BE(16), 0, r2t!.readUInt32BE(20), 0, 0, Buffer.alloc(512, 7), true)
+    await written
+    expect((await read).data).toEqual(Buffer.alloc(512, 7))
+  })
+
+  it("of a task that waits is aborted with it, and the line goes on", async () => {
+    const s = await start({ missRate: 1 })
+    const client = await ready(await s.connect())
+    const begun = watched(s)
+    s.device.hold()
+    const first = reads(client, 1, pdu.ATTRIBUTE_SIMPLE)
+    void reads(client, 2, pdu.ATTRIBUTE_ORDERED).catch(() => undefined)
+    const waiting = client.lastTag
+    const last = reads(client, 3, pdu.ATTRIBUTE_SIMPLE)
+    await client.nop(Buffer.alloc(0))
+    expect(await client.taskManagement(pdu.TMF_ABORT_TASK, 0, waiting)).toBe(pdu.TMR_COMPLETE)
+    s.device.letGo()
+    expect([(await first).status, (await last).status]).toEqual([0, 0])
+    expect(begun).toEqual([1, 3])
+  })
+
+  it.each([4, 5, 7])("%i is refused: there is no ACA condition", async (attribute) => {
+    const s = await start()
+    const client = await ready(await s.connect())
+    const { status, sense } = await reads(client, 0, attribute)
+    expect([status, sense?.[2], sense?.readUInt16BE(12)]).toEqual([2, 5, 0x4900])
+    await client.good({ cdb: [0] })
   })
 })
 

@@ -207,11 +207,44 @@ describe("pages", () => {
     )
   })
 
-  it("and a fold see the same events, also from tables", async () => {
+  it("and `each` see the same events, also from tables", async () => {
     await reopen()
     const all = [...(await page(log, 0)), ...(await page(log, 1000))]
     expect(await readAll(log)).toEqual(all)
     expect(all).toHaveLength(1001)
+  })
+
+  it.each([
+    [0, 1, [1, 1]],
+    [0, 1001, [1, 1001]],
+    [250, 501, [251, 501]],
+    [1000, 1001, [1001, 1001]],
+    [1000, 5000, [1001, 1001]],
+  ])("`each` after %d up to %d gives the events %j", async (after, last, [first, end]) => {
+    const got: Array<number> = []
+    await run(log.each(after, last, (events) => got.push(...positions(events)) > 0))
+    expect([got[0], got.at(-1), got.length]).toEqual([first, end, end! - first! + 1])
+  })
+
+  it("`each` behind the head gives nothing", async () => {
+    await run(log.each(1001, 2000, () => expect.fail("there is none")))
+  })
+
+  it("`each` ends when no more is wanted, and when nobody waits for it any more", async () => {
+    const runs: Array<number> = []
+    await run(log.each(0, 1001, (events) => runs.push(events.length) < 2))
+    expect(runs).toHaveLength(2)
+    const stop = new AbortController()
+    const left = Effect.runPromiseExit(
+      log.each(0, 1001, (events) => {
+        stop.abort()
+        return runs.push(events.length) > 0
+      }),
+      { signal: stop.signal },
+    )
+    expect((await left)._tag).toBe("Failure")
+    await page(log, 0)
+    expect(runs).toHaveLength(3)
   })
 
   it("hold events in their current shape, and refuse one that is unknown", async () => {

@@ -113,6 +113,33 @@ describe("a payload in use", () => {
   })
 })
 
+describe("a chunk, which is used for something else once it was handed over", () => {
+  const writes = [1, 2, 3].map((n) => request(CMD.write, n * 512, 512, { cookie: n, payload: fill(`a${n}`, 512) }))
+  const written = fill("a1", 512) + fill("a2", 512) + fill("a3", 512)
+
+  it("may hold writes that miss: they write what it held then", async () => {
+    const { device, wire, feed } = openSession({ missRate: 1 })
+    device.hold()
+    feed(writes.join(""))
+    device.letGo()
+    await settle()
+    expect(wire.hex).toBe(simple(0, 1) + simple(0, 2) + simple(0, 3))
+    expect(device.bytes.subarray(512, 2048).toString("hex")).toBe(written)
+  })
+  it("may be longer than the budget allows: the rest, and chunks after it, wait as they were", async () => {
+    const { device, wire, feed } = openSession({ missRate: 1, budget: { ...defaultBudget, inFlightRequestsMax: 1 } })
+    device.hold()
+    feed(writes[0]! + writes[1]!)
+    feed(writes[2]!)
+    expect(wire.paused).toBe(true)
+    device.letGo()
+    await settle(20)
+    expect(wire.hex).toBe(simple(0, 1) + simple(0, 2) + simple(0, 3))
+    expect(device.bytes.subarray(512, 2048).toString("hex")).toBe(written)
+    expect(wire.paused).toBe(false)
+  })
+})
+
 describe("back-pressure", () => {
   it("a peer that does not read is not served beyond the pause, and gets everything later", () => {
     const budget = { ...defaultBudget, outputPauseBytes: 64 * 1024 }

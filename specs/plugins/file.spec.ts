@@ -170,3 +170,32 @@ describe("what is no regular file", () => {
     )
   })
 })
+
+describe("an absolute name beside an image", () => {
+  it("is told relative to the image's folder, symlinks resolved, and only when it is in there", async () => {
+    const [folder, other] = [fresh(), fresh()]
+    for (const made of [join(folder, "deep"), join(other, "deep")]) await fs.mkdir(made, { recursive: true })
+    for (const at of [join(folder, "deep", "base.raw"), join(other, "base.raw")]) await fs.writeFile(at, "x")
+    await fs.symlink(join(other, "base.raw"), join(folder, "out.raw"))
+    await fs.symlink("deep/base.raw", join(folder, "in.raw"))
+    await fs.symlink(folder, `${folder}-link`)
+    const tell = (absolute: string, image = join(folder, "top.qcow2")) => file.relative!({ path: image }, absolute)
+    expect(await tell(join(folder, "deep/base.raw"))).toBe("deep/base.raw")
+    expect(await tell(`${folder}//deep/../in.raw`)).toBe("deep/base.raw")
+    expect(await tell(`${folder}-link/deep/base.raw`)).toBe("deep/base.raw")
+    expect(await tell(join(folder, "deep/base.raw"), `${folder}-link/top.qcow2`)).toBe("deep/base.raw")
+    expect(await tell(join(folder, "gone/one.raw"))).toBe("gone/one.raw")
+    expect(await tell(join(folder, "..one.raw"))).toBe("..one.raw")
+    for (const elsewhere of [
+      "/etc/passwd",
+      "/",
+      folder,
+      `${folder}/..`,
+      join(other, "base.raw"),
+      join(folder, "out.raw"),
+    ])
+      expect([elsewhere, await tell(elsewhere)]).toEqual([elsewhere, undefined])
+    expect(await tell(`${folder}/deep/../../${"entry-none"}`)).toBeUndefined()
+    expect(await tell(`${folder}x/base.raw`)).toBeUndefined()
+  })
+})

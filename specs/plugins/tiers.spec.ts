@@ -12,7 +12,12 @@ import { openVolume } from "../../core/storage/open-volume.ts"
 import { PluginRegistry } from "../../core/storage/registry.ts"
 import example from "../../plugins/example/index.ts"
 import file from "../../plugins/file/index.ts"
+import { systemClock } from "../../plugins/remote/clock.ts"
+import { remotePlugin } from "../../plugins/remote/index.ts"
 import { throughTier } from "../support/cached-plugin.ts"
+import { startNbd } from "../support/nbd-server.ts"
+import { type ObjectServer, objectServer } from "../support/object-server.ts"
+import { type S3Server, s3Server } from "../support/s3-server.ts"
 
 const SIZE = 1024 * 1024 + 512
 let temporary: string
@@ -30,9 +35,25 @@ const offsets = (): Uint8Array => {
   return bytes
 }
 
-const subjects: ReadonlyArray<Pick<StoragePluginSubject, "plugin" | "sample">> = [
-  { plugin: example, sample: async () => ({ config: { sizeBytes: SIZE }, bytes: offsets() }) },
-  {
+type Sampled = Pick<StoragePluginSubject, "plugin" | "sample">
+
+const key = { accessKeyId: "AKIDEXAMPLE", secretAccessKey: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY" }
+const env = { AWS_ACCESS_KEY_ID: key.accessKeyId, AWS_SECRET_ACCESS_KEY: key.secretAccessKey }
+const signing = remotePlugin({ clock: systemClock, env })
+let http: ObjectServer
+let s3: S3Server
+beforeAll(async () => {
+  http = await objectServer()
+  s3 = await s3Server({ bucket: "images", region: "eu-central-1", ...key })
+})
+afterAll(async () => {
+  await http.stop()
+  await s3.close()
+})
+
+const subjects: Readonly<Record<string, Sampled>> = {
+  example: { plugin: example, sample: async () => ({ config: { sizeBytes: SIZE }, bytes: offsets() }) },
+  file: {
     plugin: file,
     async sample() {
       const bytes = sampleBytes(SIZE)
@@ -41,16 +62,44 @@ const subjects: ReadonlyArray<Pick<StoragePluginSubject, "plugin" | "sample">> =
       return { config: { path }, bytes, file: path, release: () => fs.rm(path) }
     },
   },
-]
+  "remote over HTTP": {
+    plugin: signing,
+    async sample() {
+      const bytes = sampleBytes(SIZE)
+      const name = `/image-${made++}.raw`
+      http.put(name, bytes)
+      return { config: { url: `${http.origin}${name}`, cache: join(temporary, "cache") }, bytes }
+    },
+  },
+  "remote from S3": {
+    plugin: signing,
+    async sample() {
+      const bytes = sampleBytes(SIZE)
+      const name = `image-${made++}.raw`
+      s3.objects.set(name, { bytes, etag: `"${name}"` })
+      return { config: { url: `s3://images/${name}`, endpoint: s3.endpoint, region: "eu-central-1" }, bytes }
+    },
+  },
+  "remote over NBD": {
+    plugin: signing,
+    async sample() {
+      const served = await startNbd({ sizeBytes: SIZE })
+      const bytes = sampleBytes(SIZE)
+      served.image.bytes.set(bytes)
+      return { config: { url: served.imageUri }, bytes, release: served.stop }
+    },
+  },
+}
 
-for (const { plugin, sample } of subjects) {
+for (const [name, { plugin, sample }] of Object.entries(subjects)) {
   for (const tier of ["cached", "in-ram"] as const)
-    storagePluginSuite({ describe, it }, { plugin: throughTier(plugin, tier), sample })
+    describe(`${name}, ${tier}`, () =>
+      storagePluginSuite({ describe, it }, { plugin: throughTier(plugin, tier), sample }))
 
   blockDeviceConformance(
     { describe, it },
     {
-      name: `a version over the ${plugin.kind} plugin`,
+      name: `a version over ${name}`,
       features: { byteGranular: true, writable: false, durable: false, trim: false, fastZero: false },
       async make() {
         const { config, bytes, release } = await sample()

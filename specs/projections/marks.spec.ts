@@ -62,15 +62,15 @@ describe("a state folded from the nearest mark", () => {
     const marks = makeMarks(log, memoryMarks(), every(10))
     await run(cellsAsOf(log, [linkTable], 95, marks))
     const read: Array<number> = []
-    const page = (after: number, max: number) => {
-      read.push(after)
-      return log.page(after, max)
+    const each: typeof log.each = (after, last, take) => {
+      read.push(after, last)
+      return log.each(after, last, take)
     }
-    const watched = { ...log, page }
+    const watched = { ...log, each }
     const watchedMarks = { ...marks, every: every(10) }
     const [cell] = await run(cellsAsOf(watched, [linkTable], 57, watchedMarks))
     expect(cell!.position).toBe(57)
-    expect(read).toEqual([50])
+    expect(read).toEqual([50, 57])
   })
 
   it("is the caller's own: changing it changes no mark", async () => {

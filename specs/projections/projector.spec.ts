@@ -241,7 +241,7 @@ describe("an unknown event", () => {
   it("is the only refusal that is read past", async () => {
     const log = makeMemoryLog()
     log.push(few)
-    const damaged = { ...log, page: () => Effect.fail(fail("STORE_DAMAGED", { file: "000003.log", why: "spec" })) }
+    const damaged = { ...log, each: () => Effect.fail(fail("STORE_DAMAGED", { file: "000003.log", why: "spec" })) }
     const result = await run(Effect.result(makeProjector({ log: damaged, projections: all }).start()))
     expect(result).toMatchObject({ _tag: "Failure", failure: { code: "STORE_DAMAGED" } })
   })

@@ -4,6 +4,7 @@ import { appendFileSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSy
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, describe, expect, it } from "vitest"
+import { PieceCache } from "../../core/runtime/boot-file-cache.ts"
 import { FileChanged, FileRefused, folderFiles, pathOf } from "../../core/runtime/boot-files.ts"
 import { bootFolder } from "../../core/runtime/boot-folder.ts"
 
@@ -104,16 +105,21 @@ describe("a folder", () => {
     expect(await tell("pipe")).toBe("not there")
   })
 
-  it("notices that a file grew or shrank while it is open", async () => {
+  it("notices that a file grew or shrank while it is open, and keeps to what was read of it before", async () => {
     const path = join(root, "changing")
-    writeFileSync(path, "12345678")
-    const file = (await folderFiles(root).open("changing", peer))!
-    expect(Buffer.from(await file.read(4, 4)).toString()).toBe("5678")
+    writeFileSync(path, "12345678ABCD")
+    const small = new PieceCache({ pieceBytes: 4, bytesMax: 64 })
+    const file = (await folderFiles(root, small).open("changing", peer))!
+    expect(Buffer.from(await file.read(0, 4)).toString()).toBe("1234")
     appendFileSync(path, "9")
-    await expect(file.read(4, 4)).rejects.toThrow(FileChanged)
+    await expect(file.read(8, 4)).rejects.toThrow(FileChanged)
+    expect(Buffer.from(await file.read(0, 4)).toString()).toBe("1234")
     writeFileSync(path, "1")
-    await expect(file.read(4, 4)).rejects.toThrow(FileChanged)
+    await expect(file.read(8, 4)).rejects.toThrow(FileChanged)
     await file.close()
+    const anew = (await folderFiles(root, small).open("changing", peer))!
+    expect(Buffer.from(await anew.read(0, 1)).toString()).toBe("1")
+    await anew.close()
   })
 })
 

@@ -25,6 +25,7 @@ describe("the script of a client that boots its disk", () => {
       "#!ipxe",
       "echo Imagelink: PC-001 boots win11@3 from 192.0.2.1",
       "set initiator-iqn iqn.2026-11.io.imagelink.initiator:52-54-00-00-00-01",
+      "clear username ||",
       "sanboot iscsi:192.0.2.1::::iqn.2026-11.io.imagelink:pc-001:aaaabbbb || goto failed",
       ":failed",
       "echo Imagelink: PC-001 could not boot from its disk.",
@@ -38,12 +39,18 @@ describe("the script of a client that boots its disk", () => {
     ])
   })
 
+  it("says the password of the boot, where there is one", () => {
+    const all = lines(bootScript({ ...disk, password: "abcdefghijklmnopqrstuvwx" }))
+    expect(all.slice(3, 5)).toEqual(["set username pc-001", "set password abcdefghijklmnopqrstuvwx"])
+  })
+
   it("says another port, takes the gateway away, hooks more disks by their hexadecimal LUN, and names a boot loader", () => {
     const filename = "\\EFI\\debian\\grubx64.efi || exit"
     const all = lines(bootScript({ ...disk, iscsiPort: 3261, withoutGateway: true, moreSlots: [1, 10], filename }))
-    expect(all.slice(2, 11)).toEqual([
+    expect(all.slice(2, 12)).toEqual([
       "set initiator-iqn iqn.2026-11.io.imagelink.initiator:52-54-00-00-00-01",
       "set netX/gateway 0.0.0.0",
+      "clear username ||",
       "sanunhook --drive 0x80 ||",
       "sanhook --drive 0x80 iscsi:192.0.2.1::3261::iqn.2026-11.io.imagelink:pc-001:aaaabbbb || goto failed",
       "sanunhook --drive 0x81 ||",
@@ -54,9 +61,16 @@ describe("the script of a client that boots its disk", () => {
     ])
   })
 
+  it("names a boot loader with UEFI's separators, however it was written", () => {
+    expect(bootScript({ ...disk, filename: "/EFI/debian/grubx64.efi" })).toContain(
+      "sanboot --filename \\EFI\\debian\\grubx64.efi iscsi:",
+    )
+    expect(bootScript({ ...disk, filename: " " })).toContain("sanboot iscsi:")
+  })
+
   it("goes on to the computer's own disk after three failures, where that is wanted", () => {
     const all = lines(bootScript({ ...disk, fallback: true }))
-    expect(all.slice(8)).toEqual([
+    expect(all.slice(9)).toEqual([
       `isset \${boot-failures} || set boot-failures:int32 0`,
       "inc boot-failures",
       `iseq \${boot-failures} 3 && goto local ||`,
@@ -175,6 +189,13 @@ describe("text in a script", () => {
     ["\u2028x\u0000y\u0085z", "x y z"],
   ])("%j is %j", (text, shown) => {
     expect(ipxeText(text)).toBe(shown)
+  })
+
+  it("keeps the one setting that iPXE is to fill in, and no other", () => {
+    const text = `from \${next-server} \${next-serve} \${mac}`
+    expect(ipxeText(text, `\${next-server}`)).toBe(`from \${next-server} $ {next-serve} $ {mac}`)
+    expect(ipxeText(text)).toBe("from $ {next-server} $ {next-serve} $ {mac}")
+    expect(lines(autoexecScript(`http://\${next-server}:80`)).join(" ")).toContain(`from http://\${next-server}:80. Is`)
   })
 
   it("is broken at blanks, in lines that begin with no option and end with no backslash", () => {

@@ -7,6 +7,7 @@ import type { Peer } from "../../core/block/lease.ts"
 import { fail } from "../../core/errors.ts"
 import { catalogueProjection } from "../../core/projections/catalogue.ts"
 import { type BootScripts, inSameSubnet, makeBootScripts, type ScriptAsked } from "../../core/runtime/boot-scripts.ts"
+import type { BootSign } from "../../core/runtime/boot-signs.ts"
 import { makeChange } from "../../core/runtime/operations/change.ts"
 import { makeRegistrar, type NewClient, type Registration } from "../../core/runtime/registration.ts"
 import { rawImage } from "../support/images.ts"
@@ -22,9 +23,11 @@ let iscsiOff: BootScripts
 let asking: BootScripts
 let adding: BootScripts
 let now = 0
+let secretive: BootScripts
 let refusing: BootScripts
 const nobody = makeRegistrar({ mode: "closed", defaultImage: undefined, add: async () => {}, now: () => now })
 const problems: Array<string> = []
+const signs: Array<BootSign> = []
 const mac = (n: number) => `52:54:00:00:00:0${n}`
 const address = (n: number) => `192.0.2.10${n}`
 
@@ -45,6 +48,7 @@ beforeAll(async () => {
         { type: "SetNextBoot", clients: [client.mac], to: image === null ? null : { kind: "image", image } },
         { actor: { kind: "server", name: "here" } },
       ),
+    signs: { take: (sign: BootSign) => void signs.push(sign) },
     onProblem: (text: string) => void problems.push(text),
   }
   const registering = (mode: Registration): BootScripts => {
@@ -61,6 +65,7 @@ beforeAll(async () => {
   adding = registering("auto")
   const full = fail("LOG_CONFLICT", { expected: 1, actual: 2 })
   refusing = makeBootScripts({ ...options, registrar: nobody, setNextBoot: () => Promise.reject(full) })
+  secretive = makeBootScripts({ ...options, registrar: nobody, asksForSecret: ({ name }) => name === "PC-1" })
   iscsiOff = makeBootScripts({ ...options, registrar: nobody, iscsiPort: undefined })
 })
 afterAll(async () => {
@@ -87,6 +92,8 @@ const fetched = (n: number, more: Partial<ScriptAsked> = {}, from = scripts): Pr
   }
   return from.script({ ...asked, ...more })
 }
+const idOf = async (name: string): Promise<string> =>
+  [...(await here.parts.views.state(catalogueProjection)).clients.values()].find((c) => c.name === name)!.id
 const bootIdIn = (script: string): string | undefined => /imagelink:pc-\d:(\S+)/.exec(script)?.[1]
 const peer = (n: number): Peer => ({ address: address(n), loopback: false, protocol: "iscsi" })
 const bytesOf = async (n: number, boot: string | undefined, from = peer(n)) => {
@@ -133,6 +140,22 @@ describe("a script that a client fetches", () => {
     })
   })
 
+  it("says a password of that boot to a client whose target asks for one, and to a super client", async () => {
+    const passwordIn = (script: string) => /^set password ([a-z2-7]{24})$/mu.exec(script)?.[1]
+    const [one, two] = [await fetched(1, {}, secretive), await fetched(1, {}, secretive)]
+    expect(one).toContain("\nset username pc-1\n")
+    expect(passwordIn(one)).toBe(here.bootIds.password({ id: await idOf("PC-1"), name: "PC-1" }, bootIdIn(one)!))
+    expect(passwordIn(one)).not.toBe(passwordIn(two))
+    expect(here.bootIds.password({ id: "another", name: "PC-2" }, bootIdIn(one)!)).toBeUndefined()
+    expect((await fetched(1, { head: true }, secretive)).length).toBe(one.length)
+    const plain = await fetched(1)
+    expect([passwordIn(plain), plain.includes("\nclear username ||\n")]).toEqual([undefined, true])
+    await here.do("client.set-super", { client: "PC-1", image: "win11" })
+    expect(passwordIn(await fetched(1))).toBeDefined()
+    await here.do("client.clear-super", { client: "PC-1" })
+    expect(passwordIn(await fetched(1))).toBeUndefined()
+  })
+
   it("is given to the recorded address and to loopback alone; where none is recorded, to anyone", async () => {
     expect(bootIdIn(await fetched(1, { peer: "127.0.0.1" }))).toBeDefined()
     const denied = await fetched(1, { peer: "192.0.2.200" })
@@ -146,6 +169,31 @@ describe("a script that a client fetches", () => {
     await expect(bytesOf(1, undefined, stranger)).rejects.toMatchObject({ code: "EXPORT_DENIED" })
     await here.do("client.set", { client: "PC-1", address: address(1) })
     await expect(bytesOf(1, boot, stranger)).rejects.toMatchObject({ code: "EXPORT_DENIED" })
+  })
+
+  it("is told to whoever follows boots: by the client itself or by another, with its boot id's name, and not for its head", async () => {
+    const about = { type: "script", mac: mac(1), problem: undefined }
+    signs.length = 0
+    const boot = bootIdIn(await fetched(1))!.slice(0, 24)
+    expect(signs).toEqual([{ ...about, address: address(1), own: true, plan: "disk", boot }])
+    const seen = bootIdIn(await fetched(1, { peer: "127.0.0.1" }))!.slice(0, 24)
+    expect(signs.at(-1)).toEqual({ ...about, address: "127.0.0.1", own: false, plan: "disk", boot: seen })
+    await fetched(1, { head: true })
+    expect(signs).toHaveLength(2)
+    await fetched(1, { peer: "192.0.2.200" })
+    expect(signs.at(-1)).toMatchObject({
+      type: "problem",
+      mac: mac(1),
+      text: expect.stringMatching(/\[SCRIPT_DENIED\]$/),
+    })
+    await fetched(1, {}, iscsiOff)
+    expect(signs.at(-1)).toMatchObject({
+      plan: "refused",
+      boot: undefined,
+      problem: expect.stringMatching(/\[ISCSI_NOT_SERVED\]$/),
+    })
+    await fetched(9, {}, scripts)
+    expect(signs.at(-1)).toMatchObject({ mac: mac(9), plan: "unregistered", problem: "nobody registered it" })
   })
 
   it("discards nothing, however often it is fetched while the client runs", async () => {
@@ -245,6 +293,29 @@ describe("a next boot", () => {
     expect(again).toContain("PC-7 boots linux@1")
     expect((await bytesOf(7, bootIdIn(again))).equals(linux.bytes)).toBe(true)
     expect(here.boots.at(-1)).toMatchObject({ image: { name: "linux" }, nextBoot: true })
+  })
+})
+
+describe("a boot option", () => {
+  const timeout = async (said: string) => {
+    await here.do("client.set", { client: "PC-7", options: { "menu-timeout": said } })
+    return /--timeout (\d+) /.exec(await fetched(7))?.[1]
+  }
+
+  it("says how long a menu waits, from a second to an hour; what says neither leaves ten seconds", async () => {
+    await here.do("client.next-boot", { clients: ["PC-7"], to: null })
+    expect([await timeout("1"), await timeout("3600")]).toEqual(["1000", "3600000"])
+    for (const said of ["0", "-1", "3601", "1.5", "soon"]) expect(await timeout(said)).toBe("10000")
+  })
+
+  it("leads to the computer's own disk also when nothing can be booted, and only where it says so", async () => {
+    await here.do("client.set", { client: "PC-7", options: { fallback: "local" } })
+    const refused = await fetched(7, { choice: "image=win11" }, iscsiOff)
+    expect(refused).toContain("[ISCSI_NOT_SERVED]")
+    expect(refused).toContain(" 3 && goto local ||\n")
+    expect(refused).toContain("\n:local\necho Imagelink: booting from the computer's own disk instead\n")
+    await here.do("client.set", { client: "PC-7", options: { fallback: "network" } })
+    expect(await fetched(7, { choice: "image=win11" }, iscsiOff)).not.toContain("local")
   })
 })
 

@@ -25,6 +25,9 @@ describe("the settings of a server", () => {
       tftpPort: "off",
       iscsiPort: "off",
       httpPort: "off",
+      apiPort: "off",
+      apiAddress: "127.0.0.1",
+      users: [],
       registration: "closed",
       cacheBytes: 256 * MiB,
       scrubBytesPerSecond: 16 * MiB,
@@ -45,6 +48,9 @@ describe("the settings of a server", () => {
       tftpPort: 69,
       iscsiPort: "off",
       httpPort: "off",
+      apiPort: "off",
+      apiAddress: "127.0.0.1",
+      users: [],
       registration: "closed",
       bootFiles: "/srv/boot",
       cacheBytes: 2 ** 30,
@@ -79,8 +85,8 @@ describe("the settings of a server", () => {
     const dhcp = (settings: ConfigFile) => effectiveConfig(from(settings)).dhcp
     expect([dhcp({}), dhcp({ dhcp: "off", "dhcp-range": "10.0.0.2-10.0.0.9" })]).toEqual([undefined, undefined])
     expect(dhcp({ dhcp: "full", interface: "eth1", "dhcp-router": "10.0.0.1, 10.0.0.2" })).toEqual({
-      ...{ mode: "full", interface: "eth1", port: 67, proxyPort: 4011, answers: "boot" },
-      ...{ own: { routers: ["10.0.0.1", "10.0.0.2"] }, relayed: [] },
+      ...{ mode: "full", interface: "eth1", port: 67, proxyPort: 4011, answers: "boot", unconfined: false },
+      ...{ own: { routers: ["10.0.0.1", "10.0.0.2"] }, relayed: [], firmware: [] },
     })
     expect(why(() => dhcp({ dhcp: "proxy" }))).toContain("dhcp: proxy needs the interface")
     expect(why(() => dhcp({ "dhcp-range": "10.0.0.2-10.0.0.9" }))).toContain(
@@ -112,6 +118,8 @@ describe("the settings of a server", () => {
     [{ "merge-layers-after": 1.5 }, "merge-layers-after"],
     [{ "merge-layers-after": "off" }, "merge-layers-after"],
     [{ "log-level": "loud" }, "log-level"],
+    [{ firmware: [{ mac: "54-BF-64" }] }, "program"],
+    [{ firmware: [{ program: "ipxe.efi", product: "OptiPlex" }] }, "product"],
     [{ plugin: [{ module: "a", kind: "b" }] }, "kind"],
     [{ plugin: ["a"] }, "plugin"],
     ["text", ""],

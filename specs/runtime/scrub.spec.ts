@@ -291,6 +291,59 @@ describe("a committed version", () => {
   })
 })
 
+describe("an image that another server has", () => {
+  /** The same storage, whose plugin does not promise that reads cross no network. */
+  const moveAway = (s: Scrubbed) => {
+    const { opener } = s.here.parts
+    const isLocal = async ({ kind }: { readonly kind: string }) => kind === "data"
+    Object.assign(s.here.parts, { opener: { ...opener, isLocal } })
+  }
+
+  /** Version 2, checked, and a month later. */
+  const commitAndScrub = async (s: Scrubbed) => {
+    await s.here.do("client.add", { mac: "525400000001", name: "PC-1" })
+    await s.here.do("client.link", { clients: ["PC-1"], image: "far", slot: 0 })
+    await s.here.do("client.set-super", { client: "PC-1", image: "far" })
+    const lease = await s.here.attach("PC-1")
+    await write(lease, 3 * CLUSTER, Buffer.alloc(CLUSTER, 5))
+    await lease.release()
+    await s.here.do("image.commit", { name: "far" })
+    await s.here.do("image.check", { name: "far", version: 2 })
+    await s.found()
+    s.storage.asked.splice(0)
+    s.clock.pass(31 * DAY)
+    const scrub = s.scrub()
+    await s.clock.idle()
+    await scrub.close()
+  }
+
+  it("is not read; what a commit made of it is", async () => {
+    const s = await site()
+    await s.add("far", 2 * MiB)
+    moveAway(s)
+    await commitAndScrub(s)
+    expect([await s.found(), s.storage.asked]).toEqual([["far@2 verified"], []])
+    expect(s.said).toEqual([
+      "info: far@1 is not scrubbed, because it is read from another server; image check reads all of it",
+      "info: scrubbed far@2: verified, 32 clusters",
+    ])
+  })
+
+  it("is not read for a version on it either, while it is not known to be right", async () => {
+    const s = await site()
+    await s.add("far", 2 * MiB)
+    s.storage.wrong.add(7)
+    await s.here.do("image.check", { name: "far" })
+    moveAway(s)
+    await commitAndScrub(s)
+    expect([await s.found(), s.storage.asked]).toEqual([[], []])
+    expect(s.said.map((line) => line.slice(0, 28))).toEqual([
+      "info: far@1 is not scrubbed,",
+      "info: far@2 is not scrubbed,",
+    ])
+  })
+})
+
 describe("a scrub that was stopped", () => {
   /** Stops it after the third step of a version of eight, two clusters of which are bad. */
   const stopped = async () => {

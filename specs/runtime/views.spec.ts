@@ -14,12 +14,13 @@ const watched = () => {
   const log = makeMemoryLog()
   log.push(Array.from({ length: 10 }, (_, i) => registered(i + 1)))
   let read = 0
-  const page: typeof log.page = (after, max) => {
-    read += Math.min(max, log.head() - after)
-    return log.page(after, max)
-  }
+  const each: typeof log.each = (after, last, take) =>
+    log.each(after, last, (events) => {
+      read += events.length
+      return take(events)
+    })
   const store = memoryMarks()
-  return { log, store, views: makeViews({ ...log, page }, store), eventsRead: () => read }
+  return { log, store, views: makeViews({ ...log, each }, store), eventsRead: () => read }
 }
 
 describe("rebuilding all projections", () => {

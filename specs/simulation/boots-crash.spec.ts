@@ -32,6 +32,7 @@ import { FaultHost, settled } from "../support/fault-volume.ts"
 import { MemoryDevice } from "../support/memory-disks.ts"
 import { random } from "../support/random.ts"
 import { committed, rolledBack, superCleared, superSet } from "../support/versions.ts"
+import { watchNobody } from "../support/watch.ts"
 
 const seeds = Number(process.env.IMAGELINK_SEEDS ?? 25)
 const STEPS = 60
@@ -134,7 +135,7 @@ class Walk {
     })
     const drafts = {} as Drafts
     const heat = { tap: ({ device }) => new HeatTap(device), untap: () => {} } as Partial<HeatService> as HeatService
-    this.disks = makeDisks({ catalogue: () => catalogue, stacks, folders, drafts, boots, heat, onBoot: () => {} })
+    this.disks = makeDisks({ catalogue: () => catalogue, stacks, folders, drafts, boots, heat, watch: watchNobody })
     const client = { id: clientId(1), name: pc(1) }
     this.issue = () => boots.issue(client)
     // The clock may be set back between two servers, or at any time.

@@ -12,7 +12,7 @@ import { MapBudget } from "../../core/block/overlay/budget.ts"
 import { type FlushOrder, flushInOrder } from "../../core/block/overlay/flush.ts"
 import { createOverlay } from "../../core/block/overlay/open.ts"
 import type { Overlay } from "../../core/block/overlay/overlay.ts"
-import { openOwnExtents, settleGeneration } from "../../core/block/overlay/sealed.ts"
+import { readOwnExtents } from "../../core/block/overlay/sealed.ts"
 import { openVersion } from "../../core/block/version.ts"
 import { acknowledged, DiskHistory, durable } from "../support/disk-history.ts"
 import { FaultFolder, FaultHost, settled } from "../support/fault-volume.ts"
@@ -158,7 +158,7 @@ class Run {
   /** Takes the commit up again, perhaps dying on the way. */
   async takeUp(): Promise<void> {
     if (!this.settle) return
-    const settling = () => settleGeneration(this.folder, `boot-${this.host.boot}`)
+    const settling = () => readOwnExtents(this.folder, `boot-${this.host.boot}`)
     for (let tries = this.r.int(3); tries > 0; tries--) {
       settling().catch(() => {})
       await settled()
@@ -170,14 +170,12 @@ class Run {
 
   async check(): Promise<void> {
     const { host, history } = this
-    const own = await host.drive(openOwnExtents(this.folder))
+    const own = await host.drive(readOwnExtents(this.folder, undefined))
     const data = await host.drive(this.folder.open("data"))
     const now = history.now
     const certain = this.lostPower && !this.frozen ? durable : acknowledged
-    const runs = own.runs()
     let end = 0
-    for (let next = await host.drive(runs.next()); next.done !== true; next = await host.drive(runs.next())) {
-      const { offset, length, kind } = next.value
+    for (const { offset, length, kind } of own.extents()) {
       expect(offset).toBe(end)
       end = offset + length
       for (const [begin, span] of WINDOWS) {

@@ -157,17 +157,20 @@ const firstLines = (child: ChildProcess, lines: number): Promise<string> =>
 interface ServeOptions extends Omit<RunOptions, "data"> {
   /** Lines of words to wait for, instead of one of JSON. */
   readonly lines?: number
+  /** Hears what it says on stderr, also before it is ready. */
+  readonly heard?: (text: string) => void
 }
 
 /** A server on any free port, listening when this settles; `said` is what it printed. */
 export const startServe = async (
   data: string,
   args: ReadonlyArray<string> = [],
-  { lines, ...options }: ServeOptions = {},
+  { lines, heard, ...options }: ServeOptions = {},
 ): Promise<Served> => {
   const port = args.includes("--nbd-port") ? [] : ["--nbd-port", "0"]
   const child = start(["serve", ...(lines === undefined ? ["--json"] : []), ...port, ...args], { ...options, data })
   const stderr = gather(child.stderr!)
+  if (heard !== undefined) child.stderr!.on("data", () => heard(stderr()))
   const ended = new Promise<number | NodeJS.Signals>((resolve) =>
     child.once("exit", (code, signal) => resolve(code ?? signal!)),
   )

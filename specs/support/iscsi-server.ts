@@ -19,7 +19,7 @@ export const startIscsi = async (
     disks,
     onEvent: (e) => events.push(e),
     ...options.server,
-    limits: { closeSeconds: 1, ...options.server?.limits },
+    limits: { closeSeconds: 1, refusalDelaySeconds: 0, ...options.server?.limits },
   })
   const clients: Array<IscsiClient> = []
   const sockets: Array<Socket> = []

@@ -7,22 +7,41 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
 import { copyFileSync, existsSync, readFileSync } from "node:fs"
+import { connect } from "node:net"
 import { join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll } from "vitest"
 import type { Network } from "./network.ts"
+import { type Requirement, requires, skipAloud } from "./requires.ts"
 
 export interface MachineInput {
   readonly folder: string
   readonly network: Network
   readonly mac: string
   readonly firmware: "bios" | "uefi"
+  /** After so many it is ended. */
   readonly seconds: number
+  /** The tap that it is at; else a new one. */
+  readonly tap?: string
+  /** More words for QEMU. */
+  readonly options?: ReadonlyArray<string>
 }
 
 export interface MachineRun {
-  /** Of QEMU; null where it was ended because its time was over. */
+  /** Of QEMU; null where it was ended. */
   readonly status: number | null
   readonly serial: string
+}
+
+export interface Machine {
+  readonly serial: () => string
+  /** Settles when it has said this; what it says then. @throws where it ends before, or its time is over */
+  said(what: RegExp): Promise<string>
+  /** A command of QMP, such as `system_reset`. */
+  command(execute: string): Promise<void>
+  /** When it ends by itself, or its time is over. */
+  readonly ended: Promise<MachineRun>
+  kill(): Promise<MachineRun>
 }
 
 const OVMF = "/usr/share/OVMF"
@@ -30,6 +49,12 @@ const running = new Set<ChildProcess>()
 afterAll(() => {
   for (const child of running) child.kill("SIGKILL")
 })
+
+export const requiresMachine = (spec: string, firmware: MachineInput["firmware"] = "bios"): Requirement => {
+  const qemu = requires("qemu-system-x86_64", "qemu-system-x86", spec)
+  if (qemu.skip || firmware === "bios") return qemu
+  return existsSync(`${OVMF}/OVMF_CODE_4M.fd`) ? qemu : skipAloud(spec, "needs UEFI firmware (Debian package ovmf)")
+}
 
 let made = 0
 
@@ -43,19 +68,22 @@ const firmwareOptions = ({ folder, firmware }: MachineInput, n: number): Readonl
   ]
 }
 
-/** Runs until it ends itself (`isa-debug-exit`), says what `until` waits for, or its time is over. */
-export const runMachine = async (input: MachineInput, until?: RegExp): Promise<MachineRun> => {
-  const { folder, network, mac, firmware, seconds } = input
+/** Powers a machine on. */
+export const startMachine = (input: MachineInput): Machine => {
+  const { folder, network, mac, firmware, seconds, tap = network.tap(), options = [] } = input
   const n = made++
   const serial = join(folder, `serial-${n}`)
+  const control = join(folder, `qmp-${n}`)
   const card = `virtio-net-pci,netdev=n0,mac=${mac}${firmware === "uefi" ? ",romfile=" : ""}`
   const [file, ...args] = [
     ...network.inside,
     ...["qemu-system-x86_64", "-M", firmware === "uefi" ? "q35" : "pc,graphics=off", "-accel", "tcg", "-m", "256"],
     ...["-display", "none", "-monitor", "none", "-nodefaults", "-serial", `file:${serial}`],
+    ...["-qmp", `unix:${control},server=on,wait=off`],
     ...["-device", "isa-debug-exit,iobase=0xf4,iosize=4"],
-    ...["-netdev", `tap,id=n0,ifname=${network.tap()},script=no,downscript=no`, "-device", `${card},bootindex=1`],
+    ...["-netdev", `tap,id=n0,ifname=${tap},script=no,downscript=no`, "-device", `${card},bootindex=1`],
     ...firmwareOptions(input, n),
+    ...options,
   ]
   const child = spawn(file!, args, { stdio: ["ignore", "ignore", "pipe"] })
   running.add(child)
@@ -63,13 +91,54 @@ export const runMachine = async (input: MachineInput, until?: RegExp): Promise<M
   child.stderr.on("data", (chunk: Buffer) => (complaint += chunk))
   const said = () => (existsSync(serial) ? readFileSync(serial, "latin1") : "")
   let late = false
-  const end = Date.now() + seconds * 1000
-  const watch = setInterval(() => {
-    late = Date.now() > end
-    if (late || until?.test(said())) child.kill("SIGKILL")
-  }, 250)
-  const [status] = (await once(child, "close")) as [number | null]
-  clearInterval(watch)
-  running.delete(child)
-  return { status, serial: `${said()}${complaint}${late ? "\n(its time was over)" : ""}` }
+  const end = setTimeout(() => {
+    late = true
+    child.kill("SIGKILL")
+  }, seconds * 1000)
+  const ended = once(child, "close").then(([status]): MachineRun => {
+    clearTimeout(end)
+    running.delete(child)
+    return { status, serial: `${said()}${complaint}${late ? "\n(its time was over)" : ""}` }
+  })
+  return {
+    serial: said,
+    async said(what) {
+      while (running.has(child)) {
+        if (what.test(said())) return said()
+        await sleep(100)
+      }
+      if (what.test(said())) return said()
+      throw new Error(`the machine did not say ${what}: ${(await ended).serial}`)
+    },
+    command: (execute) => tell(control, execute),
+    ended,
+    kill() {
+      child.kill("SIGKILL")
+      return ended
+    },
+  }
+}
+
+/** Runs until it ends itself (`isa-debug-exit`), or its time is over. */
+export const runMachine = (input: MachineInput): Promise<MachineRun> => startMachine(input).ended
+
+/** QMP: a greeting, the negotiation, the command; each is answered by a line. */
+const tell = async (path: string, execute: string): Promise<void> => {
+  const socket = connect(path)
+  const lines: Array<string> = []
+  let rest = ""
+  socket.on("data", (chunk: Buffer) => {
+    const parts = (rest + chunk).split("\n")
+    rest = parts.pop()!
+    lines.push(...parts)
+  })
+  await once(socket, "connect")
+  socket.write(`{"execute":"qmp_capabilities"}\n{"execute":${JSON.stringify(execute)}}\n`)
+  while (lines.filter((line) => line.includes('"return"')).length < 2) {
+    if (lines.some((line) => line.includes('"error"'))) break
+    await once(socket, "data")
+  }
+  socket.destroy()
+  const refused = lines.find((line) => line.includes('"error"'))
+  if (refused !== undefined) throw new Error(`QMP ${execute}: ${refused}`)
 }

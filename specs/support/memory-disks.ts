@@ -33,6 +33,7 @@ export interface MemoryDeviceOptions {
   readonly missRate?: number
   readonly seed?: number
   readonly grainBytes?: number
+  readonly physicalBlockBytes?: number
 }
 
 export interface Call {
@@ -47,7 +48,7 @@ export class MemoryDevice implements BlockDevice {
   readonly id: string
   readonly sizeBytes: number
   readonly logicalBlockBytes = 512
-  readonly physicalBlockBytes = 4096
+  readonly physicalBlockBytes: number
   readonly optimalIoBytes = 65536
   readonly features: BlockFeatures
   readonly bytes: Buffer
@@ -76,6 +77,7 @@ export class MemoryDevice implements BlockDevice {
     }
     this.bytes = Buffer.alloc(options.sizeBytes)
     this.grainBytes = options.grainBytes ?? 4096
+    this.physicalBlockBytes = options.physicalBlockBytes ?? 4096
     this.written = new Uint8Array(Math.ceil(options.sizeBytes / this.grainBytes))
     this.missRate = options.missRate ?? 0
     this.random = seeded(options.seed ?? 1)
@@ -210,8 +212,10 @@ export class MemoryDisks implements Disks {
   gate: Promise<void> | undefined
   /** While set, attaching fails with it. */
   refusal: ImagelinkError | undefined
+  private changes = 0
 
   add(name: string, device: BlockDevice, description = `memory behind ${name}`): this {
+    this.changes++
     this.disks.set(name.toLowerCase(), { name, device, description, listeners: new Set(), leases: 0 })
     return this
   }
@@ -221,8 +225,13 @@ export class MemoryDisks implements Disks {
   /** Takes the disk away under its sessions. */
   revoke(name: string): void {
     const disk = this.disks.get(name.toLowerCase())!
-    this.disks.delete(name.toLowerCase())
+    this.remove(name)
     for (const listener of disk.listeners) listener()
+  }
+  /** Takes the disk off the list; whoever has it keeps it. */
+  remove(name: string): void {
+    this.changes++
+    this.disks.delete(name.toLowerCase())
   }
 
   async attach(client: string, slot: number, _boot: string | undefined, peer: Peer): Promise<Lease> {
@@ -237,6 +246,10 @@ export class MemoryDisks implements Disks {
   }
   list(_peer: Peer): ReadonlyArray<DiskName> {
     return [...this.disks.values()].map((d) => ({ name: d.name, description: d.description }))
+  }
+
+  epoch(): number {
+    return this.changes
   }
 
   private async lease(name: string, peer: Peer): Promise<Lease | undefined> {

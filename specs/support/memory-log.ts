@@ -10,7 +10,7 @@ import * as Stream from "effect/Stream"
 import { isKnownEvent } from "../../core/domain/event-versions.ts"
 import { whyNotPlain } from "../../core/domain/plain.ts"
 import { fail, type ImagelinkError } from "../../core/errors.ts"
-import type { Appended, AppendRequest, EventLog, NewEvent, Recorded } from "../../core/log/event-log.ts"
+import type { Appended, AppendRequest, EventLog, NewEvent, Recorded, Take } from "../../core/log/event-log.ts"
 
 export interface MemoryLog extends EventLog {
   push(events: ReadonlyArray<NewEvent>, envelope?: { command?: string; at?: number }): ReadonlyArray<Recorded>
@@ -69,6 +69,19 @@ export const makeMemoryLog = (
       return Effect.succeed({ events, position: stored.length, repeated: false })
     })
 
+  const page = (after: number, max: number) =>
+    Effect.suspend(() => {
+      const page = slice(after, max)
+      const unknown = page.find((recorded) => !isKnownEvent(recorded))
+      if (!unknown) return Effect.succeed(page)
+      return Effect.fail(fail("EVENT_UNKNOWN", { type: unknown.type, position: unknown.position }))
+    })
+
+  const each = (after: number, last: number, take: Take): Effect.Effect<void, ImagelinkError> =>
+    Effect.flatMap(page(after, Math.min(100, last - after)), (events) =>
+      events.length > 0 && take(events) ? each(after + events.length, last, take) : Effect.void,
+    )
+
   const moved = Effect.callback<void>((resume) => {
     waiting.push(() => resume(Effect.void))
   })
@@ -94,13 +107,8 @@ export const makeMemoryLog = (
         const known = commands.get(id)
         return known && { fingerprint: known.fingerprint, events: slice(known.first, known.count) }
       }),
-    page: (after, max) =>
-      Effect.suspend(() => {
-        const page = slice(after, max)
-        const unknown = page.find((recorded) => !isKnownEvent(recorded))
-        if (!unknown) return Effect.succeed(page)
-        return Effect.fail(fail("EVENT_UNKNOWN", { type: unknown.type, position: unknown.position }))
-      }),
+    page,
+    each,
     pageBytes: (after, max) =>
       Effect.sync(() =>
         slice(after, max).map((r) => ({ position: r.position, bytes: Buffer.from(stored[r.position - 1]!) })),

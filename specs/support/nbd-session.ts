@@ -1,6 +1,7 @@
 /** A session over a memory device and an array, and requests and replies written as hex. */
-import { Slabs } from "../../adapters/nbd/output.ts"
+
 import { type Budget, NbdSession } from "../../adapters/nbd/session.ts"
+import { Slabs } from "../../core/slab-output.ts"
 import { ArrayWire } from "./array-wire.ts"
 import { MemoryDevice, type MemoryDeviceOptions } from "./memory-disks.ts"
 
@@ -30,8 +31,12 @@ export const openSession = (setup: Setup = {}) => {
     wire,
     session,
     ends,
-    /** Hands over a chunk of its own, as a socket does. */
-    feed: (hex: string) => session.receive(Buffer.from(hex, "hex")),
+    /** Hands over a chunk, whose memory is used for something else when that returns: so does the buffer that sockets share. */
+    feed: (hex: string) => {
+      const chunk = Buffer.from(hex, "hex")
+      session.receive(chunk)
+      chunk.fill(0xee)
+    },
   }
 }
 

@@ -23,10 +23,70 @@ export const requiresNetwork = (spec: string): Requirement => {
 export interface Network {
   /** Goes before a command, to run it inside. */
   readonly inside: ReadonlyArray<string>
+  /** Another bridge beside br0, with an address like `10.78.0.1/24`; IPv6 is silent on it. */
+  bridge(name: string, address: string): void
   /** A new tap on the bridge; answers its name. */
   tap(): string
-  /** A namespace of its own on the bridge with one interface `eth0` of this MAC; answers what goes before its commands. */
-  client(mac: string): ReadonlyArray<string>
+  /** A namespace of its own on a bridge with one interface `eth0` of this MAC; answers what goes before its commands. */
+  client(mac: string, bridge?: string): ReadonlyArray<string>
+  /** How many packets left by a device. */
+  sent(device: string): number
+}
+
+const DNSMASQ = [
+  "dnsmasq",
+  "--keep-in-foreground",
+  "--log-facility=-",
+
+  "--conf-file=/dev/null",
+  "--pid-file=",
+]
+
+/**
+ * Runs dnsmasq with nothing but these words for its settings, where the words before it say, until the spec file is done. Answers what it has said so far,
+ * as soon as it serves.
+ */
+export const runDnsmasq = async (
+  inside: ReadonlyArray<string>,
+  ...settings: ReadonlyArray<string>
+): Promise<() => string> => {
+  const [file, ...args] = [...inside, ...DNSMASQ, "--port=0", "--user=root", "--leasefile-ro", ...settings]
+  const child = spawn(file!, args, { stdio: ["ignore", "ignore", "pipe"] })
+  const closed = once(child, "close")
+  afterAll(async () => {
+    child.kill()
+    await closed
+  })
+  let output = ""
+  await new Promise<void>((resolve, reject) => {
+    child.stderr.on("data", (chunk: Buffer) => {
+      output += chunk
+      if (/DHCP, IP range|router advertisement/.test(output)) resolve()
+    })
+    child.once("close", () => reject(new Error(`dnsmasq ended: ${output}`)))
+  })
+  return () => output
+}
+
+/** Answers iPXE's router solicitations, on which it else waits for 15 seconds before it boots. */
+export const advertiseRouter = async ({ inside }: Network): Promise<void> => {
+  await runDnsmasq(
+    inside,
+    "--interface=br0",
+    "--bind-interfaces",
+    "--enable-ra",
+    "--dhcp-range=::,constructor:br0,ra-only",
+  )
+}
+
+export const OTHER_SERVER = "10.77.0.2"
+
+/** A DHCP server of somebody else's at the same bridge, which lends 10.77.0.50 to 99 and knows nothing of booting. Answers what it has said so far. */
+export const runOtherServer = async ({ client }: Network): Promise<() => string> => {
+  const inside = client("02:77:00:00:00:02")
+  const [file, ...args] = [...inside, "ip", "addr", "add", `${OTHER_SERVER}/24`, "dev", "eth0"]
+  execFileSync(file!, args)
+  return runDnsmasq(inside, "--dhcp-range=10.77.0.50,10.77.0.99,10m", "--dhcp-authoritative", "--no-ping")
 }
 
 let made = 0
@@ -50,28 +110,58 @@ export const makeNetwork = (): Network => {
   ip("-n", name, "link", "add", "br0", "type", "bridge", "forward_delay", "0", "stp_state", "0")
   ip("-n", name, "link", "set", "br0", "address", "02:77:00:00:00:01", "up")
   ip("-n", name, "addr", "add", `${SERVER}/24`, "dev", "br0")
+  ip("-n", name, "addr", "add", "fd77::1/64", "dev", "br0", "nodad")
   let ports = 0
-  const join = (device: string) => ip("-n", name, "link", "set", device, "master", "br0", "up")
+  const join = (device: string, bridge = "br0") => ip("-n", name, "link", "set", device, "master", bridge, "up")
   // A bridge without a port that is up has no link, and Node does not list it.
-  ip("-n", name, "link", "add", "idle0", "type", "veth", "peer", "name", "idle1")
-  ip("-n", name, "link", "set", "idle1", "up")
-  join("idle0")
+  const giveLink = (bridge: string, idle: string) => {
+    ip("-n", name, "link", "add", `${idle}0`, "type", "veth", "peer", "name", `${idle}1`)
+    ip("-n", name, "link", "set", `${idle}1`, "up")
+    join(`${idle}0`, bridge)
+  }
+  giveLink("br0", "idle")
   return {
     inside: ["ip", "netns", "exec", name],
+    bridge(bridge, address) {
+      ip(
+        "-n",
+        name,
+        "link",
+        "add",
+        bridge,
+        "type",
+        "bridge",
+        "forward_delay",
+        "0",
+        "stp_state",
+        "0",
+        "mcast_snooping",
+        "0",
+      )
+      const silent = `echo 1 2>/dev/null >/proc/sys/net/ipv6/conf/${bridge}/disable_ipv6 || true`
+      execFileSync("ip", ["netns", "exec", name, "sh", "-c", silent])
+      ip("-n", name, "link", "set", bridge, "up")
+      ip("-n", name, "addr", "add", address, "dev", bridge)
+      giveLink(bridge, `${bridge}idle`)
+    },
     tap() {
       const device = `tap${ports++}`
       ip("-n", name, "tuntap", "add", device, "mode", "tap")
       join(device)
       return device
     },
-    client(mac) {
+    sent(device) {
+      const [shown] = JSON.parse(execFileSync("ip", ["-n", name, "-s", "-j", "link", "show", device]).toString())
+      return shown.stats64.tx.packets as number
+    },
+    client(mac, bridge) {
       const device = `veth${ports++}`
       const space = `${name}-${device}`
       add(space)
       spaces.push(space)
       ip("-n", name, "link", "add", device, "type", "veth", "peer", "name", "eth0", "netns", space)
       ip("-n", space, "link", "set", "eth0", "address", mac, "up")
-      join(device)
+      join(device, bridge)
       return ["ip", "netns", "exec", space]
     },
   }

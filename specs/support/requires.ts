@@ -39,6 +39,12 @@ export const requires = (tool: string, debianPackage: string, spec = caller()): 
   return skipAloud(spec, `needs ${tool} (Debian package ${debianPackage})`)
 }
 
+/** The same for a tool that npm has, and Debian has not: installed globally, because it is no dependency of ours. */
+export const requiresFromNpm = (tool: string, version: string, spec = caller()): Requirement => {
+  if (isHere(tool)) return { skip: false, reason: "" }
+  return skipAloud(spec, `needs ${tool} (npm install --global ${version})`)
+}
+
 /** The same for anything else a spec cannot do without. */
 export const skipAloud = (spec: string, reason: string): Requirement => {
   const line = `SKIPPED ${spec}: ${reason}`

@@ -2,7 +2,7 @@
  * A bucket in memory that believes no request: AWS Signature Version 4 is computed again from what arrived, header by header.
  *
  * **Details** Written from the published procedure ("Signature Calculations for the Authorization Header"), without the signer that the plugin uses; one spec holds it against the
- * published example, another against curl. The usual stand-ins do not check signatures of version 4, so they prove nothing about a client.
+ * published example, another against curl. What other servers are tried, and why this one besides: core/decisions/018-s3-peers.md.
  */
 import { createHash, createHmac } from "node:crypto"
 import * as http from "node:http"

@@ -2,6 +2,7 @@
 import { join } from "node:path"
 import { type OpenedSite, openParts } from "../../adapters/compose.ts"
 import type { Lease, Peer } from "../../core/block/lease.ts"
+import type { Host } from "../../core/host.ts"
 import type { Actor } from "../../core/log/event-log.ts"
 import { catalogueProjection } from "../../core/projections/catalogue.ts"
 import type { Boot } from "../../core/runtime/boot-recorder.ts"
@@ -12,6 +13,7 @@ import type { OverlayReserve } from "../../core/runtime/overlay-reserve.ts"
 import type { Parts } from "../../core/runtime/parts.ts"
 import { makeServing, type Serving } from "../../core/runtime/serving.ts"
 import type { Input, OperationName, Result, Site } from "../../core/runtime/site.ts"
+import { watchNobody } from "./watch.ts"
 
 export const operator: Actor = { kind: "cli", name: "operator" }
 export const loopback: Peer = { address: "127.0.0.1", loopback: true, protocol: "nbd" }
@@ -43,6 +45,7 @@ export const serveHere = async (
   ramBytes = 64 * 2 ** 20,
   cacheBytes = 16 * 2 ** 20,
   reserve?: OverlayReserve,
+  hostParts: Partial<Host> = {},
 ): Promise<ServingSite> => {
   const {
     parts: own,
@@ -55,18 +58,18 @@ export const serveHere = async (
   const parts = { ...own, ...exchange(own) }
   const overlays = folder.folder("overlays")
   const boots: Array<Boot> = []
-  const onBoot = (boot: Boot) => void boots.push(boot)
+  const watch = { ...watchNobody, began: (boot: Boot) => void boots.push(boot) }
   const stale: Array<StaleBoot> = []
   const notInRam: Array<string> = []
   const onNotInRam = ({ code }: { readonly code: string }) => void notInRam.push(code)
   const serving = await makeServing(parts, {
     overlays,
-    host,
+    host: withParts(host, hostParts),
     cacheBytes,
     ramBytes,
     onDamage: () => {},
     onNotInRam,
-    onBoot,
+    watch,
     random,
     bootSecret: await bootSecret(),
     ...(reserve === undefined ? {} : { reserve }),
@@ -95,6 +98,10 @@ export const serveHere = async (
     },
   }
 }
+
+/** A host looks its methods up when they are asked for, so it is not copied. */
+const withParts = (host: Host, parts: Partial<Host>): Host =>
+  new Proxy(host, { get: (own, key) => (key in parts ? parts[key as keyof Host] : Reflect.get(own, key, own)) })
 
 export const readAll = async ({ device }: Lease): Promise<Buffer> => {
   const bytes = Buffer.alloc(device.sizeBytes)

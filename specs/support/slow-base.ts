@@ -1,9 +1,16 @@
 /** A base tier that takes its time, as a disk that seeks does, under the images of a serving site. */
 import type { Parts } from "../../core/runtime/parts.ts"
 
-/** Answers each read after `millis`, and counts them in `loads`; both may be changed while it serves. */
+export interface SlowBase {
+  loads: number
+  millis: number
+  /** Where it reads, before it does; the read waits for the answer. */
+  hold?: (offset: number) => Promise<void>
+}
+
+/** Answers each read after `millis`, and counts them in `loads`; all may be changed while it serves. */
 export const slowBase =
-  (base: { loads: number; millis: number }) =>
+  (base: SlowBase) =>
   (parts: Parts): Partial<Parts> => ({
     opener: {
       ...parts.opener,
@@ -12,6 +19,7 @@ export const slowBase =
         const { disk } = image
         const read: typeof disk.read = async (...asked) => {
           base.loads++
+          await base.hold?.(asked[2])
           if (base.millis > 0) await new Promise((resolve) => setTimeout(resolve, base.millis))
           return disk.read(...asked)
         }

@@ -14,8 +14,10 @@ export const bounds: TransferLimits = {
   windowBytesMax: 131_072,
   readBytes: 65_536,
   timeoutMillis: 1000,
+  timeoutMillisMin: 100,
   timeoutMillisMax: 8000,
   retriesMax: 5,
+  silenceMillisMin: 30_000,
   silenceMillisMax: 60_000,
 }
 

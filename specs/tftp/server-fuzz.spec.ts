@@ -122,7 +122,8 @@ describe("a transfer", () => {
   })
 
   it("without an answer is reported as TFTP_TIMEOUT, with the client, the file and the last block", async () => {
-    const { server, events } = await serve({ limits: { timeoutMillis: 5, timeoutMillisMax: 10, retriesMax: 3 } })
+    const soon = { timeoutMillis: 5, timeoutMillisMin: 5, timeoutMillisMax: 10, retriesMax: 3, silenceMillisMin: 0 }
+    const { server, events } = await serve({ limits: soon })
     const client = await peer()
     await client.send(rrq("large"), server.port)
     await until(() => server.transfers() === 0 && events.length === 2, "the end")
@@ -172,6 +173,7 @@ describe("a request", () => {
     for (const client of clients) await client.send(rrq("large"), server.port)
     await clients[2]!.send(rrq("large"), server.port)
     await until(() => types().filter((t) => t === "started").length === 2 && types().includes("busy"), "two run")
+    await until(() => clients[0]!.heard.length > 0, "the first is answered")
     const late = fetchTftp({ ...to, file: "small", patienceMillis: 50, retriesMax: 8 })
     await clients[0]!.send({ type: "ERROR", code: 0, message: "" }, clients[0]!.heard[0]!.port)
     expect((await late).bytes.toString()).toBe("small")

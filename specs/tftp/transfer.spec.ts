@@ -155,13 +155,40 @@ describe("silence", () => {
   }
 
   it("is broken later each time, and ends the transfer after five retries, with the last block in its outcome", () => {
-    const transfer = new Driven(Buffer.alloc(2000)).give(ack(1))
+    const transfer = new Driven(Buffer.alloc(2000))
     expect(timesOf(transfer)).toEqual([1000, 3000, 7000, 15_000, 23_000, 31_000])
     expect(transfer.said).toEqual(["ERROR 0"])
     expect(transfer.effect).toEqual({
       type: "end",
-      outcome: { type: "timeout", lastBlock: 1, blocks: 4, seconds: 31 },
+      outcome: { type: "timeout", lastBlock: 0, blocks: 4, seconds: 31 },
     })
+  })
+  it("of a client that was fast is broken soon, but it is given half a minute all the same", () => {
+    const transfer = new Driven(Buffer.alloc(2000)).give(ack(1), 20)
+    const waits = [100, 300, 700, 1500, 3100, 6300, 12_700, 20_700, 28_700, 36_700]
+    expect(timesOf(transfer)).toEqual(waits.map((millis) => 20 + millis))
+    expect(transfer.effect).toMatchObject({ outcome: { type: "timeout", lastBlock: 1, seconds: 37 } })
+  })
+  it("is measured against the answers so far (RFC 6298 §2), but for those to what was sent twice (Karn)", () => {
+    const transfer = new Driven(Buffer.alloc(5000)).give(ack(1), 400)
+    // SRTT 400, RTTVAR 200
+    expect(transfer.effect).toEqual({ type: "wait", until: 1600 })
+    // SRTT 0.875 · 400 + 0.125 · 80, RTTVAR 0.75 · 200 + 0.25 · 320
+    expect(transfer.give(ack(2), 480).effect).toEqual({ type: "wait", until: 480 + 360 + 4 * 230 })
+    transfer.give({ type: "time" }, 1760)
+    expect(transfer.give(ack(3), 1761).effect).toEqual({ type: "wait", until: 1761 + 1280 })
+  })
+  it("where a timeout was agreed, is broken once as soon as the answers teach, and then in its rhythm", () => {
+    const fast = new Driven(Buffer.alloc(2000), [["timeout", "5"]]).give(ack(0), 10).give(ack(1), 20)
+    expect(timesOf(fast)).toEqual([120, 5120, 10_120, 15_120, 20_120, 25_120])
+    const slow = new Driven(Buffer.alloc(2000), [["timeout", "1"]]).give(ack(0), 900)
+    expect(timesOf(slow).slice(0, 2)).toEqual([1900, 2900])
+  })
+  it("of a slow line is given time beyond a second, and eight at most", () => {
+    expect(new Driven(Buffer.alloc(2000)).give(ack(1), 900).effect).toEqual({ type: "wait", until: 900 + 2700 })
+    const slow = new Driven(Buffer.alloc(2000), [["windowsize", "1"]]).give(ack(0), 900).give(ack(1), 3500)
+    expect(slow.effect).toMatchObject({ type: "wait" })
+    expect(slow.give(ack(2), 9000).effect).toEqual({ type: "wait", until: 17_000 })
   })
   it("is broken in the rhythm that was agreed, and a long one ends sooner", () => {
     expect(timesOf(new Driven(Buffer.alloc(1), [["timeout", "2"]]))).toEqual([2000, 4000, 6000, 8000, 10_000, 12_000])
@@ -169,8 +196,8 @@ describe("silence", () => {
   })
   it("sends the whole window again, and not before its time", () => {
     const transfer = new Driven(Buffer.alloc(2000), [["windowsize", "2"]]).give(ack(0), 10)
-    expect(transfer.give({ type: "time" }, 1009).said).toEqual([])
-    expect(transfer.give({ type: "time" }, 1010).said).toEqual(["1+512", "2+512"])
+    expect(transfer.give({ type: "time" }, 109).said).toEqual([])
+    expect(transfer.give({ type: "time" }, 110).said).toEqual(["1+512", "2+512"])
   })
   it("counts from anew with every block that gets through", () => {
     const transfer = new Driven(Buffer.alloc(2000)).give({ type: "time" }, 1000).give(ack(1), 1500)

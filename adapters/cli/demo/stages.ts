@@ -23,7 +23,7 @@ export interface StageRow {
   readonly operations: number
   readonly bytes: number
   readonly p50Ms: number
-  readonly p95Ms: number
+  readonly p99Ms: number
   readonly errors: number
 }
 
@@ -39,7 +39,7 @@ const columns: ReadonlyArray<Column<StageRow>> = [
   { title: "REQUESTS", align: "right", value: (r) => String(r.operations) },
   { title: "BYTES", align: "right", value: (r) => (r.bytes === 0 ? "-" : bytes(r.bytes)) },
   { title: "P50", align: "right", value: (r) => ms(r.p50Ms) },
-  { title: "P95", align: "right", value: (r) => ms(r.p95Ms) },
+  { title: "P99", align: "right", value: (r) => ms(r.p99Ms) },
   { title: "ERRORS", align: "right", value: (r) => String(r.errors) },
 ]
 
@@ -64,7 +64,7 @@ export const makeStages = (now: () => number): Stages => {
         operations: sorted.length,
         bytes: s.bytes,
         p50Ms: percentile(sorted, 0.5),
-        p95Ms: percentile(sorted, 0.95),
+        p99Ms: percentile(sorted, 0.99),
         errors: s.errors,
       }
     })

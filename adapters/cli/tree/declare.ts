@@ -7,6 +7,11 @@ const common = (command: Command, kind: Kind): Command => {
   command
     .option("--data <dir>", "data folder (default ./imagelink-data, or IMAGELINK_DATA)")
     .option("--json", "print JSON")
+    .option(
+      "--server <url>",
+      "ask a server elsewhere (or IMAGELINK_SERVER); its token is IMAGELINK_TOKEN or --token-file",
+    )
+    .option("--token-file <file>", "holds the token; for its owner alone")
   if (kind === "changes")
     command
       .option("--dry-run", "print the events it would append, and change nothing")

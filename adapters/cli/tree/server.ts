@@ -10,11 +10,21 @@ export const declareServer = (root: Command): void => {
     .option("--tftp-port <n>", "TFTP port, for firmware 69; 0 = any free one, off = not served (default off)")
     .option("--iscsi-port <n>", "iSCSI port, by custom 3260; 0 = any free one, off = not served (default off)")
     .option("--iscsi-secrets <file>", "CHAP secrets of iSCSI targets (default: none are asked for)")
+    .option(
+      "--iscsi-redirect <portals>",
+      "send iSCSI clients elsewhere for now: PORTAL for all, CLIENT=PORTAL, or both",
+    )
+    .option("--iscsi-moved <portals>", "the same, for good")
+    .option("--api-port <n>", "port of the HTTP API; 0 = any free one, off = unix socket only (default off)")
+    .option("--api-address <ip>", "address of the HTTP API (default 127.0.0.1)")
+    .option("--api-cert <file>", "its certificate, PEM; needed on any but a loopback address")
+    .option("--api-key <file>", "the certificate's key, PEM")
     .option("--interface <name>", "the network interface that DHCP serves")
     .option("--dhcp <mode>", "full: gives addresses; proxy: boots PCs beside another DHCP server; off (default)")
     .option("--dhcp-port <n>", "DHCP port; 0 = any free one (default 67)")
     .option("--dhcp-proxy-port <n>", "port of the boot server (default 4011)")
     .option("--dhcp-answers <whom>", "boot: registered clients and network boot firmware (default); all: everybody")
+    .option("--dhcp-unconfined <word>", "allow: where a host cannot keep DHCP to one interface; refuse (default)")
     .option("--dhcp-range <a-b>", "addresses lent to machines without a recorded one")
     .option("--dhcp-router <ips>", "routers to name; none by default")
     .option("--dhcp-name-server <ips>", "name servers to name")
@@ -51,5 +61,6 @@ export const declareServer = (root: Command): void => {
   )
     .option("--clients <n>", "how many", "100")
     .option("--size <size>", "size of the sample image", "64M")
+    .option("--reads <n>", "how many of a recorded boot's 1209 reads each makes", "400")
     .option("--keep", "go on serving at the end")
 }

@@ -7,7 +7,18 @@ const audits = () => import("../verbs/audit.ts")
 const backups = () => import("../verbs/backup.ts")
 const repairs = () => import("../verbs/repair.ts")
 
+const gathered = (text: string, before: ReadonlyArray<string> = []) => [...before, text]
+const tokens = () => import("../verbs/tokens.ts")
+
 export const declareStore = (root: Command): void => {
+  const token = root.command("token").description("who may ask over the network, and as what")
+  verb(token, "create <name>", "make a token; it is shown this once", "runs", tokens, "createToken")
+    .requiredOption("--role <role>", "viewer reads; auditor reads the log too; operator changes; admin does everything")
+    .option("--group <name>", "may change this group's clients only; may be given several times", gathered)
+    .option("--days <n>", "holds so long (default: until it is revoked)")
+  verb(token, "list", "tokens, their roles and when they end", "runs", tokens, "listTokens")
+  verb(token, "revoke <name>", "take a token back, at once", "runs", tokens, "revokeToken")
+
   verb(root, "jobs", "long work of the running server: checks, with their progress", "runs", views, "jobs").option(
     "--cancel <id>",
     "stop one",

@@ -25,21 +25,28 @@ interface LogOptions extends CommonOptions {
   readonly follow?: boolean
 }
 
+type Show = (text: string) => void | Promise<void>
+
 export const log = async (options: LogOptions): Promise<void> => {
   const after = parsePosition(options.after)
-  if (options.follow) await follow(options, after, untilUnread(interruptible()))
-  else await withSite(options, false, (site) => read(options, site, after, false))
+  const show: Show = (text) => printFlowing(options.json ? text : eventLine(describe(JSON.parse(text) as Recorded)))
+  if (options.follow) await followEvents(options, after, show, untilUnread(interruptible()))
+  else await withSite(options, false, (site) => read(options, site, { after, following: false, show }))
 }
 
+interface Reading {
+  readonly after: number
+  readonly following: boolean
+  readonly show: Show
+  readonly printed?: (position: number) => void
+  readonly signal?: AbortSignal
+}
+
+type Filter = Omit<LogOptions, "after" | "follow">
+
 /** Prints the events after a position and answers the position it read to. */
-const read = async (
-  options: LogOptions,
-  site: Site,
-  after: number,
-  following: boolean,
-  printed: (position: number) => void = () => {},
-  signal?: AbortSignal,
-): Promise<number> => {
+const read = async (options: Filter, site: Site, reading: Reading): Promise<number> => {
+  const { after, following, show, printed, signal } = reading
   const input = {
     after,
     ...(options.type === undefined ? {} : { type: options.type }),
@@ -49,9 +56,8 @@ const read = async (
     ...(following ? { follow: true } : {}),
   }
   const onItem = (text: string) => {
-    const event = JSON.parse(text) as Recorded
-    printed(event.position)
-    return printFlowing(options.json ? text : eventLine(describe(event)))
+    printed?.((JSON.parse(text) as Recorded).position)
+    return show(text)
   }
   const answer = await site.call("log", input, { ...callOptions(options), onItem, ...(signal ? { signal } : {}) })
   return answer.position
@@ -60,27 +66,48 @@ const read = async (
 /** What ends when a server stops or another command has the store: a follower waits and carries on. */
 const passing = new Set(["SERVER_NOT_REACHABLE", "DATA_IN_USE", "CLOSED", "STORE_READ_ONLY"])
 
-const follow = async (options: LogOptions, after: number, signal: AbortSignal): Promise<void> => {
-  let position = after
-  let began = false
-  const printed = (at: number) => {
-    position = at
+/** Asks again and again until the signal ends. Where there was no site to ask from the start, that is thrown. */
+const untilEnded = async (
+  options: CommonOptions,
+  signal: AbortSignal,
+  ask: (site: Site) => Promise<unknown>,
+): Promise<void> => {
+  let found = false
+  const asked = (site: Site) => {
+    found = true
+    return ask(site)
   }
   while (!signal.aborted) {
     try {
-      const once = (site: Site) => read(options, site, position, site.via === "server", printed, signal)
-      position = await withSite(options, false, once)
-      began = true
+      await withSite(options, false, asked)
     } catch (e) {
       if (signal.aborted) return
-      if (!isImagelinkError(e) || !passing.has(e.code) || (!began && position === after)) throw e
+      if (!isImagelinkError(e) || !passing.has(e.code) || !found) throw e
     }
     await sleep(limits.followPollMillis, undefined, { signal }).catch(() => {})
   }
 }
 
+/** Shows the events after a position, and the new ones until the signal ends. */
+export const followEvents = (options: Filter, after: number, show: Show, signal: AbortSignal): Promise<void> => {
+  let position = after
+  const printed = (at: number) => {
+    position = at
+  }
+  return untilEnded(options, signal, async (site) => {
+    position = await read(options, site, { after: position, following: site.via === "server", show, printed, signal })
+  })
+}
+
+/** Asks a running server until the signal ends; while none runs, nobody. */
+export const followServer = (
+  options: CommonOptions,
+  signal: AbortSignal,
+  ask: (site: Site) => Promise<unknown>,
+): Promise<void> => untilEnded(options, signal, async (site) => site.via === "server" && ask(site))
+
 /** The signal, which also ends when nobody reads the output any more. */
-const untilUnread = (signal: AbortSignal): AbortSignal => {
+export const untilUnread = (signal: AbortSignal): AbortSignal => {
   const unread = new AbortController()
   for (const event of ["close", "error"]) process.stdout.on(event, () => unread.abort())
   return AbortSignal.any([signal, unread.signal])

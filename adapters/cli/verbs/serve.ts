@@ -1,6 +1,7 @@
 /** `imagelink serve`: opens the store, listens, and serves until it is told to stop. */
 import { existsSync } from "node:fs"
 import { configFromTexts, effectiveConfig } from "../../../core/runtime/config.ts"
+import { handedOver, openHandedOver } from "../../../core/runtime/handed-over.ts"
 import { configFileIn, readConfigFile } from "../config-file.ts"
 import type { CommonOptions } from "../options.ts"
 import { print, printJson } from "../output.ts"
@@ -32,14 +33,27 @@ export const serve = async (options: ServeOptions): Promise<void> => {
   const onEvent = (event: { readonly level: string; readonly text: string }) => {
     if (shownLevels.includes(event.level)) process.stderr.write(`${new Date().toISOString()} ${event.text}\n`)
   }
-  const { startServer } = await import("../../compose-server.ts")
   const stopped = stopSignal()
-  const server = await startServer({ dataDir: dir, config, onEvent })
+  const sockets = await openHandedOver(takeHandedOver())
+  const { startServer, waitForInterface } = await import("../../compose-server.ts")
+  const ready = await waitForInterface(config, { stopped, onEvent }).catch((e: unknown) => {
+    sockets.close()
+    throw e
+  })
+  if (!ready) return sockets.close()
+  const server = await startServer({ dataDir: dir, config, onEvent, sockets })
   onEvent({ level: "debug", text: `effective configuration: ${JSON.stringify(config)}` })
   if (options.json) printJson({ ready: true, listeners: server.listeners })
   else for (const [protocol, at] of Object.entries(server.listeners)) print(`${protocol.padEnd(8)} ${at}`)
   await stopped
   await server.close()
+}
+
+/** Once: what this process starts is given none of them. */
+const takeHandedOver = () => {
+  const given = handedOver(process.env, process.pid)
+  for (const key of ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"]) delete process.env[key]
+  return given
 }
 
 /** The first SIGINT or SIGTERM asks, even while the server is still starting; a second one ends the process at once. */

@@ -95,6 +95,11 @@ const usersText = (users: ReadonlyArray<LinkRow>): string => {
   return shown.length === 0 ? "-" : shown.join(", ") + (more > 0 ? ` and ${more} more` : "")
 }
 
+const checkedText = ({ retired, checked, checkedAt }: VersionRow): string => {
+  if (retired) return "retired"
+  return checkedAt === null ? checked : `${checked} ${time(checkedAt)}`
+}
+
 const versionColumns: ReadonlyArray<Column<ShownVersion>> = [
   { title: "VERSION", align: "right", value: (v) => `${v.current ? "* " : ""}@${v.number}` },
   { title: "PARENT", align: "right", value: (v) => (v.parent === null ? "-" : `@${v.parent}`) },
@@ -102,7 +107,7 @@ const versionColumns: ReadonlyArray<Column<ShownVersion>> = [
   { title: "SIZE", align: "right", value: (v) => bytes(Number(v.sizeBytes)) },
   { title: "FORMAT", value: (v) => v.format },
   { title: "ADDS", align: "right", value: (v) => (v.layer === null ? "-" : bytes(Number(v.layer.dataBytes))) },
-  { title: "CHECKED", value: (v) => (v.retired ? "retired" : v.checked) },
+  { title: "CHECKED", value: checkedText },
   { title: "USED BY", value: (v) => usersText(v.users) },
   { title: "NOTE", value: (v) => v.note ?? "-" },
 ]

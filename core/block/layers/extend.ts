@@ -53,7 +53,8 @@ export const extendMapFrom = async (
   }
 }
 
-class MapExtension {
+/** A map in the making: runs are added in order, and then it is finished or abandoned. */
+export class MapExtension {
   readonly #parent: LayerMap
   readonly #layer: number
   readonly #leaves: Array<Leaf>

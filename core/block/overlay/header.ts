@@ -116,6 +116,10 @@ type Four = [string, string, string, string]
 export const distrustWorking = (folder: VolumeFolder, header: OverlayHeader): Promise<void> =>
   folder.replaceFile(HEADER_FILE, encodeHeader({ ...header, hostBootId: "" }))
 
+/** Marks every map sector as this generation's. */
+export const tagOf = (b: OverlayBinding): number =>
+  crc32c(Buffer.from(`${b.generation}/${b.clientId}/${b.slot}`, "utf8"))
+
 /** The header of the generation in `folder`, or undefined when there is none. @throws OVERLAY_DAMAGED */
 export const readHeader = async (folder: VolumeFolder): Promise<OverlayHeader | undefined> => {
   const bytes = await folder.readFile(HEADER_FILE)

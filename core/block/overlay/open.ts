@@ -17,7 +17,6 @@
  * Nothing here ever makes a fresh overlay in place of one that cannot be opened: a PC that gets an empty disk in the middle of its
  * work is worse off than one that gets an error.
  */
-import { crc32c } from "../../bytes.ts"
 import { fail, isImagelinkError } from "../../errors.ts"
 import type { VolumeFolder, WritableVolume } from "../../storage/volume.ts"
 import type { BlockDevice } from "../device.ts"
@@ -31,12 +30,13 @@ import {
   type OverlayBinding,
   type OverlayHeader,
   readHeader,
+  tagOf,
 } from "./header.ts"
-import { GrainMap } from "./map.ts"
+import { GrainMap, type MapContents } from "./map.ts"
 import { Overlay } from "./overlay.ts"
 import type { QuotaUse, SharedSpace } from "./quota.ts"
 import { catchUp, rebuildWorking } from "./recover.ts"
-import { MapDamage, readDirectory, scanMap } from "./scan.ts"
+import { MapDamage, scanMap } from "./scan.ts"
 
 export const DATA_FILE = "data"
 export const WORKING_FILE = "working"
@@ -92,7 +92,8 @@ export const createOverlay = async (options: OverlayOptions): Promise<Overlay> =
     await folder.sync()
     const header: OverlayHeader = { ...binding, sizeBytes, hostBootId: options.hostBootId ?? "" }
     await folder.replaceFile(HEADER_FILE, encodeHeader(header))
-    return assemble(options, header, { data, working, durable }, undefined)
+    const directory = new Uint8Array(directorySectorsOf(sizeBytes) * PAYLOAD_BYTES)
+    return assemble(options, header, { data, working, durable }, { directory, dataGrains: 0, zeroGrains: 0 })
   })
 }
 
@@ -130,21 +131,20 @@ const openFiles = async (
     throw new MapDamage(`its data file is ${data.sizeBytes} bytes long where ${sizeBytes} are needed`)
   }
   if (header.policy === "discard") {
-    return assemble(options, header, { data, working: await open(WORKING_FILE), durable: undefined }, tag)
+    const working = await open(WORKING_FILE)
+    return assemble(options, header, { data, working, durable: undefined }, await scanMap(working, sizeBytes, tag))
   }
   const durable = await open(DURABLE_FILE)
   if (sameRun) {
     const working = await open(WORKING_FILE)
-    const overlay = await assemble(options, header, { data, working, durable }, tag)
-    await catchUp(folder, header, await readDirectory(working, sizeBytes, tag), { data, working, durable })
-    return overlay
+    const contents = await catchUp(folder, header, { data, working, durable })
+    return assemble(options, header, { data, working, durable }, contents)
   }
-  const { directory } = await scanMap(durable, sizeBytes, tag)
-  const working = opened(await rebuildWorking(folder, WORKING_FILE, sizeBytes, directory, durable))
-  const overlay = await assemble(options, header, { data, working, durable }, tag)
+  const contents = await scanMap(durable, sizeBytes, tag)
+  const working = opened(await rebuildWorking(folder, WORKING_FILE, sizeBytes, contents.directory, durable))
   const renewed = { ...header, hostBootId: options.hostBootId ?? "" }
   await folder.replaceFile(HEADER_FILE, encodeHeader(renewed))
-  return overlay
+  return assemble(options, header, { data, working, durable }, contents)
 }
 
 interface Files {
@@ -153,19 +153,9 @@ interface Files {
   readonly durable: WritableVolume | undefined
 }
 
-/** Reads the working map (`tag` given) or begins with an empty one, and puts the parts together. */
-const assemble = async (
-  options: OverlayOptions,
-  header: OverlayHeader,
-  files: Files,
-  tag: number | undefined,
-): Promise<Overlay> => {
-  const { sizeBytes } = header
-  const contents =
-    tag === undefined
-      ? { directory: new Uint8Array(directorySectorsOf(sizeBytes) * PAYLOAD_BYTES), dataGrains: 0, zeroGrains: 0 }
-      : await scanMap(files.working, sizeBytes, tag)
-  const map = new GrainMap(sizeBytes, tag ?? tagOf(header), files, options.budget, contents)
+/** Puts the parts together; `contents` are those of the working map. */
+const assemble = (options: OverlayOptions, header: OverlayHeader, files: Files, contents: MapContents): Overlay => {
+  const map = new GrainMap(header.sizeBytes, tagOf(header), files, options.budget, contents)
   return new Overlay({
     ...files,
     header,
@@ -193,10 +183,6 @@ const checkBinding = (
 
 const describe = (b: OverlayBinding, sizeBytes: number) =>
   `image ${b.imageId}@${b.version} of ${sizeBytes} bytes (${b.policy}, client ${b.clientId} slot ${b.slot}, generation ${b.generation})`
-
-/** Marks every map sector as this generation's. */
-export const tagOf = (b: OverlayBinding): number =>
-  crc32c(Buffer.from(`${b.generation}/${b.clientId}/${b.slot}`, "utf8"))
 
 /** @throws MapDamage when it is not there */
 export const openFile = async (folder: VolumeFolder, name: string): Promise<WritableVolume> => {

@@ -9,40 +9,49 @@ import { ABSENT, DATA, GRAIN, HOT, PAGE_GRAINS, PAGE_SPAN, pagesOf, ZERO } from 
 import { type MapPage, NO_PAGE, runEnd, stateOf } from "./page.ts"
 import type { Parts } from "./parts.ts"
 
-/** Collects the runs of pages in order and joins them where they meet. */
+/** Joins runs of pages, told in order, where they meet. */
 export class RunJoiner {
   readonly #sizeBytes: number
+  readonly #ended: (run: Extent) => void
   #from = 0
-  #kind: ExtentKind = "absent"
+  /** Of the run that has not ended yet. */
+  state = ABSENT
 
-  constructor(sizeBytes: number) {
+  constructor(sizeBytes: number, ended: (run: Extent) => void) {
     this.#sizeBytes = sizeBytes
+    this.#ended = ended
   }
 
-  /** Takes a page, or NO_PAGE for `number`; answers the runs that ended in it. */
-  page(number: number, page: MapPage): ReadonlyArray<Extent> {
-    const ended: Array<Extent> = []
-    const start = number * PAGE_SPAN
+  page(number: number, page: MapPage): void {
     if (page === NO_PAGE) {
-      this.#turn(start, "absent", ended)
-      return ended
+      this.noPage(number)
+      return
     }
+    const start = number * PAGE_SPAN
     const limit = Math.min(PAGE_GRAINS, Math.ceil((this.#sizeBytes - start) / GRAIN))
-    for (let g = 0; g < limit; g = runEnd(page, g, limit))
-      this.#turn(start + g * GRAIN, kindOf(stateOf(page, g)), ended)
-    return ended
+    for (let g = 0; g < limit; g = runEnd(page, g, limit)) this.turn(start + g * GRAIN, stateOf(page, g))
   }
 
-  /** The run that ends with the disk. */
-  last(): Extent {
-    return { offset: this.#from, length: this.#sizeBytes - this.#from, kind: this.#kind }
+  /** From there on no page exists, until one is told. */
+  noPage(number: number): void {
+    this.turn(number * PAGE_SPAN, ABSENT)
   }
 
-  #turn(at: number, kind: ExtentKind, ended: Array<Extent>): void {
-    if (kind === this.#kind) return
-    if (at > this.#from) ended.push({ offset: this.#from, length: at - this.#from, kind: this.#kind })
+  /** From there on grains have this state. */
+  turn(at: number, state: number): void {
+    if (kindOf(state) === kindOf(this.state)) return
+    this.#endAt(at)
+    this.state = state
+  }
+
+  /** Ends with the disk. */
+  end(): void {
+    this.#endAt(this.#sizeBytes)
+  }
+
+  #endAt(at: number): void {
+    if (at > this.#from) this.#ended({ offset: this.#from, length: at - this.#from, kind: kindOf(this.state) })
     this.#from = at
-    this.#kind = kind
   }
 }
 
@@ -50,14 +59,17 @@ const kindOf = (state: number): ExtentKind => (state === ABSENT ? "absent" : sta
 
 /** The runs of an overlay that nobody writes to. @throws MEDIUM_ERROR IO_ERROR */
 export async function* ownExtentsOf({ sizeBytes, map }: Parts): AsyncGenerator<Extent> {
-  const joiner = new RunJoiner(sizeBytes)
+  let ended: Array<Extent> = []
+  const joiner = new RunJoiner(sizeBytes, (run) => void ended.push(run))
   for (let number = 0; number < pagesOf(sizeBytes); number++) {
     const page = await map.acquire(number)
-    const ended = joiner.page(number, page)
+    joiner.page(number, page)
     map.release(page)
     yield* ended
+    ended = []
   }
-  yield joiner.last()
+  joiner.end()
+  yield* ended
 }
 
 /** What an overlay holds itself, in bytes of the disk. */

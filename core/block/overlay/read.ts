@@ -9,6 +9,9 @@
  * | data, not hot     | miss: it may wait for a disk      | the data file; then hot   |
  * | on an unloaded page | miss                            | the page is loaded first  |
  *
+ * **Scattered writes.** A read that meets several hot runs with nothing but absent grains between them takes all of that from the data file at once, and
+ * then lays over it what the base has: a system call costs more than the copy of a few grains, and where a grain is absent the file has a hole.
+ *
  * **Gotchas** A synchronous read over several runs may fill part of the caller's buffer before it meets a miss; the bytes it filled are
  * written again by the asynchronous one.
  */
@@ -59,6 +62,9 @@ const dataSync = (p: Parts, into: Uint8Array, at: number, offset: number, length
   }
 }
 
+/** From so many hot runs on, one read of them all is cheaper than one for each. */
+const BRIDGED_RUNS = 3
+
 const readRunsSync = (
   p: Parts,
   page: MapPage,
@@ -69,15 +75,30 @@ const readRunsSync = (
 ): boolean => {
   const pageStart = page.number * PAGE_SPAN
   const end = offset + length
+  const first = (offset - pageStart) >> GRAIN_BITS
   const limit = ((end - 1 - pageStart) >> GRAIN_BITS) + 1
-  let from = offset
-  while (from < end) {
+  const isBridged = hotRunsAmongAbsent(page, first, limit) >= BRIDGED_RUNS
+  if (isBridged && !dataSync(p, into, at, offset, length)) return false
+  for (let from = offset; from < end; ) {
     const grain = (from - pageStart) >> GRAIN_BITS
     const to = Math.min(end, pageStart + runEnd(page, grain, limit) * GRAIN)
-    if (!readRunSync(p, stateOf(page, grain), into, at + from - offset, from, to - from)) return false
+    const state = stateOf(page, grain)
+    const isThere = isBridged && state === HOT
+    if (!isThere && !readRunSync(p, state, into, at + from - offset, from, to - from)) return false
     from = to
   }
   return true
+}
+
+/** How many hot runs there are where all else is absent; none when it is not: what is zero or cold may have bytes that a disk would be asked for. */
+const hotRunsAmongAbsent = (page: MapPage, first: number, limit: number): number => {
+  let hot = 0
+  for (let grain = first; grain < limit; grain = runEnd(page, grain, limit)) {
+    const state = stateOf(page, grain)
+    if (state === HOT) hot++
+    else if (state !== ABSENT) return 0
+  }
+  return hot
 }
 
 const readPagesSync = (p: Parts, into: Uint8Array, at: number, offset: number, length: number): boolean => {

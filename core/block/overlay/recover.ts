@@ -9,20 +9,25 @@
  *
  * **Details** Nobody uses the overlay yet, so neither needs the copies that flush.ts takes. A crash in either leaves the header as it was,
  * and the next open does the same again. The old working map is removed rather than changed: its pages may say what the data file never got.
+ * Where a page of the working map is damaged, those before it may have been carried over: they are right about their own grains.
  */
 import { limits } from "../../limits.ts"
 import type { VolumeFolder, WritableVolume } from "../../storage/volume.ts"
 import { directorySectorsOf, mapFileBytes, PAGE_FILE_BYTES, pageOffset, SECTOR } from "./geometry.ts"
-import { distrustWorking, type OverlayHeader } from "./header.ts"
-import { eachPageRun } from "./scan.ts"
+import { distrustWorking, type OverlayHeader, tagOf } from "./header.ts"
+import type { MapContents } from "./map.ts"
+import { pageRuns, type ScanParts, scanMap } from "./scan.ts"
 
-/** Makes the durable map equal to the working one; nothing is promised that is not on disk first. */
+/**
+ * Checks and counts the working map and makes the durable one equal to it, in one reading of both; nothing is promised that is not on
+ * disk first. @throws MapDamage
+ */
 export const catchUp = async (
   folder: VolumeFolder,
   header: OverlayHeader,
-  directory: Uint8Array,
   files: { readonly data: WritableVolume; readonly working: WritableVolume; readonly durable: WritableVolume },
-): Promise<void> => {
+  page?: ScanParts["page"],
+): Promise<MapContents> => {
   const { sizeBytes } = header
   const { data, working, durable } = files
   const sync = (volume: WritableVolume) =>
@@ -30,22 +35,31 @@ export const catchUp = async (
       await distrustWorking(folder, header)
       throw e
     })
-  const ours = Buffer.alloc(limits.scanBytes)
-  const theirs = Buffer.alloc(limits.scanBytes)
   await sync(data)
-  const carry = async (offset: number, length: number): Promise<boolean> => {
-    await working.read(ours, 0, offset, length)
-    await durable.read(theirs, 0, offset, length)
-    if (ours.compare(theirs, 0, length, 0, length) === 0) return false
-    await durable.write(ours, 0, offset, length)
-    return true
-  }
-  await eachPageRun(sizeBytes, directory, async (first, count) => {
-    await carry(pageOffset(sizeBytes, first), count * PAGE_FILE_BYTES)
+  const contents = await scanMap(working, sizeBytes, tagOf(header), {
+    beside: durable,
+    differs: (bytes, at, offset, length) => durable.write(bytes, at, offset, length),
+    ...(page && { page }),
   })
   // As in flush.ts: pages are on disk, whole, before the directory says that they exist.
   await sync(durable)
-  if (await carry(0, directorySectorsOf(sizeBytes) * SECTOR)) await sync(durable)
+  if (await carryDirectory(working, durable, sizeBytes)) await sync(durable)
+  return contents
+}
+
+/** Whether the durable one had to be changed. */
+const carryDirectory = async (
+  working: WritableVolume,
+  durable: WritableVolume,
+  sizeBytes: number,
+): Promise<boolean> => {
+  const length = directorySectorsOf(sizeBytes) * SECTOR
+  const [ours, theirs] = [Buffer.alloc(length), Buffer.alloc(length)]
+  await working.read(ours, 0, 0, length)
+  await durable.read(theirs, 0, 0, length)
+  if (ours.equals(theirs)) return false
+  await durable.write(ours, 0, 0, length)
+  return true
 }
 
 /** A new working map with what the durable one says; `directory` is the durable map's. */
@@ -65,9 +79,8 @@ export const rebuildWorking = async (
     await working.write(buffer, 0, offset, length)
   }
   try {
-    await eachPageRun(sizeBytes, directory, (first, count) =>
-      carry(pageOffset(sizeBytes, first), count * PAGE_FILE_BYTES),
-    )
+    for (const { first, count } of pageRuns(sizeBytes, directory))
+      await carry(pageOffset(sizeBytes, first), count * PAGE_FILE_BYTES)
     await carry(0, directorySectorsOf(sizeBytes) * SECTOR)
     return working
   } catch (e) {

@@ -2,7 +2,8 @@
  * Reads a map file once, from its directory to its last page: every sector is checked, every state counted.
  *
  * **Details** Opening an overlay scans its working map, so that damage is found then and not in the middle of a session, and so that
- * the quota starts from the truth. Only pages that exist are read, a mebibyte at a time.
+ * the quota starts from the truth. Only pages that exist are looked at. A mebibyte is read at a time, and the next one while this one is judged;
+ * a second map of the same overlay may be read beside it and compared, which costs less than checking that one as well.
  */
 import { limits } from "../../limits.ts"
 import type { WritableVolume } from "../../storage/volume.ts"
@@ -10,14 +11,14 @@ import {
   directorySectorsOf,
   mapFileBytes,
   PAGE_FILE_BYTES,
-  PAGE_SECTORS,
   PAYLOAD_BYTES,
   pageOffset,
   pagesOf,
   SECTOR,
 } from "./geometry.ts"
 import type { MapContents } from "./map.ts"
-import { checkSector, checkStates, PAYLOAD_AT } from "./sector.ts"
+import { checkSector, PAYLOAD_AT } from "./sector.ts"
+import { type Sectors, sectorsFor } from "./sectors.ts"
 
 /** Why a map cannot be used; open.ts says which overlay it is. */
 export class MapDamage extends Error {
@@ -25,14 +26,24 @@ export class MapDamage extends Error {
 }
 
 const STEP_PAGES = limits.scanBytes / PAGE_FILE_BYTES
-/** A gap that is read over is shorter than this. */
+/** A gap that is read over is shorter than this: the file has a hole there, and bytes of a hole cost less than another read. */
 const BRIDGED_PAGES = 16
 
+type Exists = (page: number) => boolean
+
+const existsIn =
+  (directory: Uint8Array): Exists =>
+  (page) =>
+    (directory[page >> 3]! & (1 << (page & 7))) !== 0
+
+const judgeLength = (map: WritableVolume, sizeBytes: number): void => {
+  if (map.sizeBytes === mapFileBytes(sizeBytes)) return
+  throw new MapDamage(`its map is ${map.sizeBytes} bytes long where ${mapFileBytes(sizeBytes)} are needed`)
+}
+
 /** The directory bits of a map file, and how many bytes they take in it. @throws MapDamage */
-export const readDirectory = async (map: WritableVolume, sizeBytes: number, tag: number): Promise<Uint8Array> => {
-  if (map.sizeBytes !== mapFileBytes(sizeBytes)) {
-    throw new MapDamage(`its map is ${map.sizeBytes} bytes long where ${mapFileBytes(sizeBytes)} are needed`)
-  }
+const readDirectory = async (map: WritableVolume, sizeBytes: number, tag: number): Promise<Uint8Array> => {
+  judgeLength(map, sizeBytes)
   const sectors = directorySectorsOf(sizeBytes)
   const bytes = Buffer.alloc(sectors * SECTOR)
   await map.read(bytes, 0, 0, bytes.length)
@@ -44,108 +55,128 @@ export const readDirectory = async (map: WritableVolume, sizeBytes: number, tag:
   return directory
 }
 
-/** Calls `pages` for runs of neighbouring pages that exist, in order, at most a mebibyte of map each. */
-export const eachPageRun = async (
-  sizeBytes: number,
-  directory: Uint8Array,
-  pages: (first: number, count: number) => Promise<void>,
-): Promise<void> => {
-  const exists = (n: number) => (directory[n >> 3]! & (1 << (n & 7))) !== 0
-  const total = pagesOf(sizeBytes)
-  for (let n = 0; n < total; n++) {
-    if (!exists(n)) continue
-    let end = n + 1
-    while (end < total && end - n < STEP_PAGES && exists(end)) end++
-    await pages(n, end - n)
-    n = end - 1
+/** Pages `[first, first + count)`. */
+interface PageRun {
+  readonly first: number
+  readonly count: number
+}
+
+/** Neighbouring pages that exist, in order, at most a mebibyte of map each. */
+export const pageRuns = (sizeBytes: number, directory: Uint8Array): Iterable<PageRun> =>
+  runsWithin(0, pagesOf(sizeBytes), existsIn(directory))
+
+function* runsWithin(from: number, to: number, exists: Exists): Generator<PageRun> {
+  for (let first = from; first < to; first++) {
+    if (!exists(first)) continue
+    let end = first + 1
+    while (end < to && end - first < STEP_PAGES && exists(end)) end++
+    yield { first, count: end - first }
+    first = end - 1
   }
 }
 
-/**
- * The same, but short gaps between pages are read over: the file has holes there, and bytes of a hole cost less than another read. Who is
- * called looks at the directory for which pages exist.
- */
-const eachWindow = async (
-  sizeBytes: number,
-  exists: (page: number) => boolean,
-  pages: (first: number, count: number) => Promise<void>,
-): Promise<void> => {
-  const total = pagesOf(sizeBytes)
-  for (let first = 0; first < total; ) {
-    if (!exists(first)) {
-      first++
-      continue
-    }
-    const end = windowEnd(first, total, exists)
-    await pages(first, end - first)
-    first = end
+/** The same, with short gaps read over. */
+function* windowsOf(total: number, exists: Exists): Generator<PageRun> {
+  for (let first = 0; first < total; first++) {
+    if (!exists(first)) continue
+    const limit = Math.min(total, first + STEP_PAGES)
+    let end = first + 1
+    for (let page = end; page < limit && page - end < BRIDGED_PAGES; page++) if (exists(page)) end = page + 1
+    yield { first, count: end - first }
+    first = end - 1
   }
 }
 
-/** One past the last page that exists of those from `first` on that are read at once. */
-export const windowEnd = (first: number, total: number, exists: (page: number) => boolean): number => {
-  const limit = Math.min(total, first + STEP_PAGES)
-  let end = first + 1
-  for (let page = end; page < limit && page - end < BRIDGED_PAGES; page++) if (exists(page)) end = page + 1
-  return end
+export interface ScanParts {
+  /** Another map of the overlay; `differs` is called with bytes of the scanned one that it has not, once they were judged. */
+  readonly beside?: WritableVolume
+  readonly differs?: (bytes: Uint8Array, at: number, offset: number, length: number) => Promise<void>
+  /** Called for each page that exists, in order, once it was judged: it is at `at` of `sectors`. */
+  readonly page?: (number: number, sectors: Sectors, at: number) => Promise<void> | undefined
 }
 
-/**
- * Whether two maps of one overlay are the same, byte for byte. It is much cheaper than checking one: what is the same is checked where the other is.
- * @throws MapDamage when both have the same damaged directory
- */
-export const sameMaps = async (
-  one: WritableVolume,
-  other: WritableVolume,
+/** Checks and counts a whole map. @throws MapDamage, and what reading it throws */
+export const scanMap = async (
+  map: WritableVolume,
   sizeBytes: number,
   tag: number,
-): Promise<boolean> => {
-  const [ours, theirs] = [Buffer.alloc(limits.scanBytes), Buffer.alloc(limits.scanBytes)]
-  const differs = async (offset: number, length: number) => {
-    await one.read(ours, 0, offset, length)
-    await other.read(theirs, 0, offset, length)
-    return ours.compare(theirs, 0, length, 0, length) !== 0
-  }
-  if (one.sizeBytes !== other.sizeBytes) return false
-  for (let at = 0, end = directorySectorsOf(sizeBytes) * SECTOR; at < end; at += limits.scanBytes)
-    if (await differs(at, Math.min(limits.scanBytes, end - at))) return false
-  let isSame = true
-  const exists = existsIn(await readDirectory(one, sizeBytes, tag))
-  await eachWindow(sizeBytes, exists, async (first, count) => {
-    isSame &&= !(await differs(pageOffset(sizeBytes, first), count * PAGE_FILE_BYTES))
-  })
-  return isSame
-}
-
-const existsIn = (directory: Uint8Array) => (page: number) => (directory[page >> 3]! & (1 << (page & 7))) !== 0
-
-/** Checks and counts a whole map. @throws MapDamage */
-export const scanMap = async (map: WritableVolume, sizeBytes: number, tag: number): Promise<MapContents> => {
+  parts: ScanParts = {},
+): Promise<MapContents> => {
+  const { beside } = parts
   const directory = await readDirectory(map, sizeBytes, tag)
-  const counts = { dataGrains: 0, zeroGrains: 0 }
-  const buffer = Buffer.alloc(limits.scanBytes)
+  if (beside !== undefined) judgeLength(beside, sizeBytes)
   const exists = existsIn(directory)
-  const judge = (at: number, sector: number) => {
-    if (!checkSector(buffer, at, sector, tag) || !checkStates(buffer, at))
-      throw new MapDamage(`sector ${sector} of its map is damaged`)
-    for (let i = at + PAYLOAD_AT; i < at + SECTOR; i++) {
-      counts.dataGrains += ONES[buffer[i]! & 0b01010101]!
-      counts.zeroGrains += ONES[buffer[i]! & 0b10101010]!
-    }
+  const windows = windowsOf(pagesOf(sizeBytes), exists)
+  const idle: Array<WindowReader> = []
+  const begin = () => {
+    const { value } = windows.next()
+    return value && (idle.pop() ?? new WindowReader(map, beside, sizeBytes)).begin(value)
   }
-  await eachWindow(sizeBytes, exists, async (first, count) => {
-    const offset = pageOffset(sizeBytes, first)
-    await map.read(buffer, 0, offset, count * PAGE_FILE_BYTES)
-    for (let page = 0; page < count; page++) {
-      if (!exists(first + page)) continue
-      for (let s = 0; s < PAGE_SECTORS; s++) {
-        const at = page * PAGE_FILE_BYTES + s * SECTOR
-        judge(at, (offset + at) / SECTOR)
-      }
-    }
-  })
-  return { directory, ...counts }
+  const contents = { directory, dataGrains: 0, zeroGrains: 0 }
+  for (let reading = begin(); reading !== undefined; ) {
+    await reading.arrived
+    const next = begin()
+    await judgeWindow(reading, exists, tag, parts)
+    contents.dataGrains += reading.sectors.dataGrains
+    contents.zeroGrains += reading.sectors.zeroGrains
+    idle.push(reading)
+    reading = next
+  }
+  return contents
 }
 
-/** How many bits of a byte are set. */
-const ONES = Uint8Array.from({ length: 256 }, (_, byte) => byte.toString(2).replaceAll("0", "").length)
+/** One window on its way, or just there. */
+class WindowReader {
+  readonly sectors: Sectors
+  readonly theirs: Buffer | undefined
+  readonly #volumes: readonly [WritableVolume, WritableVolume | undefined]
+  readonly #sizeBytes: number
+  window: PageRun = { first: 0, count: 0 }
+  arrived: Promise<unknown> = Promise.resolve()
+
+  constructor(map: WritableVolume, beside: WritableVolume | undefined, sizeBytes: number) {
+    this.#volumes = [map, beside]
+    this.#sizeBytes = sizeBytes
+    this.sectors = sectorsFor(pagesOf(sizeBytes), limits.scanBytes)
+    this.theirs = beside && Buffer.allocUnsafeSlow(this.sectors.bytes.length)
+  }
+
+  get offset(): number {
+    return pageOffset(this.#sizeBytes, this.window.first)
+  }
+
+  begin(window: PageRun): this {
+    this.window = window
+    this.sectors.dataGrains = 0
+    this.sectors.zeroGrains = 0
+    const [map, beside] = this.#volumes
+    const length = window.count * PAGE_FILE_BYTES
+    const ours = map.read(this.sectors.bytes, 0, this.offset, length)
+    this.arrived = beside === undefined ? ours : Promise.all([ours, beside.read(this.theirs!, 0, this.offset, length)])
+    // Nobody waits for it when the window before it is damaged.
+    this.arrived.catch(nothing)
+    return this
+  }
+}
+
+const nothing = () => {}
+
+const judgeWindow = async (reading: WindowReader, exists: Exists, tag: number, parts: ScanParts): Promise<void> => {
+  const { window, sectors, theirs, offset } = reading
+  const { first, count } = window
+  for (let i = 0; i < count; i++) {
+    if (!exists(first + i)) continue
+    const sector = (offset + i * PAGE_FILE_BYTES) / SECTOR
+    const damaged = sectors.damagedIn(i * PAGE_FILE_BYTES, sector, tag)
+    if (damaged >= 0) throw new MapDamage(`sector ${sector + damaged} of its map is damaged`)
+    const told = parts.page?.(first + i, sectors, i * PAGE_FILE_BYTES)
+    if (told !== undefined) await told
+  }
+  if (theirs === undefined) return
+  for (const run of runsWithin(first, first + count, exists)) {
+    const at = (run.first - first) * PAGE_FILE_BYTES
+    const length = run.count * PAGE_FILE_BYTES
+    if (sectors.bytes.compare(theirs, at, at + length, at, at + length) === 0) continue
+    await parts.differs?.(sectors.bytes, at, offset + at, length)
+  }
+}

@@ -46,9 +46,11 @@ export const scanDatabase = (dir: string, head: number, verifyBytesMax: number =
 /** Names of the tables and logs that make up the database `dir`, the logs last. @throws STORE_DAMAGED */
 export const liveFiles = (dir: string): ReadonlyArray<string> => {
   const manifest = readManifest(dir)
-  const tables = manifest.tables.map(({ number }) => fileName(number, "ldb")).sort()
+  const tables = manifest.tables.map(({ number }) => tableName(number)).sort()
   return [...tables, ...liveLogs(dir, manifest).map((number) => fileName(number, "log"))]
 }
+
+export const tableName = (number: number): string => fileName(number, "ldb")
 
 const fileName = (number: number, extension: string): string => `${String(number).padStart(6, "0")}.${extension}`
 
@@ -56,7 +58,7 @@ const checkTables = (dir: string, tables: ReadonlyArray<TableFile>, verifyBytesM
   let budget = verifyBytesMax
   // newest first: that is where the tail of the log is
   for (const table of [...tables].sort((a, b) => b.number - a.number)) {
-    checkTable(join(dir, fileName(table.number, "ldb")), table.sizeBytes, table.sizeBytes <= budget)
+    checkTable(join(dir, tableName(table.number)), table.sizeBytes, table.sizeBytes <= budget)
     budget -= table.sizeBytes
   }
 }

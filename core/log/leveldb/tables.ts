@@ -16,12 +16,13 @@ import { closeSync, fstatSync, openSync, readSync } from "node:fs"
 import { fail, type ImagelinkError } from "../../errors.ts"
 import { Cursor, Malformed, maskedCrc, u32le } from "./coding.ts"
 
-const footerBytes = 48
-const trailerBytes = 5
+export const footerBytes = 48
+/** Behind every block: its type and its checksum. */
+export const trailerBytes = 5
 const windowBytes = 256 * 1024
 const magic = [0x57, 0xfb, 0x80, 0x8b, 0x24, 0x75, 0x47, 0xdb]
 
-interface Handle {
+export interface Handle {
   readonly offset: number
   readonly size: number
 }
@@ -53,16 +54,24 @@ const openTable = (path: string): number => {
   }
 }
 
-const handle = (cursor: Cursor): Handle => ({ offset: cursor.varint(), size: cursor.varint() })
+export const handle = (cursor: Cursor): Handle => ({ offset: cursor.varint(), size: cursor.varint() })
 const endOf = (h: Handle): number => h.offset + h.size + trailerBytes
+
+/** Where the entries of an uncompressed block end and its restart points begin. */
+export const entriesEnd = (block: Uint8Array): number => {
+  if (block.length < 4) throw new Malformed("a block is too short")
+  const end = block.length - 4 - u32le(block, block.length - 4) * 4
+  if (end < 0) throw new Malformed("a block is too short")
+  return end
+}
+
+/** The handles that the values of a block are. */
+export const handlesOf = (block: Uint8Array): Array<Handle> =>
+  blockValues(block).map((value) => handle(new Cursor(value)))
 
 /** Values of an uncompressed block (table_format.md): entries of shared, unshared, value length, key rest, value; then restart points. */
 const blockValues = (block: Uint8Array): Array<Uint8Array> => {
-  if (block.length < 4) throw new Malformed("a block is too short")
-  const restarts = u32le(block, block.length - 4)
-  const end = block.length - 4 - restarts * 4
-  if (end < 0) throw new Malformed("a block is too short")
-  const cursor = new Cursor(block.subarray(0, end))
+  const cursor = new Cursor(block.subarray(0, entriesEnd(block)))
   const values: Array<Uint8Array> = []
   while (!cursor.atEnd) {
     cursor.varint()
@@ -127,7 +136,7 @@ class TableReader {
   handles(at: Handle): Array<Handle> | undefined {
     const block = this.read(at.offset, at.size)
     if (block === undefined) return undefined
-    return blockValues(block).map((value) => handle(new Cursor(value)))
+    return handlesOf(block)
   }
 
   checkBlocks(blocks: ReadonlyArray<Handle>): void {

@@ -8,6 +8,7 @@ import { mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync 
 import { join, relative, resolve } from "node:path"
 import { fail } from "../../errors.ts"
 import { isRunning } from "../../log/left-overs.ts"
+import { HEAT } from "../heat-store.ts"
 import { folderPrivate } from "./copy-file.ts"
 import { dataFolders, type Manifest, manifestName, readManifest } from "./manifest.ts"
 
@@ -55,7 +56,7 @@ export const holdBackupFolder = (dir: string): (() => void) => {
   }
 }
 
-const ownFolders = ["tlog/tile", "sidecars", "images", ...dataFolders, "secrets"]
+const ownFolders = ["tlog/tile", "sidecars", HEAT, "images", ...dataFolders, "secrets"]
 
 /** Removes from the backup's own folders what its manifest does not name: what the one before had, or an interrupted one began. */
 export const removeUnnamed = (dir: string, { files }: Manifest): void => {

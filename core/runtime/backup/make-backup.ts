@@ -1,7 +1,7 @@
 /**
  * Makes a backup, or brings the one in the folder up to now: log, checksums, images, and the key where that is asked for.
  *
- *     publish ─► tiles and bundles that are new ─► sidecars ─► images ─► key ─► manifest replaced ─► what nothing names any more is removed
+ *     publish ─► tiles and bundles that are new ─► sidecars ─► heat ─► images ─► key ─► manifest replaced ─► what nothing names any more is removed
  *
  * **Details** Until the manifest is replaced the backup before is whole, and afterwards the new one is: nothing that either names is written
  * over with other bytes. So an interrupted backup costs nothing but the time, and the next one goes on with what is there. Everything
@@ -16,16 +16,19 @@ import * as Effect from "effect/Effect"
 import type { Catalogue } from "../../domain/catalogue.ts"
 import { fail } from "../../errors.ts"
 import type { JobContext } from "../../jobs.ts"
+import { limits } from "../../limits.ts"
 import { storeError } from "../../log/database.ts"
 import { storePaths } from "../../log/store-files.ts"
 import { openCheckpoint } from "../../log/tiles/checkpoint.ts"
-import type { Publisher } from "../../log/tiles/publisher.ts"
+import type { Published, Publisher } from "../../log/tiles/publisher.ts"
 import { cellsAsOf } from "../../projections/as-of.ts"
 import { catalogueProjection } from "../../projections/catalogue.ts"
+import type { ImageOpener } from "../../storage/opener.ts"
 import type { Parts } from "../parts.ts"
 import type { BackupAnswer, BackupImage } from "../site.ts"
 import { writeWhole } from "./copy-file.ts"
 import { holdBackupFolder, openBackupFolder, removeUnnamed } from "./folder.ts"
+import { copyHeat } from "./heat-part.ts"
 import {
   copyImage,
   filesByPath,
@@ -49,17 +52,28 @@ export interface BackupOptions {
 /** What has been gathered for the next manifest. */
 class Gathered {
   readonly files: Array<BackupFile> = []
-  readonly written = new Set<string>()
-  readonly failed: Array<string> = []
+  readonly written: Set<string>
+  /** How each image file came here. */
+  readonly done: Map<string, BackupImage["done"]>
+  /** What could not be copied, in words, by its path in the backup. */
+  readonly failed = new Map<string, string>()
   readonly images: Array<BackupImage> = []
+
+  /** What a pass before this one copied is new as well. */
+  constructor(earlier?: Gathered) {
+    this.written = new Set(earlier?.written)
+    this.done = new Map(earlier?.done)
+  }
 
   add(file: BackupFile, isNew: boolean): void {
     this.files.push(file)
     if (isNew) this.written.add(file.path)
   }
 
-  image({ image, sizeBytes }: Pick<WantedFile, "image" | "sizeBytes">, done: BackupImage["done"]): void {
-    this.images.push({ image: image.name, version: image.version, path: image.path, sizeBytes, done })
+  image({ path, image, sizeBytes }: WantedFile, done: BackupImage["done"]): void {
+    if (done !== "kept") this.done.set(path, done)
+    const how = this.done.get(path) ?? done
+    this.images.push({ image: image.name, version: image.version, path: image.path, sizeBytes, done: how })
   }
 
   counts(): BackupAnswer["files"] {
@@ -85,39 +99,27 @@ const make = async (parts: Parts, publisher: Publisher, options: BackupOptions, 
   const prior = openBackupFolder(dir, publisher.options.dir)
   const letGo = holdBackupFolder(dir)
   try {
-    const published = await publisher.publish()
+    const { published, events, gathered, leftOut } = await gatherWhole(parts, publisher, options, prior, job)
     const { size: position, root, note: checkpoint } = published
-    const catalogue = await catalogueAt(parts, position)
-    const { signal } = job
-    const onProgress = (done: number, total: number) => job.progress({ done, total, unit: "items", note: "events" })
-    const copied = await copyLog({ dir, log: parts.log, tiles: publisher.files, published, prior, signal, onProgress })
-    const gathered = new Gathered()
-    for (const file of copied.files) gathered.add(file, copied.written.has(file.path))
-    await addSidecars(parts, dir, catalogue, prior, gathered)
-    const wanted = wantedImages(catalogue, parts.opener.pathOf)
-    const images = await addImages(dir, wanted, prior, options.images, gathered, job)
-    if (secrets) await addKey(dir, publisher.options.dir, gathered)
-    const leftOut = [...images, ...unsealedDrafts(catalogue), ...overlaysLeftOut(catalogue)]
-    const { files, failed } = gathered
-    const all = [...leftOut, ...failed]
+    const { files } = gathered
+    const failed = [...gathered.failed.values()]
     const base64 = Buffer.from(root).toString("base64")
     const manifest: Manifest = {
       ...{ madeAt: parts.now(), site: parts.log.site, position, root: base64, checkpoint, secrets },
-      ...{ files, leftOut: all },
+      ...{ files, leftOut: [...leftOut, ...failed] },
     }
-    if (signal.aborted) throw fail("CANCELLED", { what: "the backup" })
+    if (job.signal.aborted) throw fail("CANCELLED", { what: "the backup" })
     await writeWhole(join(dir, manifestName), encodeManifest(manifest))
     removeUnnamed(dir, manifest)
     // Where it is is a convenience: the backup is whole without.
     await rememberBackup(parts.data, { dir, madeAt: manifest.madeAt }).catch(() => {})
     if (failed.length > 0) throw fail("BACKUP_INCOMPLETE", { dir, missing: failed.length }, { details: failed })
-    const events = { copied: copied.events, total: position }
     return {
       dir,
       position,
       root: base64,
       dryRun: false,
-      events,
+      events: { copied: events, total: position },
       files: gathered.counts(),
       images: gathered.images,
       secrets,
@@ -126,6 +128,72 @@ const make = async (parts: Parts, publisher: Publisher, options: BackupOptions, 
   } finally {
     letGo()
   }
+}
+
+interface Pass {
+  readonly published: Published
+  /** Events that were copied. */
+  readonly events: number
+  readonly gathered: Gathered
+  readonly leftOut: ReadonlyArray<string>
+}
+
+/** What a flatten, a retirement or a move took away while it was copied is not missing: then everything is taken at a later position. */
+const gatherWhole = async (
+  parts: Parts,
+  publisher: Publisher,
+  options: BackupOptions,
+  prior: Manifest | undefined,
+  job: JobContext,
+): Promise<Pass> => {
+  const before = new Map(filesByPath(prior))
+  let earlier: Gathered | undefined
+  for (let tries = 1; ; tries++) {
+    const pass = await gather(parts, publisher, options, { prior, before, gathered: new Gathered(earlier) }, job)
+    const { failed, files } = pass.gathered
+    earlier = pass.gathered
+    if (failed.size === 0 || tries === limits.backupTriesMax) return pass
+    const wanted = pathsIn(await catalogueAt(parts, parts.log.head()), parts.opener.pathOf)
+    if ([...failed.keys()].every((path) => wanted.has(path))) return pass
+    for (const file of files) before.set(file.path, file)
+  }
+}
+
+interface Beginning {
+  readonly prior: Manifest | undefined
+  /** What need not be copied again. */
+  readonly before: ReadonlyMap<string, BackupFile>
+  /** Empty. */
+  readonly gathered: Gathered
+}
+
+/** Everything at one position. */
+const gather = async (
+  parts: Parts,
+  publisher: Publisher,
+  { dir, images, secrets }: BackupOptions,
+  { prior, before, gathered }: Beginning,
+  job: JobContext,
+): Promise<Pass> => {
+  const published = await publisher.publish()
+  const catalogue = await catalogueAt(parts, published.size)
+  const { signal } = job
+  const onProgress = (done: number, total: number) => job.progress({ done, total, unit: "items", note: "events" })
+  const copied = await copyLog({ dir, log: parts.log, tiles: publisher.files, published, prior, signal, onProgress })
+  for (const file of copied.files) gathered.add(file, copied.written.has(file.path))
+  await addSidecars(parts, dir, catalogue, before, gathered)
+  const heat = await copyHeat(dir, parts.data, catalogue, before)
+  for (const { file, isNew } of heat.files) gathered.add(file, isNew)
+  const without = await addImages(dir, wantedImages(catalogue, parts.opener.pathOf), before, images, gathered, job)
+  if (secrets) await addKey(dir, publisher.options.dir, gathered)
+  const leftOut = [...without, ...heat.leftOut, ...unsealedDrafts(catalogue), ...overlaysLeftOut(catalogue)]
+  return { published, events: copied.events, gathered, leftOut }
+}
+
+/** What a catalogue has in a backup besides the log, by path. */
+const pathsIn = (catalogue: Catalogue, pathOf: ImageOpener["pathOf"]): ReadonlySet<string> => {
+  const images = wantedImages(catalogue, pathOf).files.map(({ path }) => path)
+  return new Set([...images, ...sidecarsOf(catalogue).map(({ path }) => path)])
 }
 
 /** What a backup would copy now; nothing is written, and nothing published. */
@@ -164,21 +232,23 @@ const catalogueAt = async ({ log, views }: Parts, position: number): Promise<Cat
 }
 
 /** The checksum files that the log names. */
+const sidecarsOf = ({ images }: Catalogue) =>
+  [...images.values()].flatMap((image) =>
+    image.versions.flatMap(({ number, check, retired }) =>
+      check && !retired
+        ? [{ ...check.checksums, path: `sidecars/${check.checksums.sidecar}`, of: `${image.name}@${number}` }]
+        : [],
+    ),
+  )
+
 const addSidecars = async (
   { sidecars }: Parts,
   dir: string,
-  { images }: Catalogue,
-  prior: Manifest | undefined,
+  catalogue: Catalogue,
+  before: ReadonlyMap<string, BackupFile>,
   gathered: Gathered,
 ): Promise<void> => {
-  const before = filesByPath(prior)
-  const named = [...images.values()].flatMap((image) =>
-    image.versions.flatMap(({ number, check, retired }) =>
-      check && !retired ? [{ ...check.checksums, of: `${image.name}@${number}` }] : [],
-    ),
-  )
-  for (const { sidecar, sha256: expected, of } of named) {
-    const path = `sidecars/${sidecar}`
+  for (const { sidecar, path, sha256: expected, of } of sidecarsOf(catalogue)) {
     const known = before.get(path)
     if (known?.sha256 === expected && isThere(dir, known)) {
       gathered.add(known, false)
@@ -186,7 +256,7 @@ const addSidecars = async (
     }
     const bytes = await sidecars.readFile(sidecar)
     if (bytes === undefined || sha256(bytes) !== expected) {
-      gathered.failed.push(`the checksums of image ${of}: ${sidecars.path}/${sidecar} is missing or damaged`)
+      gathered.failed.set(path, `the checksums of image ${of}: ${sidecars.path}/${sidecar} is missing or damaged`)
       continue
     }
     await writeWhole(join(dir, path), bytes)
@@ -198,12 +268,11 @@ const addSidecars = async (
 const addImages = async (
   dir: string,
   wanted: WantedImages,
-  prior: Manifest | undefined,
+  before: ReadonlyMap<string, BackupFile>,
   asked: boolean,
   gathered: Gathered,
   { signal, progress }: JobContext,
 ): Promise<ReadonlyArray<string>> => {
-  const before = filesByPath(prior)
   const todo = wanted.files.filter((file) => keptFile(dir, file, before) === undefined)
   const total = todo.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
   let done = 0
@@ -215,7 +284,7 @@ const addImages = async (
     if (!asked && keptFile(dir, file, before) === undefined) continue
     const outcome = await copyImage(dir, file, before, { signal, onBytes })
     if ("failed" in outcome) {
-      gathered.failed.push(outcome.failed)
+      gathered.failed.set(file.path, outcome.failed)
       continue
     }
     gathered.add(outcome.file, outcome.done !== "kept")

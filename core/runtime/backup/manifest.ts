@@ -4,6 +4,7 @@
  *     DIR/manifest.json      replaced in one step when everything it names is on disk
  *     DIR/tlog/              the log: tiles, entry bundles, checkpoint, key
  *     DIR/sidecars/          checksum files
+ *     DIR/heat/<image id>-<hash>.heat      what was learnt of an image's clients
  *     DIR/images/<image id>/v<N>-<hash>/…
  *     DIR/layers/<image id>/v<N>.{qcow2,data} and DIR/drafts/<image id>.raw, as in the data folder
  *     DIR/secrets/site.key   only where that was asked for

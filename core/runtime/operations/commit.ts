@@ -7,7 +7,7 @@
  * and commits nothing twice. The overlay's data file gets a second name and no copy: what a commit costs is metadata.
  */
 import { isDeepStrictEqual } from "node:util"
-import { openOwnExtents, settleGeneration } from "../../block/overlay/sealed.ts"
+import { readOwnExtents } from "../../block/overlay/sealed.ts"
 import { superClientOf } from "../../domain/decide-version.ts"
 import type { EventData } from "../../domain/events.ts"
 import { findImage } from "../../domain/lookup.ts"
@@ -129,26 +129,22 @@ const seal = async (parts: Parts, change: Change, { name, note }: Asked, options
   const parent = image.versions[parentNumber - 1]!
   const version = image.versions.length + 1
   const overlay = generationPath({ clientId: client.id, slot, epoch: link.epoch, serial: 0 })
-  const own = await openOwn(parts, overlay, { image: image.name, client: client.name, slot })
-  try {
-    const { dataBytes, zeroBytes } = own
-    const request = { imageId: image.id, version, parent, overlay, own }
-    const sealed = options.dryRun ? unsealed(image.id, version) : await parts.layers.seal(request)
-    const body = {
-      type: "CommitImage" as const,
-      imageId: image.id,
-      version,
-      sealedOverlay: link.epoch,
-      ...sealed,
-      format: LAYER_FORMAT,
-      sizeBytes: parent.sizeBytes,
-      layer: { dataBytes: String(dataBytes), zeroBytes: String(zeroBytes) },
-      ...(note === undefined ? {} : { note }),
-    }
-    return await change(body, options)
-  } finally {
-    await own.close()
+  const own = await readOwn(parts, overlay, { image: image.name, client: client.name, slot })
+  const { dataBytes, zeroBytes } = own
+  const request = { imageId: image.id, version, parent, overlay, own }
+  const sealed = options.dryRun ? unsealed(image.id, version) : await parts.layers.seal(request)
+  const body = {
+    type: "CommitImage" as const,
+    imageId: image.id,
+    version,
+    sealedOverlay: link.epoch,
+    ...sealed,
+    format: LAYER_FORMAT,
+    sizeBytes: parent.sizeBytes,
+    layer: { dataBytes: String(dataBytes), zeroBytes: String(zeroBytes) },
+    ...(note === undefined ? {} : { note }),
   }
+  return change(body, options)
 }
 
 /** Where the layer would be; a dry run seals none. */
@@ -158,17 +154,15 @@ const unsealed = (imageId: string, version: number) => ({
 })
 
 /** What the super client wrote. @throws NOTHING_TO_COMMIT OVERLAY_DAMAGED */
-const openOwn = async (
+const readOwn = async (
   { data, hostBootId }: Parts,
   overlay: string,
   who: { readonly image: string; readonly client: string; readonly slot: number },
 ) => {
   const folder = overlay.split("/").reduce((at, name) => at.folder(name), data)
   if ((await folder.readFile("header")) === undefined) throw fail("NOTHING_TO_COMMIT", who)
-  await settleGeneration(folder, hostBootId)
-  const own = await openOwnExtents(folder)
+  const own = await readOwnExtents(folder, hostBootId)
   if (own.dataBytes + own.zeroBytes > 0) return own
-  await own.close()
   throw fail("NOTHING_TO_COMMIT", who)
 }
 

@@ -30,6 +30,7 @@ import { eachEvent } from "../../log/tiles/events.ts"
 import { verifierKey } from "../../log/tiles/note.ts"
 import { catalogueProjection } from "../../projections/catalogue.ts"
 import { copyWhole } from "../backup/copy-file.ts"
+import { restoreHeat } from "../backup/heat-part.ts"
 import { type Manifest, sha256 } from "../backup/manifest.ts"
 import { lastingOverlays } from "../backup/overlays-left-out.ts"
 import { type VerifiedBackup, verifyBackup } from "../backup/verify-backup.ts"
@@ -113,6 +114,7 @@ const build = async (
     mkdirSync(building, { recursive: true })
     await copySidecars(backup, verified.manifest, building)
     await copySealed(backup, verified.manifest, building, { signal, onProgress })
+    await restoreHeat(backup, verified.manifest, building)
     const config = join(target.dir, "imagelink.toml")
     if (target.replaces && existsSync(config)) copyFileSync(config, join(building, "imagelink.toml"))
     await makeStore(parts, options, verified, building, name)

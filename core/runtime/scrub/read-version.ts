@@ -64,12 +64,14 @@ export const readVersion = async (options: ReadOptions): Promise<void> => {
   job.progress({ done: disk.sizeBytes, total: disk.sizeBytes, unit: "bytes" })
 }
 
-/** What its own layer touched, if the rest is the parent's and was right there; otherwise everything. */
-const runsOf = (ref: VersionRef, { length }: Uint32Array, map: LayerMap | undefined): Iterable<ClusterRun> => {
+/** Whether only what its own layer touched is to be read: the rest is the parent's and was right there. */
+export const isReadInPart = (ref: VersionRef): boolean => {
   const { count, clusters } = ref.version.check!.mismatches
-  const isOnRight = parentRef(ref)?.version.check?.result === "verified" && count === clusters.length
-  return map !== undefined && isOnRight ? ownClusters(map) : [{ first: 0, end: length }]
+  return parentRef(ref)?.version.check?.result === "verified" && count === clusters.length
 }
+
+const runsOf = (ref: VersionRef, { length }: Uint32Array, map: LayerMap | undefined): Iterable<ClusterRun> =>
+  map !== undefined && isReadInPart(ref) ? ownClusters(map) : [{ first: 0, end: length }]
 
 const readRuns = async (
   { position, pace, onStep, job: { signal, progress } }: ReadOptions,

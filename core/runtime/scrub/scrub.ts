@@ -7,6 +7,9 @@
  * **Details** One version at a time, as a job that `jobs` shows and `job cancel` ends. Where it is is kept every minute and at a stop, so that a
  * restart goes on from there. What one reading found is one event, also when it is what was known: the log then tells when every byte
  * was last seen to be right. A version that cannot be read whole is reported, and tried again a day later.
+ *
+ * **Another server's bytes** are not read: rot on its disks is its own to look for, and each reading would bring the whole image over the network. What a commit made here
+ * on such an image is.
  */
 import { isDeepStrictEqual } from "node:util"
 import { fail, isImagelinkError } from "../../errors.ts"
@@ -18,11 +21,11 @@ import { imageVersions } from "../../projections/image-versions.ts"
 import { loadTable } from "../image-check.ts"
 import { makeChange } from "../operations/change.ts"
 import type { Parts } from "../parts.ts"
-import { changed, mismatch, type VersionRef, versionRef } from "../version-ref.ts"
+import { baseRef, changed, mismatch, type VersionRef, versionRef } from "../version-ref.ts"
 import { type Candidate, candidates } from "./choose.ts"
 import { makePace, type Sleep } from "./pace.ts"
 import { dropPosition, loadPosition, type Position, positionKey, savePosition } from "./position.ts"
-import { readVersion } from "./read-version.ts"
+import { isReadInPart, readVersion } from "./read-version.ts"
 
 export interface ScrubOptions {
   readonly parts: Parts
@@ -49,7 +52,7 @@ export const makeScrub = ({ parts, actor, bytesPerSecond, everyDays, sleep, repo
   const stop = new AbortController()
   const { signal } = stop
   const pace = makePace(bytesPerSecond, now, sleep)
-  /** When a version that failed is tried again, by its key. */
+  /** When a version that failed, or that was passed over, is looked at again; by its key. */
   const retryAt = new Map<string, number>()
   let running: Promise<void> | undefined
 
@@ -109,6 +112,19 @@ export const makeScrub = ({ parts, actor, bytesPerSecond, everyDays, sleep, repo
     }
   }
 
+  /** Whether reading it crosses no network. */
+  const isHere = async (candidate: Candidate): Promise<boolean> => {
+    const ref = await refOf(candidate)
+    if (ref.below.length > 0 && isReadInPart(ref)) return true
+    return parts.opener.isLocal(baseRef(ref).version.storage)
+  }
+
+  const passOver = ({ imageId, imageName, version }: Candidate): void => {
+    retryAt.set(positionKey(imageId, version), now() + everyDays * DAY)
+    const name = `${imageName}@${version.number}`
+    report("info", `${name} is not scrubbed, because it is read from another server; image check reads all of it`)
+  }
+
   /** The version that was left half read goes on, due or not; then what is due. */
   const next = async (saved: Position | undefined): Promise<Candidate | number> => {
     const { images } = await parts.views.state(imageVersions)
@@ -117,8 +133,13 @@ export const makeScrub = ({ parts, actor, bytesPerSecond, everyDays, sleep, repo
     if (left !== undefined) return left
     const at = ({ imageId, version, dueAt }: Candidate) =>
       Math.max(dueAt, retryAt.get(positionKey(imageId, version)) ?? Number.NEGATIVE_INFINITY)
-    const due = all.find((candidate) => at(candidate) <= now())
-    return due ?? Math.min(limits.scrubLookMillis, ...all.map((candidate) => at(candidate) - now()))
+    for (const candidate of all) {
+      if (at(candidate) > now()) continue
+      // One that cannot be told is read, and says then what is wrong.
+      if (await isHere(candidate).catch(() => true)) return candidate
+      passOver(candidate)
+    }
+    return Math.min(limits.scrubLookMillis, ...all.map((candidate) => at(candidate) - now()))
   }
 
   const run = async (): Promise<void> => {

@@ -4,13 +4,16 @@
  *     an entry:  bit 63 "ours", the cluster's offset              │ 32 bits: grain is zero │ 32 bits: grain is here
  *
  * **Details** Grains are marked in order. A table is written when the next one is turned to, so that only those of which the layer has something
- * come to be. A cluster of which only zeros are known has no offset.
+ * come to be, and of these only the blocks that say something: of a table of 128 KiB a scattered change has one. The rest of its place stays a hole.
+ * A cluster of which only zeros are known has no offset.
  */
 import { putU32, putU64, u32 } from "./bytes.ts"
 import type { SealTarget } from "./seal.ts"
 
 const ENTRY_BYTES = 16
 const SUBCLUSTERS = 32
+/** What a file system gives to a file at once. */
+const BLOCK_BYTES = 4096
 /** Bit 63, in the first byte. */
 const OURS = 0x80
 
@@ -27,6 +30,8 @@ export class LayerTables {
   readonly #grainBytes: number
   readonly #spanBytes: number
   readonly #table: Uint8Array
+  /** One for each block of the table that something was marked in. */
+  readonly #marked: Uint8Array
   #index = -1
 
   /** `places`: of guest byte 0, of the L1 table, and of the first L2 table, where they are in one file with the bytes. */
@@ -41,6 +46,7 @@ export class LayerTables {
     this.#grainBytes = clusterBytes / SUBCLUSTERS
     this.#spanBytes = (clusterBytes / ENTRY_BYTES) * clusterBytes
     this.#table = new Uint8Array(clusterBytes)
+    this.#marked = new Uint8Array(clusterBytes / BLOCK_BYTES)
     this.l1Entries = Math.ceil(sizeBytes / this.#spanBytes)
     this.l1 = new Uint8Array(Math.ceil((this.l1Entries * 8) / clusterBytes) * clusterBytes)
     this.l1Offset = places?.l1 ?? clusterBytes
@@ -63,11 +69,21 @@ export class LayerTables {
     const at = this.#tablesAt === undefined ? this.end : this.#tablesAt + this.#index * this.#clusterBytes
     putU64(this.l1, this.#index * 8, at)
     this.l1[this.#index * 8]! |= OURS
-    await into.write(this.#table, at)
-    this.#table.fill(0)
+    await this.#writeBlocks(at, into)
     this.end = at + this.#clusterBytes
     this.#index = -1
     return at
+  }
+
+  async #writeBlocks(at: number, into: SealTarget): Promise<void> {
+    const marked = this.#marked
+    for (let first = marked.indexOf(1); first >= 0; first = marked.indexOf(1, first)) {
+      let end = first
+      while (marked[end] === 1) marked[end++] = 0
+      const bytes = this.#table.subarray(first * BLOCK_BYTES, end * BLOCK_BYTES)
+      await into.write(bytes, at + first * BLOCK_BYTES)
+      bytes.fill(0)
+    }
   }
 
   /** Marks grains from `from` on, at most to the end of their cluster, which must be in the table at hand. Answers how far it came. */
@@ -78,6 +94,7 @@ export class LayerTables {
     const count = Math.ceil((until - from) / this.#grainBytes)
     const bits = count === SUBCLUSTERS ? 0xffff_ffff : ((1 << count) - 1) << first
     const entry = ((start % this.#spanBytes) / this.#clusterBytes) * ENTRY_BYTES
+    this.#marked[Math.floor(entry / BLOCK_BYTES)] = 1
     if (kind === "data") {
       putU64(this.#table, entry, start + this.#dataOffset)
       this.#table[entry]! |= OURS

@@ -2,8 +2,7 @@
  * Opens a qcow2 file: header, extensions, the L1 table, and the files that it names.
  *
  * **Details** Features are judged before anything else is believed. Every table must lie in the file, so what is allocated here is never more than the
- * file is long. Names of other files are plain relative ones (core judges them). Whatever has a colon before its first slash is no file name to
- * qemu but a protocol (`json:`, `nbd:`), and is refused.
+ * file is long. Names of other files are read by file-names.ts, and judged by core.
  *
  * **Gotchas** A backing file whose format the image does not name is told by its content, and so it is only as safe as whoever writes to it.
  */
@@ -11,6 +10,7 @@ import { posix } from "node:path"
 import { type FormatContext, type FormatDisk, fail, limits, type Volume } from "imagelink/plugin"
 import { Qcow2Disk } from "./disk.ts"
 import { decodeExtensions, decodeName, type Extensions } from "./extensions.ts"
+import { type FileName, fileNameOf } from "./file-names.ts"
 import { formatOfQemu } from "./format-names.ts"
 import { type Geometry, geometryOf } from "./geometry.ts"
 import { compressionOf, decodeHeader, feature, type Header, judgeFeatures, judgeHeader } from "./header.ts"
@@ -25,13 +25,13 @@ export const openQcow2 = async (image: Volume, context: FormatContext): Promise<
   const compression = compressionOf(header, refuse)
   if (header.sizeBytes > limits.imageBytesMax)
     throw fail("IMAGE_TOO_LARGE", { path, sizeBytes: header.sizeBytes, maxBytes: limits.imageBytesMax })
-  const backingName = await readBackingName(image, header, refuse, signal)
+  const below = await readBackingName(image, header, refuse, signal)
 
   const dataName = dataFileName(header, extensions, refuse)
   const data = dataName === undefined ? image : await context.sibling(dataName)
   const geometry = geometryOf(header, image.sizeBytes, data.sizeBytes)
   const l1 = await readL1(image, header, geometry, refuse, signal)
-  const backing = backingName === undefined ? undefined : await openBacking(backingName, extensions, context, refuse)
+  const backing = below === undefined ? undefined : await openBacking(below, extensions, context, refuse)
   return new Qcow2Disk({
     path,
     sizeBytes: header.sizeBytes,
@@ -41,7 +41,7 @@ export const openQcow2 = async (image: Volume, context: FormatContext): Promise<
     image,
     data,
     backing,
-    dependsOn: [...(dataName === undefined ? [] : [dataName]), ...namesBelow(backingName, backing)],
+    dependsOn: [...(dataName === undefined ? [] : [dataName]), ...namesBelow(below?.name, backing)],
   })
 }
 
@@ -70,7 +70,7 @@ const readBackingName = async (
   { backingName, clusterBits }: Header,
   refuse: Refusals,
   signal: AbortSignal,
-): Promise<string | undefined> => {
+): Promise<FileName | undefined> => {
   if (backingName === undefined) return undefined
   const { offset, bytes } = backingName
   if (bytes === 0) return undefined
@@ -78,18 +78,13 @@ const readBackingName = async (
   if (bytes > limits.qcow2BackingNameBytesMax || offset + bytes > end)
     throw refuse.damaged("the backing file's name lies outside the first cluster, or is too long")
   const name = decodeName(await readPart(image, offset, bytes, signal), "the backing file's name", refuse)
-  return plainName(name, refuse)
+  return fileNameOf(name, refuse)
 }
 
 export const dataFileName = (header: Header, { dataFile }: Extensions, refuse: Refusals): string | undefined => {
   if (!header.incompatible.includes(feature.externalData)) return undefined
   if (dataFile === undefined) throw refuse.dependency("an external data file", "the image does not say its name")
-  return plainName(dataFile, refuse)
-}
-
-const plainName = (name: string, refuse: Refusals): string => {
-  if (/^[^/]*:/.test(name)) throw refuse.dependency(name, "it is not a plain file name but a protocol's")
-  return name
+  return fileNameOf(dataFile, refuse).name
 }
 
 export const readL1 = async (
@@ -108,8 +103,8 @@ export const readL1 = async (
 }
 
 const openBacking = (
-  name: string,
-  { backingFormat }: Extensions,
+  { name, format: named }: FileName,
+  { backingFormat = named }: Extensions,
   context: FormatContext,
   refuse: Refusals,
 ): Promise<FormatDisk> => {

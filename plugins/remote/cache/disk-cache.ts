@@ -4,9 +4,10 @@
  *     FOLDER/blocks   slot 0 │ slot 1 │ …      64 KiB each; as many as the budget has room for, written when first needed
  *     FOLDER/index    header │ record 0 │ …    which block of which object a slot has, and its CRC-32C
  *
- * **Details** Every read of a slot is judged by its CRC, so also the first after a start: a block that was torn by a power loss, has rotted, or whose slot was taken
- * for another while it was read is a miss, and is fetched again. A slot is written before its record, and listed after both; the first write that finds the disk
- * full ends the growth, and from then on blocks take each other's place.
+ * **Details** The first read of a slot after a start is judged by its CRC: a block that was torn by a power loss or has rotted is a miss, and is fetched again. From then on it
+ * is read as any file is, if the folder is this process's alone; where others may write too, each read is judged. A block whose slot was taken for another while
+ * it was read is a miss. A slot is written before its record, and listed after both; the first write that finds the disk full ends the growth, and from then on
+ * blocks take each other's place.
  *
  * **Gotchas** Two processes with one folder stay right, and make each other slow.
  */
@@ -38,13 +39,14 @@ export interface DiskCache extends BlockCache {
   close(): Promise<void>
 }
 
-export const openDiskCache = async (folder: string, bytesMax: number): Promise<DiskCache> => {
+/** `isOwn`: no other process has this folder. */
+export const openDiskCache = async (folder: string, bytesMax: number, isOwn = false): Promise<DiskCache> => {
   await mkdir(folder, { recursive: true, mode: 0o700 })
   const index = await openOrMake(join(folder, "index"))
   try {
     const blocks = await openOrMake(join(folder, "blocks"))
     try {
-      return new SlotFile(index, blocks, await loadSlots(index, blocks, slotsIn(bytesMax)))
+      return new SlotFile(index, blocks, await loadSlots(index, blocks, slotsIn(bytesMax)), isOwn)
     } catch (error) {
       await blocks.close()
       throw error
@@ -90,43 +92,89 @@ class SlotFile implements DiskCache {
   readonly #index: FileHandle
   readonly #blocks: FileHandle
   readonly #slots: Slots
+  /** Records whose slots this process has judged, or written; undefined: each read is judged. */
+  readonly #judged: WeakSet<SlotRecord> | undefined
   /** Blocks that were judged a moment ago, by slot: small reads of one block read it once. */
   readonly #recent = new Map<number, { readonly record: SlotRecord; readonly bytes: Uint8Array }>()
-  readonly #busy = new Set<Promise<unknown>>()
+  readonly #writing = new Set<Promise<unknown>>()
+  #reading = 0
+  #readingEnded: (() => void) | undefined
   #closed = false
 
-  constructor(index: FileHandle, blocks: FileHandle, slots: Slots) {
+  constructor(index: FileHandle, blocks: FileHandle, slots: Slots, isOwn: boolean) {
     this.#index = index
     this.#blocks = blocks
     this.#slots = slots
+    this.#judged = isOwn ? new WeakSet() : undefined
   }
 
   has(object: string, block: number): boolean {
-    return this.#slots.find(object, block) !== undefined
+    return this.#slots.slotOf(object, block) !== undefined
   }
 
-  async get(object: string, block: number, into?: Uint8Array): Promise<Uint8Array | undefined> {
-    const found = this.#slots.find(object, block)
-    if (found === undefined || this.#closed) return undefined
-    const { slot, record } = found
+  get(object: string, block: number, into?: Uint8Array): Promise<Uint8Array | undefined> | undefined {
+    const slot = this.#slots.slotOf(object, block)
+    if (slot === undefined || this.#closed) return undefined
+    const record = this.#slots.recordIn(slot)!
     this.#slots.touch(slot)
     const recent = this.#recent.get(slot)
-    if (recent?.record === record) return recent.bytes
-    const own = into?.length === record.length ? into : undefined
-    const bytes = await this.#during(this.#read(slot, record, own ?? Buffer.allocUnsafeSlow(record.length)))
-    const isStill = this.#slots.find(object, block)?.record === record
-    if (bytes !== undefined && own === undefined && isStill) this.#remember(slot, record, bytes)
-    if (bytes === undefined && isStill) this.#slots.drop(slot)
-    return bytes
+    if (recent?.record === record) return Promise.resolve(recent.bytes)
+    return this.#read(slot, record, into?.length === record.length ? into : undefined)
   }
 
   /** With the callback API of `fs`, because a FileHandle's promise costs twice as much. */
-  #read(slot: number, { length, crc }: SlotRecord, bytes: Uint8Array): Promise<Uint8Array | undefined> {
+  #read(slot: number, record: SlotRecord, own: Uint8Array | undefined): Promise<Uint8Array | undefined> {
+    const { length } = record
+    const bytes = own ?? Buffer.allocUnsafeSlow(length)
     return new Promise((resolve) => {
-      read(this.#blocks.fd, bytes, 0, length, slot * BLOCK, (error, count) =>
-        resolve(error === null && count === length && crc32c(bytes) === crc ? bytes : undefined),
-      )
+      this.#fill(slot, 0, bytes, 0, length, (isWhole) => {
+        const isStill = this.#slots.recordIn(slot) === record
+        const isRight = isStill && isWhole && this.#judge(record, bytes)
+        if (isRight && own === undefined) this.#remember(slot, record, bytes)
+        if (isStill && !isRight) this.#slots.drop(slot)
+        resolve(isRight ? bytes : undefined)
+      })
     })
+  }
+
+  part(
+    object: string,
+    block: number,
+    from: number,
+    into: Uint8Array,
+    at: number,
+    length: number,
+  ): Promise<boolean> | undefined {
+    const slot = this.#slots.slotOf(object, block)
+    if (slot === undefined || this.#closed) return undefined
+    const record = this.#slots.recordIn(slot)!
+    if (!this.#judged?.has(record) || from + length > record.length || this.#recent.has(slot)) return undefined
+    this.#slots.touch(slot)
+    return new Promise((resolve) =>
+      this.#fill(slot, from, into, at, length, (isWhole) => resolve(isWhole && this.#slots.recordIn(slot) === record)),
+    )
+  }
+
+  #fill(
+    slot: number,
+    from: number,
+    into: Uint8Array,
+    at: number,
+    length: number,
+    done: (isWhole: boolean) => void,
+  ): void {
+    this.#reading++
+    read(this.#blocks.fd, into, at, length, slot * BLOCK + from, (error, count) => {
+      done(error === null && count === length)
+      if (--this.#reading === 0) this.#readingEnded?.()
+    })
+  }
+
+  #judge(record: SlotRecord, bytes: Uint8Array): boolean {
+    if (this.#judged?.has(record)) return true
+    if (crc32c(bytes) !== record.crc) return false
+    this.#judged?.add(record)
+    return true
   }
 
   #remember(slot: number, record: SlotRecord, bytes: Uint8Array): void {
@@ -143,7 +191,9 @@ class SlotFile implements DiskCache {
     if (this.#closed || this.has(object, block)) return
     const slot = this.#slots.take()
     if (slot === undefined) return
-    await this.#during(this.#write(slot, bytes, { object, block, length: bytes.length, crc: crc32c(bytes) }))
+    const writing = this.#write(slot, bytes, { object, block, length: bytes.length, crc: crc32c(bytes) })
+    this.#writing.add(writing)
+    await writing.finally(() => this.#writing.delete(writing))
   }
 
   async #write(slot: number, bytes: Uint8Array, record: SlotRecord): Promise<void> {
@@ -151,17 +201,9 @@ class SlotFile implements DiskCache {
       await writeWhole(this.#blocks, bytes, slot * BLOCK)
       await writeWhole(this.#index, encodeRecord(record), HEADER_BYTES + slot * RECORD_BYTES)
       this.#slots.settle(slot, record)
+      this.#judged?.add(record)
     } catch {
       this.#slots.stopGrowing(slot)
-    }
-  }
-
-  async #during<A>(work: Promise<A>): Promise<A> {
-    this.#busy.add(work)
-    try {
-      return await work
-    } finally {
-      this.#busy.delete(work)
     }
   }
 
@@ -175,7 +217,11 @@ class SlotFile implements DiskCache {
 
   async close(): Promise<void> {
     this.#closed = true
-    await Promise.allSettled([...this.#busy])
+    await Promise.allSettled([...this.#writing])
+    await new Promise<void>((resolve) => {
+      if (this.#reading === 0) resolve()
+      else this.#readingEnded = resolve
+    })
     await this.#index.close()
     await this.#blocks.close()
   }

@@ -13,13 +13,13 @@ export const memoryCache = (bytesMax: number = limits.remoteMemoryBytes): BlockC
   }
   return {
     has: (object, block) => blocks.has(keyOf(object, block)),
-    async get(object, block) {
+    get(object, block) {
       const key = keyOf(object, block)
       const bytes = blocks.get(key)
       if (bytes === undefined) return undefined
       blocks.delete(key)
       blocks.set(key, bytes)
-      return bytes
+      return Promise.resolve(bytes)
     },
     async put(object, block, bytes) {
       const key = keyOf(object, block)

@@ -22,11 +22,12 @@ const open = new Map<string, Shared>()
 /** Folders whose cache is closing: it opens again afterwards. */
 const closing = new Map<string, Promise<void>>()
 
-export const holdCache = async (folder: string | undefined, bytesMax: number): Promise<CacheHold> => {
+/** `isOwn`: no other process has this folder. */
+export const holdCache = async (folder: string | undefined, bytesMax: number, isOwn: boolean): Promise<CacheHold> => {
   const inMemory = () => ({ cache: memoryCache(), release: async () => undefined })
   if (folder === undefined) return inMemory()
   while (closing.has(folder)) await closing.get(folder)
-  const shared = open.get(folder) ?? { opening: openDiskCache(folder, bytesMax), holds: 0 }
+  const shared = open.get(folder) ?? { opening: openDiskCache(folder, bytesMax, isOwn), holds: 0 }
   open.set(folder, shared)
   shared.holds++
   let released = false

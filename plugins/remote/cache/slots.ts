@@ -40,9 +40,13 @@ export class Slots {
     return known
   }
 
-  find(object: string, block: number): { readonly slot: number; readonly record: SlotRecord } | undefined {
-    const slot = this.#places.get(object)?.get(block)
-    return slot === undefined ? undefined : { slot, record: this.#records[slot]! }
+  slotOf(object: string, block: number): number | undefined {
+    return this.#places.get(object)?.get(block)
+  }
+
+  /** What a slot has now: the same record for as long as nobody took it. */
+  recordIn(slot: number): SlotRecord | undefined {
+    return this.#records[slot]
   }
 
   touch(slot: number): void {
@@ -61,8 +65,8 @@ export class Slots {
   /** The block is in the slot from now on. */
   settle(slot: number, record: SlotRecord): void {
     this.#writing.delete(slot)
-    const other = this.find(record.object, record.block)
-    if (other !== undefined && other.slot !== slot) this.drop(other.slot)
+    const other = this.slotOf(record.object, record.block)
+    if (other !== undefined && other !== slot) this.drop(other)
     this.#records[slot] = record
     const places = this.#places.get(record.object) ?? new Map<number, number>()
     this.#places.set(record.object, places.set(record.block, slot))

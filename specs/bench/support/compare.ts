@@ -1,4 +1,9 @@
-/** Loads several servers in turn and prints what ours did beside each of the others. */
+/**
+ * Loads several servers in turn and prints what ours did beside each of the others.
+ *
+ * **Details** A ratio is the median of the rounds' own ratios, not the ratio of the medians: what else the machine does changes from minute to minute, and the
+ * targets of one round are seconds apart.
+ */
 import { type Load, type Measured, measure, median, type Target, title } from "./load.ts"
 
 export interface Comparison {
@@ -34,8 +39,10 @@ export const compare = async (c: Comparison): Promise<void> => {
 
 const row = (load: Load, got: ReadonlyArray<ReadonlyArray<Measured>>, aims: ReadonlyArray<number>): string => {
   const side = (figure: (m: Measured) => number, marks: ReadonlyArray<number>) => {
-    const [ours = 0, ...others] = got.map((all) => median(all.map(figure)))
-    return [ours, ...others].map(cell).join("") + others.map((x, i) => ratio(ours / x, marks[i])).join("")
+    const [ours = [], ...others] = got.map((all) => all.map(figure))
+    const beside = (theirs: ReadonlyArray<number>) => median(theirs.map((x, round) => ours[round]! / x))
+    const cells = [ours, ...others].map((all) => cell(median(all)))
+    return [...cells, ...others.map((theirs, i) => ratio(beside(theirs), marks[i]))].join("")
   }
   return `${title(load).padEnd(22)}${side((m) => m.perCpuSecond, aims)}  ${side((m) => m.iops, [])}`
 }

@@ -85,11 +85,12 @@ const target = (name: string, child: ChildProcess, url: string): IscsiTarget => 
 
 /** What a target did under a load for so many seconds, and what that cost it. */
 export const measure = async (t: IscsiTarget, load: IscsiLoad, seconds: number): Promise<Measured> => {
+  await calibrate(t, load, seconds)
   const before = cpuSeconds(t.pid)
   const started = performance.now()
   const each = Array.from({ length: load.initiators }, (_, i) =>
     load.rw === "write"
-      ? writeLoad(t, load, seconds)
+      ? writeLoad(t, load)
       : load.digests
         ? digestLoad(t, load, seconds)
         : readLoad(t, load, seconds, i),
@@ -133,16 +134,35 @@ const digestLoad = async (t: IscsiTarget, load: IscsiLoad, seconds: number): Pro
   return ios
 }
 
-/** `qemu-img bench` writes a number of requests; it is asked for as many as took about so long the last time. */
+/** `qemu-img bench` writes a number of requests: as many as take about so long, which is found out before anything is measured. */
 const requests = new Map<string, number>()
-const writeLoad = async (t: IscsiTarget, load: IscsiLoad, seconds: number): Promise<number> => {
-  const key = `${t.name} ${title(load)}`
-  const count = requests.get(key) ?? 500
+const WRITES_MAX = 500_000
+
+const writes = async (t: IscsiTarget, { depth, kib }: IscsiLoad, count: number): Promise<number> => {
   const started = performance.now()
-  const args = ["bench", "-f", "raw", "-w", "-c", `${count}`, "-d", `${load.depth}`, "-s", `${load.kib}k`, "-t", "none"]
+  const args = ["bench", "-f", "raw", "-w", "-c", `${count}`, "-d", `${depth}`, "-s", `${kib}k`, "-t", "none"]
   await run("qemu-img", [...args, t.url], { timeout: 120_000 })
-  const took = (performance.now() - started) / 1000
-  requests.set(key, Math.max(200, Math.min(200_000, Math.round((count * seconds) / took))))
+  return (performance.now() - started) / 1000
+}
+
+/** Until one run is at least half as long as it shall be: a short one measures its login, and code that is not warm. */
+const calibrate = async (t: IscsiTarget, load: IscsiLoad, seconds: number): Promise<void> => {
+  const key = `${t.name} ${title(load)}`
+  if (load.rw !== "write" || requests.has(key)) return
+  for (let count = 1000; ; ) {
+    const took = await writes(t, load, count)
+    const fitting = Math.min(WRITES_MAX, Math.round((count * seconds) / took))
+    if (took >= seconds / 2 || count === WRITES_MAX) {
+      requests.set(key, fitting)
+      return
+    }
+    count = Math.max(fitting, count + 1)
+  }
+}
+
+const writeLoad = async (t: IscsiTarget, load: IscsiLoad): Promise<number> => {
+  const count = requests.get(`${t.name} ${title(load)}`)!
+  await writes(t, load, count)
   return count
 }
 

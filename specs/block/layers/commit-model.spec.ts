@@ -15,7 +15,7 @@ import { type LayerStep, type MapHold, VersionMaps } from "../../../core/block/l
 import { layeredVolume } from "../../../core/block/layers/volume.ts"
 import { MapBudget } from "../../../core/block/overlay/budget.ts"
 import { createOverlay } from "../../../core/block/overlay/open.ts"
-import { openOwnExtents } from "../../../core/block/overlay/sealed.ts"
+import { readOwnExtents } from "../../../core/block/overlay/sealed.ts"
 import { MemoryFolder, MemoryVolume } from "../../support/memory-volume.ts"
 import { patterned, type Random, random } from "../../support/random.ts"
 
@@ -90,13 +90,9 @@ const run = async (seed: number): Promise<void> => {
     const own = await overlay.freeze()
     await overlay.close()
     const runs = async function* () {
-      const sealed = await openOwnExtents(folder)
+      const sealed = await readOwnExtents(folder, undefined)
       expect(sealed).toMatchObject(own)
-      try {
-        yield* sealed.runs()
-      } finally {
-        await sealed.close()
-      }
+      yield* sealed.extents()
     }
     files.set(version, folder.volumes.get("data")!.reopened())
     const child = await open(

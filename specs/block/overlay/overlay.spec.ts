@@ -444,3 +444,49 @@ describe("the end", () => {
     expect((await openOverlay({ ...options, hostBootId: "boot-2" })).stats.dataGrains).toBe(2)
   })
 })
+
+describe("a read of scattered writes", () => {
+  /** Grains 1, 3, 5 … were written, and the base is in the cache. */
+  const scattered = async (written: ReadonlyArray<number>) => {
+    const setup = overlaySetup({ base: { misses: () => true } })
+    const overlay = await createOverlay(setup.options)
+    const expected = Buffer.from(setup.known)
+    for (const grain of written) {
+      expected.fill(grain, grain * GRAIN, (grain + 1) * GRAIN)
+      await overlay.write(expected, grain * GRAIN, grain * GRAIN, GRAIN, 0)
+    }
+    await overlay.read(Buffer.alloc(65_536), 0, 0, 65_536)
+    const reads = () => setup.volume("data").counts.readSync
+    const readAt = (offset: number, length: number) => {
+      const [into, before] = [Buffer.alloc(length + 2, 0xa5), reads()]
+      expect(overlay.readSync(into, 1, offset, length)).toBe(true)
+      expect(into.subarray(1, length + 1).equals(expected.subarray(offset, offset + length))).toBe(true)
+      expect([into[0], into[length + 1]]).toEqual([0xa5, 0xa5])
+      return reads() - before
+    }
+    return { overlay, expected, readAt }
+  }
+
+  it("takes three runs and more from the data file at once, and the base's grains over them", async () => {
+    const { readAt } = await scattered([1, 3, 4, 6, 9])
+    expect(readAt(0, 16 * GRAIN)).toBe(1)
+    expect(readAt(512, 6 * GRAIN)).toBe(1)
+    expect(readAt(GRAIN + 512, 5 * GRAIN)).toBe(1)
+    expect([readAt(0, 5 * GRAIN), readAt(0, 3 * GRAIN)]).toEqual([2, 1])
+  })
+
+  it("takes each by itself where a grain of zeros lies between, whose old bytes nobody may see or wait for", async () => {
+    const { overlay, expected, readAt } = await scattered([1, 3, 5, 7])
+    await overlay.zero(4 * GRAIN, 2 * GRAIN, 0)
+    expected.fill(0, 4 * GRAIN, 6 * GRAIN)
+    expect(readAt(0, 16 * GRAIN)).toBe(3)
+  })
+
+  it("misses when the base does not answer at once, and the asynchronous door reads the same", async () => {
+    const { overlay, expected } = await scattered([33, 35, 37])
+    const into = Buffer.alloc(16 * GRAIN)
+    expect(overlay.readSync(into, 0, 32 * GRAIN, 16 * GRAIN)).toBe(false)
+    await overlay.read(into, 0, 32 * GRAIN, 16 * GRAIN)
+    expect(into.equals(expected.subarray(32 * GRAIN, 48 * GRAIN))).toBe(true)
+  })
+})

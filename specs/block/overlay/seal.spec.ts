@@ -1,11 +1,12 @@
 import { describe, expect, it } from "vitest"
-import type { Extent } from "../../../core/block/device.ts"
-import { extendMapFrom } from "../../../core/block/layers/extend.ts"
+import { type Extent, MAY_UNMAP } from "../../../core/block/device.ts"
+import { extendMap } from "../../../core/block/layers/extend.ts"
 import { LayerMapBudget } from "../../../core/block/layers/map.ts"
 import { ownRuns } from "../../../core/block/layers/own.ts"
 import { createOverlay, openOverlay } from "../../../core/block/overlay/open.ts"
-import { openOwnExtents, settleGeneration } from "../../../core/block/overlay/sealed.ts"
+import { readOwnExtents } from "../../../core/block/overlay/sealed.ts"
 import { overlaySetup } from "../../support/overlay.ts"
+import { random } from "../../support/random.ts"
 
 const GRAIN = 4096
 const PAGE = 64 * 2 ** 20
@@ -153,8 +154,7 @@ describe("freezing an overlay", () => {
     full = false
     expect(await overlay.freeze()).toEqual(own)
     await overlay.close()
-    const sealed = await openOwnExtents(folder)
-    expect(await listed(sealed.runs())).toEqual(runs)
+    expect([...(await readOwnExtents(folder, undefined)).extents()]).toEqual(runs)
   })
 
   it("is refused once the overlay closes, and is waited for by a close that comes during it", async () => {
@@ -179,29 +179,27 @@ describe("freezing an overlay", () => {
 })
 
 describe("a generation that nobody opens any more", () => {
-  it("is read from its folder, as often as asked, and makes the map of a version", async () => {
-    const { overlay, folder, runs, own, sizeBytes } = await changed()
+  const thisRun = "boot-1"
+
+  it("is read from its folder and makes the map of a version", async () => {
+    const { overlay, folder, runs, own, sizeBytes, volume } = await changed()
     await overlay.freeze()
     await overlay.close()
-    const sealed = await openOwnExtents(folder)
+    const sealed = await readOwnExtents(folder, undefined)
     expect(sealed).toMatchObject({ ...own, header: { imageId: "i", version: 1, sizeBytes } })
-    expect(await listed(sealed.runs())).toEqual(runs)
-    const map = await extendMapFrom(new LayerMapBudget().baseMap(sizeBytes), 2, sealed.runs())
+    expect([...sealed.extents()]).toEqual(runs)
+    const map = extendMap(new LayerMapBudget().baseMap(sizeBytes), 2, sealed.extents())
     expect([...ownRuns(map)]).toEqual(runs)
-    await sealed.close()
+    expect(volume("durable").closed).toBe(true)
   })
 
-  it("holds after a death of the server what was acknowledged, once it was settled", async () => {
+  it("holds after a death of the server what was acknowledged, as often as it is read", async () => {
     const { folder, options, runs, own } = await changed()
-    const unsettled = await openOwnExtents(folder)
-    expect(unsettled).toMatchObject({ dataBytes: 0, zeroBytes: 0 })
-    await unsettled.close()
-    for (let i = 0; i < 2; i++) {
-      await settleGeneration(folder, options.hostBootId)
-      const settled = await openOwnExtents(folder)
+    expect(await readOwnExtents(folder, undefined)).toMatchObject({ dataBytes: 0, zeroBytes: 0 })
+    for (const boot of [options.hostBootId, options.hostBootId, undefined]) {
+      const settled = await readOwnExtents(folder, boot)
       expect(settled).toMatchObject(own)
-      expect(await listed(settled.runs())).toEqual(runs)
-      await settled.close()
+      expect([...settled.extents()]).toEqual(runs)
     }
   })
 
@@ -216,32 +214,51 @@ describe("a generation that nobody opens any more", () => {
     await overlay.write(bytes(GRAIN), 0, settled, GRAIN, 0)
     await overlay.write(bytes(GRAIN), 0, late, GRAIN, 0)
     // the server dies here: nothing was flushed or closed
-    await settleGeneration(setup.folder, "boot-1")
-    await settleGeneration(setup.folder, "boot-1")
-    const own = await openOwnExtents(setup.folder)
     const places = [...pages.map((page, i) => page * PAGE + i * GRAIN), settled, late].sort((a, b) => a - b)
-    const data = (await listed(own.runs())).filter(({ kind }) => kind === "data")
-    expect(data).toEqual(places.map((offset) => ({ offset, length: GRAIN, kind: "data" })))
-    expect([own.dataBytes, own.zeroBytes]).toEqual([places.length * GRAIN, 0])
-    await own.close()
+    for (const boot of [thisRun, thisRun, undefined]) {
+      const own = await readOwnExtents(setup.folder, boot)
+      const data = [...own.extents()].filter(({ kind }) => kind === "data")
+      expect(data).toEqual(places.map((offset) => ({ offset, length: GRAIN, kind: "data" })))
+      expect([own.dataBytes, own.zeroBytes]).toEqual([places.length * GRAIN, 0])
+    }
+  })
+
+  it("tells data next to zeros, runs across words, sectors and pages, and a short last grain", async () => {
+    const sizeBytes = 3 * PAGE + 16 * GRAIN + 512
+    const r = random(7)
+    const setup = overlaySetup({ sizeBytes, policy: "super" })
+    const overlay = await createOverlay(setup.options)
+    for (let i = 0; i < 200; i++) {
+      const at = GRAIN * r.int(3 * 16_384)
+      const length = Math.min(sizeBytes - at, GRAIN * r.pick([1, 3, 15, 16, 17, 1023, 1024, 1025]))
+      if (r.chance(0.5)) await overlay.zero(at, length, MAY_UNMAP)
+      else
+        for (let from = 0; from < length; from += 64 * GRAIN)
+          await overlay.write(bytes(64 * GRAIN), 0, at + from, Math.min(64 * GRAIN, length - from), 0)
+    }
+    await overlay.zero(3 * PAGE + 16 * GRAIN, 512, MAY_UNMAP)
+    const own = await overlay.freeze()
+    const runs = await listed(overlay.ownExtents())
+    await overlay.close()
+    const sealed = await readOwnExtents(setup.folder, thisRun)
+    expect(sealed).toMatchObject(own)
+    expect([...sealed.extents()]).toEqual(runs)
+    const sum = (kind: string) => runs.reduce((all, run) => all + (run.kind === kind ? run.length : 0), 0)
+    expect(own).toEqual({ dataBytes: sum("data"), zeroBytes: sum("zero") })
   })
 
   it("holds after a power loss what was flushed, and settling changes nothing", async () => {
     const { overlay, folder, options } = await changed()
     await overlay.flush()
     await overlay.write(bytes(GRAIN), 0, 8 * GRAIN, GRAIN, 0)
-    for (const boot of ["boot-2", undefined]) {
-      await settleGeneration(folder, boot)
-      const settled = await openOwnExtents(folder)
-      expect(settled.dataBytes).toBe(4 * GRAIN + 512)
-      await settled.close()
-    }
+    for (const boot of ["boot-2", undefined])
+      expect((await readOwnExtents(folder, boot)).dataBytes).toBe(4 * GRAIN + 512)
     const again = await openOverlay({ ...options, hostBootId: "boot-2" })
     expect(again.stats.dataGrains).toBe(5)
   })
 
   it("is refused when something of it is missing or damaged", async () => {
-    const { overlay, folder, options } = await changed()
+    const { overlay, folder } = await changed()
     await overlay.freeze()
     await overlay.close()
     const damage = async (name: string) => {
@@ -250,25 +267,17 @@ describe("a generation that nobody opens any more", () => {
       await volume.close()
     }
     await damage("working")
-    expect(await refusal(settleGeneration(folder, options.hostBootId))).toBe("OVERLAY_DAMAGED")
-    expect(await refusal(openOwnExtents(folder))).toBe("done")
+    expect(await refusal(readOwnExtents(folder, thisRun))).toBe("OVERLAY_DAMAGED")
+    expect(folder.volumes.get("working")!.closed).toBe(true)
+    expect(await refusal(readOwnExtents(folder, undefined))).toBe("done")
     await damage("durable")
-    expect(await refusal(openOwnExtents(folder))).toBe("OVERLAY_DAMAGED")
+    expect(await refusal(readOwnExtents(folder, undefined))).toBe("OVERLAY_DAMAGED")
     expect(folder.volumes.get("durable")!.closed).toBe(true)
     await folder.remove("durable")
-    expect(await refusal(openOwnExtents(folder))).toBe("OVERLAY_DAMAGED")
+    expect(await refusal(readOwnExtents(folder, undefined))).toBe("OVERLAY_DAMAGED")
+    expect(await refusal(readOwnExtents(folder, thisRun))).toBe("OVERLAY_DAMAGED")
     await folder.remove("header")
-    expect(await refusal(openOwnExtents(folder))).toBe("OVERLAY_DAMAGED")
-    expect(await refusal(settleGeneration(folder, options.hostBootId))).toBe("OVERLAY_DAMAGED")
-  })
-
-  it("says so when its map is damaged between two looks", async () => {
-    const { overlay, folder, volume } = await changed()
-    await overlay.freeze()
-    await overlay.close()
-    const sealed = await openOwnExtents(folder)
-    volume("durable").put(bytes(1), 0, 8192 + 300, 1)
-    expect(await refusal(listed(sealed.runs()))).toBe("OVERLAY_DAMAGED")
-    await sealed.close()
+    expect(await refusal(readOwnExtents(folder, undefined))).toBe("OVERLAY_DAMAGED")
+    expect(await refusal(readOwnExtents(folder, thisRun))).toBe("OVERLAY_DAMAGED")
   })
 })

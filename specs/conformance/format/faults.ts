@@ -1,9 +1,9 @@
 /** Checks with faults beneath the format: a failing read, late answers, and an image that shrinks while it is open. */
 import assert from "node:assert/strict"
 import { isImagelinkError } from "../../../core/errors.ts"
-import type { FormatSubject } from "../format-plugin.ts"
 import { randomRanges, same } from "../support/bytes.ts"
 import { guarded, readRange, settle, someTurns } from "../support/volumes.ts"
+import type { FormatSubject } from "./sample.ts"
 import { type FormatCheck, imageOf, noTrouble, openDisk, type Trouble } from "./subject.ts"
 
 /** Reads of an opening that are made to fail, one after another. */

@@ -1,9 +1,9 @@
 /** Checks of what the guest sees, and of what the format does to the files beneath. */
 import assert from "node:assert/strict"
 import { extentFault, volumeFault } from "../../../core/storage/judge.ts"
-import type { FormatSample, FormatSubject } from "../format-plugin.ts"
 import { boundaryRanges, randomRanges, same } from "../support/bytes.ts"
 import { guarded, readRange, refusedWith } from "../support/volumes.ts"
+import type { FormatSample, FormatSubject } from "./sample.ts"
 import { type FormatCheck, openDisk } from "./subject.ts"
 
 type Opened = Awaited<ReturnType<typeof openDisk>>

@@ -1,9 +1,9 @@
 /** Checks with files that lie: refused or answered, never a crash, a hang, or an error that nobody knows. */
 import assert from "node:assert/strict"
 import { isImagelinkError } from "../../../core/errors.ts"
-import type { Files, FormatSubject } from "../format-plugin.ts"
 import { randomFrom } from "../support/bytes.ts"
 import { guarded, readRange } from "../support/volumes.ts"
+import type { Files, FormatSubject } from "./sample.ts"
 import { type FormatCheck, imageOf, openDisk } from "./subject.ts"
 
 const FLIPS = 200

@@ -4,9 +4,9 @@ import { limits } from "../../../core/limits.ts"
 import type { FormatContext, FormatDisk, ProbeInput } from "../../../core/storage/format.ts"
 import { siblingFault } from "../../../core/storage/open-image.ts"
 import type { Volume } from "../../../core/storage/volume.ts"
-import type { Files, FormatSubject } from "../format-plugin.ts"
 import type { Check } from "../support/suite.ts"
 import { guarded } from "../support/volumes.ts"
+import type { Files, FormatSubject } from "./sample.ts"
 
 export type FormatCheck = Check<FormatSubject>
 

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict"
 import { guardFolder } from "../../../core/storage/guard-folder.ts"
 import type { VolumeFolder } from "../../../core/storage/volume.ts"
-import type { StoragePluginSubject } from "../storage-plugin.ts"
 import { same, sampleBytes } from "../support/bytes.ts"
 import { readRange, refusedWith } from "../support/volumes.ts"
+import type { StoragePluginSubject } from "./sample.ts"
 import { accepted, context, type StorageCheck } from "./subject.ts"
 
 const SIZE = 1_048_576

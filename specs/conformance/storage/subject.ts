@@ -4,9 +4,9 @@ import type { Host } from "../../../core/host.ts"
 import type { OpenContext } from "../../../core/storage/plugin.ts"
 import type { StandardResult } from "../../../core/storage/schema.ts"
 import type { Volume } from "../../../core/storage/volume.ts"
-import type { StoragePluginSubject } from "../storage-plugin.ts"
 import { fileFaults, type SampleFaults } from "../support/file-faults.ts"
 import type { Check } from "../support/suite.ts"
+import type { StoragePluginSubject } from "./sample.ts"
 
 export type StorageCheck = Check<StoragePluginSubject>
 

@@ -6,8 +6,8 @@ import { createHash } from "node:crypto"
 import { readdirSync } from "node:fs"
 import { text } from "node:stream/consumers"
 import { pathToFileURL } from "node:url"
-import type { StoragePluginSubject } from "../storage-plugin.ts"
 import { readRange, settle, someTurns } from "../support/volumes.ts"
+import type { StoragePluginSubject } from "./sample.ts"
 import { accepted, context, type StorageCheck, withSample } from "./subject.ts"
 
 const ROUNDS = 16

@@ -181,8 +181,9 @@ describe("an image that depends on others", () => {
     ["parents/../../etc/shadow", "the name leads out of the image's folder"],
     ["parents/../base.raw", "the name leads out of the image's folder"],
     ["..", "the name leads out of the image's folder"],
-    ["/etc/shadow", "an absolute name could be any file of this server"],
-    ["C:/windows/win.ini", "an absolute name could be any file of this server"],
+    ["/etc/shadow", "an absolute name outside the image's folder could be any file of this server"],
+    ["/srv/base.raw", "an absolute name outside the image's folder could be any file of this server"],
+    ["C:/windows/win.ini", "an absolute name outside the image's folder could be any file of this server"],
     ["..\\base.raw", "the name has a backslash"],
     ["a\0b", "the name has control characters"],
     ["parents//base.raw", "it is not a plain relative name"],
@@ -282,6 +283,35 @@ describe("an image over another image", () => {
     const identity = async () => ({ inode: "7" })
     const one = { ...plugin, open: async (config: { path: string }) => ({ ...(await plugin.open(config)), identity }) }
     expect(await refusal(open({ plugin: one }, { formats }))).toBe("IMAGE_DEPENDENCY_REFUSED: it depends on itself")
+  })
+
+  it("may name absolutely what its storage finds in the folder of the image that was asked for", async () => {
+    const chain = { "/srv/a.raw": over("deep/b"), "/srv/deep/b": over("/srv/base.raw raw") }
+    const asked: Array<string> = []
+    const source = (answer: (absolute: string) => unknown) => {
+      const { plugin, traffic } = shelf({ ...chain, "/srv/base.raw": 512 })
+      const relative = async ({ path }: { path: string }, absolute: string) => {
+        asked.push(`${absolute} beside ${path}`)
+        return answer(absolute)
+      }
+      return { plugin: { ...plugin, relative }, traffic }
+    }
+    const outcome = async (answer: (absolute: string) => unknown) => {
+      const { plugin, traffic } = source(answer)
+      const opened = await refusal(open({ plugin }, { formats }))
+      return [opened, traffic.filter((line) => line.startsWith("open")).at(-1)]
+    }
+    const outside =
+      "IMAGE_DEPENDENCY_REFUSED: an absolute name outside the image's folder could be any file of this server"
+    expect(await outcome((absolute) => absolute.slice(5))).toEqual(["opened", "open /srv/base.raw"])
+    expect(asked).toEqual(["/srv/base.raw beside /srv/a.raw"])
+    expect(await outcome(() => undefined)).toEqual([outside, "open /srv/deep/b"])
+    expect(await outcome(() => 7)).toEqual([outside, "open /srv/deep/b"])
+    expect(await outcome(() => "/etc/shadow")).toEqual([outside, "open /srv/deep/b"])
+    expect(await outcome(() => "../etc/shadow")).toEqual([
+      "IMAGE_DEPENDENCY_REFUSED: the name leads out of the image's folder",
+      "open /srv/deep/b",
+    ])
   })
 
   it("may be one over two disks that are the same file, side by side", async () => {

@@ -60,6 +60,7 @@ export const sends = {
   uefiPxe: [
     [OPTION.vendorClass, text("PXEClient:Arch:00007:UNDI:003000")],
     [OPTION.architecture, u16(7)],
+    [OPTION.machineId, uuid],
   ],
   uefiHttp: [
     [OPTION.vendorClass, text("HTTPClient:Arch:00016:UNDI:003000")],

@@ -3,8 +3,9 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
-import { connectIscsi, discoverIscsi, type IscsiClient } from "../../../adapters/iscsi/client.ts"
+import { blockCdb, connectIscsi, discoverIscsi, type IscsiClient } from "../../../adapters/iscsi/client.ts"
 import { imagelink, refusal, type Served, startServe } from "../../support/cli.ts"
+import { until } from "../../support/iscsi-server.ts"
 
 const target = "iqn.2026-11.io.imagelink:pc-001"
 const MiB = 2 ** 20
@@ -82,6 +83,59 @@ describe("served disks", () => {
     const other = await login(port, "iqn.2026-11.io.imagelink:pc-002")
     expect(await other.read(0, 512)).toEqual(Buffer.alloc(512, 0xa5))
     expect((await other.good({ cdb: [0x5e, 0, 0, 0, 0, 0, 0, 0, 64], reads: 64 })).data.readUInt32BE(4)).toBe(0)
+  })
+
+  it("that are linked while a session runs are told to it, and are its client's own", async () => {
+    const { port } = await serve()
+    const client = await login(port)
+    await client.good({ cdb: [0] })
+    await told(["client", "link", "PC-001", "win11", "--slot", "1"])
+    const asked = async () => (await client.command({ cdb: [0] })).sense?.readUInt16BE(12)
+    let last = await asked()
+    for (let i = 0; i < 600 && last === undefined; i++) {
+      await new Promise((r) => setTimeout(r, 50))
+      last = await asked()
+    }
+    expect(last).toBe(0x3f0e)
+    await client.command({ cdb: [0], lun: 1 })
+    await client.good({ cdb: blockCdb(0x8a, 0, 512), writes: Buffer.alloc(512, 7), lun: 1 })
+    expect((await client.good({ cdb: blockCdb(0x88, 0, 512), reads: 512, lun: 1 })).data).toEqual(Buffer.alloc(512, 7))
+    expect(await client.read(0, 512)).toEqual(Buffer.alloc(512, 0xa5))
+  })
+
+  it("that are elsewhere are asked for there: a server that is taken out of use sends initiators on", async () => {
+    const args = ["serve", "--nbd-port", "off", "--iscsi-port", "3260", "--iscsi-moved", "127.0.0.1", "--json"]
+    expect(refusal(await imagelink(args, { data }))).toMatchObject({ code: "CONFIG_INVALID" })
+    const { port, stderr } = await serve("--iscsi-redirect", "PC-001=10.0.0.2", "--iscsi-moved", "10.0.0.3:3261")
+    await expect(login(port)).rejects.toMatchObject({ status: 0x0101, movedTo: "10.0.0.2:3260" })
+    const other = login(port, "iqn.2026-11.io.imagelink:pc-002")
+    await expect(other).rejects.toMatchObject({ status: 0x0102, movedTo: "10.0.0.3:3261" })
+    expect((await discoverIscsi("127.0.0.1", port)).flatMap((t) => t.addresses)).toEqual([
+      "10.0.0.2:3260,1",
+      "10.0.0.3:3261,1",
+    ])
+    expect(stderr()).toMatch(/was sent from iqn\.2026-11\.io\.imagelink:pc-001 to 10\.0\.0\.2:3260 with 0101/u)
+  })
+
+  it("of a super client take the password that its boot script says, and no other boot's", async () => {
+    await told(["client", "set-super", "PC-001", "win11"])
+    const server = await serve("--http-port", "0")
+    const script = async () => {
+      const text = await (await fetch(`http://${server.listeners.http}/boot/52-54-00-00-00-01.ipxe`)).text()
+      const said = (pattern: RegExp) => pattern.exec(text)?.[1] ?? ""
+      const secret = Buffer.from(said(/^set password (\S+)$/mu))
+      return {
+        target: said(/(iqn\.2026-11\.io\.imagelink:pc-001:\S+)/u),
+        chap: { user: said(/^set username (\S+)$/mu), secret, algorithms: "5" },
+      }
+    }
+    const [one, two] = [await script(), await script()]
+    const at = { host: "127.0.0.1", port: server.port }
+    await expect(connectIscsi({ ...at, target: one.target, chap: two.chap })).rejects.toMatchObject({ status: 0x0201 })
+    const client = await connectIscsi({ ...at, target: one.target, chap: one.chap })
+    expect(await client.sizeBytes()).toBe(4 * MiB)
+    await until(() => server.stderr().includes("(CHAP pc-001) opened"), "the log names the user")
+    expect(server.stderr()).not.toContain(one.chap.secret.toString())
   })
 
   it("of an image that is gone are not ready, and the log says what to do", async () => {

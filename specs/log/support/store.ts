@@ -81,9 +81,9 @@ export const request = (n: number, log: Pick<EventLog, "head">, more: Partial<Ap
 export const append = (log: LevelLog, n: number, more: Partial<AppendRequest> = {}): Promise<Appended> =>
   Effect.runPromise(log.append(request(n, log, more)))
 
-/** Every event, through `fold`. */
+/** Every event, through `each`. */
 export const readAll = async (log: LevelLog) => {
   const events: Array<unknown> = []
-  await Effect.runPromise(log.fold(0, (batch) => events.push(...batch)))
+  await Effect.runPromise(log.each(0, log.head(), (batch) => events.push(...batch) > 0))
   return events
 }

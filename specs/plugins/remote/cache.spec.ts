@@ -136,7 +136,7 @@ describe("the budget", () => {
     for (const block of [0, 1, 2, 3]) put(block)
     slots.touch(0)
     for (const block of [10, 11, 12]) put(block)
-    expect([0, 1, 2, 3, 10, 11, 12].filter((block) => slots.find("a", block))).toEqual([0, 10, 11, 12])
+    expect([0, 1, 2, 3, 10, 11, 12].filter((block) => slots.slotOf("a", block) !== undefined)).toEqual([0, 10, 11, 12])
   })
 
   it("gives a slot to one block at a time, and none that is being written", () => {
@@ -144,7 +144,7 @@ describe("the budget", () => {
     expect([slots.take(), slots.take(), slots.take()]).toEqual([0, 1, undefined])
     slots.settle(0, { object: "a", block: 7, length: 1, crc: 0 })
     expect(slots.take()).toBe(0)
-    expect(slots.find("a", 7)).toBeUndefined()
+    expect(slots.slotOf("a", 7)).toBeUndefined()
   })
 
   it("is what there is room for, once the disk is full", () => {
@@ -237,6 +237,99 @@ describe("while the server is away", () => {
     await readAll()
     server.objects.delete("/disk.raw")
     expect(await refusalOf(open())).toContain("IMAGE_FILE_NOT_FOUND")
+  })
+})
+
+describe("a block that was judged", () => {
+  const object = "0".repeat(32)
+  const content = Buffer.alloc(BLOCK, "judged once")
+  const isContent = (got: Uint8Array | undefined) => got && content.equals(got)
+  const spoil = async () => {
+    const file = await fs.open(join(cache, "blocks"), "r+")
+    await file.write(Buffer.from([0xff]), 0, 1, 5)
+    await file.close()
+  }
+  /** What is read in a first, second and third opening; the file is spoilt while the second has it open. */
+  const seen = async (isOwn: boolean) => {
+    const writing = await openDiskCache(cache, BUDGET, isOwn)
+    await writing.put(object, 0, content)
+    await writing.close()
+    const disk = await openDiskCache(cache, BUDGET, isOwn)
+    // Whole blocks are read into the caller's memory, so that none is remembered as read a moment ago.
+    const read = async () => isContent(await disk.get(object, 0, Buffer.alloc(BLOCK)))
+    const before = await read()
+    await spoil()
+    const after = await read()
+    await disk.close()
+    const again = await openDiskCache(cache, BUDGET, isOwn)
+    const later = await again.get(object, 0)
+    await again.close()
+    return [before, after, later === undefined]
+  }
+
+  it("is read as any file is until the next start, where nobody else has the folder", async () => {
+    expect(await seen(true)).toEqual([true, false, true])
+  })
+
+  it("is judged again at each read where others may write to the folder", async () => {
+    expect(await seen(false)).toEqual([true, undefined, true])
+  })
+
+  it("is read in part from then on, to its last byte and not past it, and not where others may write", async () => {
+    const read = async (isOwn: boolean, from: number, length: number) => {
+      const disk = await openDiskCache(cache, BUDGET, isOwn)
+      const into = Buffer.alloc(length + 2, 0xee)
+      const part = () => disk.part?.(object, 0, from, into, 1, length)
+      expect(part()).toBeUndefined()
+      await disk.put(object, 0, content)
+      await disk.get(object, 0, Buffer.alloc(BLOCK))
+      const done = await part()
+      await disk.close()
+      expect(part()).toBeUndefined()
+      const isIt = into.subarray(1, -1).equals(content.subarray(from, from + length))
+      return [done, isIt, into[0], into.at(-1)]
+    }
+    expect(await read(false, 0, 512)).toEqual([undefined, false, 0xee, 0xee])
+    await fs.rm(cache, { recursive: true })
+    expect(await read(true, BLOCK - 3, 3)).toEqual([true, true, 0xee, 0xee])
+    await fs.rm(cache, { recursive: true })
+    expect(await read(true, BLOCK - 3, 4)).toEqual([undefined, false, 0xee, 0xee])
+  })
+
+  it("is read out of the server's own cache folder, whole and in part, as it was fetched", async () => {
+    const host = { cacheFolder: () => cache }
+    const url = `${server.origin}/disk.raw`
+    for (let opening = 0; opening < 2; opening++) {
+      const volume = await openRemoteVolume({ url }, { host })
+      for (let round = 0; round < 2; round++)
+        for (const [offset, length] of [
+          [0, 2 * MiB],
+          [BLOCK + 5, 700],
+          [2 * MiB - 1, 1],
+          [3 * BLOCK - 1, 2],
+          [7 * BLOCK, BLOCK],
+        ] as const)
+          expect(
+            Buffer.compare(await bytesAt(volume, offset, length), bytes.subarray(offset, offset + length)),
+            `${offset}+${length}`,
+          ).toBe(0)
+      await volume.close()
+    }
+    expect(ranges().length).toBe(2)
+  })
+
+  it("is missed when its slot was given to another block while it was read", async () => {
+    const disk = await openDiskCache(cache, 2 * BLOCK, true)
+    const other = Buffer.alloc(BLOCK, "another")
+    for (let i = 0; i < 50; i++) {
+      await disk.put(object, i, content)
+      const reading = disk.get(object, i, Buffer.alloc(BLOCK))
+      const writing = disk.put(object, 1000 + i, other)
+      const got = await reading
+      await writing
+      expect(isContent(got)).not.toBe(false)
+    }
+    await disk.close()
   })
 })
 

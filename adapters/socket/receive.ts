@@ -36,6 +36,7 @@ export class ReceiveBuffers {
     const buffer = this.bufferOf()
     const options = {
       handle,
+      allowHalfOpen: accepted.allowHalfOpen,
       onread: {
         buffer,
         callback: (count: number) => {

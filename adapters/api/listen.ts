@@ -1,0 +1,158 @@
+/**
+ * Where the API is heard: a unix socket in the data folder for this machine, and a TCP port for others if one is named.
+ *
+ * **Details** The socket is mode 0660 and of the group `imagelink` where there is such a group and the kernel says who connects; else 0600, and
+ * the file mode is the admission. TCP without a certificate is for the loopback addresses alone (RFC 6750 §5.3: tokens are never sent in clear).
+ */
+import { chmodSync, chownSync, readFileSync, rmSync } from "node:fs"
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http"
+import { createServer as createTlsServer } from "node:https"
+import { createConnection } from "node:net"
+import { fail } from "../../core/errors.ts"
+import { limits } from "../../core/limits.ts"
+import { admit, type Caller } from "./caller.ts"
+import { asError } from "./calls.ts"
+import { PROBLEM_TYPE, problemOf } from "./contract/problem.ts"
+import type { Router } from "./router.ts"
+
+export interface Listener {
+  /** A path, or `address:port`. */
+  readonly at: string
+  close(): Promise<void>
+}
+
+/** Paths that anybody may ask: they say nothing about the site. */
+const open: ReadonlySet<string> = new Set(["/v1/ping", "/healthz", "/openapi.json", "/docs"])
+
+type WhoAsks = (request: IncomingMessage) => Caller | Promise<Caller>
+
+const listener = (router: Router, who: WhoAsks): RequestListener => {
+  const admitted = async (request: IncomingMessage, response: ServerResponse) => {
+    const gone = new AbortController()
+    response.once("close", () => gone.abort())
+    const path = request.url?.split("?", 1)[0] ?? ""
+    if (path === "/v1/ping" || path === "/healthz") return void response.end("ok\n")
+    try {
+      // What comes in pieces is counted by the router.
+      if (Number(request.headers["content-length"] ?? 0) > limits.apiBodyBytesMax)
+        throw fail("REQUEST_TOO_LARGE", { maxBytes: limits.apiBodyBytesMax })
+      const caller = open.has(path) ? nobody : await who(request)
+      admit(request, { caller, gone: gone.signal })
+    } catch (e) {
+      const problem = problemOf(asError(e).toJSON())
+      const challenge = problem.status === 401 ? { "www-authenticate": "Bearer" } : {}
+      const retry = problem.status === 429 ? { "retry-after": "60" } : {}
+      response.writeHead(problem.status, { "content-type": PROBLEM_TYPE, ...challenge, ...retry })
+      return void response.end(JSON.stringify(problem))
+    }
+    router.handle(request, response)
+  }
+  return (request, response) => void admitted(request, response)
+}
+
+const nobody: Caller = { actor: { kind: "api", name: "nobody" }, role: "viewer", groups: [] }
+
+const bounded = (server: Server): Server => {
+  server.requestTimeout = limits.apiRequestSecondsMax * 1000
+  server.headersTimeout = limits.apiRequestSecondsMax * 1000
+  server.maxConnections = limits.apiConnectionsMax
+  return server
+}
+
+const listening = (server: Server, at: { readonly path: string } | { readonly port: number; readonly host: string }) =>
+  new Promise<void>((resolve, reject) => {
+    server.once("error", (e: NodeJS.ErrnoException) => {
+      const [address, port] = "path" in at ? [at.path, 0] : [at.host, at.port]
+      if (e.code === "EADDRINUSE" && port !== 0) return reject(fail("PORT_IN_USE", { protocol: "api", address, port }))
+      reject(fail("LISTEN_FAILED", { protocol: "api", address, port, why: e.message }))
+    })
+    server.listen(at, resolve)
+  })
+
+const closeServer = (server: Server): Promise<void> =>
+  new Promise((resolve) => {
+    server.close(() => resolve())
+    server.closeAllConnections()
+  })
+
+export interface LocalOptions {
+  readonly path: string
+  /** Group of the socket, by number; undefined: for the server's own user alone. */
+  readonly gid: number | undefined
+}
+
+/** @throws DATA_IN_USE when another server answers there, LISTEN_FAILED */
+export const listenLocal = async (router: Router, who: WhoAsks, { path, gid }: LocalOptions): Promise<Listener> => {
+  if (await answers(path)) throw fail("DATA_IN_USE", { path, holder: "another server" })
+  rmSync(path, { force: true })
+  const server = bounded(createServer(listener(router, who)))
+  const mask = process.umask(0o177)
+  try {
+    await listening(server, { path })
+  } finally {
+    process.umask(mask)
+  }
+  if (gid !== undefined && given(path, gid)) chmodSync(path, 0o660)
+  return { at: path, close: () => closeServer(server) }
+}
+
+/** False where this process may not. */
+const given = (path: string, gid: number): boolean => {
+  try {
+    chownSync(path, -1, gid)
+    return true
+  } catch {
+    return false
+  }
+}
+
+const answers = (path: string): Promise<boolean> =>
+  new Promise((resolve) => {
+    const probe = createConnection(path)
+    probe.once("connect", () => {
+      probe.destroy()
+      resolve(true)
+    })
+    probe.once("error", () => resolve(false))
+  })
+
+export interface RemoteOptions {
+  readonly address: string
+  readonly port: number
+  /** PEM files. */
+  readonly tls: { readonly cert: string; readonly key: string } | undefined
+}
+
+/** @throws CONFIG_INVALID without a certificate on an address that is not loopback, FILE_UNREADABLE PORT_IN_USE LISTEN_FAILED */
+export const listenRemote = async (router: Router, who: WhoAsks, options: RemoteOptions): Promise<Listener> => {
+  const { address, port, tls } = options
+  if (tls === undefined && !isLoopback(address))
+    throw fail("CONFIG_INVALID", {
+      file: "api-address",
+      why: `${address} is not a loopback address, and tokens are not sent in clear: name api-cert and api-key too`,
+    })
+  const handle = listener(router, who)
+  const server =
+    tls === undefined
+      ? bounded(createServer(handle))
+      : (bounded(
+          createTlsServer(
+            { cert: pem(tls.cert), key: pem(tls.key), minVersion: "TLSv1.2" },
+            handle,
+          ) as unknown as Server,
+        ) as Server)
+  await listening(server, { host: address, port })
+  const bound = server.address()
+  const at = typeof bound === "object" && bound !== null ? bound.port : port
+  return { at: `${address.includes(":") ? `[${address}]` : address}:${at}`, close: () => closeServer(server) }
+}
+
+const isLoopback = (address: string): boolean => address.startsWith("127.") || address === "::1"
+
+const pem = (path: string): Buffer => {
+  try {
+    return readFileSync(path)
+  } catch (e) {
+    throw fail("FILE_UNREADABLE", { path, why: (e as Error).message })
+  }
+}

@@ -1,0 +1,82 @@
+/** The composition root's part for the API: its router, who is let in, and where it is heard. */
+import { readFileSync } from "node:fs"
+import { findClients } from "../core/domain/lookup.ts"
+import { ImagelinkError } from "../core/errors.ts"
+import { catalogueProjection } from "../core/projections/catalogue.ts"
+import type { ServeConfig } from "../core/runtime/config.ts"
+import type { Site } from "../core/runtime/site.ts"
+import type { WithinGroups } from "./api/caller.ts"
+import { Calls } from "./api/calls.ts"
+import { makeGate } from "./api/gate.ts"
+import { type Listener, listenLocal, listenRemote } from "./api/listen.ts"
+import { makeRouter } from "./api/router.ts"
+import { socketPath } from "./api/socket-path.ts"
+import type { OpenedSite } from "./compose.ts"
+import type { ServerEvent } from "./compose-server.ts"
+
+/** Its members may use the socket. */
+const SOCKET_GROUP = "imagelink"
+
+export interface ApiOptions {
+  readonly dataDir: string
+  readonly config: ServeConfig
+  readonly opened: OpenedSite
+  readonly site: Site
+  readonly onEvent: (event: ServerEvent) => void
+}
+
+export interface ServedApi {
+  readonly listeners: Readonly<Record<string, string>>
+  close(): Promise<void>
+}
+
+/** @throws what its listeners throw */
+export const serveApi = async ({ dataDir, config, opened, site, onEvent }: ApiOptions): Promise<ServedApi> => {
+  const { parts, host } = opened
+  const calls = new Calls()
+  const onDenied = (who: string, what: string) =>
+    onEvent({ level: "info", text: `${who} was refused ${what} [PERMISSION_DENIED]` })
+  const { now, newId } = parts
+  const router = await makeRouter({ site, calls, within: withinGroups(opened), now, newId, onDenied })
+  const gate = makeGate({ host, tokens: parts.tokens, users: config.users, now })
+  const closers: Array<() => Promise<void>> = [router.close, () => calls.close()]
+  const close = async () => {
+    for (const stop of closers.splice(0).reverse()) await stop()
+  }
+  const heard = (listener: Listener): string => {
+    closers.push(listener.close)
+    return listener.at
+  }
+  try {
+    const gid = host.peerCredentials === undefined ? undefined : groupNumber(SOCKET_GROUP)
+    const control = heard(await listenLocal(router, gate.local, { path: socketPath(dataDir), gid }))
+    const { apiAddress: address, apiPort: port, apiTls: tls } = config
+    if (port === "off") return { listeners: { control }, close }
+    const api = heard(await listenRemote(router, gate.remote, { address, port, tls }))
+    return { listeners: { api, control }, close }
+  } catch (e) {
+    await close()
+    throw e
+  }
+}
+
+const withinGroups =
+  ({ parts }: OpenedSite): WithinGroups =>
+  async (names, groups) => {
+    const catalogue = await parts.views.state(catalogueProjection)
+    const found = findClients(catalogue, names)
+    if (found instanceof ImagelinkError) throw found
+    return found.every(({ id }) => groups.some((group) => catalogue.groupsOfClient.get(id)?.has(group)))
+  }
+
+/** group(5) */
+const groupNumber = (name: string): number | undefined => {
+  try {
+    const line = readFileSync("/etc/group", "utf8")
+      .split("\n")
+      .find((one) => one.startsWith(`${name}:`))
+    return line === undefined ? undefined : Number(line.split(":")[2])
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,143 @@
+/**
+ * Captures what real DHCP clients send, and writes each as a file beside this one.
+ *
+ *     node --conditions=source specs/wire/dhcp/capture.ts        needs root, iproute2, udhcpc, qemu-system-x86, ipxe-qemu, ovmf; two minutes
+ *
+ * **Details** Clients run in a network namespace without a way out, with QEMU's iPXE ROM (BIOS) and OVMF's own network stack (UEFI). They are answered by the pure
+ * part of ours, so that they go on to the REQUEST; what they are told is not in the files. A line is a message: the port it came to and its bytes, in
+ * hexadecimal. Nothing is served over TFTP or HTTP, so firmware goes on to its next way of booting.
+ */
+import { type ChildProcess, execFileSync, spawn } from "node:child_process"
+import { createSocket } from "node:dgram"
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { addressText, parseAddress } from "../../../adapters/dhcp/address.ts"
+import { Answerer, type DhcpSite } from "../../../adapters/dhcp/answer.ts"
+import { Leases } from "../../../adapters/dhcp/leases.ts"
+
+const SERVER = "10.77.0.1"
+const MAC = "52:54:00:77:00:01"
+const at = (text: string) => parseAddress(text)!
+const subnet = { network: at("10.77.0.0"), prefix: 24, routers: [], nameServers: [], ntpServers: [], routes: [] }
+
+const machine = { name: "PC-001", address: at("10.77.0.11"), liveAddress: undefined, program: undefined }
+const site: DhcpSite = {
+  ...{ mode: "full", subnets: [{ ...subnet, domain: "", leaseSeconds: 3600 }], answers: "all" },
+  boot: { tftp: at(SERVER), http: `http://${SERVER}:8080`, programs: [] },
+  machine: () => machine,
+  liveHolder: () => undefined,
+}
+
+/** Inside the namespace: prints each message as it comes, and answers. */
+const listen = (): void => {
+  const answerer = new Answerer({
+    ...{ site: () => site, leases: new Leases({ ranges: [], reserved: () => true }), server: at(SERVER) },
+    ...{ note: () => {}, rate: { perMachine: 1000, strangers: 1000 } },
+  })
+  const sender = createSocket({ type: "udp4", reuseAddr: true })
+  sender.bind(67, SERVER, () => sender.setBroadcast(true))
+  for (const port of [67, 4011] as const) {
+    const socket = createSocket({ type: "udp4", reuseAddr: true })
+    const hear = (bytes: Buffer, from: { address: string; port: number }) => {
+      console.log(`${port} ${bytes.toString("hex")}`)
+      const { answer } = answerer.take(bytes, { address: at(from.address), port: from.port }, port, Date.now())
+      const out = port === 67 ? sender : socket
+      if (answer) out.send(answer.bytes, answer.port, addressText(answer.address), () => {})
+    }
+    socket.on("message", hear)
+    if (port === 67) sender.on("message", hear)
+    socket.bind(port, "0.0.0.0")
+  }
+}
+
+const OVMF = "/usr/share/OVMF"
+const qemu = (folder: string, uefi: boolean): ReadonlyArray<string> => {
+  const variables = join(folder, "vars.fd")
+  if (uefi) copyFileSync(`${OVMF}/OVMF_VARS_4M.fd`, variables)
+  return [
+    ...[
+      "qemu-system-x86_64",
+      "-M",
+      uefi ? "q35" : "pc",
+      "-accel",
+      "tcg",
+      "-m",
+      "256",
+      "-display",
+      "none",
+      "-nodefaults",
+    ],
+    ...["-netdev", "tap,id=n0,ifname=tap0,script=no,downscript=no"],
+    ...["-device", `virtio-net-pci,netdev=n0,mac=${MAC},bootindex=1${uefi ? ",romfile=" : ""}`],
+    ...["-uuid", "12345678-1234-1234-1234-1234567890ab"],
+    ...(uefi
+      ? [
+          ...["-drive", `if=pflash,format=raw,unit=0,readonly=on,file=${OVMF}/OVMF_CODE_4M.fd`],
+          ...["-drive", `if=pflash,format=raw,unit=1,file=${variables}`],
+        ]
+      : []),
+  ]
+}
+
+const capture = async (name: string, command: ReadonlyArray<string>, seconds: number): Promise<void> => {
+  const space = `imagelink-${process.pid}-c`
+  const ip = (...args: ReadonlyArray<string>) => execFileSync("ip", args)
+  const inside = (words: ReadonlyArray<string>): ChildProcess =>
+    spawn("ip", ["netns", "exec", space, ...words], { stdio: ["ignore", "pipe", "inherit"] })
+  ip("netns", "add", space)
+  const children: Array<ChildProcess> = []
+  try {
+    ip("-n", space, "link", "add", "br0", "type", "bridge", "forward_delay", "0")
+    ip("-n", space, "addr", "add", `${SERVER}/24`, "dev", "br0")
+    ip("-n", space, "tuntap", "add", "tap0", "mode", "tap")
+    ip("-n", space, "link", "add", "veth0", "type", "veth", "peer", "name", "veth1")
+    ip("-n", space, "link", "set", "veth1", "address", MAC)
+    for (const device of ["tap0", "veth0"]) ip("-n", space, "link", "set", device, "master", "br0")
+    for (const device of ["lo", "br0", "tap0", "veth0", "veth1"]) ip("-n", space, "link", "set", device, "up")
+    const self = [process.execPath, "--conditions=source", fileURLToPath(import.meta.url), "listen"]
+    let said = ""
+    children.push(inside(self))
+    children[0]!.stdout!.on("data", (chunk: Buffer) => (said += chunk))
+    await new Promise((r) => setTimeout(r, 3000))
+    children.push(inside(command))
+    await new Promise((r) => setTimeout(r, seconds * 1000))
+    const lines = said.split("\n").filter((line) => line !== "")
+    writeFileSync(join(import.meta.dirname, `${name}.txt`), `${[...firstOfEach(lines)].join("\n")}\n`)
+    console.log(`${name}: ${lines.length} messages`)
+  } finally {
+    await Promise.all(children.map((child) => stopped(child)))
+    ip("netns", "del", space)
+  }
+}
+
+/** The first of each kind: the same message again, but for its number and seconds, says nothing new. */
+const firstOfEach = (lines: ReadonlyArray<string>): Iterable<string> => {
+  const kinds = new Map<string, string>()
+  for (const line of lines) {
+    const [port, hex = ""] = line.split(" ")
+    const kind = `${port} ${hex.slice(0, 8)}${hex.slice(20)}`
+    if (!kinds.has(kind)) kinds.set(kind, line)
+  }
+  return kinds.values()
+}
+
+const stopped = (child: ChildProcess): Promise<void> =>
+  new Promise((resolve) => {
+    if (child.exitCode !== null || child.signalCode !== null) return resolve()
+    child.once("exit", () => resolve())
+    child.kill("SIGKILL")
+  })
+
+if (process.argv[2] === "listen") listen()
+else {
+  const folder = mkdtempSync(join(tmpdir(), "imagelink-capture-"))
+  try {
+    await capture("udhcpc", ["udhcpc", "-i", "veth1", "-n", "-q", "-f", "-s", "/bin/true"], 5)
+    await capture("ipxe-rom-bios", qemu(folder, false), 45)
+    await capture("ovmf", qemu(folder, true), 150)
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
