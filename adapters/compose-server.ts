@@ -37,6 +37,7 @@ import { makeSleep } from "../core/runtime/scrub/sleep.ts"
 import { makeServing } from "../core/runtime/serving.ts"
 import type { Site } from "../core/runtime/site.ts"
 import { sizeText } from "../core/runtime/sizes.ts"
+import type { ServerAbout } from "../core/runtime/status.ts"
 import type { OnDamage } from "../core/runtime/version-sources.ts"
 import packageJson from "../package.json" with { type: "json" }
 import type { Wires } from "./cli/demo/wires.ts"
@@ -106,6 +107,7 @@ export const startServer = async (options: ServerOptions): Promise<RunningServer
       listensAt,
       background,
       serving,
+      tells,
     } = await serveDisks(options, opened, counts, closers)
     const secretOf = config.iscsiSecrets === undefined ? () => undefined : readSecrets(config.iscsiSecrets)
     const live = makeLivePeers()
@@ -129,6 +131,10 @@ export const startServer = async (options: ServerOptions): Promise<RunningServer
     serves = true
     background()
     const listeners = { ...nbd, ...iscsi, ...http, ...tftp, ...dhcp, ...api.listeners }
+    tells(() => ({
+      ...{ version: packageJson.version, since: startedAt, memoryBytes: process.memoryUsage.rss() },
+      listeners: Object.entries(listeners).map(([protocol, at]) => ({ protocol, at })),
+    }))
     const pcs = async (relay: string) => (await import("./compose-pcs.ts")).simulatedPcs(listeners, relay)
     return { site, listeners, pcs, close: () => closeAll(closers) }
   } catch (e) {
@@ -216,7 +222,7 @@ const serveDisks = async (
   const catalogue = () => projector.state(catalogueProjection)
   const origin = parts.now() - performance.now()
   const tracker = makeBootTracker({
-    now: () => origin + performance.now(),
+    now: () => Math.floor(origin + performance.now()),
     later,
     record: (boot) => {
       counts.boot(boot)
@@ -244,8 +250,9 @@ const serveDisks = async (
     onHeatLost,
   })
   let bootServer: BootServer | undefined
+  let about: (() => ServerAbout) | undefined
   const sleep = makeSleep(later)
-  const own = { bootServer: () => bootServer, liveBoots: { list: tracker.list, sleep } }
+  const own = { bootServer: () => bootServer, liveBoots: { list: tracker.list, sleep }, about: () => about?.() }
   const site = makeLocalSite({ ...parts, serving: { ...serving, ...own } }, async () => {})
   const report = (level: ServerEvent["level"], text: string) => onEvent({ level, text })
   const scrub = makeScrub({
@@ -313,7 +320,10 @@ const serveDisks = async (
     const address = isWildcard(config.address) ? undefined : config.address
     bootServer = { address, httpPort: portOf(http), iscsiPort: portOf(iscsi), prefixOf }
   }
-  return { site, disks: serving.disks, scripts, tracker, bootPassword, listensAt, background, serving }
+  const tells = (own: () => ServerAbout): void => {
+    about = own
+  }
+  return { site, disks: serving.disks, scripts, tracker, bootPassword, listensAt, background, serving, tells }
 }
 
 /** Prefix length of the network that one of this machine's addresses is in. */

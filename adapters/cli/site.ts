@@ -61,6 +61,18 @@ export const withSite = async <A>(
   }
 }
 
+/** Runs `use` with the server that runs, for what a store alone cannot tell. @throws SERVER_NOT_REACHABLE where none does */
+export const withServer = async <A>(options: CommonOptions, use: (site: Site) => Promise<A>): Promise<A> => {
+  const dir = dataDir(options)
+  const site = (await siteElsewhere(options)) ?? (await runningSite(dir))
+  if (site === undefined) throw fail("SERVER_NOT_REACHABLE", { path: dir, why: "no server runs on that data folder" })
+  try {
+    return await use(site)
+  } finally {
+    await site.close()
+  }
+}
+
 export const callOptions = (options: CommonOptions): CallOptions<never> => ({
   actor: actor(),
   ...(options.dryRun ? { dryRun: true } : {}),

@@ -28,6 +28,7 @@ const families = {
   backup: async (): Promise<Family> => (await import("./operations/backup.ts")).backupOperations,
   token: async (): Promise<Family> => (await import("./operations/tokens.ts")).tokenOperations,
   restore: async (): Promise<Family> => (await import("./operations/restore.ts")).restoreOperations,
+  status: async (): Promise<Family> => (await import("./operations/status.ts")).statusOperations,
 }
 
 const familyOf: Readonly<Record<OperationName, keyof typeof families>> = {
@@ -92,6 +93,7 @@ const familyOf: Readonly<Record<OperationName, keyof typeof families>> = {
   "token.create": "token",
   "token.list": "token",
   "token.revoke": "token",
+  status: "status",
 }
 
 export const operationNames: ReadonlySet<string> = new Set(Object.keys(familyOf))

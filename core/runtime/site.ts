@@ -18,6 +18,7 @@ import type { StorageLocation } from "../storage/plugin.ts"
 import type { FileChange, FileTotals } from "./file-comparison.ts"
 import type { HeatRecorded } from "./heat.ts"
 import type { LiveBoot } from "./live-boot.ts"
+import type { Status } from "./status.ts"
 import type { TokenRole, TokenRow } from "./tokens.ts"
 
 /** What a changing operation answers. In a dry run `events` are what would be appended, without position and time. */
@@ -419,6 +420,8 @@ export interface OperationMap {
   /** Where computers stand now, by a running server alone: another site answers none. With `follow`, items are those that came to be stuck or met
    * an error, until it is cancelled. */
   "boots.live": Op<{ readonly client?: string; readonly follow?: boolean }, ReadonlyArray<LiveBoot>, LiveBoot>
+  /** How the server stands. @throws SERVER_NOT_REACHABLE where none runs */
+  status: Op<Nothing, Status>
   /** The iPXE script that the client would be given now. No boot id is made: PREVIEW stands where it would be. */
   "client.script": Op<{ readonly client: string }, { readonly client: string; readonly script: string }>
   /** A group is named with or without `group:` in front; so is it among `clients`, anywhere, but there it needs it. */

@@ -71,6 +71,7 @@ const walk: ReadonlyArray<readonly { [N in OperationName]: [N, Input<N>] }[Opera
     ["links.diff", { from: { position: 3 }, to: {} }],
     ["boots", {}],
     ["boots.live", {}],
+    ["status", {}],
     ["history", {}],
     ["log", { after: 2 }],
     ["audit.key", {}],

@@ -118,6 +118,7 @@ export const inputs = {
   "links.restore": Schema.Struct({ ...moment, ...discardKept }),
   boots: Schema.Struct({ client: opt(Text) }),
   "boots.live": Schema.Struct({ client: opt(Text), follow: Flag }),
+  status: Nothing,
   history: Schema.Struct({
     client: opt(Text),
     image: opt(Text),

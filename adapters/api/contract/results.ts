@@ -238,17 +238,31 @@ const Backup = Schema.Struct({
 })
 
 const ViewPosition = { name: Text, position: Natural }
+const BootState = Schema.Literals(["dhcp", "tftp", "http", "menu", "script", "local", "login", "running", "off"])
 const LiveBoot = Schema.Struct({
   mac: Text,
   client: NullText,
   address: NullText,
   firmware: NullText,
-  state: Schema.Literals(["dhcp", "tftp", "http", "menu", "script", "local", "login", "running", "off"]),
+  state: BootState,
   since: Natural,
   stages: ClientBooted[1].fields.stages,
   stuck: NullText,
   error: Schema.NullOr(Schema.Struct({ at: Natural, text: Text })),
 }).annotate({ identifier: "LiveBoot" })
+
+const ClientStatus = Schema.Struct({
+  client: NullText,
+  mac: Text,
+  address: NullText,
+  state: BootState,
+  since: NullNatural,
+  image: NullText,
+  version: NullNatural,
+  writtenBytes: NullNatural,
+  stuck: NullText,
+  error: Schema.NullOr(Schema.Struct({ at: Natural, text: Text })),
+}).annotate({ identifier: "ClientStatus" })
 
 const token = {
   name: Text,
@@ -339,6 +353,11 @@ export const results = {
   "links.restore": Schema.Struct({ ...changed, asOf: AsOf }),
   boots: list(Schema.Struct({ ...ClientBooted[1].fields, position: Natural, at: Natural })),
   "boots.live": list(LiveBoot),
+  status: Schema.Struct({
+    server: Schema.Struct({ version: Text, since: Natural, memoryBytes: Natural, position: Natural }),
+    listeners: list(Schema.Struct({ protocol: Text, at: Text })),
+    clients: list(ClientStatus),
+  }),
   history: Position,
   log: Position,
   "audit.key": Schema.Struct({ key: Text }),

@@ -83,6 +83,7 @@ export const routes: { readonly [N in OperationName]: Route } = {
   "links.restore": change("POST", "/api/v1/links/restore", "Bring clients and links back to a moment", "admin"),
   boots: read("/api/v1/boots", "The last boots"),
   "boots.live": read("/api/v1/boots/live", "Where computers stand now"),
+  status: read("/api/v1/status", "How the server stands, and every computer in a row"),
   history: { ...read("/api/v1/history", "Who changed what, from what to what", "auditor"), items: true },
   log: { ...read("/api/v1/log", "The events themselves", "auditor"), items: true },
   "audit.key": read("/api/v1/audit/key", "The key that the log's checkpoints are signed with"),

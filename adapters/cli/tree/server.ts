@@ -1,4 +1,4 @@
-/** `imagelink serve` and `imagelink demo`. */
+/** `imagelink serve`, `imagelink demo` and `imagelink status`. */
 import type { Command } from "commander"
 import { verb } from "./declare.ts"
 
@@ -63,4 +63,12 @@ export const declareServer = (root: Command): void => {
     .option("--size <size>", "size of the sample image", "64M")
     .option("--reads <n>", "how many of a recorded boot's 1209 reads each makes", "400")
     .option("--keep", "go on serving at the end")
+  verb(
+    root,
+    "status",
+    "the running server, and where every PC stands",
+    "reads",
+    () => import("../verbs/status.ts"),
+    "status",
+  ).option("--watch", "go on every two seconds until stopped; a terminal is drawn over in place")
 }

@@ -1,0 +1,72 @@
+/** `imagelink status`, asked of a real server while a client has its disk open. */
+import { join } from "node:path"
+import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { connectNbd, type NbdClient } from "../../adapters/nbd/client.ts"
+import type { Status } from "../../core/runtime/status.ts"
+import { imagelink, json, refusal, type Served, scratch, startServe } from "../support/cli.ts"
+import { type Follower, startFollower } from "../support/follower.ts"
+import { rawImage } from "../support/images.ts"
+
+const data = join(scratch("status-cli"), "data")
+const image = rawImage(scratch("status-image"), "win11.raw", 256 * 1024)
+let server: Served
+let disk: NbdClient | undefined
+let follower: Follower | undefined
+
+beforeAll(async () => {
+  server = await startServe(data)
+  await json(["image", "add", "win11", image.path], { data })
+  await json(["client", "add", "52:54:00:00:00:01", "--name", "PC-001"], { data })
+  await json(["client", "add", "52:54:00:00:00:02", "--name", "PC-002"], { data })
+  await json(["client", "link", "PC-001", "win11"], { data })
+})
+afterAll(async () => {
+  await follower?.stop()
+  disk?.destroy()
+  await server?.stop()
+})
+
+describe("status", () => {
+  it("has the server, its listeners, and every client in a row: one that runs with what it wrote", async () => {
+    const before = await json<Status>(["status"], { data })
+    expect(before.server).toEqual({
+      ...{ version: expect.stringMatching(/^\d+\.\d+\.\d+/), since: expect.any(Number) },
+      ...{ memoryBytes: expect.any(Number), position: expect.any(Number) },
+    })
+    expect(before.listeners).toContainEqual({ protocol: "nbd", at: server.listeners.nbd })
+    expect(before.clients.map(({ client, state, image, version }) => [client, state, image, version])).toEqual([
+      ["PC-001", "off", "win11", 1],
+      ["PC-002", "off", null, null],
+    ])
+    disk = await connectNbd({ host: "127.0.0.1", port: server.nbdPort, export: "client/PC-001/0" })
+    await disk.write(0, Buffer.alloc(8192, 1))
+    await disk.read(0, 4096)
+    const [running, other] = (await json<Status>(["status"], { data })).clients
+    expect(running).toMatchObject({ client: "PC-001", state: "running", image: "win11", version: 1 })
+    expect([running!.writtenBytes, running!.address, other!.state]).toEqual([8192, "127.0.0.1", "off"])
+  })
+
+  it("is a table for people", async () => {
+    const { status, stdout } = await imagelink(["status"], { data })
+    const lines = stdout.split("\n")
+    expect([status, lines[2]]).toEqual([0, "2 clients: 1 running, 1 off"])
+    expect(lines[4]).toMatch(/^PC-001 +running +\d+ \w+ +win11@1 +8 KiB +127\.0\.0\.1$/)
+    expect(lines[5]).toMatch(/^PC-002 +off +- +- +- +-$/)
+  })
+
+  it("goes on with --watch, without a terminal as a list of answers, and ends with whoever reads it", async () => {
+    follower = startFollower(["--data", data, "status", "--watch", "--json"])
+    const lines = await follower.until(2)
+    const answers = lines.map((line) => JSON.parse(line) as Status)
+    expect(answers.map(({ clients }) => clients[0]!.state)).toEqual(["running", "running"])
+    expect(lines.join("")).not.toContain("\x1b")
+    expect((await imagelink(["status", "--watch"], { data, unread: true })).status).toBe(0)
+  })
+
+  it("is refused where no server runs, with what to do", async () => {
+    const nowhere = join(scratch("status-none"), "data")
+    const run = await imagelink(["status", "--json"], { data: nowhere })
+    expect([run.status, run.stdout, refusal(run).code]).toEqual([4, "", "SERVER_NOT_REACHABLE"])
+    expect(refusal(run).fix).toContain("imagelink serve")
+  })
+})
