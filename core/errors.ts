@@ -667,7 +667,8 @@ export const errors = {
     exit: 2,
     message: (p) => `${p.file} cannot be used`,
     cause: (p) => p.why,
-    fix: () => "correct the named key; 'imagelink serve --help' lists every key as a flag",
+    fix: () =>
+      "correct the named key; 'imagelink serve --help' lists every key as a flag, 'imagelink config show' says where each is set",
   }),
   USAGE: entry<{ why: string; see: string }>({
     exit: 2,

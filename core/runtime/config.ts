@@ -1,6 +1,8 @@
 /** What `serve` can be told: by flag, by IMAGELINK_* or in imagelink.toml, in that order of weight. */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import { nearest } from "../domain/nearest.ts"
 import { fail } from "../errors.ts"
 import { limits } from "../limits.ts"
 import { parseBytes } from "./sizes.ts"
@@ -36,6 +38,8 @@ const FirmwareConfig = Schema.Struct({
   architecture: Schema.optionalKey(Schema.Int),
 })
 export type FirmwareConfig = typeof FirmwareConfig.Type
+
+const PluginConfig = Schema.Struct({ module: Schema.String })
 
 export const ConfigFile = Schema.Struct({
   address: Schema.optionalKey(Schema.String),
@@ -79,7 +83,7 @@ export const ConfigFile = Schema.Struct({
     Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: limits.layerNumberMax })),
   ),
   "log-level": Schema.optionalKey(Schema.Literals(["error", "info", "debug"])),
-  plugin: Schema.optionalKey(Schema.Array(Schema.Struct({ module: Schema.String }))),
+  plugin: Schema.optionalKey(Schema.Array(PluginConfig)),
 })
 export type ConfigFile = typeof ConfigFile.Type
 
@@ -146,19 +150,55 @@ export const NBD_PORT = 10_809
 const DHCP_PORT = 67
 const DHCP_PROXY_PORT = 4011
 
-/** Judges one source of settings. @throws CONFIG_INVALID naming the key */
-export const decodeConfig = (file: string, input: unknown): ConfigFile => {
+/** The line of a source on which a setting is said, where the source has lines. */
+export type LineOf = (path: ReadonlyArray<string | number>) => number | undefined
+
+/** Judges one source of settings. @throws CONFIG_INVALID naming every wrong key, its line, and what was expected */
+export const decodeConfig = (file: string, input: unknown, lineOf: LineOf = () => undefined): ConfigFile => {
   const decoded = Schema.decodeUnknownResult(ConfigFile, { onExcessProperty: "error", errors: "all" })(input)
-  if (Result.isFailure(decoded))
-    throw fail("CONFIG_INVALID", { file, why: decoded.failure.message.replaceAll(/\s*\n\s*/g, " ") })
-  return decoded.success
+  if (Result.isSuccess(decoded)) return decoded.success
+  const { issues } = SchemaIssue.makeFormatterStandardSchemaV1()(decoded.failure.issue)
+  const found = issues.map(({ message, path = [] }) => {
+    const keys = path.map((part) => (typeof part === "object" ? part.key : part) as string | number)
+    return { line: lineOf(keys) ?? 0, text: `${pathText(keys)}${expectedText(message, keys)}` }
+  })
+  const inOrder = found.toSorted((a, b) => a.line - b.line)
+  throw fail("CONFIG_INVALID", { file, why: inOrder.map(({ line, text }) => `${onLine(line)}${text}`).join("; ") })
+}
+
+const onLine = (line: number | undefined) => (line ? `line ${line}: ` : "")
+
+/** `subnet[1].range: ` */
+const pathText = (path: ReadonlyArray<string | number>): string =>
+  path.length === 0
+    ? ""
+    : `${path.map((part, i) => (typeof part === "number" ? `[${part}]` : i === 0 ? part : `.${part}`)).join("")}: `
+
+/** In our words where a schema's say too little; never with the value that was given, which may be a secret in the wrong place. */
+const expectedText = (message: string, path: ReadonlyArray<string | number>): string => {
+  if (message === "Missing key") return "is missing"
+  if (message !== "Expected no excess property") return message.replace(/^Expected/, "expected").replaceAll("\n", " ")
+  const near = nearest(String(path.at(-1)), knownBeside(path))
+  return `there is no such setting${near === undefined ? "" : `; expected ${near}?`}`
+}
+
+const knownBeside = (path: ReadonlyArray<string | number>): ReadonlyArray<string> => {
+  if (path.length === 1) return Object.keys(ConfigFile.fields)
+  return Object.keys(tableFields[path[0] as Table] ?? {})
 }
 
 type Table = "plugin" | "subnet" | "firmware" | "user"
 type Key = Exclude<keyof ConfigFile, Table>
 
 /** Tables of a file are no flags. */
-const tables: ReadonlySet<string> = new Set<Table>(["plugin", "subnet", "firmware", "user"])
+const tableFields: Readonly<Record<Table, object>> = {
+  plugin: PluginConfig.fields,
+  subnet: SubnetConfig.fields,
+  firmware: FirmwareConfig.fields,
+  user: UserConfig.fields,
+}
+const tables: ReadonlySet<string> = new Set(Object.keys(tableFields))
+export const settingKeys: ReadonlyArray<keyof ConfigFile> = Object.keys(ConfigFile.fields) as Array<keyof ConfigFile>
 const keys = Object.keys(ConfigFile.fields).filter((key): key is Key => !tables.has(key))
 
 /** Settings that are words: digits in them are no number. */
@@ -181,44 +221,76 @@ export const configFromTexts = (from: string, textOf: (key: Key) => string | und
 export interface ConfigSource {
   readonly from: string
   readonly settings: ConfigFile
+  readonly lineOf?: LineOf
+}
+
+/** What holds where nobody says otherwise; what is not here is decided at the start, or is not wanted. */
+export const defaults = {
+  address: "127.0.0.1",
+  "nbd-port": NBD_PORT,
+  "tftp-port": "off",
+  "iscsi-port": "off",
+  "http-port": "off",
+  "api-port": "off",
+  "api-address": "127.0.0.1",
+  dhcp: "off",
+  "dhcp-port": DHCP_PORT,
+  "dhcp-proxy-port": DHCP_PROXY_PORT,
+  "dhcp-answers": "boot",
+  "dhcp-unconfined": "refuse",
+  registration: "closed",
+  cache: limits.cacheBytesDefault,
+  "scrub-rate": limits.scrubBytesPerSecondDefault,
+  "scrub-every-days": limits.scrubEveryDaysDefault,
+  "merge-layers-after": limits.mergeLayersAfterDefault,
+  "log-level": "info",
+} as const satisfies ConfigFile
+
+/** A refusal that names the source which says `key`, and the line. */
+const refuse = (sources: ReadonlyArray<ConfigSource>, key: keyof ConfigFile, why: string) => {
+  const source = sources.findLast((s) => s.settings[key] !== undefined)
+  return fail("CONFIG_INVALID", {
+    file: source?.from ?? "the configuration",
+    why: `${onLine(source?.lineOf?.([key]))}${key}: ${why}`,
+  })
 }
 
 /** The effective settings: later sources win, key by key. @throws CONFIG_INVALID */
 export const effectiveConfig = (sources: ReadonlyArray<ConfigSource>): ServeConfig => {
-  const merged: ConfigFile = Object.assign({}, ...sources.map((s) => s.settings))
+  const said: ConfigFile = Object.assign({}, ...sources.map((s) => s.settings))
+  const merged = { ...defaults, ...said }
   const bytes = (key: SizeKey, expected: string, fits: (bytes: number) => boolean = () => true) =>
     bytesOf(sources, key, expected, fits)
   return {
-    address: merged.address ?? "127.0.0.1",
-    nbdPort: merged["nbd-port"] ?? NBD_PORT,
-    tftpPort: merged["tftp-port"] ?? "off",
-    iscsiPort: merged["iscsi-port"] ?? "off",
+    address: merged.address,
+    nbdPort: merged["nbd-port"],
+    tftpPort: merged["tftp-port"],
+    iscsiPort: merged["iscsi-port"],
     ...(merged["iscsi-secrets"] === undefined ? {} : { iscsiSecrets: merged["iscsi-secrets"] }),
     ...iscsiElsewhere(merged),
-    httpPort: merged["http-port"] ?? "off",
+    httpPort: merged["http-port"],
     ...(merged["boot-files"] === undefined ? {} : { bootFiles: merged["boot-files"] }),
-    apiPort: merged["api-port"] ?? "off",
-    apiAddress: merged["api-address"] ?? "127.0.0.1",
-    apiTls: tlsConfig(merged),
+    apiPort: merged["api-port"],
+    apiAddress: merged["api-address"],
+    apiTls: tlsConfig(sources, said),
     users: merged.user ?? [],
-    dhcp: dhcpConfig(merged),
-    registration: merged.registration ?? "closed",
+    dhcp: dhcpConfig(sources, said),
+    registration: merged.registration,
     ...(merged["default-image"] === undefined ? {} : { defaultImage: merged["default-image"] }),
     cacheBytes:
-      bytes("cache", "a size of at least 16M, like 256M or 4G", (n) => n >= limits.cacheBytesMin) ??
-      limits.cacheBytesDefault,
+      bytes("cache", "a size of at least 16M, like 256M or 4G", (n) => n >= limits.cacheBytesMin) ?? defaults.cache,
     ramBytes: bytes("ram", "a size like 512M or 16G, or 0"),
     scrubBytesPerSecond:
       bytes(
         "scrub-rate",
         "bytes a second, at least 64K, like 16M, or 0 for none",
         (n) => n === 0 || n >= limits.scrubBytesPerSecondMin,
-      ) ?? limits.scrubBytesPerSecondDefault,
-    scrubEveryDays: merged["scrub-every-days"] ?? limits.scrubEveryDaysDefault,
+      ) ?? defaults["scrub-rate"],
+    scrubEveryDays: merged["scrub-every-days"],
     overlayReserveBytes: bytes("overlay-reserve", "a size like 512M or 16G, or 0"),
     overlayQuotaBytes: bytes("overlay-quota", "a size like 512M or 16G"),
-    mergeLayersAfter: merged["merge-layers-after"] ?? limits.mergeLayersAfterDefault,
-    logLevel: merged["log-level"] ?? "info",
+    mergeLayersAfter: merged["merge-layers-after"],
+    logLevel: merged["log-level"],
     plugins: sources.flatMap((s) => s.settings.plugin ?? []).map((p) => p.module),
   }
 }
@@ -236,47 +308,46 @@ const iscsiElsewhere = (merged: ConfigFile): Pick<ServeConfig, "iscsiElsewhere">
 
 const list = (text: string | undefined) => text?.split(",").map((part) => part.trim())
 
-const tlsConfig = ({ "api-cert": cert, "api-key": key }: ConfigFile): ServeConfig["apiTls"] => {
+const tlsConfig = (
+  sources: ReadonlyArray<ConfigSource>,
+  { "api-cert": cert, "api-key": key }: ConfigFile,
+): ServeConfig["apiTls"] => {
   if (cert === undefined && key === undefined) return undefined
   if (cert !== undefined && key !== undefined) return { cert, key }
-  throw fail("CONFIG_INVALID", {
-    file: "the settings of the API",
-    why: `api-${cert === undefined ? "cert" : "key"}: a certificate and its key are named together`,
-  })
+  const [given, missing] = cert === undefined ? (["api-key", "api-cert"] as const) : (["api-cert", "api-key"] as const)
+  throw refuse(sources, given, `a certificate and its key are named together; expected ${missing} too`)
 }
 
-const dhcpConfig = (merged: ConfigFile): DhcpConfig | undefined => {
-  const { dhcp: mode, interface: name } = merged
+const dhcpConfig = (sources: ReadonlyArray<ConfigSource>, said: ConfigFile): DhcpConfig | undefined => {
+  const { dhcp: mode, interface: name } = said
   // Who sets a range and forgets to say what for would look for its fault in the network.
-  const idle = mode === undefined ? keys.find((key) => key.startsWith("dhcp-") && merged[key] !== undefined) : undefined
+  const idle = mode === undefined ? keys.find((key) => key.startsWith("dhcp-") && said[key] !== undefined) : undefined
   if (idle !== undefined)
-    throw fail("CONFIG_INVALID", {
-      file: "the settings of DHCP",
-      why: `${idle}: says nothing while dhcp is not set; expected dhcp to be full or proxy, or off to keep the rest for later`,
-    })
+    throw refuse(
+      sources,
+      idle,
+      "says nothing while dhcp is not set; expected dhcp to be full or proxy, or off to keep the rest for later",
+    )
   if (mode === undefined || mode === "off") return undefined
   if (name === undefined)
-    throw fail("CONFIG_INVALID", {
-      file: "the settings of DHCP",
-      why: `dhcp: ${mode} needs the interface that it serves, like --interface eth1`,
-    })
+    throw refuse(sources, "dhcp", `${mode} needs the interface that it serves, like --interface eth1`)
   const own = {
-    range: merged["dhcp-range"],
-    routers: list(merged["dhcp-router"]),
-    "name-servers": list(merged["dhcp-name-server"]),
-    domain: merged["dhcp-domain"],
-    "lease-seconds": merged["dhcp-lease-seconds"],
+    range: said["dhcp-range"],
+    routers: list(said["dhcp-router"]),
+    "name-servers": list(said["dhcp-name-server"]),
+    domain: said["dhcp-domain"],
+    "lease-seconds": said["dhcp-lease-seconds"],
   }
   return {
     mode,
     interface: name,
-    port: merged["dhcp-port"] ?? DHCP_PORT,
-    proxyPort: merged["dhcp-proxy-port"] ?? DHCP_PROXY_PORT,
-    answers: merged["dhcp-answers"] ?? "boot",
-    unconfined: merged["dhcp-unconfined"] === "allow",
+    port: said["dhcp-port"] ?? defaults["dhcp-port"],
+    proxyPort: said["dhcp-proxy-port"] ?? defaults["dhcp-proxy-port"],
+    answers: said["dhcp-answers"] ?? defaults["dhcp-answers"],
+    unconfined: said["dhcp-unconfined"] === "allow",
     own: Object.fromEntries(Object.entries(own).filter(([, value]) => value !== undefined)),
-    relayed: merged.subnet ?? [],
-    firmware: merged.firmware ?? [],
+    relayed: said.subnet ?? [],
+    firmware: said.firmware ?? [],
   }
 }
 
@@ -289,10 +360,9 @@ const bytesOf = (
   expected: string,
   fits: (bytes: number) => boolean,
 ): number | undefined => {
-  const source = sources.findLast((s) => s.settings[key] !== undefined)
-  if (source === undefined) return undefined
-  const said = source.settings[key]!
+  const said = sources.findLast((s) => s.settings[key] !== undefined)?.settings[key]
+  if (said === undefined) return undefined
   const bytes = parseBytes(said)
   if (bytes !== undefined && fits(bytes)) return bytes
-  throw fail("CONFIG_INVALID", { file: source.from, why: `${key}: expected ${expected}, got ${JSON.stringify(said)}` })
+  throw refuse(sources, key, `expected ${expected}, got ${JSON.stringify(said)}`)
 }

@@ -9,6 +9,7 @@ import { declareClients } from "./clients.ts"
 import { declareGroups } from "./groups.ts"
 import { declareHistory } from "./history.ts"
 import { declareImages } from "./images.ts"
+import { declareManual } from "./manual.ts"
 import { declarePlugins } from "./plugins.ts"
 import { declareServer } from "./server.ts"
 import { declareStore } from "./store.ts"
@@ -30,5 +31,6 @@ export const program = (): Command => {
   declareStore(root)
   declareServer(root)
   declarePlugins(root)
+  declareManual(root)
   return root
 }

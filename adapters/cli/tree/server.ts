@@ -1,9 +1,50 @@
-/** `imagelink serve`, `imagelink demo` and `imagelink status`. */
+/** `imagelink serve`, `imagelink config …`, `imagelink demo` and `imagelink status`. */
 import type { Command } from "commander"
 import { verb } from "./declare.ts"
 
+const configs = () => import("../verbs/config.ts")
+
 export const declareServer = (root: Command): void => {
-  verb(root, "serve", "serve disks until stopped", "runs", () => import("../verbs/serve.ts"), "serve")
+  settings(verb(root, "serve", "serve disks until stopped", "runs", () => import("../verbs/serve.ts"), "serve"))
+
+  const config = root.command("config").description("what a server would be told, and by whom")
+  settings(
+    verb(config, "show", "every setting a server would start with, and where it was said", "runs", configs, "show"),
+  )
+  verb(
+    config,
+    "check [file]",
+    "judge imagelink.toml (default: the data folder's) with the environment, as serve would",
+    "runs",
+    configs,
+    "check",
+  )
+
+  verb(
+    root,
+    "demo",
+    "100 simulated clients, end to end, in one terminal",
+    "runs",
+    () => import("../verbs/demo.ts"),
+    "demo",
+  )
+    .option("--clients <n>", "how many", "100")
+    .option("--size <size>", "size of the sample image", "64M")
+    .option("--reads <n>", "how many of a recorded boot's 1209 reads each makes", "400")
+    .option("--keep", "go on serving at the end")
+  verb(
+    root,
+    "status",
+    "the running server, and where every PC stands",
+    "reads",
+    () => import("../verbs/status.ts"),
+    "status",
+  ).option("--watch", "go on every two seconds until stopped; a terminal is drawn over in place")
+}
+
+/** Every setting of core/runtime/config.ts that is no table. */
+const settings = (command: Command): Command =>
+  command
     .option("--config <file>", "imagelink.toml (default: in the data folder, if there)")
     .option("--address <ip>", "address to listen on (default 127.0.0.1)")
     .option("--nbd-port <n>", "NBD port; 0 = any free one, off = not served (default 10809)")
@@ -51,24 +92,3 @@ export const declareServer = (root: Command): void => {
     )
     .option("--merge-layers-after <n>", "merge the layers of a version that is read over more; 0 = never (default 8)")
     .option("--log-level <level>", "error, info or debug")
-  verb(
-    root,
-    "demo",
-    "100 simulated clients, end to end, in one terminal",
-    "runs",
-    () => import("../verbs/demo.ts"),
-    "demo",
-  )
-    .option("--clients <n>", "how many", "100")
-    .option("--size <size>", "size of the sample image", "64M")
-    .option("--reads <n>", "how many of a recorded boot's 1209 reads each makes", "400")
-    .option("--keep", "go on serving at the end")
-  verb(
-    root,
-    "status",
-    "the running server, and where every PC stands",
-    "reads",
-    () => import("../verbs/status.ts"),
-    "status",
-  ).option("--watch", "go on every two seconds until stopped; a terminal is drawn over in place")
-}

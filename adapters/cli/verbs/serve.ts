@@ -1,34 +1,13 @@
 /** `imagelink serve`: opens the store, listens, and serves until it is told to stop. */
-import { existsSync } from "node:fs"
-import { configFromTexts, effectiveConfig } from "../../../core/runtime/config.ts"
+import { effectiveConfig } from "../../../core/runtime/config.ts"
 import { handedOver, openHandedOver } from "../../../core/runtime/handed-over.ts"
-import { configFileIn, readConfigFile } from "../config-file.ts"
-import type { CommonOptions } from "../options.ts"
 import { print, printJson } from "../output.ts"
+import { type SettingOptions, settingSources } from "../settings.ts"
 import { dataDir } from "../site.ts"
 
-/** Every setting is a flag too, which commander writes in camel case. */
-interface ServeOptions extends CommonOptions {
-  readonly config?: string
-  readonly logLevel?: string
-}
-
-const flagOf = (key: string) => key.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase())
-const variableOf = (key: string) => `IMAGELINK_${key.toUpperCase().replaceAll("-", "_")}`
-
-export const serve = async (options: ServeOptions): Promise<void> => {
+export const serve = async (options: SettingOptions): Promise<void> => {
   const dir = dataDir(options)
-  const file = options.config ?? configFileIn(dir)
-  const named = options.config !== undefined
-  const flags = options as Readonly<Record<string, string | undefined>>
-  const fromEnvironment = configFromTexts("the environment (IMAGELINK_*)", (key) => process.env[variableOf(key)])
-  const fromFlags = configFromTexts("the command line", (key) => flags[flagOf(key)])
-  const settings = [
-    ...(named || existsSync(file) ? [{ from: file, settings: await readConfigFile(file) }] : []),
-    { from: "the environment", settings: fromEnvironment },
-    { from: "the command line", settings: fromFlags },
-  ]
-  const config = effectiveConfig(settings)
+  const config = effectiveConfig(await settingSources(options))
   const shownLevels = { error: ["error"], info: ["error", "info"], debug: ["error", "info", "debug"] }[config.logLevel]
   const onEvent = (event: { readonly level: string; readonly text: string }) => {
     if (shownLevels.includes(event.level)) process.stderr.write(`${new Date().toISOString()} ${event.text}\n`)

@@ -1,0 +1,37 @@
+/** Every place that a server's settings come from: imagelink.toml, then the environment, then flags; each key by where it was said. */
+import { existsSync } from "node:fs"
+import { type ConfigSource, configFromTexts } from "../../core/runtime/config.ts"
+import { configFileIn, readConfigSource } from "./config-file.ts"
+import type { CommonOptions } from "./options.ts"
+import { dataDir } from "./site.ts"
+
+/** Every setting is a flag too, which commander writes in camel case. */
+export interface SettingOptions extends CommonOptions {
+  readonly config?: string
+}
+
+export interface NamedSource extends ConfigSource {
+  /** `file:line`, IMAGELINK_X or --x. */
+  readonly at: (key: string) => string
+}
+
+const flagOf = (key: string) => key.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase())
+const variableOf = (key: string) => `IMAGELINK_${key.toUpperCase().replaceAll("-", "_")}`
+
+/** In the order of their weight, the last one wins. @throws CONFIG_INVALID */
+export const settingSources = async (options: SettingOptions): Promise<ReadonlyArray<NamedSource>> => {
+  const file = options.config ?? configFileIn(dataDir(options))
+  const flags = options as Readonly<Record<string, string | undefined>>
+  const fromEnvironment = configFromTexts("the environment (IMAGELINK_*)", (key) => process.env[variableOf(key)])
+  const fromFlags = configFromTexts("the command line", (key) => flags[flagOf(key)])
+  return [
+    ...(options.config !== undefined || existsSync(file) ? [await fileSource(file)] : []),
+    { from: "the environment", settings: fromEnvironment, at: variableOf },
+    { from: "the command line", settings: fromFlags, at: (key) => `--${key}` },
+  ]
+}
+
+const fileSource = async (file: string): Promise<NamedSource> => {
+  const source = await readConfigSource(file)
+  return { ...source, at: (key) => `${file}:${source.lineOf([key])}` }
+}

@@ -1,0 +1,56 @@
+/** `imagelink config show|check`: what a server started now would be told, by whom, and whether that holds together. */
+import { fail } from "../../../core/errors.ts"
+import { type ConfigFile, defaults, effectiveConfig, settingKeys } from "../../../core/runtime/config.ts"
+import { configFileIn } from "../config-file.ts"
+import { type Column, count, print, printJson, table } from "../output.ts"
+import { type NamedSource, type SettingOptions, settingSources } from "../settings.ts"
+import { dataDir } from "../site.ts"
+
+interface Setting {
+  readonly key: keyof ConfigFile
+  /** Null: not set, and decided when the server starts. */
+  readonly value: unknown
+  readonly from: string
+}
+
+const settingOf = (sources: ReadonlyArray<NamedSource>, key: keyof ConfigFile): Setting => {
+  const source = sources.findLast((s) => s.settings[key] !== undefined)
+  if (source !== undefined) return { key, value: source.settings[key], from: source.at(key) }
+  return { key, value: (defaults as ConfigFile)[key] ?? null, from: "default" }
+}
+
+const valueText = (value: unknown): string =>
+  value === null ? "-" : Array.isArray(value) ? value.map((row) => JSON.stringify(row)).join(" ") : String(value)
+
+const columns: ReadonlyArray<Column<Setting>> = [
+  { title: "SETTING", value: (s) => s.key },
+  { title: "VALUE", value: (s) => valueText(s.value) },
+  { title: "FROM", value: (s) => s.from },
+]
+
+/** The files and the environment are of this machine; a server elsewhere has its own. */
+const refuseServer = (options: SettingOptions): void => {
+  if (options.server !== undefined)
+    throw fail("USAGE", { why: "config reads this machine's files, not a server's", see: "imagelink config --help" })
+}
+
+/** @throws CONFIG_INVALID where a server would refuse to start */
+export const show = async (options: SettingOptions): Promise<void> => {
+  refuseServer(options)
+  const sources = await settingSources(options)
+  effectiveConfig(sources)
+  const settings = settingKeys.map((key) => settingOf(sources, key))
+  if (options.json) printJson(settings)
+  else print(table(columns, settings))
+}
+
+/** @throws CONFIG_INVALID */
+export const check = async (options: SettingOptions, named?: string): Promise<void> => {
+  refuseServer(options)
+  const file = named ?? configFileIn(dataDir(options))
+  const sources = await settingSources({ ...options, config: file })
+  effectiveConfig(sources)
+  const settings = Object.keys(sources[0]!.settings).length
+  if (options.json) printJson({ file, settings })
+  else print(`${file}: ${count(settings, "setting")}, no error`)
+}

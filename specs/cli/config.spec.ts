@@ -1,0 +1,168 @@
+/** What `config show` and `config check` say, and where an error in imagelink.toml is said to be. */
+import { mkdirSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { describe, expect, it } from "vitest"
+import { readConfigSource } from "../../adapters/cli/config-file.ts"
+import { tomlLines } from "../../adapters/cli/toml-lines.ts"
+import { isImagelinkError } from "../../core/errors.ts"
+import { effectiveConfig } from "../../core/runtime/config.ts"
+import { imagelink, json, refusal, scratch } from "../support/cli.ts"
+
+const folder = scratch("config")
+let files = 0
+const file = (text: string): string => {
+  const path = join(folder, `${++files}.toml`)
+  writeFileSync(path, text)
+  return path
+}
+
+/** The cause of the refusal, or "accepted". */
+const said = async (text: string): Promise<string> => {
+  const path = file(text)
+  try {
+    effectiveConfig([await readConfigSource(path)])
+    return "accepted"
+  } catch (e) {
+    if (!isImagelinkError(e) || e.code !== "CONFIG_INVALID") throw e
+    expect(e.message).toBe(`${path} cannot be used`)
+    return e.reason
+  }
+}
+
+describe("an error in imagelink.toml names the line, the key and what was expected:", () => {
+  it.each([
+    ["what is no TOML", "nbd-port = 1\ncache = = 2", "line 2, column 9: it is not TOML: "],
+    ["a string that does not end", 'address = "10.0.0.1', "line 1, column 11: it is not TOML: "],
+    ["a key said twice", "nbd-port = 1\n\nnbd-port = 2", "line 3, column 1: it is not TOML: "],
+    ["a misspelt key", '# mine\nadress = "::1"', "line 2: adress: there is no such setting; expected address?"],
+    ["a key like none", "colour = 1", "line 1: colour: there is no such setting"],
+    ["a wrong type", "\n\nnbd-port = true", 'line 3: nbd-port: expected "off" | number'],
+    ["a port past the last", "nbd-port = 65536", "line 1: nbd-port: expected a value between 0 and 65535"],
+    ["a word of no list", 'dhcp = "on"', 'line 1: dhcp: expected "full" | "proxy" | "off"'],
+    ["a size that is none", '\ncache = "much"', "line 2: cache: expected a size of at least 16M"],
+    ["a table's missing key", "[[plugin]]\n[[plugin]]", "line 1: plugin[0].module: is missing"],
+    [
+      "a table's wrong key",
+      '[[subnet]]\nrnage = "a"',
+      "line 2: subnet[0].rnage: there is no such setting; expected range?",
+    ],
+    [
+      "the second of two tables",
+      "[[subnet]]\n\n[[subnet]]\nlease-seconds = 3",
+      "line 4: subnet[1].lease-seconds: expected",
+    ],
+    ["a table for a value", "[user]\n", "line 1: user: expected array"],
+    ["DHCP without an interface", 'address = "10.0.0.1"\ndhcp = "full"', "line 2: dhcp: full needs the interface"],
+    ["DHCP's range without DHCP", '\ndhcp-range = "a-b"', "line 2: dhcp-range: says nothing while dhcp is not set"],
+    ["a key without its certificate", 'api-key = "a"', "line 1: api-key: a certificate and its key are named together"],
+    ["after a text over several lines", 'domain = """\nnbd-port = 1\n"""\nnbd-port = -1', "line 4: nbd-port: "],
+  ])("%s", async (_, text, expected) => {
+    expect(await said(text)).toContain(expected)
+    expect(await said(text.replaceAll("\n", "\r\n"))).toContain(expected)
+  })
+
+  it("all of them, in the order of the file", async () => {
+    expect(await said('zz = 1\nnbd-port = "x"\n\nadress = 2')).toMatch(
+      /^line 1: zz: .*; line 2: nbd-port: .*; line 4: adress: /,
+    )
+  })
+
+  it("and never what the line holds, which may be a secret in the wrong file", async () => {
+    for (const text of [
+      'pc-001 = "hunter22"',
+      'a = "hunter22',
+      "x = hunter22",
+      'user = "hunter22"',
+      'dhcp = "hunter22"',
+    ]) {
+      const cause = await said(text)
+      expect(cause).toMatch(/^line 1/)
+      expect(cause).not.toContain("hunter22")
+    }
+  })
+
+  it("and accepts an empty file", async () => expect(await said("")).toBe("accepted"))
+})
+
+describe("the line of a key", () => {
+  it("is the first of its statement, counted from 1", () => {
+    const lineOf = tomlLines('a = [\n  1,\n  # [b]\n  2,\n]\n\n[[t]]\nx = """\n[[t]]\n"""\ny = { z = 1 }\n[[t]]\nx = 2')
+    const paths = [["a"], ["a", 1], ["t"], ["t", 0, "x"], ["t", 0, "y", "z"], ["t", 1], ["t", 1, "x"]]
+    expect(paths.map(lineOf)).toEqual([1, 1, 7, 8, 11, 12, 13])
+  })
+
+  it("is the table's where the key is missing, and none where nothing is there", () => {
+    const lineOf = tomlLines("\n[[t]]\nx = 1")
+    expect([lineOf(["t", 0, "y"]), lineOf(["u"]), lineOf([]), tomlLines("")(["a"])]).toEqual([
+      2,
+      undefined,
+      undefined,
+      undefined,
+    ])
+  })
+})
+
+interface Setting {
+  readonly key: string
+  readonly value: unknown
+  readonly from: string
+}
+
+describe("config show", () => {
+  const data = join(folder, "data")
+  mkdirSync(data)
+  const toml = join(data, "imagelink.toml")
+  writeFileSync(
+    toml,
+    'nbd-port = 1\ncache = "1G"\nhttp-port = 80\nboot-files = "boot"\n\n[[subnet]]\nnetwork = "10.1.0.0/24"\n',
+  )
+  const env = { IMAGELINK_CACHE: "2G", IMAGELINK_HTTP_PORT: "81", IMAGELINK_TOKEN: "hunter22" }
+
+  it("says of each setting what holds and who said it: default, file and line, environment, flag", async () => {
+    const shown = await json<ReadonlyArray<Setting>>(["config", "show", "--http-port", "82"], { data, env })
+    const of = (key: string) => shown.find((s) => s.key === key)
+    expect(of("nbd-port")).toEqual({ key: "nbd-port", value: 1, from: `${toml}:1` })
+    expect(of("cache")).toEqual({ key: "cache", value: "2G", from: "IMAGELINK_CACHE" })
+    expect(of("http-port")).toEqual({ key: "http-port", value: 82, from: "--http-port" })
+    expect(of("boot-files")).toEqual({ key: "boot-files", value: join(data, "boot"), from: `${toml}:4` })
+    expect(of("subnet")).toEqual({ key: "subnet", value: [{ network: "10.1.0.0/24" }], from: `${toml}:6` })
+    expect(of("address")).toEqual({ key: "address", value: "127.0.0.1", from: "default" })
+    expect(of("ram")).toEqual({ key: "ram", value: null, from: "default" })
+  })
+
+  it("prints a table without a secret of the environment", async () => {
+    const { status, stdout } = await imagelink(["config", "show"], { data, env })
+    expect(status).toBe(0)
+    expect(stdout).toMatch(/^nbd-port +1 +.*imagelink\.toml:1$/m)
+    expect(stdout).toMatch(/^dhcp +off +default$/m)
+    expect(stdout).not.toContain("hunter22")
+  })
+
+  it("refuses what serve would refuse, and another server", async () => {
+    const bad = await imagelink(["config", "show", "--cache", "1M", "--json"], { data })
+    expect([bad.status, refusal(bad).code]).toEqual([2, "CONFIG_INVALID"])
+    const other = await imagelink(["config", "show", "--server", "http://127.0.0.1:1", "--json"], { data })
+    expect([other.status, refusal(other).code]).toEqual([2, "USAGE"])
+  })
+})
+
+describe("config check", () => {
+  it("accepts a good file, and a file that the environment completes", async () => {
+    const path = file('dhcp = "full"\n')
+    const alone = await imagelink(["config", "check", path, "--json"])
+    expect([alone.status, refusal(alone).cause.startsWith("line 1: dhcp: full needs")]).toEqual([2, true])
+    const env = { IMAGELINK_INTERFACE: "eth1" }
+    expect(await json(["config", "check", path], { env })).toEqual({ file: path, settings: 1 })
+  })
+
+  it("refuses a file that is not there, also the data folder's", async () => {
+    for (const args of [
+      ["config", "check", join(folder, "none.toml"), "--json"],
+      ["config", "check", "--json"],
+    ]) {
+      const run = await imagelink(args, { data: join(folder, "none") })
+      expect([run.status, refusal(run).code]).toEqual([2, "CONFIG_INVALID"])
+      expect(refusal(run).cause).toContain("no such file")
+    }
+  })
+})
