@@ -3,14 +3,16 @@ import { readFileSync } from "node:fs"
 import { describe, expect, it } from "vitest"
 import type { Caller } from "../../adapters/api/caller.ts"
 import { listenRemote } from "../../adapters/api/listen.ts"
+import { connectNbd } from "../../adapters/nbd/client.ts"
 import { fail } from "../../core/errors.ts"
 import { serveApi } from "./support.ts"
 
 const site = await serveApi("api-metrics")
+const token = await site.token("viewer")
 
 /** Name with labels to value, as a scrape has them. */
 const scrape = async (): Promise<ReadonlyMap<string, number>> => {
-  const { status, type, text } = await site.ask(await site.token("viewer"), "GET", "/metrics")
+  const { status, type, text } = await site.ask(token, "GET", "/metrics")
   expect([status, type]).toEqual([200, "text/plain; version=0.0.4; charset=utf-8"])
   expect(text.endsWith("\n")).toBe(true)
   const lines = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"))
@@ -39,8 +41,29 @@ describe("/metrics", () => {
     expect(told.get('imagelink_event_loop_lag_seconds{quantile="0.99"}')).toBeGreaterThanOrEqual(0)
   })
 
+  it("counts a client's session, its boot and what it wrote, while it is there", async () => {
+    const [host, port] = site.server.listeners.nbd!.split(":")
+    const disk = await connectNbd({ host: host!, port: Number(port), export: "client/PC-001/0" })
+    await disk.write(0, Buffer.alloc(4096, 1))
+    await disk.read(65_536, 4096)
+    const told = await scrape()
+    expect(told.get('imagelink_sessions{protocol="nbd"}')).toBe(1)
+    expect(told.get('imagelink_boots_total{protocol="nbd"}')).toBe(1)
+    expect(told.get('imagelink_boot_stage_duration_seconds_count{stage="login"}')).toBe(1)
+    expect(told.get('imagelink_protocol_events_total{protocol="nbd",event="opened"}')).toBe(1)
+    expect([told.get("imagelink_overlays"), told.get("imagelink_overlay_bytes")]).toEqual([1, 4096])
+    expect(told.get('imagelink_computers{state="running"}')).toBe(1)
+    expect(told.get("imagelink_cache_misses_total")).toBeGreaterThan(0)
+    await disk.disconnect()
+    for (let tries = 0; tries < 200; tries++) {
+      if ((await scrape()).get('imagelink_sessions{protocol="nbd"}') === 0) break
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    expect((await scrape()).get('imagelink_sessions{protocol="nbd"}')).toBe(0)
+  })
+
   it("names no metric and no series twice, and says of each what it is", async () => {
-    const { text } = await site.ask(await site.token("viewer"), "GET", "/metrics")
+    const { text } = await site.ask(token, "GET", "/metrics")
     const series = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"))
     const keys = series.map((line) => line.slice(0, line.lastIndexOf(" ")))
     expect(new Set(keys).size).toBe(keys.length)
@@ -52,11 +75,11 @@ describe("/metrics", () => {
 
   it("is for those who have a token, and for nobody else", async () => {
     expect((await site.ask(undefined, "GET", "/metrics")).status).toBe(401)
-    expect((await site.ask(await site.token("viewer"), "POST", "/metrics")).status).toBe(404)
+    expect((await site.ask(token, "POST", "/metrics")).status).toBe(404)
   })
 
   it("has every metric that the dashboard draws, and the dashboard draws every one of ours", async () => {
-    const { text } = await site.ask(await site.token("viewer"), "GET", "/metrics")
+    const { text } = await site.ask(token, "GET", "/metrics")
     const told = new Set(
       [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].flatMap(([, name, type]) =>
         type === "histogram" ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name!],

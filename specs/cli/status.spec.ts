@@ -63,6 +63,12 @@ describe("status", () => {
     expect((await imagelink(["status", "--watch"], { data, unread: true })).status).toBe(0)
   })
 
+  it("ends with --watch when the server does, with the exit code of a server that does not answer", async () => {
+    disk?.destroy()
+    await server.stop()
+    expect(await follower!.ended()).toBe(4)
+  })
+
   it("is refused where no server runs, with what to do", async () => {
     const nowhere = join(scratch("status-none"), "data")
     const run = await imagelink(["status", "--json"], { data: nowhere })

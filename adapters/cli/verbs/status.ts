@@ -50,7 +50,8 @@ const watch = async (options: StatusOptions, ask: (signal: AbortSignal) => Promi
 const draw = (now: Status): void => {
   const { rows = 24, columns = 80 } = process.stdout
   const clients = now.clients.toSorted((a, b) => interest(a) - interest(b))
-  const lines = fitted(statusLines({ ...now, clients }, Date.now()), rows - 1, columns)
+  // Nothing is put into the last column: what erases the rest of a line would take it away again.
+  const lines = fitted(statusLines({ ...now, clients }, Date.now()), rows - 1, columns - 1)
   process.stdout.write(`${HOME}${lines.map((line) => `${line}${REST_OF_LINE}\n`).join("")}${REST_OF_SCREEN}`)
 }
 
