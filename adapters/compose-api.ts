@@ -8,7 +8,7 @@ import type { Site } from "../core/runtime/site.ts"
 import type { WithinGroups } from "./api/caller.ts"
 import { Calls } from "./api/calls.ts"
 import { makeGate } from "./api/gate.ts"
-import { type Listener, listenLocal, listenRemote } from "./api/listen.ts"
+import { type Listener, listenLocal, listenRemote, type Watched } from "./api/listen.ts"
 import { makeRouter } from "./api/router.ts"
 import { socketPath } from "./api/socket-path.ts"
 import type { OpenedSite } from "./compose.ts"
@@ -22,6 +22,7 @@ export interface ApiOptions {
   readonly config: ServeConfig
   readonly opened: OpenedSite
   readonly site: Site
+  readonly watched: Watched
   readonly onEvent: (event: ServerEvent) => void
 }
 
@@ -31,7 +32,7 @@ export interface ServedApi {
 }
 
 /** @throws what its listeners throw */
-export const serveApi = async ({ dataDir, config, opened, site, onEvent }: ApiOptions): Promise<ServedApi> => {
+export const serveApi = async ({ dataDir, config, opened, site, watched, onEvent }: ApiOptions): Promise<ServedApi> => {
   const { parts, host } = opened
   const calls = new Calls()
   const onDenied = (who: string, what: string) =>
@@ -47,12 +48,13 @@ export const serveApi = async ({ dataDir, config, opened, site, onEvent }: ApiOp
     closers.push(listener.close)
     return listener.at
   }
+  const served = { router, watched }
   try {
     const gid = host.peerCredentials === undefined ? undefined : groupNumber(SOCKET_GROUP)
-    const control = heard(await listenLocal(router, gate.local, { path: socketPath(dataDir), gid }))
+    const control = heard(await listenLocal(served, gate.local, { path: socketPath(dataDir), gid }))
     const { apiAddress: address, apiPort: port, apiTls: tls } = config
     if (port === "off") return { listeners: { control }, close }
-    const api = heard(await listenRemote(router, gate.remote, { address, port, tls }))
+    const api = heard(await listenRemote(served, gate.remote, { address, port, tls }))
     return { listeners: { api, control }, close }
   } catch (e) {
     await close()

@@ -17,6 +17,7 @@ import type { BootSigns } from "../core/runtime/boot-signs.ts"
 import type { DhcpConfig, ServeConfig } from "../core/runtime/config.ts"
 import type { HandedSocket } from "../core/runtime/handed-over.ts"
 import type { LivePeers } from "../core/runtime/live-peers.ts"
+import type { ServerCounts } from "../core/runtime/metrics/server-counts.ts"
 import { makeChange } from "../core/runtime/operations/change.ts"
 import type { OpenedSite } from "./compose.ts"
 import { parseAddress } from "./dhcp/address.ts"
@@ -42,6 +43,7 @@ export interface DhcpComposition {
   readonly opened: OpenedSite
   readonly live: LivePeers
   readonly signs: BootSigns
+  readonly counts: ServerCounts
   /** What else is served, as `address:port`. */
   readonly listeners: { readonly tftp?: string | undefined; readonly http?: string | undefined }
   readonly handed: ReadonlyArray<HandedSocket>
@@ -52,7 +54,7 @@ type OnEvent = (event: { readonly level: "error" | "info" | "debug"; readonly te
 
 /** @throws CONFIG_INVALID PORT_IN_USE LISTEN_FAILED DHCP_UNCONFINED STORE_DAMAGED */
 export const serveDhcp = async (given: DhcpComposition) => {
-  const { dataDir, config, dhcp, opened, live, signs, listeners, handed, onEvent } = given
+  const { dataDir, config, dhcp, opened, live, signs, counts, listeners, handed, onEvent } = given
   const { parts, host } = opened
   await parts.views.state(catalogueProjection)
   const projector = await parts.views.projector(catalogueProjection)
@@ -77,6 +79,7 @@ export const serveDhcp = async (given: DhcpComposition) => {
   const change = makeChange(parts)
   const take = (e: DhcpEvent) => {
     onEvent(describeDhcpEvent(e))
+    counts.event("dhcp", e.type === "answered" ? e.what : e.type)
     const sign = dhcpBootSign(e)
     if (sign !== undefined) signs.take(sign)
     // What a client found in use is not its own any more (RFC 2131 §4.3.3); the log says since when.

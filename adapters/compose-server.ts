@@ -27,6 +27,7 @@ import { HandedSockets } from "../core/runtime/handed-over.ts"
 import { type LivePeers, makeLivePeers } from "../core/runtime/live-peers.ts"
 import { makeLocalSite } from "../core/runtime/local-site.ts"
 import { makeMerging } from "../core/runtime/merging.ts"
+import { makeServerCounts, type ServerCounts } from "../core/runtime/metrics/server-counts.ts"
 import { makeChange } from "../core/runtime/operations/change.ts"
 import { OVERLAYS } from "../core/runtime/overlay-folders.ts"
 import { OverlayReserve, type ReserveCrossed } from "../core/runtime/overlay-reserve.ts"
@@ -37,10 +38,12 @@ import { makeServing } from "../core/runtime/serving.ts"
 import type { Site } from "../core/runtime/site.ts"
 import { sizeText } from "../core/runtime/sizes.ts"
 import type { OnDamage } from "../core/runtime/version-sources.ts"
+import packageJson from "../package.json" with { type: "json" }
 import type { Wires } from "./cli/demo/wires.ts"
 import { composeWith, type OpenedSite, openParts, tokens } from "./compose.ts"
 import { serveApi } from "./compose-api.ts"
 import { serveDhcp } from "./compose-dhcp.ts"
+import { makeWatched } from "./compose-metrics.ts"
 import { httpBootSign } from "./http/boot-sign.ts"
 import { describeHttpEvent, type HttpEvent } from "./http/events.ts"
 import { listenHttp } from "./http/server.ts"
@@ -50,6 +53,7 @@ import { folderKeeper } from "./iscsi/keeper.ts"
 import { portalAddress } from "./iscsi/peer.ts"
 import { decodeSecrets, type SecretOf } from "./iscsi/secrets.ts"
 import { listenIscsi } from "./iscsi/server.ts"
+import type { NbdEvent } from "./nbd/connection.ts"
 import { describeNbdEvent } from "./nbd/describe-event.ts"
 import { listenNbd } from "./nbd/server.ts"
 import { tftpBootSign } from "./tftp/boot-sign.ts"
@@ -88,6 +92,8 @@ export const startServer = async (options: ServerOptions): Promise<RunningServer
   await container.resolve(tokens.registry)()
   const opened = await openParts({ dataDir, create: true, whole: true, container })
   let serves = false
+  const counts = makeServerCounts()
+  const startedAt = opened.parts.now()
   const closers: Closers = [() => opened.release({ unused: !serves })]
   try {
     await followEvents(options, opened, closers)
@@ -99,18 +105,26 @@ export const startServer = async (options: ServerOptions): Promise<RunningServer
       bootPassword,
       listensAt,
       background,
-    } = await serveDisks(options, opened, closers)
+      serving,
+    } = await serveDisks(options, opened, counts, closers)
     const secretOf = config.iscsiSecrets === undefined ? () => undefined : readSecrets(config.iscsiSecrets)
     const live = makeLivePeers()
-    const disks = live.watch(served)
-    const nbd = await listenForNbd(options, disks, closers)
-    const iscsi = await listenForIscsi(options, opened, disks, { secretOf, bootPassword }, closers)
-    const http = await listenForHttp(options, scripts(portOf(iscsi.iscsi), secretOf), tracker, closers)
-    const tftp = await listenForTftp(options, http.http, tracker, sockets, closers)
+    const disks = counts.watch(live.watch(served))
+    const nbd = await listenForNbd(options, disks, counts, closers)
+    const iscsi = await listenForIscsi(options, opened, disks, { secretOf, bootPassword }, counts, closers)
+    const http = await listenForHttp(options, scripts(portOf(iscsi.iscsi), secretOf), tracker, counts, closers)
+    const tftp = await listenForTftp(options, http.http, tracker, counts, sockets, closers)
     listensAt({ ...iscsi, ...http })
-    const dhcp = await listenForDhcp(options, opened, live, tracker, { ...tftp, ...http }, sockets, closers)
+    const booting = { ...tftp, ...http }
+    const dhcp = await listenForDhcp(options, opened, live, tracker, counts, booting, sockets, closers)
     sockets.done()
-    const api = await serveApi({ ...options, opened, site })
+    const watched = makeWatched({
+      ...{ version: packageJson.version, startedAt, counts, parts: opened.parts, serving },
+      live: tracker.list,
+      listens: () => serves,
+    })
+    closers.push(async () => watched.close())
+    const api = await serveApi({ ...options, opened, site, watched })
     closers.push(api.close)
     serves = true
     background()
@@ -168,7 +182,12 @@ const describeReserve = (dataDir: string, { reserved, freeBytes, reserveBytes }:
   )
 }
 
-const serveDisks = async ({ dataDir, config, onEvent }: ServerOptions, opened: OpenedSite, closers: Closers) => {
+const serveDisks = async (
+  { dataDir, config, onEvent }: ServerOptions,
+  opened: OpenedSite,
+  counts: ServerCounts,
+  closers: Closers,
+) => {
   const { parts, data, host, random } = opened
   const overlays = data.folder(OVERLAYS)
   const change = makeChange(parts)
@@ -199,7 +218,10 @@ const serveDisks = async ({ dataDir, config, onEvent }: ServerOptions, opened: O
   const tracker = makeBootTracker({
     now: () => origin + performance.now(),
     later,
-    record: boots.record,
+    record: (boot) => {
+      counts.boot(boot)
+      boots.record(boot)
+    },
     nameOf: (mac) => catalogue().clientsByMac.get(mac)?.name,
     macAt: (address) => catalogue().clientsByAddress.get(address)?.mac,
   })
@@ -291,7 +313,7 @@ const serveDisks = async ({ dataDir, config, onEvent }: ServerOptions, opened: O
     const address = isWildcard(config.address) ? undefined : config.address
     bootServer = { address, httpPort: portOf(http), iscsiPort: portOf(iscsi), prefixOf }
   }
-  return { site, disks: serving.disks, scripts, tracker, bootPassword, listensAt, background }
+  return { site, disks: serving.disks, scripts, tracker, bootPassword, listensAt, background, serving }
 }
 
 /** Prefix length of the network that one of this machine's addresses is in. */
@@ -304,11 +326,16 @@ const prefixOf = (address: string): number | undefined => {
 const listenForNbd = async (
   { config, onEvent }: ServerOptions,
   disks: Disks,
+  counts: ServerCounts,
   closers: Closers,
 ): Promise<Readonly<Record<string, string>>> => {
   const { address, nbdPort: port } = config
   if (port === "off") return {}
-  const nbd = await listenNbd({ address, port, disks, onEvent: (e) => onEvent(describeNbdEvent(e)) })
+  const take = (e: NbdEvent) => {
+    onEvent(describeNbdEvent(e))
+    counts.event("nbd", e.type)
+  }
+  const nbd = await listenNbd({ address, port, disks, onEvent: take })
   closers.push(nbd.close)
   return { nbd: `${nbd.address}:${nbd.port}` }
 }
@@ -324,6 +351,7 @@ const listenForIscsi = async (
   { data, host }: OpenedSite,
   disks: Disks,
   { secretOf, bootPassword }: { readonly secretOf: SecretOf; readonly bootPassword: BootPasswordOf },
+  counts: ServerCounts,
   closers: Closers,
 ): Promise<Readonly<Record<string, string>>> => {
   const { address, iscsiPort: port, iscsiElsewhere = {} } = config
@@ -342,7 +370,10 @@ const listenForIscsi = async (
       const given = known.isSuper || secretOf(target) !== undefined
       return { user: target.client, secret: Buffer.from(known.password, "latin1"), given }
     },
-    onEvent: (e) => onEvent(describeIscsiEvent(e, config.logLevel === "debug")),
+    onEvent(e) {
+      onEvent(describeIscsiEvent(e, config.logLevel === "debug"))
+      counts.event("iscsi", e.type)
+    },
   })
   closers.push(iscsi.close)
   return { iscsi: `${iscsi.address}:${iscsi.port}` }
@@ -372,6 +403,7 @@ const listenForHttp = async (
   { dataDir, config, onEvent }: ServerOptions,
   scripts: BootScripts,
   signs: BootSigns,
+  counts: ServerCounts,
   closers: Closers,
 ): Promise<Readonly<Record<string, string>>> => {
   const { address, httpPort: port } = config
@@ -380,6 +412,7 @@ const listenForHttp = async (
   const take = (e: HttpEvent) => {
     onEvent(describeHttpEvent(e))
     takeSign(signs, httpBootSign(e))
+    counts.event("http", e.type, e.type === "sent" ? e.bytes : 0)
   }
   const http = await listenHttp({ address, port, files, scripts, onEvent: take })
   closers.push(http.close)
@@ -397,6 +430,7 @@ const listenForTftp = async (
   { dataDir, config, onEvent }: ServerOptions,
   http: string | undefined,
   signs: BootSigns,
+  counts: ServerCounts,
   sockets: HandedSockets,
   closers: Closers,
 ): Promise<Readonly<Record<string, string>>> => {
@@ -408,6 +442,7 @@ const listenForTftp = async (
   const take = (e: TftpEvent) => {
     onEvent(describeTftpEvent(e))
     takeSign(signs, tftpBootSign(e))
+    counts.event("tftp", e.type, e.type === "done" ? e.sizeBytes : 0)
   }
   const tftp = await listenTftp({ address, port, socket: handed?.socket, files, onEvent: take })
   closers.push(tftp.close)
@@ -419,6 +454,7 @@ const listenForDhcp = async (
   opened: OpenedSite,
   live: LivePeers,
   signs: BootSigns,
+  counts: ServerCounts,
   listeners: { readonly tftp?: string | undefined; readonly http?: string | undefined },
   sockets: HandedSockets,
   closers: Closers,
@@ -426,7 +462,7 @@ const listenForDhcp = async (
   const { dhcp } = config
   if (dhcp === undefined) return {}
   const handed = [...sockets.take(dhcp.port), ...sockets.take(dhcp.proxyPort)]
-  const server = await serveDhcp({ dataDir, config, dhcp, opened, live, signs, listeners, handed, onEvent })
+  const server = await serveDhcp({ dataDir, config, dhcp, opened, live, signs, counts, listeners, handed, onEvent })
   closers.push(server.close)
   return { dhcp: `${server.address}:${server.port}`, "dhcp-proxy": `${server.address}:${server.proxyPort}` }
 }

@@ -10,6 +10,7 @@ import { createServer as createTlsServer } from "node:https"
 import { createConnection } from "node:net"
 import { fail } from "../../core/errors.ts"
 import { limits } from "../../core/limits.ts"
+import { METRICS_TYPE } from "../../core/runtime/metrics/text.ts"
 import { admit, type Caller } from "./caller.ts"
 import { asError } from "./calls.ts"
 import { PROBLEM_TYPE, problemOf } from "./contract/problem.ts"
@@ -24,19 +25,39 @@ export interface Listener {
 /** Paths that anybody may ask: they say nothing about the site. */
 const open: ReadonlySet<string> = new Set(["/v1/ping", "/healthz", "/openapi.json", "/docs"])
 
+/** What is told about the server itself, beside its operations. */
+export interface Watched {
+  /** In the format of Prometheus. */
+  metrics(): Promise<string>
+  /** Why it is not ready, in words that say nothing about the site; empty: it is. */
+  unready(): ReadonlyArray<string>
+}
+
+/** What every listener hands its requests to. */
+export interface Served {
+  readonly router: Router
+  readonly watched: Watched
+}
+
 type WhoAsks = (request: IncomingMessage) => Caller | Promise<Caller>
 
-const listener = (router: Router, who: WhoAsks): RequestListener => {
+const listener = ({ router, watched }: Served, who: WhoAsks): RequestListener => {
   const admitted = async (request: IncomingMessage, response: ServerResponse) => {
     const gone = new AbortController()
     response.once("close", () => gone.abort())
     const path = request.url?.split("?", 1)[0] ?? ""
     if (path === "/v1/ping" || path === "/healthz") return void response.end("ok\n")
+    if (path === "/readyz") return tellReady(response, watched.unready())
     try {
       // What comes in pieces is counted by the router.
       if (Number(request.headers["content-length"] ?? 0) > limits.apiBodyBytesMax)
         throw fail("REQUEST_TOO_LARGE", { maxBytes: limits.apiBodyBytesMax })
       const caller = open.has(path) ? nobody : await who(request)
+      // Every role may see them.
+      if (path === "/metrics" && request.method === "GET") {
+        const text = await watched.metrics()
+        return void response.writeHead(200, { "content-type": METRICS_TYPE, "cache-control": "no-store" }).end(text)
+      }
       admit(request, { caller, gone: gone.signal })
     } catch (e) {
       const problem = problemOf(asError(e).toJSON())
@@ -48,6 +69,11 @@ const listener = (router: Router, who: WhoAsks): RequestListener => {
     router.handle(request, response)
   }
   return (request, response) => void admitted(request, response)
+}
+
+const tellReady = (response: ServerResponse, unready: ReadonlyArray<string>): void => {
+  response.writeHead(unready.length === 0 ? 200 : 503, { "content-type": "text/plain; charset=utf-8" })
+  response.end(unready.length === 0 ? "ok\n" : unready.map((why) => `${why}\n`).join(""))
 }
 
 const nobody: Caller = { actor: { kind: "api", name: "nobody" }, role: "viewer", groups: [] }
@@ -82,10 +108,10 @@ export interface LocalOptions {
 }
 
 /** @throws DATA_IN_USE when another server answers there, LISTEN_FAILED */
-export const listenLocal = async (router: Router, who: WhoAsks, { path, gid }: LocalOptions): Promise<Listener> => {
+export const listenLocal = async (served: Served, who: WhoAsks, { path, gid }: LocalOptions): Promise<Listener> => {
   if (await answers(path)) throw fail("DATA_IN_USE", { path, holder: "another server" })
   rmSync(path, { force: true })
-  const server = bounded(createServer(listener(router, who)))
+  const server = bounded(createServer(listener(served, who)))
   const mask = process.umask(0o177)
   try {
     await listening(server, { path })
@@ -124,14 +150,14 @@ export interface RemoteOptions {
 }
 
 /** @throws CONFIG_INVALID without a certificate on an address that is not loopback, FILE_UNREADABLE PORT_IN_USE LISTEN_FAILED */
-export const listenRemote = async (router: Router, who: WhoAsks, options: RemoteOptions): Promise<Listener> => {
+export const listenRemote = async (served: Served, who: WhoAsks, options: RemoteOptions): Promise<Listener> => {
   const { address, port, tls } = options
   if (tls === undefined && !isLoopback(address))
     throw fail("CONFIG_INVALID", {
       file: "api-address",
       why: `${address} is not a loopback address, and tokens are not sent in clear: name api-cert and api-key too`,
     })
-  const handle = listener(router, who)
+  const handle = listener(served, who)
   const server =
     tls === undefined
       ? bounded(createServer(handle))

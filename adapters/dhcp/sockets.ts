@@ -68,14 +68,11 @@ export const openDhcpSockets = async (place: DhcpPlace): Promise<ReadonlyArray<H
     const own = given.find((one) => one !== wildcard)?.socket ?? wildcard?.socket ?? (await open(address, place.port))
     const hearing = given.map(({ socket }) => socket)
     if (hearing.length === 0) hearing.push(own)
-    if (wildcard === undefined && place.interface !== undefined) {
-      const all = await open("0.0.0.0", own.address().port)
-      for (const socket of opened) confine(fileDescriptor(socket), place.interface)
-      hearing.push(all)
-    }
+    if (wildcard === undefined && place.interface !== undefined) hearing.push(await open("0.0.0.0", own.address().port))
     const proxy = proxies.length > 0 ? proxies.map(({ socket }) => socket) : [await open(address, place.proxyPort)]
-    if (wildcard === undefined && proxies.length === 0 && place.interface !== undefined)
-      confine(fileDescriptor(proxy[0]!), place.interface)
+    // One that was handed over is its unit's to keep, and beside a wildcard one there may be no privileges to keep ours.
+    if (wildcard === undefined && place.interface !== undefined)
+      for (const socket of opened.slice(handed.length)) confine(fileDescriptor(socket), place.interface)
     for (const socket of opened) socket.setBroadcast(true)
     return [
       ...hearing.map((socket) => ({ socket, port: 67, sender: own }) as const),

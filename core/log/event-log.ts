@@ -78,6 +78,8 @@ export interface EventLog {
   readonly head: () => number
   /** Command id of the newest event; empty for an empty log. */
   readonly headCommand: () => string
+  /** Why the log takes no events any more; undefined while it does. */
+  readonly refusesWrites: () => string | undefined
   /** @throws LOG_CONFLICT COMMAND_REUSED EVENT_TOO_LARGE STORE_READ_ONLY */
   append(request: AppendRequest): Effect<Appended, ImagelinkError>
   /** What a command id appended, or undefined. */

@@ -36,6 +36,7 @@ export const openLazyLog = (options: LevelLogOptions): Effect.Effect<EventLog, I
       site,
       head: () => opened?.head() ?? head.position,
       headCommand: () => opened?.headCommand() ?? head.command,
+      refusesWrites: () => opened?.refusesWrites(),
       append: (request) => Effect.flatMap(whole, (log) => log.append(request)),
       findCommand: (id) => Effect.flatMap(whole, (log) => log.findCommand(id)),
       page: (after, max) => Effect.flatMap(whole, (log) => log.page(after, max)),

@@ -55,6 +55,7 @@ const asEventLog = (log: Log): LevelLog => ({
   key: log.store.key,
   head: () => log.position,
   headCommand: () => log.store.head.command(),
+  refusesWrites: () => (log.closing ? closedWhy : log.stopped),
   append: (request) => Effect.uninterruptible(fromPromise(() => log.append(request))),
   findCommand: (id) => fromPromise(() => log.findCommand(id)),
   page: (after, max) => fromPromise(() => log.page(after, max, log.decode)),

@@ -22,12 +22,15 @@ import type { HeatService } from "./heat.ts"
 import type { ImageStacks } from "./image-stacks.ts"
 import { makeLogins } from "./logins.ts"
 import type { OverlayFolders } from "./overlay-folders.ts"
+import type { OverlayUse } from "./overlay-owner.ts"
 import { keyOf, makeSlotOwners, type SlotRef } from "./slot-owners.ts"
 import { versionRef } from "./version-ref.ts"
 
 export interface DiskService extends Disks {
   /** How many sessions use this slot now, whatever their generation. */
   sessions(slot: SlotRef): number
+  /** Those that are open, of every client. */
+  overlays(): ReadonlyArray<OverlayUse>
   /** Keeps new sessions of these slots waiting until the answer is called; settles when those already on their way have arrived. */
   hold(slots: ReadonlyArray<SlotRef>): Promise<() => void>
   /** Ends every session of a slot; its requests in flight are answered first. */
@@ -114,6 +117,8 @@ export const makeDisks = ({ catalogue, stacks, folders, drafts, boots, heat, wat
     sessions(slot) {
       return owners.of(slot).reduce((sum, owner) => sum + owner.sessions(), 0)
     },
+
+    overlays: () => owners.all().map((owner) => owner.use()),
 
     async hold(slots) {
       let release = () => {}

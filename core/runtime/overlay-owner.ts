@@ -8,8 +8,19 @@ import assert from "node:assert"
 import { guardDevice } from "../block/guard.ts"
 import type { Lease } from "../block/lease.ts"
 import type { Overlay } from "../block/overlay/overlay.ts"
+import { limits } from "../limits.ts"
+
+/** An overlay that is open: what it stands on, and what was written to it. */
+export interface OverlayUse {
+  readonly clientId: string
+  readonly slot: number
+  readonly imageId: string
+  readonly version: number
+  readonly bytes: number
+}
 
 export interface OverlayOwner {
+  readonly use: () => OverlayUse
   readonly sessions: () => number
   /** Set once the last session has left or it was retired: what to wait for before the overlay may be opened again. */
   readonly ending: () => Promise<void> | undefined
@@ -25,6 +36,10 @@ export const makeOwner = (overlay: Overlay, description: string, onClosed: () =>
   const end = () => (ending ??= overlay.close().finally(onClosed))
 
   return {
+    use: () => {
+      const { clientId, slot, imageId, version } = overlay.header
+      return { clientId, slot, imageId, version, bytes: overlay.stats.dataGrains * limits.grainBytes }
+    },
     sessions: () => sessions,
     ending: () => ending,
     lease(firstRead) {

@@ -31,6 +31,8 @@ export interface Serving {
   readonly drafts: Drafts
   readonly ram: RamTier
   readonly heat: HeatService
+  /** Where memory goes. */
+  readonly memory: { readonly cache: ReadCache; readonly overlayMaps: MapBudget }
 }
 
 export interface ServingOptions {
@@ -87,7 +89,8 @@ export const makeServing = async (parts: Parts, options: ServingOptions): Promis
   const catalogue = () => projector.state(catalogueProjection)
   const { quotaBytes: bytes, onQuota: onWarning = () => {} } = options
   const quota = makeOverlayQuota({ catalogue, bytes, onWarning })
-  const folders = makeOverlayFolders(overlays, host, new MapBudget(), reserve, quota)
+  const overlayMaps = new MapBudget()
+  const folders = makeOverlayFolders(overlays, host, overlayMaps, reserve, quota)
   const heat = makeHeat({ store: makeHeatStore(parts.data), now: parts.now, monotonic, later, onProblem: onHeatLost })
   const memoryAvailableBytes = () => host.memoryAvailableBytes?.()
   const ram = makeRamTier({ cache, stacks, catalogue, table, heat, memoryAvailableBytes, jobs: parts.jobs, onNotInRam })
@@ -96,7 +99,7 @@ export const makeServing = async (parts: Parts, options: ServingOptions): Promis
   const boots = makeBoots({ ids: makeBootIds(bootSecret), records, now: parts.now, random, onStale })
   const disks = makeDisks({ catalogue, stacks, folders, drafts, boots, heat, watch })
   const close = () => ram.close().then(disks.close).then(heat.close)
-  return { stacks, drafts, ram, boots, heat, disks: { ...disks, close } }
+  return { stacks, drafts, ram, boots, heat, memory: { cache, overlayMaps }, disks: { ...disks, close } }
 }
 
 const timer = (run: () => void, millis: number) => {

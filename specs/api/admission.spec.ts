@@ -131,8 +131,9 @@ describe("admission", () => {
 
   it("does not listen in clear on an address that others reach", async () => {
     const router = { handle: () => {}, close: async () => {} }
+    const watched = { metrics: () => Promise.reject(new Error("nobody asks")), unready: () => [] }
     const who = () => Promise.reject(new Error("nobody asks"))
-    const listen = (address: string) => listenRemote(router, who, { address, port: 0, tls: undefined })
+    const listen = (address: string) => listenRemote({ router, watched }, who, { address, port: 0, tls: undefined })
     expect(await codeOf(() => listen("0.0.0.0"))).toBe("CONFIG_INVALID")
     expect(await codeOf(() => listen("10.0.0.1"))).toBe("CONFIG_INVALID")
     const listener = await listen("127.0.0.1")

@@ -1,11 +1,12 @@
 /** A running server: commands reach it over its socket and take effect at once, on disks that are open meanwhile. */
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs"
+import { userInfo } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { connectSite } from "../../adapters/api/client.ts"
 import { openSite } from "../../adapters/compose.ts"
 import { connectNbd, listNbd, type NbdClient } from "../../adapters/nbd/client.ts"
-import type { Actor } from "../../core/log/event-log.ts"
+import type { Actor, Recorded } from "../../core/log/event-log.ts"
 import type { Site } from "../../core/runtime/site.ts"
 import { events, imagelink, refusal, type Served, scratch, startServe } from "../support/cli.ts"
 import { rawImage } from "../support/images.ts"
@@ -224,10 +225,12 @@ describe("a server", () => {
     const said = (asked: Site) => asked.call("client.add", { mac: "hello" }, { actor }).catch((e) => e.toJSON())
     expect(await said(site)).toEqual(await said(here))
     await here.close()
-    const unknown = site.call("image.delete" as "image.list", {}, { actor })
-    await expect(unknown).rejects.toMatchObject({ code: "USAGE", message: expect.stringContaining("image.delete") })
-    const posing = site.call("links", {}, { actor: { kind: "server", name: "root" } })
-    await expect(posing).rejects.toMatchObject({ code: "USAGE" })
+  })
+
+  it("says who asked as the kernel sees it, whatever the caller says of itself", async () => {
+    const posing = { actor: { kind: "server", name: "somebody" } } as const
+    const { events: made } = await site.call("client.add", { mac: "52:54:00:00:09:01", name: "POSED" }, posing)
+    expect((made[0] as Recorded).actor).toEqual({ kind: "cli", name: userInfo().username })
   })
 
   it("lets nobody else start a server on its folder", async () => {

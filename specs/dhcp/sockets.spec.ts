@@ -45,7 +45,7 @@ describe("without a socket from elsewhere", () => {
     expect(shown(await opened(place()))).toEqual(["67 at 127.0.0.1 from 127.0.0.1", "4011 at 127.0.0.1 from 127.0.0.1"])
   })
 
-  it("an interface has one more, for broadcasts, which is answered from the address, and all are kept to it", async () => {
+  it("an interface has one more, for broadcasts, answered from the address, and all three are kept to it", async () => {
     const kept: Array<number> = []
     const keep = (fd: number) => kept.push(fd) > 0
     expect(shown(await opened(place({ interface: eth1({ keep }) })))).toEqual([
@@ -53,7 +53,7 @@ describe("without a socket from elsewhere", () => {
       "67 at 0.0.0.0 from 127.0.0.1",
       "4011 at 127.0.0.1 from 127.0.0.1",
     ])
-    expect([kept.length, kept.every((fd) => fd > 2)]).toEqual([3, true])
+    expect([new Set(kept).size, Math.min(...kept) > 2]).toEqual([3, true])
   })
 
   it("a host that cannot keep it is refused where there are other interfaces, unless it is allowed", async () => {

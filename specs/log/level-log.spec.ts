@@ -293,7 +293,9 @@ describe("when writing fails", () => {
     await reopen({ database: breakable(state) })
     await append(log, 1)
     state.broken = true
+    expect(log.refusesWrites()).toBeUndefined()
     await expect(append(log, 2)).rejects.toEqual(code("STORE_READ_ONLY"))
+    expect(log.refusesWrites()).toEqual(expect.any(String))
     state.broken = false
     await expect(append(log, 3)).rejects.toEqual(code("STORE_READ_ONLY"))
     await expect(append(log, 1)).rejects.toEqual(code("STORE_READ_ONLY"))

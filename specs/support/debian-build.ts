@@ -31,6 +31,7 @@ const MiB = 2 ** 20
 const ROOT_START = MiB
 const DISK = 512 * MiB
 const GRUB = "/usr/lib/grub/i386-pc"
+export const GRUB_BOOT_SECTOR = join(GRUB, "boot.img")
 
 const run = (file: string, args: ReadonlyArray<string>, input?: string): string =>
   execFileSync(file, args, {
@@ -109,7 +110,7 @@ const writeLoader = (disk: string, scratch: string): void => {
   const image = readFileSync(core)
   if (SECTOR + image.length > ROOT_START) throw new Error(`GRUB's core is too large: ${image.length} bytes`)
   const fd = openSync(disk, "r+")
-  writeSync(fd, readFileSync(join(GRUB, "boot.img")).subarray(0, 440), 0, 440, 0)
+  writeSync(fd, readFileSync(GRUB_BOOT_SECTOR).subarray(0, 440), 0, 440, 0)
   writeSync(fd, partitionTable(), 0, 66, 446)
   writeSync(fd, image, 0, image.length, SECTOR)
   closeSync(fd)

@@ -8,7 +8,7 @@ import { createHash } from "node:crypto"
 import { existsSync, mkdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { debianSources } from "./debian-build.ts"
+import { debianSources, GRUB_BOOT_SECTOR } from "./debian-build.ts"
 import { requiresNetwork, runBounded } from "./network.ts"
 import { type Requirement, requires, skipAloud } from "./requires.ts"
 
@@ -24,21 +24,27 @@ const recipe = (): string => {
   return hash.digest("hex").slice(0, 16)
 }
 
-/** Everything that booting it takes, the image's own tools only where it has to be made. */
+/** Everything that booting it takes, and where it has to be made first, what that takes. */
 export const requiresDebian = (spec: string): Requirement => {
-  const needs = [
+  const booting = [
     requiresNetwork(spec),
     requires("qemu-system-x86_64", "qemu-system-x86", spec),
     requires("dnsmasq", "dnsmasq-base", spec),
   ]
-  if (!existsSync(image())) {
-    needs.push(requires("mmdebstrap", "mmdebstrap", spec))
-    needs.push(requires("grub-mkimage", "grub-common", spec), requires("mke2fs", "e2fsprogs", spec))
-    if (!existsSync("/usr/lib/grub/i386-pc/boot.img"))
-      needs.push(skipAloud(spec, "needs GRUB for BIOS (Debian package grub-pc-bin)"))
-    if (debianSources().length === 0) needs.push(skipAloud(spec, "needs a mirror of Debian among apt's sources"))
-  }
-  return needs.find((n) => n.skip) ?? needs[0]!
+  const missing = booting.find((n) => n.skip)
+  return missing ?? (existsSync(image()) ? booting[0]! : requiresBuilding(spec))
+}
+
+const requiresBuilding = (spec: string): Requirement => {
+  const tools = [
+    requires("mmdebstrap", "mmdebstrap", spec),
+    requires("grub-mkimage", "grub-common", spec),
+    requires("mke2fs", "e2fsprogs", spec),
+  ]
+  const missing = tools.find((n) => n.skip)
+  if (missing !== undefined) return missing
+  if (!existsSync(GRUB_BOOT_SECTOR)) return skipAloud(spec, "needs GRUB for BIOS (Debian package grub-pc-bin)")
+  return debianSources().length > 0 ? tools[0]! : skipAloud(spec, "needs a mirror of Debian among apt's sources")
 }
 
 const image = () => join(folder, `debian-${recipe()}.raw`)

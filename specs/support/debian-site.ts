@@ -12,8 +12,7 @@ import { afterAll, expect } from "vitest"
 import { imagelink, type Served, scratch, startServe } from "./cli.ts"
 import { BUILD_SECONDS, debianImage } from "./debian-image.ts"
 import { type Debian, powerOn } from "./debian-machine.ts"
-import { startRouter } from "./debian-router.ts"
-import { makeNetwork, type Network, SERVER } from "./network.ts"
+import { advertiseRouter, makeNetwork, type Network, SERVER } from "./network.ts"
 
 export interface DebianSite {
   readonly folder: string
@@ -43,8 +42,9 @@ export const debianSite = (overlays: ReadonlyArray<"discard" | "keep">): DebianS
   const data = join(folder, "data")
   const network = makeNetwork()
   let server: Served | undefined
-  let stopRouter: (() => Promise<void>) | undefined
-  afterAll(() => Promise.all([server?.stop(), stopRouter?.()]))
+  const router = advertiseRouter(network)
+  router.catch(() => {})
+  afterAll(() => server?.stop())
 
   const ok = async (...args: ReadonlyArray<string>) => {
     const { status, stdout, stderr } = await imagelink(args, { data })
@@ -67,7 +67,7 @@ export const debianSite = (overlays: ReadonlyArray<"discard" | "keep">): DebianS
         await ok("client", "add", macOf(i + 1), "--name", pc(i + 1), "--ip", `10.77.0.1${i + 1}`)
         await ok("client", "link", pc(i + 1), "debian", "--overlay", overlay)
       }
-      stopRouter = await startRouter(network)
+      await router
       await serve()
     },
     boot: (n) => powerOn({ folder, network, mac: macOf(n) }),

@@ -100,6 +100,7 @@ export const makeMemoryLog = (
     site: { name: "spec", storeId: options.storeId ?? "store-1", publicKey: new Uint8Array(32), createdAt: 0 },
     head: () => stored.length,
     headCommand: () => (stored.length === 0 ? "" : read(stored.length).command),
+    refusesWrites: () => undefined,
     // As a disk would, it lets others run first.
     append: (request) => Effect.andThen(Effect.yieldNow, appendNow(request)),
     findCommand: (id) =>

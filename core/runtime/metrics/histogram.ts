@@ -1,0 +1,33 @@
+/** How often a value was at most so much, for a few bounds: plain counters that a scrape reads. */
+import { type Labels, numberText, type Sample } from "./text.ts"
+
+export class Histogram {
+  readonly #bounds: ReadonlyArray<number>
+  /** The last is of what is above every bound. */
+  readonly #counts: Array<number>
+  #sum = 0
+
+  /** Upper bounds, inclusive and ascending. */
+  constructor(bounds: ReadonlyArray<number>) {
+    this.#bounds = bounds
+    this.#counts = Array.from({ length: bounds.length + 1 }, () => 0)
+  }
+
+  observe(value: number): void {
+    const at = this.#bounds.findIndex((bound) => value <= bound)
+    const bucket = at < 0 ? this.#bounds.length : at
+    this.#counts[bucket] = this.#counts[bucket]! + 1
+    this.#sum += value
+  }
+
+  /** Buckets are cumulative, and the last one is of everything. */
+  samples(labels: Labels = {}): ReadonlyArray<Sample> {
+    let count = 0
+    const buckets = this.#counts.map((n, i) => {
+      count += n
+      const le = numberText(this.#bounds[i] ?? Number.POSITIVE_INFINITY)
+      return { suffix: "_bucket", labels: { ...labels, le }, value: count }
+    })
+    return [...buckets, { suffix: "_sum", labels, value: this.#sum }, { suffix: "_count", labels, value: count }]
+  }
+}
