@@ -238,6 +238,7 @@ export const defaults = {
   "dhcp-proxy-port": DHCP_PROXY_PORT,
   "dhcp-answers": "boot",
   "dhcp-unconfined": "refuse",
+  "dhcp-lease-seconds": limits.dhcpLeaseSecondsDefault,
   registration: "closed",
   cache: limits.cacheBytesDefault,
   "scrub-rate": limits.scrubBytesPerSecondDefault,

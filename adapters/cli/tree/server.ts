@@ -1,4 +1,4 @@
-/** `imagelink serve`, `imagelink config …`, `imagelink demo` and `imagelink status`. */
+/** `imagelink serve`, `imagelink init`, `imagelink config …`, `imagelink demo` and `imagelink status`. */
 import type { Command } from "commander"
 import { verb } from "./declare.ts"
 
@@ -7,6 +7,20 @@ const configs = () => import("../verbs/config.ts")
 export const declareServer = (root: Command): void => {
   settings(verb(root, "serve", "serve disks until stopped", "runs", () => import("../verbs/serve.ts"), "serve"))
 
+  verb(
+    root,
+    "init",
+    "ask what only an operator knows, and write imagelink.toml",
+    "runs",
+    () => import("../verbs/init.ts"),
+    "init",
+  )
+    .option("--interface <name>", "the network interface that PCs are on; none: this machine only")
+    .option("--dhcp <mode>", "full: gives addresses; proxy: boots PCs beside another DHCP server; off")
+    .option("--dhcp-range <a-b>", "addresses lent to machines without a recorded one; none")
+    .option("--boot-files <dir>", "what TFTP and HTTP serve; usual: boot/ in the data folder, else /usr/lib/ipxe")
+    .option("--yes", "ask nothing: what no flag says is as usual, without DHCP and for this machine only")
+    .option("--force", "replace a file that is there")
   const config = root.command("config").description("what a server would be told, and by whom")
   settings(
     verb(config, "show", "every setting a server would start with, and where it was said", "runs", configs, "show"),
