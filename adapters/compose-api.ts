@@ -12,7 +12,7 @@ import { type Listener, listenLocal, listenRemote, type Watched } from "./api/li
 import { makeRouter } from "./api/router.ts"
 import { socketPath } from "./api/socket-path.ts"
 import type { OpenedSite } from "./compose.ts"
-import type { ServerEvent } from "./compose-server.ts"
+import type { ServerEvent } from "./compose-run.ts"
 
 /** Its members may use the socket. */
 const SOCKET_GROUP = "imagelink"

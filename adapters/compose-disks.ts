@@ -1,0 +1,131 @@
+/** The disks of a running server: the cache, the overlays and the images behind them, and what goes on in the background. */
+import { catalogueProjection } from "../core/projections/catalogue.ts"
+import { makeBootRecorder } from "../core/runtime/boot-recorder.ts"
+import { type BootTracker, makeBootTracker } from "../core/runtime/boot-tracker.ts"
+import type { StaleBoot } from "../core/runtime/boots.ts"
+import { makeDamageRecorder } from "../core/runtime/damage-recorder.ts"
+import { checkUnverified } from "../core/runtime/first-checks.ts"
+import { makeMerging } from "../core/runtime/merging.ts"
+import { type Change, makeChange } from "../core/runtime/operations/change.ts"
+import { OVERLAYS } from "../core/runtime/overlay-folders.ts"
+import { OverlayReserve, type ReserveCrossed } from "../core/runtime/overlay-reserve.ts"
+import { makeScrub } from "../core/runtime/scrub/scrub.ts"
+import { makeSleep } from "../core/runtime/scrub/sleep.ts"
+import { makeServing, type Serving } from "../core/runtime/serving.ts"
+import { sizeText } from "../core/runtime/sizes.ts"
+import type { OnDamage } from "../core/runtime/version-sources.ts"
+import { later, type Run, serverActor } from "./compose-run.ts"
+
+export interface ServedDisks {
+  readonly serving: Serving
+  readonly tracker: BootTracker
+  readonly change: Change
+  /** What begins once everything listens. */
+  background(): void
+}
+
+/** Opens what serves, and puts away what no link needs any more. */
+export const serveDisks = async (run: Run): Promise<ServedDisks> => {
+  const { parts } = run.opened
+  const change = makeChange(parts)
+  await parts.views.state(catalogueProjection)
+  const tracker = await trackBoots(run, change)
+  const serving = await openServing(run, change, tracker)
+  run.closing(serving.disks.close)
+  const background = backgroundOf(run, serving)
+  await serving.disks.sweep()
+  const catalogue = await parts.views.state(catalogueProjection)
+  await serving.heat.store.sweep(new Set(catalogue.images.keys()))
+  await parts.layers.sweep(catalogue)
+  return { serving, tracker, change, background }
+}
+
+/** Where each PC stands, and a record of its boot in the end. */
+const trackBoots = async (run: Run, change: Change): Promise<BootTracker> => {
+  const { parts } = run.opened
+  const projector = await parts.views.projector(catalogueProjection)
+  const catalogue = () => projector.state(catalogueProjection)
+  const boots = makeBootRecorder({
+    append: (group) => change({ type: "RecordBoots", boots: group }, { actor: serverActor }),
+    later,
+    onProblem: run.problem,
+  })
+  const origin = parts.now() - performance.now()
+  const tracker = makeBootTracker({
+    now: () => Math.floor(origin + performance.now()),
+    later,
+    record: (boot) => {
+      run.counts.boot(boot)
+      boots.record(boot)
+    },
+    nameOf: (mac) => catalogue().clientsByMac.get(mac)?.name,
+    macAt: (address) => catalogue().clientsByAddress.get(address)?.mac,
+  })
+  run.closing(boots.close, async () => tracker.close())
+  return tracker
+}
+
+const openServing = async (run: Run, change: Change, tracker: BootTracker): Promise<Serving> => {
+  const { config, opened } = run
+  const { parts, data, host, random } = opened
+  const damage = makeDamageRecorder({
+    append: (found) => change({ type: "RecordDamage", ...found }, { actor: serverActor }),
+    later,
+    onProblem: run.problem,
+  })
+  const onDamage: OnDamage = (e, ref, cluster) => {
+    run.failed(e)
+    damage.record(ref.imageId, ref.version.number, cluster)
+  }
+  const reserve = new OverlayReserve({
+    reserveBytes: config.overlayReserveBytes,
+    space: async () => parts.files.space?.(),
+    later,
+    onCrossed: (crossed) => run.problem(describeReserve(run.dataDir, crossed)),
+  })
+  run.closing(async () => reserve.close(), damage.close)
+  return makeServing(parts, {
+    ...{ overlays: data.folder(OVERLAYS), host, random, later, reserve, onDamage, watch: tracker },
+    ...{ cacheBytes: config.cacheBytes, ramBytes: config.ramBytes, quotaBytes: config.overlayQuotaBytes },
+    bootSecret: await opened.bootSecret(),
+    onNotInRam: (e) => run.failed(e, "it is served from its file; "),
+    onHeatLost: (e) => run.failed(e),
+    onQuota: run.problem,
+    onStaleBoot: (stale) => run.problem(describeStale(stale)),
+  })
+}
+
+/** First checks, then the scrub; merging of long chains; images that belong in RAM. */
+const backgroundOf = (run: Run, serving: Serving): (() => void) => {
+  const { config } = run
+  const parts = { ...run.opened.parts, serving }
+  const report = (level: "error" | "info", text: string) => run.onEvent({ level, text })
+  const scrub = makeScrub({
+    parts,
+    actor: serverActor,
+    bytesPerSecond: config.scrubBytesPerSecond,
+    everyDays: config.scrubEveryDays,
+    sleep: makeSleep(later),
+    report,
+  })
+  const merging = makeMerging(parts, { actor: serverActor, layersMax: config.mergeLayersAfter, report })
+  run.closing(scrub.close, merging.close)
+  return () => {
+    serving.ram.start()
+    void checkUnverified(parts, serverActor, report).then(scrub.start)
+    merging.start()
+  }
+}
+
+const describeStale = ({ client, boot, made, began }: StaleBoot): string =>
+  `${client} showed the boot id ${boot} of ${new Date(made).toISOString()}, but a newer boot of it began at ` +
+  `${new Date(began).toISOString()}: a PC that was left over from before, or two PCs with one MAC`
+
+const describeReserve = (dataDir: string, { reserved, freeBytes, reserveBytes }: ReserveCrossed): string => {
+  const [free, kept] = [freeBytes, reserveBytes].map(sizeText)
+  if (!reserved) return `${free} are free on the disk of ${dataDir} again: every client may write`
+  return (
+    `${free} are free on the disk of ${dataDir}, and ${kept} are kept for super clients: other clients are refused new space ` +
+    `[NO_SPACE]; fix: free space there, or set --overlay-reserve`
+  )
+}
