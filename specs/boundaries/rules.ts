@@ -80,8 +80,8 @@ export const folderRules: ReadonlyArray<FolderRule> = [
   },
   {
     name: "core's own files lean on each other and on the CRC library",
-    folder: /^core\/[^/]+$/,
-    allow: ["core/*.ts", "core/block/**", "@node-rs/crc32", "node:assert**"],
+    folder: /^core\/(errors\/)?[^/]+$/,
+    allow: ["core/errors/*.ts", "core/*.ts", "core/block/**", "@node-rs/crc32", "node:assert**"],
   },
   {
     name: "a format plugin imports the public door, Node and its own folder",
