@@ -42,6 +42,9 @@ const DNSMASQ = [
   "--pid-file=",
 ]
 
+/** What runs beside the specs. A hook that is made inside a hook never runs, so the network, which is made outside, ends them. */
+const helpers: Array<{ readonly child: ChildProcess; readonly closed: Promise<unknown> }> = []
+
 /**
  * Runs dnsmasq with nothing but these words for its settings, where the words before it say, until the spec file is done. Answers what it has said so far,
  * as soon as it serves.
@@ -52,11 +55,7 @@ export const runDnsmasq = async (
 ): Promise<() => string> => {
   const [file, ...args] = [...inside, ...DNSMASQ, "--port=0", "--user=root", "--leasefile-ro", ...settings]
   const child = spawn(file!, args, { stdio: ["ignore", "ignore", "pipe"] })
-  const closed = once(child, "close")
-  afterAll(async () => {
-    child.kill()
-    await closed
-  })
+  helpers.push({ child, closed: once(child, "close") })
   let output = ""
   await new Promise<void>((resolve, reject) => {
     child.stderr.on("data", (chunk: Buffer) => {
@@ -103,7 +102,9 @@ export const makeNetwork = (): Network => {
     ip("netns", "add", space)
     ip("-n", space, "link", "set", "lo", "up")
   }
-  afterAll(() => {
+  afterAll(async () => {
+    for (const { child } of helpers) child.kill()
+    await Promise.all(helpers.splice(0).map(({ closed }) => closed))
     for (const space of spaces.reverse()) ip("netns", "del", space)
   })
   add(name)
