@@ -16,7 +16,8 @@ import type { FlatInput, FlatLayer } from "imagelink/plugin"
 import { putU64 } from "./bytes.ts"
 import { layerHeader } from "./layer-header.ts"
 import { LayerTables } from "./layer-tables.ts"
-import { clusterBytesOf, type SealTarget } from "./seal.ts"
+import { clusterBytesOf } from "./seal.ts"
+import type { SealTarget } from "./seal-target.ts"
 
 const REFCOUNT_BYTES = 2
 const ENTRY_BYTES = 16

@@ -8,7 +8,7 @@
  * A cluster of which only zeros are known has no offset.
  */
 import { putU32, putU64, u32 } from "./bytes.ts"
-import type { SealTarget } from "./seal.ts"
+import type { SealTarget } from "./seal-target.ts"
 
 const ENTRY_BYTES = 16
 const SUBCLUSTERS = 32

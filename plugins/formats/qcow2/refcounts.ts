@@ -5,7 +5,7 @@
  * is raised until it covers everything.
  */
 import { putU64 } from "./bytes.ts"
-import type { SealTarget } from "./seal.ts"
+import type { SealTarget } from "./seal-target.ts"
 
 export const REFCOUNT_ORDER = 4
 const REFCOUNT_BYTES = 2

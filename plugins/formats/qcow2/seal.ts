@@ -19,10 +19,7 @@ import type { SealInput } from "imagelink/plugin"
 import { layerHeader } from "./layer-header.ts"
 import { LayerTables } from "./layer-tables.ts"
 import { writeRefcounts } from "./refcounts.ts"
-
-export interface SealTarget {
-  write(bytes: Uint8Array, offset: number): Promise<void>
-}
+import type { SealTarget } from "./seal-target.ts"
 
 const SUBCLUSTERS = 32
 const CLUSTER_BITS_MIN = 14
