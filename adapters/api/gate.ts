@@ -53,7 +53,11 @@ export const makeGate = ({ host, tokens, users, now }: GateOptions): Gate => {
     local(request) {
       const own = process.getuid?.()
       const fd = (request.socket as unknown as { _handle?: { fd?: number } })._handle?.fd
-      const uid = (fd === undefined ? undefined : host.peerCredentials?.(fd)?.uid) ?? own
+      const asked = fd === undefined ? undefined : host.peerCredentials?.(fd)
+      // Where the kernel can be asked, others may use the socket: who is not told by it is nobody.
+      if (host.peerCredentials !== undefined && asked === undefined)
+        throw fail("TOKEN_REFUSED", { why: "the kernel does not say who is at the other end of the socket" })
+      const uid = asked?.uid ?? own
       const name = uid === undefined || uid === own ? (host.userName?.() ?? "local") : nameOf(uid)
       const told = users.find((user) => user.name === name)?.role
       const role = uid === own || uid === 0 ? "admin" : (told ?? "operator")

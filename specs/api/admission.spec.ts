@@ -8,6 +8,7 @@ import { makeGate } from "../../adapters/api/gate.ts"
 import { listenRemote } from "../../adapters/api/listen.ts"
 import { secretFile } from "../../adapters/host/secret-file.ts"
 import { isImagelinkError } from "../../core/errors.ts"
+import type { Host } from "../../core/host.ts"
 import { limits } from "../../core/limits.ts"
 import { openTokens, type TokenFile } from "../../core/runtime/tokens.ts"
 import { serveApi } from "./support.ts"
@@ -127,6 +128,17 @@ describe("admission", () => {
     expect(gate(0).local(request).role).toBe("admin")
     expect(gate(65_534).local(request)).toMatchObject({ role: "auditor", actor: { name: "nobody" } })
     expect(gate(4242).local(request)).toMatchObject({ role: "operator", actor: { name: "uid 4242" } })
+  })
+
+  it("takes a peer of whom the kernel says nothing for nobody; where it cannot be asked, the file mode has let in the server's own user alone", async () => {
+    const gate = (host: Host) =>
+      makeGate({ host, tokens: () => Promise.reject(new Error("nobody asks")), users: [], now: () => 0 })
+    const request = { socket: { _handle: { fd: 3 } } } as unknown as IncomingMessage
+    expect(await codeOf(() => gate({ peerCredentials: () => undefined }).local(request))).toBe("TOKEN_REFUSED")
+    expect(
+      await codeOf(() => gate({ peerCredentials: () => undefined }).local({ socket: {} } as IncomingMessage)),
+    ).toBe("TOKEN_REFUSED")
+    expect(gate({}).local(request).role).toBe("admin")
   })
 
   it("does not listen in clear on an address that others reach", async () => {
