@@ -6,8 +6,11 @@
  */
 import { rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import * as Effect from "effect/Effect"
 import { afterEach, describe, expect, it } from "vitest"
 import { openDatabase } from "../../../core/log/database.ts"
+import { encodeRecord } from "../../../core/log/envelope.ts"
+import type { Recorded } from "../../../core/log/event-log.ts"
 import { openHead } from "../../../core/log/head.ts"
 import { eventKey } from "../../../core/log/keys.ts"
 import type { LevelLog } from "../../../core/log/level-log.ts"
@@ -159,11 +162,11 @@ describe("in a real store", () => {
       const publisher = open(dir, log)
       return verifyLog({ log, files: publisher.files, checkpoint: publisher.published() })
     })
-  const made = async (): Promise<string> => {
+  const made = async (perCommand = 10): Promise<string> => {
     const dir = kept(await newStore("tamper"))
     await withLog(dir, async (log) => {
       for (let n = 1; n <= count / 10; n++)
-        await append(log, n, { events: Array.from({ length: 10 }, (_, i) => noted(`${n} ${i}`)) })
+        await append(log, n, { events: Array.from({ length: perCommand }, (_, i) => noted(`${n} ${i}`)) })
       await open(dir, log).publish()
     })
     return dir
@@ -199,6 +202,21 @@ describe("in a real store", () => {
   it("names an event whose bytes no longer match the checksum beside them", async () => {
     const dir = await made()
     await edited(dir, async ({ get, put }) => put(123, flip(await get(123), 40)))
+    await expect(audit(dir)).rejects.toMatchObject({ message: "the log does not hold at position 123" })
+  })
+
+  it("names an event that was forged in a log long enough to be folded from tables, and a fold gets what is stored", async () => {
+    const dir = await made(200)
+    await edited(dir, async ({ get, put }) => {
+      const event = JSON.parse((await get(123)).subarray(4).toString("utf8")) as Recorded
+      await put(123, encodeRecord({ ...event, data: { text: "forged" } }))
+    })
+    await withLog(dir, async (log) => {
+      const folded: Array<Recorded> = []
+      await Effect.runPromise(log.each(0, log.head(), (events) => folded.push(...events) > 0))
+      expect(folded.length).toBe(6000)
+      expect(folded[122]!.data).toEqual({ text: "forged" })
+    })
     await expect(audit(dir)).rejects.toMatchObject({ message: "the log does not hold at position 123" })
   })
 
