@@ -2,10 +2,10 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { expect, it } from "vitest"
-import { openNbdDisk } from "../../adapters/nbd/disk-client.ts"
 import type { ImageHeatAnswer, ImagePlacedAnswer } from "../../core/runtime/site.ts"
 import { imagelink, json, refusal, scratch, startServe } from "../support/cli.ts"
 import { rawImage } from "../support/images.ts"
+import { openNbdDisk } from "../support/nbd-disk.ts"
 import { random } from "../support/random.ts"
 
 /** Many commands, each a process of its own. */

@@ -1,9 +1,9 @@
 /** What a client may write over its image is bounded where the operator says so, and told before it is full. */
 import { join } from "node:path"
 import { expect, it } from "vitest"
-import { openNbdDisk } from "../../adapters/nbd/disk-client.ts"
 import { imagelink, scratch, startServe } from "../support/cli.ts"
 import { rawImage } from "../support/images.ts"
+import { openNbdDisk } from "../support/nbd-disk.ts"
 
 const folder = scratch("quota-cli")
 const data = join(folder, "data")

@@ -1,8 +1,8 @@
 import { join } from "node:path"
 import { expect, it } from "vitest"
-import { openNbdDisk } from "../../adapters/nbd/disk-client.ts"
 import { events, imagelink, refusal, scratch, startServe } from "../support/cli.ts"
 import { rawImage } from "../support/images.ts"
+import { openNbdDisk } from "../support/nbd-disk.ts"
 
 const folder = scratch("reset")
 const data = join(folder, "data")

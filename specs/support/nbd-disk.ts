@@ -1,5 +1,5 @@
 /** A disk opened over NBD, as benches and specs use one. */
-import { connectNbd } from "./client.ts"
+import { connectNbd } from "../../adapters/nbd/client.ts"
 
 export interface DiskClient {
   readonly sizeBytes: number
