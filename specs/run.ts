@@ -43,7 +43,7 @@ interface Report {
   }>
 }
 
-/** Every failure with the first lines of its reason; a file that did not load is one. */
+/** Every failure with its reason; a file that did not load is one. */
 const failuresOf = ({ testResults }: Report): ReadonlyArray<string> =>
   testResults.flatMap(({ name, status, message, assertionResults }) => {
     if (status === "failed" && assertionResults.length === 0) return [`${name}\n${reason(message)}`]
@@ -51,9 +51,13 @@ const failuresOf = ({ testResults }: Report): ReadonlyArray<string> =>
     return red.map(({ fullName, failureMessages }) => `${name}: ${fullName}\n${reason(failureMessages.join("\n"))}`)
   })
 
+/** A machine that failed says why at the end of what it said, so both ends are shown; of the stack only where it was thrown. */
 const reason = (text: string): string => {
-  const lines = text.split("\n").slice(0, 12)
-  return lines.map((line) => `    ${line}`).join("\n")
+  const stack = (line: string) => /^\s+at /.test(line)
+  const all = text.split("\n")
+  const lines = [...all.filter((line) => !stack(line)), ...all.filter(stack).slice(0, 2)]
+  const shown = lines.length <= 52 ? lines : [...lines.slice(0, 12), "…", ...lines.slice(-40)]
+  return shown.map((line) => `    ${line}`).join("\n")
 }
 
 const checks: Array<readonly [string, boolean]> = []
