@@ -89,9 +89,15 @@ const followEvents = async (run: Run): Promise<void> => {
   run.closing(followLog(publisher, run.failed).close)
 }
 
-const siteOf = (run: Run, { serving, tracker }: ServedDisks, about: About, ending: AbortSignal): ResumingSite => {
+const siteOf = (
+  run: Run,
+  { serving, tracker, sessions }: ServedDisks,
+  about: About,
+  ending: AbortSignal,
+): ResumingSite => {
   const own = {
     bootServer: () => about.bootServer,
+    sessions,
     liveBoots: { list: tracker.list, sleep: makeSleep(later) },
     about: (): ServerAbout | undefined =>
       about.serves
@@ -108,11 +114,11 @@ const siteOf = (run: Run, { serving, tracker }: ServedDisks, about: About, endin
 
 /** Disks first, then what leads PCs to them. */
 const listenForPcs = async (run: Run, served: ServedDisks, about: About): Promise<Listeners> => {
-  const { tracker, serving } = served
+  const { tracker, serving, sessions } = served
   const { scripts, bootPassword } = await bootAnswers(run, served)
   const secretOf = listen.secretsOf(run)
   const live = makeLivePeers()
-  const disks = run.counts.watch(live.watch(serving.disks))
+  const disks = sessions.watch(run.counts.watch(live.watch(serving.disks)))
   const nbd = await listen.listenForNbd(run, disks)
   const iscsi = await listen.listenForIscsi(run, disks, { secretOf, bootPassword })
   const http = await listen.listenForHttp(run, scripts(portOf(iscsi.iscsi), secretOf), tracker)

@@ -359,6 +359,8 @@ export const limits = {
   apiRefusedAddressesMax: 10_000,
   /** What is told of the event loop's lag is of at most so long ago, where it is read that often. */
   metricsLagMillis: 60_000,
+  /** How often it is looked at what clients move. */
+  trafficSampleMillis: 2000,
   /** A token that was verified is not hashed again for so long. */
   apiTokenTrustedMillis: 300_000,
   tokensMax: 1000,
