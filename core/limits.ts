@@ -489,8 +489,8 @@ export const limits = {
   remoteCacheBytesMin: 16 * MiB,
   /** A hundred bytes of memory go with each block. */
   remoteCacheBytesMax: 256 * GiB,
-  /** Of the cache on disk, blocks that were read and judged last. */
-  remoteRecentBytes: 4 * MiB,
+  /** Kept for blocks of the cache on disk that are judged and not wanted whole. */
+  remoteJudgingBytes: 1 * MiB,
   /** Without a folder, this much of an image is kept in memory. */
   remoteMemoryBytes: 32 * MiB,
   /** A read is answered within this time, with bytes or with an error. */
