@@ -48,6 +48,8 @@ export const limits = {
   /** Time that closing waits for requests in flight and for the peer to take its replies. */
   nbdCloseSecondsMax: 5,
   nbdKeepAliveSeconds: 30,
+  /** What a client does not acknowledge, or does not take, for so long ends its connection. */
+  nbdUnansweredSecondsMax: 60,
 
   // iSCSI and SCSI
   /** RFC 7143 §4.2.7.1. */
@@ -560,6 +562,10 @@ must(
 must(
   limits.iscsiKeepAliveSeconds + 3 <= limits.iscsiUnansweredSecondsMax,
   "several probes before a PC is taken for off",
+)
+must(
+  limits.nbdKeepAliveSeconds + 3 <= limits.nbdUnansweredSecondsMax,
+  "several probes before a client is taken for off",
 )
 must(limits.iscsiSegmentBytesMax + 8 <= limits.iscsiSlabBytes, "a data segment with padding and digest fits a slab")
 must(limits.tftpTransfersPerPeerMax <= limits.tftpTransfersMax, "one peer has no more transfers than all")

@@ -13,22 +13,21 @@ import type { Socket } from "node:net"
 import type { Peer } from "../../core/block/lease.ts"
 import type { ErrorCode } from "../../core/errors.ts"
 import { limits } from "../../core/limits.ts"
-import type { OutputWire } from "../../core/slab-output.ts"
 import { ScsiNexus } from "../scsi/nexus.ts"
+import { isGone, peerOf } from "../socket/peer.ts"
 import type { ReceiveBuffers } from "../socket/receive.ts"
+import { Timers } from "../socket/timers.ts"
+import { socketWire } from "../socket/wire.ts"
 import { ours } from "./admission.ts"
 import { defaults } from "./keys.ts"
 import { Login, type LoginStep, type Wanted } from "./login.ts"
 import * as pdu from "./pdu.ts"
-import { peerOf, portalAddress } from "./peer.ts"
 import type { Happening, IscsiEvent, Member, Portal } from "./portal.ts"
+import { portalAddress } from "./portal-address.ts"
 import { PduReader, type PduReceiver } from "./reader.ts"
 import type { Refusals } from "./refusals.ts"
 import { IscsiSession } from "./session.ts"
 import { SessionUnits } from "./session-units.ts"
-
-/** Nothing that was sent is acknowledged any more. */
-const GONE: ReadonlySet<string> = new Set(["ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"])
 
 export interface ConnectionInput {
   readonly id: number
@@ -50,7 +49,6 @@ export class Connection implements PduReceiver, Member {
   private readonly peer: Peer
   private readonly reader: PduReader
   private readonly login: Login
-  private readonly wire: OutputWire
   private loginPdus = 0
   private judging = false
   /** It was refused, and is told later. */
@@ -66,7 +64,7 @@ export class Connection implements PduReceiver, Member {
   private socketClosed = false
   private stopping = false
   private over = false
-  private readonly timers = new Set<NodeJS.Timeout>()
+  private readonly timers = new Timers()
   private readonly whenOver: Array<() => void> = []
   private heard = true
   private pinged = false
@@ -74,8 +72,7 @@ export class Connection implements PduReceiver, Member {
   constructor(input: ConnectionInput) {
     this.input = input
     this.socket = input.buffers.attach(input.socket, (chunk) => this.received(chunk))
-    this.peer = peerOf(this.socket.remoteAddress)
-    this.wire = socketWire(this.socket)
+    this.peer = peerOf(this.socket.remoteAddress, "iscsi")
     this.reader = new PduReader(this, input.portal.slabs, limits.iscsiSegmentBytesMax, input.portal.partial)
     this.login = new Login(input.portal.policy)
     this.report({ type: "connected" })
@@ -83,7 +80,7 @@ export class Connection implements PduReceiver, Member {
     this.socket.on("end", () => this.close("the initiator closed its side"))
     this.socket.on("error", (e) => this.failed(e))
     this.socket.on("close", () => this.lost())
-    this.after(input.loginSeconds * 1000, () => {
+    this.timers.after(input.loginSeconds * 1000, () => {
       if (this.session === undefined) this.close("the login took too long")
     })
   }
@@ -104,7 +101,7 @@ export class Connection implements PduReceiver, Member {
     }
     session.sender.asyncMessage(pdu.ASYNC_LOGOUT, 0, 0, this.input.closeSeconds)
     session.out.rest()
-    this.after(this.input.closeSeconds * 1000, () => this.close(why))
+    this.timers.after(this.input.closeSeconds * 1000, () => this.close(why))
   }
 
   /** Another login took this one's place, or its target was reset. */
@@ -258,7 +255,7 @@ export class Connection implements PduReceiver, Member {
     if (unsaid !== undefined || refusalDelaySeconds === 0) answer()
     else {
       this.delaying = true
-      this.after(refusalDelaySeconds * 1000, answer)
+      this.timers.after(refusalDelaySeconds * 1000, answer)
     }
   }
 
@@ -293,7 +290,7 @@ export class Connection implements PduReceiver, Member {
       lost: (why) => this.stop(why),
       failed: (e) => this.failed(e),
       report: (event) => this.report(event),
-      after: (millis, act) => this.after(millis, act),
+      after: (millis, act) => this.timers.after(millis, act),
     }))
     const reinstated = await portal.reinstate(wanted)
     const { nexus } = await portal.seat(wanted, admitted.opened, admitted.unopened, reinstated, abortTasks)
@@ -327,7 +324,7 @@ export class Connection implements PduReceiver, Member {
     socket.write(this.login.accept(portal.nextHandle()))
     const agreed = wanted.agreed ?? defaults()
     this.session = new IscsiSession({
-      wire: this.wire,
+      wire: socketWire(socket),
       slabs: portal.slabs,
       budget: portal.budget,
       agreed,
@@ -347,7 +344,7 @@ export class Connection implements PduReceiver, Member {
   }
 
   private failed(e: NodeJS.ErrnoException): void {
-    if (GONE.has(e.code ?? "")) {
+    if (isGone(e)) {
       this.why ??= "the initiator is off, or out of reach"
       return
     }
@@ -365,12 +362,12 @@ export class Connection implements PduReceiver, Member {
     this.session?.out.rest()
     this.socket.end()
     if (this.paused) this.socket.resume()
-    this.after(this.input.closeSeconds * 1000, () => this.socket.destroy())
+    this.timers.after(this.input.closeSeconds * 1000, () => this.socket.destroy())
   }
 
   private lost(): void {
     this.socketClosed = true
-    for (const timer of this.timers) clearTimeout(timer)
+    this.timers.end()
     this.why ??= "the connection was lost"
     this.reader.stop()
     this.backlog = []
@@ -404,22 +401,4 @@ export class Connection implements PduReceiver, Member {
   private report(event: Happening): void {
     this.input.report({ connection: this.input.id, peer: this.peer.address, ...event } as IscsiEvent)
   }
-
-  private after(millis: number, act: () => void): void {
-    if (this.socketClosed) return
-    const timer = setTimeout(() => {
-      this.timers.delete(timer)
-      act()
-    }, millis)
-    this.timers.add(timer)
-  }
 }
-
-/** A socket as a session sees it. A write leaves at once unless the kernel's buffer is full. */
-const socketWire = (socket: Socket): OutputWire => ({
-  send: (bytes) => {
-    socket.write(bytes)
-    return socket.writableLength === 0
-  },
-  queuedBytes: () => socket.writableLength,
-})

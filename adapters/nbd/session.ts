@@ -22,13 +22,13 @@
 import type { BlockDevice } from "../../core/block/device.ts"
 import { limits } from "../../core/limits.ts"
 import type { Slabs } from "../../core/slab-output.ts"
+import type { Wire } from "../socket/wire.ts"
 import { Commands } from "./commands.ts"
 import { ESHUTDOWN } from "./errno.ts"
 import { minimumBytes } from "./exports.ts"
 import { judge, type Terms } from "./judge.ts"
 import { Output } from "./output.ts"
 import { CMD_DISC, CMD_WRITE, decodeRequest, emptyRequest, REQUEST_BYTES } from "./transmission.ts"
-import type { Wire } from "./wire.ts"
 
 export interface Budget {
   readonly inFlightRequestsMax: number
