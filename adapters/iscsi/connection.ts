@@ -26,6 +26,7 @@ import { PduReader, type PduReceiver } from "./reader.ts"
 import type { Refusals } from "./refusals.ts"
 import { IscsiSession } from "./session.ts"
 import { SessionUnits } from "./session-units.ts"
+import { PING_TAG } from "./sign-of-life.ts"
 
 /** Nothing that was sent is acknowledged any more. */
 const GONE: ReadonlySet<string> = new Set(["ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"])
@@ -135,8 +136,17 @@ export class Connection implements PduReceiver, Member {
       return
     }
     this.pinged = true
-    session.sender.nopIn(pdu.NO_TAG, 1, new Uint8Array(8), new Uint8Array(0))
+    session.sender.nopIn(pdu.NO_TAG, PING_TAG, new Uint8Array(8), new Uint8Array(0))
     session.out.rest()
+  }
+
+  /** Whether the initiator shows from now on that it is there. */
+  private async ask(signal: AbortSignal): Promise<boolean> {
+    const { session } = this
+    if (session === undefined) return false
+    const answer = session.life.ask(signal)
+    session.out.rest()
+    return answer
   }
 
   /** What is linked may have changed. */
@@ -289,6 +299,7 @@ export class Connection implements PduReceiver, Member {
     const units = (this.units = new SessionUnits({
       ...{ portal, wanted, peer: this.peer, opened: admitted.opened, abortTasks },
       changed: () => this.session?.seeUnits(),
+      ask: (signal) => this.ask(signal),
       lost: () => this.stop("the disk was taken away"),
       failed: (e) => this.failed(e),
       report: (event) => this.report(event),
