@@ -16,6 +16,7 @@ import { makeSleep } from "../core/runtime/scrub/sleep.ts"
 import { makeServing, type Serving } from "../core/runtime/serving.ts"
 import { makeSessions, type Sessions } from "../core/runtime/sessions.ts"
 import { sizeText } from "../core/runtime/sizes.ts"
+import type { Twin } from "../core/runtime/twins.ts"
 import type { OnDamage } from "../core/runtime/version-sources.ts"
 import { later, type Run, serverActor } from "./compose-run.ts"
 
@@ -113,6 +114,7 @@ const openServing = async (run: Run, change: Change, tracker: BootTracker): Prom
     onHeatLost: (e) => run.failed(e),
     onQuota: run.problem,
     onStaleBoot: (stale) => run.problem(describeStale(stale)),
+    onTwin: (twin) => run.problem(describeTwin(twin)),
   })
 }
 
@@ -141,6 +143,9 @@ const backgroundOf = (run: Run, serving: Serving): (() => void) => {
 const describeStale = ({ client, boot, made, began }: StaleBoot): string =>
   `${client} showed the boot id ${boot} of ${new Date(made).toISOString()}, but a newer boot of it began at ` +
   `${new Date(began).toISOString()}: a PC that was left over from before, or two PCs with one MAC`
+
+const describeTwin = ({ client, boot, address, second }: Twin): string =>
+  `${client} runs at ${address} in its boot ${boot}, and a computer with its MAC at ${second} asked for its disk and was refused: two PCs with one MAC`
 
 const describeReserve = (dataDir: string, { reserved, freeBytes, reserveBytes }: ReserveCrossed): string => {
   const [free, kept] = [freeBytes, reserveBytes].map(sizeText)

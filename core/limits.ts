@@ -326,7 +326,9 @@ export const limits = {
   // Boots
   /** From fetching the boot script to the first login with its boot id. Later logins have no limit. */
   bootIdMinutesMax: 60,
-  /** Retired boot ids that the server's log names. */
+  /** A new boot waits so long for a sign of life of the boot before, where that one's session is open; an operating system is back after two or three seconds. */
+  bootTwinMillisMax: 5000,
+  /** Retired boot ids, and boots beside which another PC was refused, that the server's log names. */
   retiredBootsReportedMax: 1000,
 
   // Names and lists
