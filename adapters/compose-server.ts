@@ -7,10 +7,14 @@
  */
 import { followLog } from "../core/log/tiles/follower.ts"
 import type { BootServer } from "../core/runtime/boot-preview.ts"
+import type { SiteSettings } from "../core/runtime/client-settings.ts"
+import type { ServeConfig } from "../core/runtime/config.ts"
 import { makeLivePeers } from "../core/runtime/live-peers.ts"
 import { makeLocalSite } from "../core/runtime/local-site.ts"
+import { QUOTA_OPTION } from "../core/runtime/overlay-quota.ts"
 import { makeSleep } from "../core/runtime/scrub/sleep.ts"
 import type { Site } from "../core/runtime/site.ts"
+import { sizeText } from "../core/runtime/sizes.ts"
 import type { ServerAbout } from "../core/runtime/status.ts"
 import packageJson from "../package.json" with { type: "json" }
 import type { Wires } from "./cli/demo/wires.ts"
@@ -84,6 +88,7 @@ const siteOf = (run: Run, { serving, tracker, sessions }: ServedDisks, about: Ab
   const own = {
     bootServer: () => about.bootServer,
     sessions,
+    siteSettings: siteSettings(run.config),
     liveBoots: { list: tracker.list, sleep: makeSleep(later) },
     about: (): ServerAbout | undefined =>
       about.serves
@@ -95,6 +100,11 @@ const siteOf = (run: Run, { serving, tracker, sessions }: ServedDisks, about: Ab
   }
   return makeLocalSite({ ...run.opened.parts, serving: { ...serving, ...own } }, async () => {})
 }
+
+/** What holds for every client that nothing else is said for. */
+const siteSettings = ({ overlayQuotaBytes }: ServeConfig): SiteSettings => ({
+  [QUOTA_OPTION]: overlayQuotaBytes === undefined ? undefined : sizeText(overlayQuotaBytes),
+})
 
 /** Disks first, then what leads PCs to them. */
 const listenForPcs = async (run: Run, served: ServedDisks, about: About): Promise<Listeners> => {
