@@ -7,12 +7,16 @@
  */
 import { followLog } from "../core/log/tiles/follower.ts"
 import type { BootServer } from "../core/runtime/boot-preview.ts"
+import type { SiteSettings } from "../core/runtime/client-settings.ts"
+import type { ServeConfig } from "../core/runtime/config.ts"
 import { makeJobJournal } from "../core/runtime/job-journal.ts"
 import { makeLivePeers } from "../core/runtime/live-peers.ts"
 import { makeLocalSite } from "../core/runtime/local-site.ts"
+import { QUOTA_OPTION } from "../core/runtime/overlay-quota.ts"
 import { makeResumingSite, type ResumingSite } from "../core/runtime/resuming-site.ts"
 import { makeSleep } from "../core/runtime/scrub/sleep.ts"
 import type { Site } from "../core/runtime/site.ts"
+import { sizeText } from "../core/runtime/sizes.ts"
 import type { ServerAbout } from "../core/runtime/status.ts"
 import packageJson from "../package.json" with { type: "json" }
 import type { Wires } from "./cli/demo/wires.ts"
@@ -98,6 +102,7 @@ const siteOf = (
   const own = {
     bootServer: () => about.bootServer,
     sessions,
+    siteSettings: siteSettings(run.config),
     liveBoots: { list: tracker.list, sleep: makeSleep(later) },
     about: (): ServerAbout | undefined =>
       about.serves
@@ -111,6 +116,11 @@ const siteOf = (
   const site = makeLocalSite({ ...parts, serving: { ...serving, ...own } }, async () => {})
   return makeResumingSite(site, makeJobJournal(parts.data), parts, ending)
 }
+
+/** What holds for every client that nothing else is said for. */
+const siteSettings = ({ overlayQuotaBytes }: ServeConfig): SiteSettings => ({
+  [QUOTA_OPTION]: overlayQuotaBytes === undefined ? undefined : sizeText(overlayQuotaBytes),
+})
 
 /** Disks first, then what leads PCs to them. */
 const listenForPcs = async (run: Run, served: ServedDisks, about: About): Promise<Listeners> => {

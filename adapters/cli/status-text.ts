@@ -40,6 +40,19 @@ export const columns = (now: number): ReadonlyArray<Column<ClientStatus>> => [
   { title: "TROUBLE", value: trouble },
 ]
 
+/** One PC in a line of words. */
+export const clientLine = (client: ClientStatus, now: number): string => {
+  const { state, since, readBytesPerSecond: read, writtenBytesPerSecond: written, cacheHitShare, writtenBytes } = client
+  const parts = [
+    since === null ? state : `${state} for ${age(now - since)}`,
+    ...(read === null || written === null ? [] : [`reads ${bytes(read)}/s, writes ${bytes(written)}/s`]),
+    ...(cacheHitShare === null ? [] : [`${hits(client)} of its reads from memory`]),
+    ...(writtenBytes === null ? [] : [`${bytes(writtenBytes)} written`]),
+    trouble(client),
+  ]
+  return parts.filter((part) => part !== "").join("; ")
+}
+
 /** Most first; `off` is last whatever its number. */
 const totals = (clients: ReadonlyArray<ClientStatus>): string => {
   const byState = Map.groupBy(clients, ({ state }) => state)
