@@ -34,6 +34,8 @@ export interface Host {
   readonly unansweredMax?: ((fd: number, millis: number) => boolean) | undefined
   /** The network interface that a socket is kept to; empty for none, undefined when it is no socket. */
   readonly boundDevice?: ((fd: number) => string | undefined) | undefined
+  /** Whether the kernel holds its clock for synchronised; undefined where it does not tell. */
+  readonly clockSynchronised?: (() => boolean | undefined) | undefined
   /** A folder of this server for what can be fetched again at any time. */
   readonly cacheFolder?: () => string | undefined
 }
