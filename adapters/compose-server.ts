@@ -7,8 +7,10 @@
  */
 import { followLog } from "../core/log/tiles/follower.ts"
 import type { BootServer } from "../core/runtime/boot-preview.ts"
+import { makeJobJournal } from "../core/runtime/job-journal.ts"
 import { makeLivePeers } from "../core/runtime/live-peers.ts"
 import { makeLocalSite } from "../core/runtime/local-site.ts"
+import { makeResumingSite, type ResumingSite } from "../core/runtime/resuming-site.ts"
 import { makeSleep } from "../core/runtime/scrub/sleep.ts"
 import type { Site } from "../core/runtime/site.ts"
 import type { ServerAbout } from "../core/runtime/status.ts"
@@ -46,15 +48,22 @@ export const startServer = async (options: ServerOptions): Promise<RunningServer
   try {
     await followEvents(run)
     // It is closed after all that appends to its log.
-    let site: Site | undefined
-    run.closing(async () => site?.close())
+    let site: ResumingSite | undefined
+    let resumed: Promise<void> | undefined
+    run.closing(
+      async () => resumed,
+      async () => site?.close(),
+    )
     const disks = await serveDisks(run)
-    site = siteOf(run, disks, about)
+    const ending = new AbortController()
+    site = siteOf(run, disks, about, ending.signal)
     about.listeners = await listenForPcs(run, disks, about)
     run.sockets.done()
     about.listeners = { ...about.listeners, ...(await listenForPeople(run, disks, about, site)) }
     about.serves = true
     disks.background()
+    run.closing(async () => ending.abort())
+    resumed = site.resume((level, text) => run.onEvent({ level, text })).catch((e) => run.problem(String(e)))
     const { listeners } = about
     const pcs = async (relay: string) => (await import("./compose-pcs.ts")).simulatedPcs(listeners, relay)
     return { site, listeners, pcs, close: () => run.close() }
@@ -80,9 +89,15 @@ const followEvents = async (run: Run): Promise<void> => {
   run.closing(followLog(publisher, run.failed).close)
 }
 
-const siteOf = (run: Run, { serving, tracker }: ServedDisks, about: About): Site => {
+const siteOf = (
+  run: Run,
+  { serving, tracker, sessions }: ServedDisks,
+  about: About,
+  ending: AbortSignal,
+): ResumingSite => {
   const own = {
     bootServer: () => about.bootServer,
+    sessions,
     liveBoots: { list: tracker.list, sleep: makeSleep(later) },
     about: (): ServerAbout | undefined =>
       about.serves
@@ -92,16 +107,18 @@ const siteOf = (run: Run, { serving, tracker }: ServedDisks, about: About): Site
           }
         : undefined,
   }
-  return makeLocalSite({ ...run.opened.parts, serving: { ...serving, ...own } }, async () => {})
+  const { parts } = run.opened
+  const site = makeLocalSite({ ...parts, serving: { ...serving, ...own } }, async () => {})
+  return makeResumingSite(site, makeJobJournal(parts.data), parts, ending)
 }
 
 /** Disks first, then what leads PCs to them. */
 const listenForPcs = async (run: Run, served: ServedDisks, about: About): Promise<Listeners> => {
-  const { tracker, serving } = served
+  const { tracker, serving, sessions } = served
   const { scripts, bootPassword } = await bootAnswers(run, served)
   const secretOf = listen.secretsOf(run)
   const live = makeLivePeers()
-  const disks = run.counts.watch(live.watch(serving.disks))
+  const disks = sessions.watch(run.counts.watch(live.watch(serving.disks)))
   const nbd = await listen.listenForNbd(run, disks)
   const iscsi = await listen.listenForIscsi(run, disks, { secretOf, bootPassword })
   const http = await listen.listenForHttp(run, scripts(portOf(iscsi.iscsi), secretOf), tracker)

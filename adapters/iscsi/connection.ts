@@ -280,16 +280,17 @@ export class Connection implements PduReceiver, Member {
       this.report({ type: "discovery", initiator: wanted.initiator })
       return
     }
-    const admitted = await portal.open(wanted.target!, this.peer)
+    const peer = { ...this.peer, initiator: wanted.initiator }
+    const admitted = await portal.open(wanted.target!, peer)
     if (admitted.kind === "refused") {
       this.turnAway(admitted.status, admitted.error.message, admitted.error.code)
       return
     }
     const abortTasks = (lun: number) => void this.session?.abortWhere((t) => t.lun === lun)
     const units = (this.units = new SessionUnits({
-      ...{ portal, wanted, peer: this.peer, opened: admitted.opened, abortTasks },
+      ...{ portal, wanted, peer, opened: admitted.opened, abortTasks },
       changed: () => this.session?.seeUnits(),
-      lost: () => this.stop("the disk was taken away"),
+      lost: (why) => this.stop(why),
       failed: (e) => this.failed(e),
       report: (event) => this.report(event),
       after: (millis, act) => this.after(millis, act),

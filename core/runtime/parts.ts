@@ -14,6 +14,7 @@ import type { JobRunner } from "./job-runner.ts"
 import type { LayerStore } from "./layer-store.ts"
 import type { LiveBoots } from "./live-boot.ts"
 import type { RamTier } from "./ram-tier.ts"
+import type { Sessions } from "./sessions.ts"
 import type { ServerAbout } from "./status.ts"
 import type { TokenStore } from "./tokens.ts"
 import type { Views } from "./views.ts"
@@ -51,6 +52,8 @@ export interface Parts {
     /** Where this process listens, once it does. */
     readonly bootServer?: () => BootServer | undefined
     readonly liveBoots?: LiveBoots
+    /** Who has a disk open. */
+    readonly sessions?: Sessions
     /** Present once everything listens. */
     readonly about?: () => ServerAbout | undefined
   }

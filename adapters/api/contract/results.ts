@@ -260,6 +260,10 @@ const ClientStatus = Schema.Struct({
   image: NullText,
   version: NullNatural,
   writtenBytes: NullNatural,
+  sessions: Natural,
+  readBytesPerSecond: NullNatural,
+  writtenBytesPerSecond: NullNatural,
+  cacheHitShare: Schema.NullOr(Schema.Finite),
   stuck: NullText,
   error: Schema.NullOr(Schema.Struct({ at: Natural, text: Text })),
 }).annotate({ identifier: "ClientStatus" })

@@ -14,11 +14,12 @@ export const statusOperations = ({ log, views, serving }: Parts): Operations<"st
     const links = linkRows(await views.state(linkTable))
     const catalogue = await views.state(catalogueProjection)
     const live = serving.liveBoots?.list() ?? []
+    const traffic = serving.sessions?.traffic() ?? new Map()
     const { listeners, ...own } = about
     return {
       server: { ...own, position: log.head() },
       listeners,
-      clients: clientStatus({ catalogue, links, live, overlays: serving.disks.overlays() }),
+      clients: clientStatus({ catalogue, links, live, overlays: serving.disks.overlays(), traffic }),
     }
   },
 })
