@@ -76,24 +76,30 @@ export class LayerRuns {
 
   /** What it wrote and what it zeroed, in order, each run as long as it can be. */
   *own(): Generator<Extent> {
-    let open: { readonly offset: number; end: number; readonly kind: ExtentKind } | undefined
+    const runs = new Uint32Array(PAGE_GRAINS)
+    const { sizeBytes } = this
+    let open: { readonly offset: number; length: number; readonly kind: ExtentKind } | undefined
     for (let number = 0; number < this.#leaves.length * LEAF_PAGES; number++) {
       const leaf = this.#leaves[number >> LEAF_BITS]
-      if (leaf === undefined) number |= LEAF_MASK
-      if (leaf === undefined || doingOfPage(leaf, number & LEAF_MASK) === NOTHING) continue
+      if (leaf === undefined) {
+        number |= LEAF_MASK
+        continue
+      }
       const start = number * PAGE_SPAN
-      for (const run of decoded.slice(0, decodePage(leaf, number & LEAF_MASK, decoded))) {
+      const count = decodePage(leaf, number & LEAF_MASK, runs)
+      for (let i = 0; i < count; i++) {
+        const run = runs[i]!
         const kind = zeroedOf(run) === 1 ? "zero" : "data"
         const offset = start + firstOf(run) * GRAIN
-        const end = Math.min(start + (lastOf(run) + 1) * GRAIN, this.sizeBytes)
-        if (open?.end === offset && open.kind === kind) open.end = end
+        const length = Math.min(start + (lastOf(run) + 1) * GRAIN, sizeBytes) - offset
+        if (open !== undefined && open.offset + open.length === offset && open.kind === kind) open.length += length
         else {
-          if (open !== undefined) yield { offset: open.offset, length: open.end - open.offset, kind: open.kind }
-          open = { offset, end, kind }
+          if (open !== undefined) yield open
+          open = { offset, length, kind }
         }
       }
     }
-    if (open !== undefined) yield { offset: open.offset, length: open.end - open.offset, kind: open.kind }
+    if (open !== undefined) yield open
   }
 
   /** The same, and absent where what lies below shows through: they adjoin and cover the disk. A sealed file's tables are written from that. */
