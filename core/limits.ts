@@ -280,6 +280,8 @@ export const limits = {
   overlayMapBytesMax: 512 * MiB,
   /** Maps of all committed versions together. */
   layerMapBytesMax: 512 * MiB,
+  /** Of it, what layers' own runs leave to pages that are derived from them. */
+  layerPagesBytesMin: 32 * MiB,
   /** Layers that a version is read over before a server merges them, unless it is told otherwise. */
   mergeLayersAfterDefault: 8,
   /** What a server reads and writes for that. */

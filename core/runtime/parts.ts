@@ -1,4 +1,5 @@
 /** What the operations work with: the opened store, and what stands around it. */
+import type { LayerMapBudget } from "../block/layers/budget.ts"
 import type { EventLog } from "../log/event-log.ts"
 import type { Publisher } from "../log/tiles/publisher.ts"
 import type { ImageOpener } from "../storage/opener.ts"
@@ -37,6 +38,8 @@ export interface Parts {
   readonly data: VolumeFolder
   readonly files: DataFiles
   readonly layers: LayerStore
+  /** What all layer maps may take together: those that are served from, and those of checks and comparisons. */
+  readonly layerMaps: LayerMapBudget
   /** What lists the files of a disk. Loaded when it is first asked for. */
   readonly fileLister: () => Promise<FileLister>
   /** Who may ask over the network. Loaded when it is first asked for. */

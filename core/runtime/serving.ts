@@ -1,6 +1,7 @@
 /** What a process that serves disks has besides an opened store: the read cache, the opened images, the overlays. */
 
 import { ReadCache } from "../block/cache.ts"
+import type { LayerMapBudget } from "../block/layers/budget.ts"
 import { MapBudget } from "../block/overlay/budget.ts"
 import type { ImagelinkError } from "../errors.ts"
 import type { Host } from "../host.ts"
@@ -34,7 +35,7 @@ export interface Serving {
   readonly ram: RamTier
   readonly heat: HeatService
   /** Where memory goes. */
-  readonly memory: { readonly cache: ReadCache; readonly overlayMaps: MapBudget }
+  readonly memory: { readonly cache: ReadCache; readonly overlayMaps: MapBudget; readonly layerMaps: LayerMapBudget }
 }
 
 export interface ServingOptions {
@@ -87,7 +88,7 @@ export const makeServing = async (parts: Parts, options: ServingOptions): Promis
   const projector = await parts.views.projector(catalogueProjection)
   const cache = new ReadCache({ bytes: cacheBytes, ramBytes })
   const table = (ref: VersionRef) => loadTable(parts.sidecars, ref)
-  const stacks = makeImageStacks(parts.opener, cache, table, onDamage, (ref) => ram.used(ref))
+  const stacks = makeImageStacks(parts.opener, cache, parts.layerMaps, table, onDamage, (ref) => ram.used(ref))
   const drafts = makeDrafts(parts.data)
   const catalogue = () => projector.state(catalogueProjection)
   const { quotaBytes: bytes, onQuota: onWarning = () => {} } = options
@@ -103,7 +104,8 @@ export const makeServing = async (parts: Parts, options: ServingOptions): Promis
   const twins = makeTwins({ now: parts.now, later, onTwin })
   const disks = makeDisks({ catalogue, stacks, folders, drafts, boots, heat, twins, watch })
   const close = () => ram.close().then(disks.close).then(heat.close)
-  return { stacks, drafts, ram, boots, twins, heat, memory: { cache, overlayMaps }, disks: { ...disks, close } }
+  const memory = { cache, overlayMaps, layerMaps: parts.layerMaps }
+  return { stacks, drafts, ram, boots, twins, heat, memory, disks: { ...disks, close } }
 }
 
 const timer = (run: () => void, millis: number) => {
