@@ -1,4 +1,6 @@
 /** The disks of a running server: the cache, the overlays and the images behind them, and what goes on in the background. */
+import { isImagelinkError } from "../core/errors.ts"
+import { limits } from "../core/limits.ts"
 import { catalogueProjection } from "../core/projections/catalogue.ts"
 import { makeBootRecorder } from "../core/runtime/boot-recorder.ts"
 import { type BootTracker, makeBootTracker } from "../core/runtime/boot-tracker.ts"
@@ -12,13 +14,16 @@ import { OverlayReserve, type ReserveCrossed } from "../core/runtime/overlay-res
 import { makeScrub } from "../core/runtime/scrub/scrub.ts"
 import { makeSleep } from "../core/runtime/scrub/sleep.ts"
 import { makeServing, type Serving } from "../core/runtime/serving.ts"
+import { makeSessions, type Sessions } from "../core/runtime/sessions.ts"
 import { sizeText } from "../core/runtime/sizes.ts"
+import type { Twin } from "../core/runtime/twins.ts"
 import type { OnDamage } from "../core/runtime/version-sources.ts"
 import { later, type Run, serverActor } from "./compose-run.ts"
 
 export interface ServedDisks {
   readonly serving: Serving
   readonly tracker: BootTracker
+  readonly sessions: Sessions
   readonly change: Change
   /** What begins once everything listens. */
   background(): void
@@ -30,6 +35,7 @@ export const serveDisks = async (run: Run): Promise<ServedDisks> => {
   const change = makeChange(parts)
   await parts.views.state(catalogueProjection)
   const tracker = await trackBoots(run, change)
+  const sessions = await watchSessions(run, tracker)
   const serving = await openServing(run, change, tracker)
   run.closing(serving.disks.close)
   const background = backgroundOf(run, serving)
@@ -37,7 +43,7 @@ export const serveDisks = async (run: Run): Promise<ServedDisks> => {
   const catalogue = await parts.views.state(catalogueProjection)
   await serving.heat.store.sweep(new Set(catalogue.images.keys()))
   await parts.layers.sweep(catalogue)
-  return { serving, tracker, change, background }
+  return { serving, tracker, sessions, change, background }
 }
 
 /** Where each PC stands, and a record of its boot in the end. */
@@ -63,6 +69,22 @@ const trackBoots = async (run: Run, change: Change): Promise<BootTracker> => {
   })
   run.closing(boots.close, async () => tracker.close())
   return tracker
+}
+
+/** Who has a disk open. What fails there is shown with where the PC stands. */
+const watchSessions = async (run: Run, tracker: BootTracker): Promise<Sessions> => {
+  const { parts } = run.opened
+  const projector = await parts.views.projector(catalogueProjection)
+  const onError = (clientId: string, error: unknown) => {
+    const mac = projector.state(catalogueProjection).clients.get(clientId)?.mac
+    const text = isImagelinkError(error) ? `${error.message} [${error.code}]` : String(error)
+    if (mac !== undefined) tracker.take({ type: "failed", mac, text })
+  }
+  const sessions = makeSessions({ now: parts.now, monotonic: () => performance.now(), onError })
+  const samples = setInterval(sessions.sample, limits.trafficSampleMillis)
+  samples.unref()
+  run.closing(async () => clearInterval(samples))
+  return sessions
 }
 
 const openServing = async (run: Run, change: Change, tracker: BootTracker): Promise<Serving> => {
@@ -92,6 +114,7 @@ const openServing = async (run: Run, change: Change, tracker: BootTracker): Prom
     onHeatLost: (e) => run.failed(e),
     onQuota: run.problem,
     onStaleBoot: (stale) => run.problem(describeStale(stale)),
+    onTwin: (twin) => run.problem(describeTwin(twin)),
   })
 }
 
@@ -120,6 +143,9 @@ const backgroundOf = (run: Run, serving: Serving): (() => void) => {
 const describeStale = ({ client, boot, made, began }: StaleBoot): string =>
   `${client} showed the boot id ${boot} of ${new Date(made).toISOString()}, but a newer boot of it began at ` +
   `${new Date(began).toISOString()}: a PC that was left over from before, or two PCs with one MAC`
+
+const describeTwin = ({ client, boot, address, second }: Twin): string =>
+  `${client} runs at ${address} in its boot ${boot}, and a computer with its MAC at ${second} asked for its disk and was refused: two PCs with one MAC`
 
 const describeReserve = (dataDir: string, { reserved, freeBytes, reserveBytes }: ReserveCrossed): string => {
   const [free, kept] = [freeBytes, reserveBytes].map(sizeText)

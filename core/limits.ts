@@ -118,6 +118,10 @@ export const limits = {
 
   /** Asked of the kernel for a UDP socket, so that a burst waits instead of being lost. */
   datagramReceiveBytes: 4 * MiB,
+  /** Taken from a socket, or sent, with one call. */
+  datagramsTogether: 64,
+  /** Taken one after the other before anybody else has a turn. */
+  datagramsInARowMax: 512,
   /** By a service manager (LISTEN_FDS). */
   socketsHandedOverMax: 64,
 
@@ -322,7 +326,9 @@ export const limits = {
   // Boots
   /** From fetching the boot script to the first login with its boot id. Later logins have no limit. */
   bootIdMinutesMax: 60,
-  /** Retired boot ids that the server's log names. */
+  /** A new boot waits so long for a sign of life of the boot before, where that one's session is open; an operating system is back after two or three seconds. */
+  bootTwinMillisMax: 5000,
+  /** Retired boot ids, and boots beside which another PC was refused, that the server's log names. */
   retiredBootsReportedMax: 1000,
 
   // Names and lists
@@ -357,6 +363,8 @@ export const limits = {
   apiRefusedAddressesMax: 10_000,
   /** What is told of the event loop's lag is of at most so long ago, where it is read that often. */
   metricsLagMillis: 60_000,
+  /** How often it is looked at what clients move. */
+  trafficSampleMillis: 2000,
   /** A token that was verified is not hashed again for so long. */
   apiTokenTrustedMillis: 300_000,
   tokensMax: 1000,
@@ -485,8 +493,8 @@ export const limits = {
   remoteCacheBytesMin: 16 * MiB,
   /** A hundred bytes of memory go with each block. */
   remoteCacheBytesMax: 256 * GiB,
-  /** Of the cache on disk, blocks that were read and judged last. */
-  remoteRecentBytes: 4 * MiB,
+  /** Kept for blocks of the cache on disk that are judged and not wanted whole. */
+  remoteJudgingBytes: 1 * MiB,
   /** Without a folder, this much of an image is kept in memory. */
   remoteMemoryBytes: 32 * MiB,
   /** A read is answered within this time, with bytes or with an error. */

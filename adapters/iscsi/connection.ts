@@ -28,6 +28,7 @@ import { PduReader, type PduReceiver } from "./reader.ts"
 import type { Refusals } from "./refusals.ts"
 import { IscsiSession } from "./session.ts"
 import { SessionUnits } from "./session-units.ts"
+import { PING_TAG } from "./sign-of-life.ts"
 
 export interface ConnectionInput {
   readonly id: number
@@ -132,8 +133,17 @@ export class Connection implements PduReceiver, Member {
       return
     }
     this.pinged = true
-    session.sender.nopIn(pdu.NO_TAG, 1, new Uint8Array(8), new Uint8Array(0))
+    session.sender.nopIn(pdu.NO_TAG, PING_TAG, new Uint8Array(8), new Uint8Array(0))
     session.out.rest()
+  }
+
+  /** Whether the initiator shows from now on that it is there. */
+  private async ask(signal: AbortSignal): Promise<boolean> {
+    const { session } = this
+    if (session === undefined) return false
+    const answer = session.life.ask(signal)
+    session.out.rest()
+    return answer
   }
 
   /** What is linked may have changed. */
@@ -277,16 +287,18 @@ export class Connection implements PduReceiver, Member {
       this.report({ type: "discovery", initiator: wanted.initiator })
       return
     }
-    const admitted = await portal.open(wanted.target!, this.peer)
+    const peer = { ...this.peer, initiator: wanted.initiator }
+    const admitted = await portal.open(wanted.target!, peer)
     if (admitted.kind === "refused") {
       this.turnAway(admitted.status, admitted.error.message, admitted.error.code)
       return
     }
     const abortTasks = (lun: number) => void this.session?.abortWhere((t) => t.lun === lun)
     const units = (this.units = new SessionUnits({
-      ...{ portal, wanted, peer: this.peer, opened: admitted.opened, abortTasks },
+      ...{ portal, wanted, peer, opened: admitted.opened, abortTasks },
       changed: () => this.session?.seeUnits(),
-      lost: () => this.stop("the disk was taken away"),
+      lost: (why) => this.stop(why),
+      ask: (signal) => this.ask(signal),
       failed: (e) => this.failed(e),
       report: (event) => this.report(event),
       after: (millis, act) => this.timers.after(millis, act),

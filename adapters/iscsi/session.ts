@@ -37,6 +37,7 @@ import { Management } from "./management.ts"
 import { Output } from "./output.ts"
 import * as pdu from "./pdu.ts"
 import { Sender } from "./sender.ts"
+import { SignsOfLife } from "./sign-of-life.ts"
 import { IscsiTask } from "./task.ts"
 import { TextExchange } from "./text-exchange.ts"
 
@@ -67,6 +68,7 @@ export class IscsiSession {
   readonly sender: Sender
   readonly out: Output
   readonly agreed: Agreed
+  readonly life: SignsOfLife
   /** By ITT. */
   readonly tasks = new Map<number, IscsiTask>()
   private readonly input: SessionInput
@@ -92,6 +94,7 @@ export class IscsiSession {
     this.out = new Output(input.wire, input.slabs)
     this.out.useDigests(input.agreed.headerDigest, input.agreed.dataDigest)
     this.sender = new Sender(this.out, input.agreed, { ...input, window: limits.iscsiWindowCommands })
+    this.life = new SignsOfLife(this.sender)
     this.fast = new FastPath(this.sender, input.agreed)
     this.management = new Management(this, input.resetTarget)
     this.text = new TextExchange(this.sender, input.agreed, input.discovery, input.nexus.targetName, input.targets)
@@ -112,6 +115,7 @@ export class IscsiSession {
   /** One whole PDU; what it lies in is the caller's again when this returns. */
   pdu(head: Uint8Array, h: number, data: Uint8Array, d: number, bytes: number): void {
     if (this.ending !== undefined) return
+    if (this.life.asked) this.life.see(head, h)
     const opcode = head[h]! & pdu.OPCODE_MASK
     if (opcode === pdu.DATA_OUT) {
       this.dataOut(head, h, data, d, bytes)
@@ -157,6 +161,7 @@ export class IscsiSession {
   end(why: string): void {
     if (this.ending !== undefined) return
     this.ending = why
+    this.life.end()
     this.abortWhere(() => true)
     this.early.clear()
     this.input.over(why)
@@ -240,6 +245,7 @@ export class IscsiSession {
     const itt = readU32(head, h + 16)
     if (itt === pdu.NO_TAG) {
       this.pongs++
+      this.life.pong(readU32(head, h + 20))
       return
     }
     this.sender.nopIn(itt, pdu.NO_TAG, undefined, data.subarray(d, d + bytes))

@@ -8,7 +8,7 @@
  * that does not take its replies is cut off after `closeSeconds`.
  */
 import type { Socket } from "node:net"
-import type { Disks, Lease, Peer } from "../../core/block/lease.ts"
+import { type Disks, endingText, type Lease, type Peer } from "../../core/block/lease.ts"
 import type { ErrorCode } from "../../core/errors.ts"
 import type { Slabs } from "../../core/slab-output.ts"
 import { isGone, peerOf } from "../socket/peer.ts"
@@ -167,7 +167,7 @@ export class Connection {
       budget: this.input.budget,
       ended: (why) => this.finished(why),
     })
-    this.forget = lease.onRevoked(() => this.stop("the disk was taken away"))
+    this.forget = lease.onRevoked((ending) => this.stop(endingText(ending)))
     if (o.rest.length > 0) this.session.receive(o.rest)
   }
 

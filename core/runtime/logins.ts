@@ -33,6 +33,7 @@ import { bootLink, isNextBoot } from "./next-boot.ts"
 import type { OverlayFolders } from "./overlay-folders.ts"
 import type { OverlayOwner } from "./overlay-owner.ts"
 import type { Made, SlotOwners, Wanted } from "./slot-owners.ts"
+import type { Twins } from "./twins.ts"
 
 /** A client at one of its slots, perhaps in a boot. */
 export interface Login {
@@ -47,6 +48,7 @@ export interface LoginsOptions {
   readonly boots: BootService
   readonly owners: SlotOwners
   readonly folders: OverlayFolders
+  readonly twins: Twins
   readonly watch: BootWatch
 }
 
@@ -84,7 +86,13 @@ const wantedInBoot = ({ client, slot }: Login, link: LinkEntry, record: BootReco
 }
 
 /** @returns a lease on what the login gets. @throws what attach throws (lease.ts) */
-export const makeLogins = ({ boots, owners, folders, watch }: LoginsOptions): ((login: Login) => Promise<Lease>) => {
+export const makeLogins = ({
+  boots,
+  owners,
+  folders,
+  twins,
+  watch,
+}: LoginsOptions): ((login: Login) => Promise<Lease>) => {
   const { records } = boots
   const turns = new BootTurns()
   const told = new WeakSet<Made>()
@@ -158,6 +166,31 @@ export const makeLogins = ({ boots, owners, folders, watch }: LoginsOptions): ((
     return { ...lease, release }
   }
 
+  /** Its session can be asked whether the boot's PC runs. */
+  const answering = (lease: Lease, { client, shown, peer }: Login): Lease => {
+    if (shown === undefined) return lease
+    let left = () => {}
+    return {
+      ...lease,
+      onAsked(ask) {
+        left = twins.joined(client, shown.boot, peer.address, ask)
+      },
+      release() {
+        left()
+        return lease.release()
+      },
+    }
+  }
+
+  /** @throws CLIENT_TWICE */
+  const refuseSecond = async ({ client, slot, shown, peer }: Login): Promise<void> => {
+    // A record that cannot be read is for whoever begins the boot.
+    const record = await records.of(client.id).catch(() => undefined)
+    if (shown === undefined || record === undefined || record.boot === null) return
+    if (boots.standing(client, slot, shown, record) === "new")
+      await twins.refuseSecond(client, record.boot, peer.address)
+  }
+
   /** A lease on what is current, or undefined where sessions of before have to end first, or a new boot to begin. */
   const join = async (login: Login): Promise<Lease | undefined> => {
     const { client, slot, shown } = login
@@ -170,7 +203,7 @@ export const makeLogins = ({ boots, owners, folders, watch }: LoginsOptions): ((
       const { owner, made } = await owners.get(client, slot, link, wanted)
       const first = shown === undefined ? made.fresh && !told.has(made) : await promise(login, shown.boot, wanted)
       if (first) tell(login, made)
-      if (owner.ending() === undefined) return slot === 0 ? watched(login, owner) : owner.lease()
+      if (owner.ending() === undefined) return answering(slot === 0 ? watched(login, owner) : owner.lease(), login)
     }
   }
 
@@ -216,6 +249,7 @@ export const makeLogins = ({ boots, owners, folders, watch }: LoginsOptions): ((
     for (;;) {
       const lease = await turns.shared(client.id, () => join(login))
       if (lease !== undefined) return lease
+      await refuseSecond(login)
       await turns.alone(client.id, () => begin(login))
     }
   }

@@ -4,6 +4,7 @@ import type { Publisher } from "../log/tiles/publisher.ts"
 import type { ImageOpener } from "../storage/opener.ts"
 import type { VolumeFolder } from "../storage/volume.ts"
 import type { BootServer } from "./boot-preview.ts"
+import type { SiteSettings } from "./client-settings.ts"
 import type { DataFiles } from "./data-files.ts"
 import type { DiskService } from "./disks.ts"
 import type { Drafts } from "./drafts.ts"
@@ -14,6 +15,7 @@ import type { JobRunner } from "./job-runner.ts"
 import type { LayerStore } from "./layer-store.ts"
 import type { LiveBoots } from "./live-boot.ts"
 import type { RamTier } from "./ram-tier.ts"
+import type { Sessions } from "./sessions.ts"
 import type { ServerAbout } from "./status.ts"
 import type { TokenStore } from "./tokens.ts"
 import type { Views } from "./views.ts"
@@ -51,6 +53,10 @@ export interface Parts {
     /** Where this process listens, once it does. */
     readonly bootServer?: () => BootServer | undefined
     readonly liveBoots?: LiveBoots
+    /** What it was told for all clients, by option. */
+    readonly siteSettings?: SiteSettings
+    /** Who has a disk open. */
+    readonly sessions?: Sessions
     /** Present once everything listens. */
     readonly about?: () => ServerAbout | undefined
   }

@@ -21,12 +21,14 @@ import { makeOverlayQuota } from "./overlay-quota.ts"
 import type { OverlayReserve } from "./overlay-reserve.ts"
 import type { Parts } from "./parts.ts"
 import { makeRamTier, type RamTier } from "./ram-tier.ts"
+import { makeTwins, type Twin, type Twins } from "./twins.ts"
 import type { VersionRef } from "./version-ref.ts"
 import type { OnDamage } from "./version-sources.ts"
 
 export interface Serving {
   readonly disks: DiskService
   readonly boots: Boots
+  readonly twins: Twins
   readonly stacks: ImageStacks
   readonly drafts: Drafts
   readonly ram: RamTier
@@ -56,6 +58,7 @@ export interface ServingOptions {
   readonly quotaBytes?: number | undefined
   readonly onQuota?: (text: string) => void
   readonly onStaleBoot?: (stale: StaleBoot) => void
+  readonly onTwin?: (twin: Twin) => void
   /** Calls once, later; the answer takes it back. */
   readonly later?: (run: () => void, millis: number) => () => void
   /** Milliseconds, from any origin, never going back. */
@@ -94,12 +97,13 @@ export const makeServing = async (parts: Parts, options: ServingOptions): Promis
   const heat = makeHeat({ store: makeHeatStore(parts.data), now: parts.now, monotonic, later, onProblem: onHeatLost })
   const memoryAvailableBytes = () => host.memoryAvailableBytes?.()
   const ram = makeRamTier({ cache, stacks, catalogue, table, heat, memoryAvailableBytes, jobs: parts.jobs, onNotInRam })
-  const { bootSecret, random, onStaleBoot: onStale = () => {} } = options
+  const { bootSecret, random, onStaleBoot: onStale = () => {}, onTwin = () => {} } = options
   const records = makeBootRecords(overlays)
   const boots = makeBoots({ ids: makeBootIds(bootSecret), records, now: parts.now, random, onStale })
-  const disks = makeDisks({ catalogue, stacks, folders, drafts, boots, heat, watch })
+  const twins = makeTwins({ now: parts.now, later, onTwin })
+  const disks = makeDisks({ catalogue, stacks, folders, drafts, boots, heat, twins, watch })
   const close = () => ram.close().then(disks.close).then(heat.close)
-  return { stacks, drafts, ram, boots, heat, memory: { cache, overlayMaps }, disks: { ...disks, close } }
+  return { stacks, drafts, ram, boots, twins, heat, memory: { cache, overlayMaps }, disks: { ...disks, close } }
 }
 
 const timer = (run: () => void, millis: number) => {

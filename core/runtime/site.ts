@@ -15,10 +15,12 @@ import type { ImageRow } from "../projections/image-versions.ts"
 import type { LinkDiff } from "../projections/link-diff.ts"
 import type { LinkRow } from "../projections/link-table.ts"
 import type { StorageLocation } from "../storage/plugin.ts"
+import type { ClientSetting } from "./client-settings.ts"
 import type { FileChange, FileTotals } from "./file-comparison.ts"
 import type { HeatRecorded } from "./heat.ts"
 import type { LiveBoot } from "./live-boot.ts"
-import type { Status } from "./status.ts"
+import type { SessionShown } from "./sessions.ts"
+import type { ClientStatus, Status } from "./status.ts"
 import type { TokenRole, TokenRow } from "./tokens.ts"
 
 /** What a changing operation answers. In a dry run `events` are what would be appended, without position and time. */
@@ -137,6 +139,11 @@ export interface GroupShown extends AsOf {
 /** Boot options to set, by key; null takes one away. */
 export type OptionChanges = Readonly<Record<string, string | null>>
 
+/** Where a client stands, and every disk of it that is open. */
+export interface ClientLive extends Omit<ClientStatus, "sessions"> {
+  readonly sessions: ReadonlyArray<SessionShown>
+}
+
 export interface ClientShown extends AsOf {
   readonly client: {
     readonly id: string
@@ -148,7 +155,13 @@ export interface ClientShown extends AsOf {
     readonly groups: ReadonlyArray<string>
     /** Boot options as they take effect. */
     readonly options: ReadonlyArray<EffectiveOption>
+    /** The same, and what holds where nobody sets one. */
+    readonly settings: ReadonlyArray<ClientSetting>
   }
+  /** As it was recorded, the last one until then. */
+  readonly lastBoot: BootRow | null
+  /** By a running server, for now alone. */
+  readonly live: ClientLive | null
   /** Oldest first. */
   readonly lastChanges: ReadonlyArray<HistoryLine>
 }

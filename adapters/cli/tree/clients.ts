@@ -4,7 +4,6 @@ import { bootOptions, moment, verb } from "./declare.ts"
 
 const clients = () => import("../verbs/clients.ts")
 const boots = () => import("../verbs/boots.ts")
-const time = () => import("../verbs/time.ts")
 const versions = () => import("../verbs/versions.ts")
 
 export const declareClients = (root: Command): void => {
@@ -29,7 +28,16 @@ export const declareClients = (root: Command): void => {
     "copy",
   )
   verb(client, "list", "clients and what each is linked to", "reads", clients, "list")
-  moment(verb(client, "show <client>", "a client's links and last changes, now or then", "reads", time, "showClient"))
+  moment(
+    verb(
+      client,
+      "show <client>",
+      "a client's links, settings, last boot and changes, now or then; now also its sessions",
+      "reads",
+      () => import("../verbs/client-show.ts"),
+      "showClient",
+    ),
+  )
   verb(
     client,
     "link <clients...>",
