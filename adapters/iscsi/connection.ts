@@ -293,10 +293,10 @@ export class Connection implements PduReceiver, Member {
       this.turnAway(admitted.status, admitted.error.message, admitted.error.code)
       return
     }
-    const abortTasks = (lun: number) => void this.session?.abortWhere((t) => t.lun === lun)
+    const abortTasks = (lun: number) => void this.session?.tasks.abortWhere((t) => t.lun === lun)
     const units = (this.units = new SessionUnits({
       ...{ portal, wanted, peer, opened: admitted.opened, abortTasks },
-      changed: () => this.session?.seeUnits(),
+      changed: () => this.session?.tasks.seeUnits(),
       lost: (why) => this.stop(why),
       ask: (signal) => this.ask(signal),
       failed: (e) => this.failed(e),
