@@ -74,7 +74,7 @@ describe("data", () => {
       await s.connect({ keys: { ImmediateData: "No", DataPDUInOrder: "No", MaxBurstLength: "1048576" } }),
     )
     client.answers.set("MaxRecvDataSegmentLength", "4096")
-    client.order = (pieces) => pieces.toReversed()
+    client.transfers.order = (pieces) => pieces.toReversed()
     const data = noise(64 * KiB)
     await client.write(0, data)
     expect(s.device.bytes.subarray(0, 64 * KiB).equals(data)).toBe(true)
@@ -84,7 +84,7 @@ describe("data", () => {
     const s = await start()
     const client = await ready(await s.connect({ keys: { ImmediateData: "No" } }))
     client.answers.set("MaxRecvDataSegmentLength", "4096")
-    client.order = (pieces) => pieces.toReversed()
+    client.transfers.order = (pieces) => pieces.toReversed()
     await expect(client.write(0, noise(64 * KiB))).rejects.toThrow()
     await client.closed
     expect(s.device.bytes.every((b) => b === 0)).toBe(true)
@@ -99,8 +99,8 @@ describe("data", () => {
     head.writeUInt32BE(4096, 20)
     head.set(blockCdb(0x8a, 0, 4096), 32)
     client.send(head, Buffer.alloc(0))
-    client.dataOut(itt, 0, pdu.NO_TAG, 0, 0, data.subarray(0, 1024), false)
-    client.dataOut(itt, 0, pdu.NO_TAG, 1, 1024, data.subarray(1024), true)
+    client.transfers.dataOut(itt, 0, pdu.NO_TAG, 0, 0, data.subarray(0, 1024), false)
+    client.transfers.dataOut(itt, 0, pdu.NO_TAG, 1, 1024, data.subarray(1024), true)
     await client.nop(Buffer.alloc(0))
     expect(s.device.bytes.subarray(0, 4096).equals(data)).toBe(true)
   })
@@ -110,7 +110,7 @@ describe("data", () => {
     const client = await ready(await s.connect({ keys: { ImmediateData: "No" } }))
     client.onPdu = ({ opcode, head }) => {
       if (opcode !== pdu.R2T) return false
-      client.dataOut(head.readUInt32BE(16), 0, head.readUInt32BE(20), 27, 0, Buffer.alloc(512, 1), true)
+      client.transfers.dataOut(head.readUInt32BE(16), 0, head.readUInt32BE(20), 27, 0, Buffer.alloc(512, 1), true)
       return true
     }
     const { status, sense } = await client.command({ cdb: blockCdb(0x8a, 0, 512), writes: Buffer.alloc(512, 1) })
@@ -301,7 +301,7 @@ describe("task attributes", () => {
     await until(() => r2t !== undefined, "an R2T came")
     const read = reads(client, 0, pdu.ATTRIBUTE_ORDERED)
     await client.nop(Buffer.alloc(0))
-    client.dataOut(r2t!.readUInt32BE(16), 0, r2t!.readUInt32BE(20), 0, 0, Buffer.alloc(512, 7), true)
+    client.transfers.dataOut(r2t!.readUInt32BE(16), 0, r2t!.readUInt32BE(20), 0, 0, Buffer.alloc(512, 7), true)
     await written
     expect((await read).data).toEqual(Buffer.alloc(512, 7))
   })
@@ -377,7 +377,7 @@ describe("task management", () => {
     void client.write(0, Buffer.alloc(512, 1)).catch(() => undefined)
     await until(() => r2t !== undefined, "an R2T came")
     expect(await client.taskManagement(pdu.TMF_ABORT_TASK_SET)).toBe(pdu.TMR_COMPLETE)
-    client.dataOut(r2t!.readUInt32BE(16), 0, r2t!.readUInt32BE(20), 0, 0, Buffer.alloc(512, 1), true)
+    client.transfers.dataOut(r2t!.readUInt32BE(16), 0, r2t!.readUInt32BE(20), 0, 0, Buffer.alloc(512, 1), true)
     await client.nop(Buffer.alloc(0))
     expect(s.device.bytes[0]).toBe(0)
   })
