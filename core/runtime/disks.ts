@@ -23,7 +23,7 @@ import type { BootService } from "./boots.ts"
 import type { Drafts } from "./drafts.ts"
 import type { HeatService } from "./heat.ts"
 import type { ImageStacks } from "./image-stacks.ts"
-import { makeLogins } from "./logins.ts"
+import { type LoginsOptions, makeLogins } from "./logins.ts"
 import { bootLink } from "./next-boot.ts"
 import type { OverlayFolders } from "./overlay-folders.ts"
 import type { OverlayUse } from "./overlay-owner.ts"
@@ -56,11 +56,12 @@ export interface DisksOptions {
   readonly boots: BootService
   readonly heat: HeatService
   readonly twins: Twins
+  readonly isRecorded: LoginsOptions["isRecorded"]
   readonly watch: BootWatch
 }
 
 export const makeDisks = (options: DisksOptions): DiskService => {
-  const { catalogue, stacks, folders, drafts, boots, heat, twins, watch } = options
+  const { catalogue, stacks, folders, drafts, boots, heat, twins, isRecorded, watch } = options
   /** Changes may hold a slot at the same time; it opens when the last of them lets go. */
   const held = new Map<string, Set<Promise<void>>>()
   const arriving = new Map<string, Set<Promise<Lease>>>()
@@ -72,7 +73,7 @@ export const makeDisks = (options: DisksOptions): DiskService => {
     for (const resolve of waiters.get(keyOf(slot)) ?? []) resolve()
   }
   const owners = makeSlotOwners({ catalogue, stacks, folders, heat, records: boots.records, onUnused })
-  const login = makeLogins({ boots, owners, folders, twins, watch })
+  const login = makeLogins({ boots, owners, folders, twins, isRecorded, watch })
 
   const arrive = (client: ClientEntry, slot: number, boot: string | undefined, peer: Peer): Promise<Lease> => {
     const key = keyOf({ clientId: client.id, slot })

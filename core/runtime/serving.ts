@@ -6,6 +6,7 @@ import { MapBudget } from "../block/overlay/budget.ts"
 import type { ImagelinkError } from "../errors.ts"
 import type { Host } from "../host.ts"
 import { limits } from "../limits.ts"
+import { bootHistory } from "../projections/boot-history.ts"
 import { catalogueProjection } from "../projections/catalogue.ts"
 import type { VolumeFolder } from "../storage/volume.ts"
 import { makeBootIds } from "./boot-ids.ts"
@@ -102,10 +103,18 @@ export const makeServing = async (parts: Parts, options: ServingOptions): Promis
   const records = makeBootRecords(overlays)
   const boots = makeBoots({ ids: makeBootIds(bootSecret), records, now: parts.now, random, onStale })
   const twins = makeTwins({ now: parts.now, later, onTwin })
-  const disks = makeDisks({ catalogue, stacks, folders, drafts, boots, heat, twins, watch })
+  const isRecorded = (clientId: string, boot: string) => isBootRecorded(parts, clientId, boot)
+  const disks = makeDisks({ catalogue, stacks, folders, drafts, boots, heat, twins, isRecorded, watch })
   const close = () => ram.close().then(disks.close).then(heat.close)
   const memory = { cache, overlayMaps, layerMaps: parts.layerMaps }
   return { stacks, drafts, ram, boots, twins, heat, memory, disks: { ...disks, close } }
+}
+
+/** A log that cannot be read has nothing recorded in it either. */
+const isBootRecorded = async ({ views }: Parts, clientId: string, boot: string): Promise<boolean> => {
+  const history = await views.state(bootHistory).catch(() => undefined)
+  if (history === undefined) return true
+  return history.clients.get(clientId)?.last.some((row) => row.boot === boot) ?? false
 }
 
 const timer = (run: () => void, millis: number) => {
