@@ -399,6 +399,10 @@ export const limits = {
   metricsLagMillis: 60_000,
   /** How often it is looked at what clients move. */
   trafficSampleMillis: 2000,
+  /** Sessions that an operator disconnects are waited for: longer than a protocol gives its peers to close. */
+  disconnectMillisMax: 8000,
+  /** Clients that are asked to boot anew. */
+  rebootRequestsMax: 10_000,
   /** A token that was verified is not hashed again for so long. */
   apiTokenTrustedMillis: 300_000,
   tokensMax: 1000,
@@ -609,6 +613,10 @@ must(limits.tftpTimeoutMillisMin <= limits.tftpTimeoutMillis, "a measured round 
 must(limits.bootPieceBytes <= limits.bootPiecesBytesMax, "a piece fits")
 must(limits.tftpTimeoutMillis <= limits.tftpTimeoutMillisMax, "patience grows")
 must(limits.pluginReadSecondsMax < limits.formatSecondsMax, "storage is given up before the format that waits for it")
+must(
+  limits.disconnectMillisMax > 1000 * Math.max(limits.iscsiCloseSecondsMax, limits.nbdCloseSecondsMax),
+  "a session that is closed by force has ended when it is no longer waited for",
+)
 must(Number.isSafeInteger(limits.imageBytesMax), "offsets are exact numbers")
 must(limits.csvRowsMax * 2 <= limits.commandEventsMax, "an import registers and links every row in one command")
 must(limits.doctorDhcpAgainMillis < limits.doctorDhcpMillis, "a DISCOVER is sent again before the hearing ends")
