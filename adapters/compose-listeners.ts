@@ -101,7 +101,12 @@ const readSecrets = (file: string): SecretOf => {
   return decodeSecrets(file, input)
 }
 
-export const listenForHttp = async (run: Run, scripts: BootScripts, signs: BootSigns): Promise<Listeners> => {
+export const listenForHttp = async (
+  run: Run,
+  scripts: BootScripts,
+  signs: BootSigns,
+  rebootWanted: (mac: string) => boolean,
+): Promise<Listeners> => {
   const { dataDir, config, onEvent, counts } = run
   const { address, httpPort: port } = config
   if (port === "off") return {}
@@ -111,7 +116,7 @@ export const listenForHttp = async (run: Run, scripts: BootScripts, signs: BootS
     takeSign(signs, httpBootSign(e))
     counts.event("http", e.type, e.type === "sent" ? e.bytes : 0)
   }
-  const http = await listenHttp({ address, port, files, scripts, onEvent: take })
+  const http = await listenHttp({ address, port, files, scripts, rebootWanted, onEvent: take })
   run.closing(http.close)
   return { http: `${http.address}:${http.port}` }
 }

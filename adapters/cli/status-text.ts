@@ -16,8 +16,12 @@ export const age = (millis: number): string => {
   return seconds < 86_400 ? `${Math.floor(seconds / 3600)} h` : `${Math.floor(seconds / 86_400)} d`
 }
 
-const trouble = ({ stuck, error }: ClientStatus): string =>
-  [...(stuck === null ? [] : [`stuck: ${stuck}`]), ...(error === null ? [] : [error.text])]
+const trouble = ({ stuck, error, rebootRequested }: ClientStatus): string =>
+  [
+    ...(stuck === null ? [] : [`stuck: ${stuck}`]),
+    ...(error === null ? [] : [error.text]),
+    ...(rebootRequested === null ? [] : ["asked to boot anew"]),
+  ]
     .join("; ")
     // A PC may have named a file with anything in it.
     .replaceAll(/\p{C}/gu, "?")

@@ -29,7 +29,7 @@ import {
   recordedGeneration,
   wasMade,
 } from "./generations.ts"
-import { bootLink, isNextBoot } from "./next-boot.ts"
+import { bootLink, isNextBoot, wasNextBoot } from "./next-boot.ts"
 import type { OverlayFolders } from "./overlay-folders.ts"
 import type { OverlayOwner } from "./overlay-owner.ts"
 import type { Made, SlotOwners, Wanted } from "./slot-owners.ts"
@@ -49,6 +49,8 @@ export interface LoginsOptions {
   readonly owners: SlotOwners
   readonly folders: OverlayFolders
   readonly twins: Twins
+  /** Whether the log knows of a boot. */
+  readonly isRecorded: (clientId: string, boot: string) => Promise<boolean>
   readonly watch: BootWatch
 }
 
@@ -86,22 +88,20 @@ const wantedInBoot = ({ client, slot }: Login, link: LinkEntry, record: BootReco
 }
 
 /** @returns a lease on what the login gets. @throws what attach throws (lease.ts) */
-export const makeLogins = ({
-  boots,
-  owners,
-  folders,
-  twins,
-  watch,
-}: LoginsOptions): ((login: Login) => Promise<Lease>) => {
+export const makeLogins = (options: LoginsOptions): ((login: Login) => Promise<Lease>) => {
+  const { boots, owners, folders, twins, isRecorded, watch } = options
   const { records } = boots
   const turns = new BootTurns()
   const told = new WeakSet<Made>()
+  /** By client, the boot that the log has, or will have from this process. */
+  const recorded = new Map<string, string>()
   /** By client, the boot up to which sessions of those before were ended. A record may be replaced though that is reported as failed. */
   const ended = new Map<string, number>()
 
   const tell = (login: Login, made: Made, nextBoot = false): void => {
     if (login.slot !== 0) return
     told.add(made)
+    if (login.shown !== undefined) recorded.set(login.client.id, login.shown.boot)
     watch.began(bootOf(login, made, nextBoot))
   }
 
@@ -166,6 +166,13 @@ export const makeLogins = ({
     return { ...lease, release }
   }
 
+  /** A boot that goes on after a server which did not come to record it. */
+  const isUnrecorded = async ({ client, slot, shown }: Login): Promise<boolean> => {
+    if (slot !== 0 || shown === undefined || recorded.get(client.id) === shown.boot) return false
+    recorded.set(client.id, shown.boot)
+    return !(await isRecorded(client.id, shown.boot))
+  }
+
   /** Its session can be asked whether the boot's PC runs. */
   const answering = (lease: Lease, { client, shown, peer }: Login): Lease => {
     if (shown === undefined) return lease
@@ -202,7 +209,7 @@ export const makeLogins = ({
       const wanted = (shown === undefined ? wantedPlain : wantedInBoot)(login, link, record)
       const { owner, made } = await owners.get(client, slot, link, wanted)
       const first = shown === undefined ? made.fresh && !told.has(made) : await promise(login, shown.boot, wanted)
-      if (first) tell(login, made)
+      if (first || (await isUnrecorded(login))) tell(login, made, wasNextBoot(client, made.on.imageId))
       if (owner.ending() === undefined) return answering(slot === 0 ? watched(login, owner) : owner.lease(), login)
     }
   }

@@ -1,10 +1,12 @@
 /** What a process that serves disks has besides an opened store: the read cache, the opened images, the overlays. */
 
 import { ReadCache } from "../block/cache.ts"
+import type { LayerMapBudget } from "../block/layers/budget.ts"
 import { MapBudget } from "../block/overlay/budget.ts"
 import type { ImagelinkError } from "../errors.ts"
 import type { Host } from "../host.ts"
 import { limits } from "../limits.ts"
+import { bootHistory } from "../projections/boot-history.ts"
 import { catalogueProjection } from "../projections/catalogue.ts"
 import type { VolumeFolder } from "../storage/volume.ts"
 import { makeBootIds } from "./boot-ids.ts"
@@ -34,7 +36,7 @@ export interface Serving {
   readonly ram: RamTier
   readonly heat: HeatService
   /** Where memory goes. */
-  readonly memory: { readonly cache: ReadCache; readonly overlayMaps: MapBudget }
+  readonly memory: { readonly cache: ReadCache; readonly overlayMaps: MapBudget; readonly layerMaps: LayerMapBudget }
 }
 
 export interface ServingOptions {
@@ -87,7 +89,7 @@ export const makeServing = async (parts: Parts, options: ServingOptions): Promis
   const projector = await parts.views.projector(catalogueProjection)
   const cache = new ReadCache({ bytes: cacheBytes, ramBytes })
   const table = (ref: VersionRef) => loadTable(parts.sidecars, ref)
-  const stacks = makeImageStacks(parts.opener, cache, table, onDamage, (ref) => ram.used(ref))
+  const stacks = makeImageStacks(parts.opener, cache, parts.layerMaps, table, onDamage, (ref) => ram.used(ref))
   const drafts = makeDrafts(parts.data)
   const catalogue = () => projector.state(catalogueProjection)
   const { quotaBytes: bytes, onQuota: onWarning = () => {} } = options
@@ -101,9 +103,18 @@ export const makeServing = async (parts: Parts, options: ServingOptions): Promis
   const records = makeBootRecords(overlays)
   const boots = makeBoots({ ids: makeBootIds(bootSecret), records, now: parts.now, random, onStale })
   const twins = makeTwins({ now: parts.now, later, onTwin })
-  const disks = makeDisks({ catalogue, stacks, folders, drafts, boots, heat, twins, watch })
+  const isRecorded = (clientId: string, boot: string) => isBootRecorded(parts, clientId, boot)
+  const disks = makeDisks({ catalogue, stacks, folders, drafts, boots, heat, twins, isRecorded, watch })
   const close = () => ram.close().then(disks.close).then(heat.close)
-  return { stacks, drafts, ram, boots, twins, heat, memory: { cache, overlayMaps }, disks: { ...disks, close } }
+  const memory = { cache, overlayMaps, layerMaps: parts.layerMaps }
+  return { stacks, drafts, ram, boots, twins, heat, memory, disks: { ...disks, close } }
+}
+
+/** A log that cannot be read has nothing recorded in it either. */
+const isBootRecorded = async ({ views }: Parts, clientId: string, boot: string): Promise<boolean> => {
+  const history = await views.state(bootHistory).catch(() => undefined)
+  if (history === undefined) return true
+  return history.clients.get(clientId)?.last.some((row) => row.boot === boot) ?? false
 }
 
 const timer = (run: () => void, millis: number) => {

@@ -82,6 +82,12 @@ export interface ImportedRow {
   readonly image?: string
 }
 
+/** What was done to each client, in the order they were named; in a dry run, what would be. */
+export interface ActionAnswer<Row> {
+  readonly dryRun: boolean
+  readonly clients: ReadonlyArray<{ readonly client: string } & Row>
+}
+
 /** A moment in the log: a position, or a time (the last position that is not after it); neither is the head. */
 export interface Moment {
   readonly at?: number
@@ -427,6 +433,21 @@ export interface OperationMap {
       readonly to: { readonly kind: "image"; readonly image: string } | { readonly kind: "local" | "menu" } | null
     },
     Changed
+  >
+  /** Their sessions end as at the end of the server; clients may come back. Settles when they have ended. */
+  "client.disconnect": Op<
+    { readonly clients: ReadonlyArray<string> },
+    ActionAnswer<{ readonly sessions: number /** Those that have not ended. */; readonly left: number }>
+  >
+  /** A magic packet to each; whether it is heard nobody says. */
+  "client.wake": Op<
+    { readonly clients: ReadonlyArray<string> },
+    ActionAnswer<{ readonly mac: string /** `10.0.0.255 by eth1` */; readonly sentTo: ReadonlyArray<string> }>
+  >
+  /** Kept until each has booted. `cancel`: it is not wanted any more. */
+  "client.request-reboot": Op<
+    { readonly clients: ReadonlyArray<string>; readonly cancel?: boolean },
+    ActionAnswer<{ readonly requestedAt: number | null }>
   >
   /** The last boots of each client, or of one; the log has them all. */
   boots: Op<{ readonly client?: string }, ReadonlyArray<BootRow>>

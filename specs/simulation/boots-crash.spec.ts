@@ -138,7 +138,18 @@ class Walk {
     const heat = { tap: ({ device }) => new HeatTap(device), untap: () => {} } as Partial<HeatService> as HeatService
     const twins = makeTwins({ now: () => this.now, later: () => () => {}, onTwin: () => {} })
     const watch = watchNobody
-    this.disks = makeDisks({ catalogue: () => catalogue, stacks, folders, drafts, boots, heat, twins, watch })
+    const isRecorded = async () => true
+    this.disks = makeDisks({
+      catalogue: () => catalogue,
+      stacks,
+      folders,
+      drafts,
+      boots,
+      heat,
+      twins,
+      isRecorded,
+      watch,
+    })
     const client = { id: clientId(1), name: pc(1) }
     this.issue = () => boots.issue(client)
     // The clock may be set back between two servers, or at any time.

@@ -260,6 +260,7 @@ const clientStatus = {
   image: NullText,
   version: NullNatural,
   writtenBytes: NullNatural,
+  rebootRequested: NullNatural,
   sessions: Natural,
   readBytesPerSecond: NullNatural,
   writtenBytesPerSecond: NullNatural,
@@ -293,6 +294,9 @@ const token = {
   expiresAt: NullNatural,
 }
 const Position = Schema.Struct({ position: Natural })
+
+const action = <F extends Schema.Struct.Fields>(row: F) =>
+  Schema.Struct({ dryRun: Schema.Boolean, clients: list(Schema.Struct({ client: Text, ...row })) })
 
 export const results = {
   "image.list": list(ImageRow),
@@ -354,6 +358,9 @@ export const results = {
   "client.reset": Changed,
   "client.remove": Changed,
   "client.next-boot": Changed,
+  "client.disconnect": action({ sessions: Natural, left: Natural }),
+  "client.wake": action({ mac: Text, sentTo: list(Text) }),
+  "client.request-reboot": action({ requestedAt: NullNatural }),
   "group.list": list(GroupRow),
   "group.create": Changed,
   "group.show": Schema.Struct({

@@ -16,7 +16,9 @@ export const clientRows = async ({
   const catalogue = await views.state(catalogueProjection)
   const live = serving.liveBoots?.list() ?? []
   const traffic = serving.sessions?.traffic() ?? new Map()
-  return clientStatus({ catalogue, links, live, overlays: serving.disks.overlays(), traffic })
+  const overlays = serving.disks.overlays()
+  const rebootRequested = (clientId: string) => serving.actions?.reboots.at(clientId)
+  return clientStatus({ catalogue, links, live, overlays, traffic, rebootRequested })
 }
 
 export const statusOperations = (parts: Parts): Operations<"status"> => ({
