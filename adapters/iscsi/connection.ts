@@ -27,8 +27,9 @@ import type { Happening, IscsiEvent, Member, Portal } from "./portal.ts"
 import { portalAddress } from "./portal-address.ts"
 import { PduReader, type PduReceiver } from "./reader.ts"
 import type { Refusals } from "./refusals.ts"
+import { seat } from "./seating.ts"
 import { IscsiSession } from "./session.ts"
-import { SessionUnits } from "./session-units.ts"
+import type { SessionUnits } from "./session-units.ts"
 import { PING_TAG } from "./sign-of-life.ts"
 
 export interface ConnectionInput {
@@ -241,45 +242,26 @@ export class Connection implements PduReceiver, Member {
       this.report({ type: "discovery", initiator: wanted.initiator })
       return
     }
-    const peer = { ...this.peer, initiator: wanted.initiator }
-    const admitted = await portal.open(wanted.target!, peer)
-    if (admitted.kind === "refused") {
-      this.entry.refuse(admitted.status, admitted.error.message, admitted.error.code)
-      return
-    }
-    const abortTasks = (lun: number) => void this.session?.tasks.abortWhere((t) => t.lun === lun)
-    const units = (this.units = new SessionUnits({
-      ...{ portal, wanted, peer, opened: admitted.opened, abortTasks },
-      changed: () => this.session?.tasks.seeUnits(),
-      lost: (why) => this.stop(why),
-      ask: (signal) => this.ask(signal),
-      failed: (e) => this.failed(e),
-      report: (event) => this.report(event),
-      after: (millis, act) => this.timers.after(millis, act),
-    }))
-    const reinstated = await portal.reinstate(wanted)
-    const { nexus } = await portal.seat(wanted, admitted.opened, admitted.unopened, reinstated, abortTasks)
-    // Another login of the same name may have come first while this one was on its way.
-    while (portal.isTaken(wanted)) await portal.reinstate(wanted)
-    if (this.socketClosed || this.stopping) {
-      this.wanted = wanted
-      portal.leave(wanted, this, nexus)
-      await units.release()
-      return
-    }
-    portal.join(wanted, this)
-    this.begin(wanted, nexus)
-    const target = wanted.targetText!
-    this.report({
-      type: "opened",
-      initiator: wanted.initiator,
-      target,
-      user: wanted.user,
-      units: admitted.opened.map(({ slot, lease }) => `LUN ${slot}: ${lease.description}`),
-      reinstated,
+    const seated = await seat({
+      ...{ portal, wanted, member: this },
+      gone: () => this.socketClosed || this.stopping,
+      units: {
+        peer: { ...this.peer, initiator: wanted.initiator },
+        abortTasks: (lun) => void this.session?.tasks.abortWhere((t) => t.lun === lun),
+        changed: () => this.session?.tasks.seeUnits(),
+        lost: (why) => this.stop(why),
+        ask: (signal) => this.ask(signal),
+        failed: (e) => this.failed(e),
+        report: (event) => this.report(event),
+        after: (millis, act) => this.timers.after(millis, act),
+      },
     })
-    for (const { slot, error } of admitted.unopened) this.report({ type: "not-ready", target, lun: slot, error })
-    units.begin(nexus)
+    if (seated.kind === "refused") this.entry.refuse(seated.status, seated.error.message, seated.error.code)
+    if (seated.kind !== "seated") return
+    this.units = seated.units
+    this.begin(wanted, seated.nexus)
+    for (const happening of seated.happenings) this.report(happening)
+    seated.units.begin(seated.nexus)
   }
 
   private begin(wanted: Wanted, nexus: ScsiNexus): void {
