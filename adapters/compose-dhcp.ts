@@ -93,6 +93,7 @@ export const serveDhcp = async (given: DhcpComposition) => {
     ...{ address: config.address, port: dhcp.port, proxyPort: dhcp.proxyPort },
     ...{ interface: keptInterface(dhcp, host), handed },
     ...{ site: () => site, leases, journal, onEvent: take, now: parts.now },
+    datagrams: host.datagrams,
   })
 }
 

@@ -48,6 +48,8 @@ export const limits = {
   /** Time that closing waits for requests in flight and for the peer to take its replies. */
   nbdCloseSecondsMax: 5,
   nbdKeepAliveSeconds: 30,
+  /** What a client does not acknowledge, or does not take, for so long ends its connection. */
+  nbdUnansweredSecondsMax: 60,
 
   // iSCSI and SCSI
   /** RFC 7143 §4.2.7.1. */
@@ -116,6 +118,10 @@ export const limits = {
 
   /** Asked of the kernel for a UDP socket, so that a burst waits instead of being lost. */
   datagramReceiveBytes: 4 * MiB,
+  /** Taken from a socket, or sent, with one call. */
+  datagramsTogether: 64,
+  /** Taken one after the other before anybody else has a turn. */
+  datagramsInARowMax: 512,
   /** By a service manager (LISTEN_FDS). */
   socketsHandedOverMax: 64,
 
@@ -274,6 +280,8 @@ export const limits = {
   overlayMapBytesMax: 512 * MiB,
   /** Maps of all committed versions together. */
   layerMapBytesMax: 512 * MiB,
+  /** Of it, what layers' own runs leave to pages that are derived from them. */
+  layerPagesBytesMin: 32 * MiB,
   /** Layers that a version is read over before a server merges them, unless it is told otherwise. */
   mergeLayersAfterDefault: 8,
   /** What a server reads and writes for that. */
@@ -352,7 +360,9 @@ export const limits = {
   // Boots
   /** From fetching the boot script to the first login with its boot id. Later logins have no limit. */
   bootIdMinutesMax: 60,
-  /** Retired boot ids that the server's log names. */
+  /** A new boot waits so long for a sign of life of the boot before, where that one's session is open; an operating system is back after two or three seconds. */
+  bootTwinMillisMax: 5000,
+  /** Retired boot ids, and boots beside which another PC was refused, that the server's log names. */
   retiredBootsReportedMax: 1000,
 
   // Names and lists
@@ -387,6 +397,12 @@ export const limits = {
   apiRefusedAddressesMax: 10_000,
   /** What is told of the event loop's lag is of at most so long ago, where it is read that often. */
   metricsLagMillis: 60_000,
+  /** How often it is looked at what clients move. */
+  trafficSampleMillis: 2000,
+  /** Sessions that an operator disconnects are waited for: longer than a protocol gives its peers to close. */
+  disconnectMillisMax: 8000,
+  /** Clients that are asked to boot anew. */
+  rebootRequestsMax: 10_000,
   /** A token that was verified is not hashed again for so long. */
   apiTokenTrustedMillis: 300_000,
   tokensMax: 1000,
@@ -515,8 +531,8 @@ export const limits = {
   remoteCacheBytesMin: 16 * MiB,
   /** A hundred bytes of memory go with each block. */
   remoteCacheBytesMax: 256 * GiB,
-  /** Of the cache on disk, blocks that were read and judged last. */
-  remoteRecentBytes: 4 * MiB,
+  /** Kept for blocks of the cache on disk that are judged and not wanted whole. */
+  remoteJudgingBytes: 1 * MiB,
   /** Without a folder, this much of an image is kept in memory. */
   remoteMemoryBytes: 32 * MiB,
   /** A read is answered within this time, with bytes or with an error. */
@@ -587,12 +603,20 @@ must(
   limits.iscsiKeepAliveSeconds + 3 <= limits.iscsiUnansweredSecondsMax,
   "several probes before a PC is taken for off",
 )
+must(
+  limits.nbdKeepAliveSeconds + 3 <= limits.nbdUnansweredSecondsMax,
+  "several probes before a client is taken for off",
+)
 must(limits.iscsiSegmentBytesMax + 8 <= limits.iscsiSlabBytes, "a data segment with padding and digest fits a slab")
 must(limits.tftpTransfersPerPeerMax <= limits.tftpTransfersMax, "one peer has no more transfers than all")
 must(limits.tftpTimeoutMillisMin <= limits.tftpTimeoutMillis, "a measured round trip makes less patient, if anything")
 must(limits.bootPieceBytes <= limits.bootPiecesBytesMax, "a piece fits")
 must(limits.tftpTimeoutMillis <= limits.tftpTimeoutMillisMax, "patience grows")
 must(limits.pluginReadSecondsMax < limits.formatSecondsMax, "storage is given up before the format that waits for it")
+must(
+  limits.disconnectMillisMax > 1000 * Math.max(limits.iscsiCloseSecondsMax, limits.nbdCloseSecondsMax),
+  "a session that is closed by force has ended when it is no longer waited for",
+)
 must(Number.isSafeInteger(limits.imageBytesMax), "offsets are exact numbers")
 must(limits.csvRowsMax * 2 <= limits.commandEventsMax, "an import registers and links every row in one command")
 must(limits.doctorDhcpAgainMillis < limits.doctorDhcpMillis, "a DISCOVER is sent again before the hearing ends")

@@ -58,6 +58,9 @@ class LinuxHost implements Host {
   get boundDevice() {
     return this.#calls()?.boundDevice
   }
+  get datagrams() {
+    return this.#calls()?.datagrams
+  }
 
   #calls(): LibcCalls | undefined {
     this.#libc ??= { calls: this.#load() }

@@ -19,6 +19,7 @@ import type { BootSigns } from "./boot-signs.ts"
 import type { Boots } from "./boots.ts"
 import type { ImageStacks } from "./image-stacks.ts"
 import type { Registrar } from "./registration.ts"
+import type { Twins } from "./twins.ts"
 import { versionRef } from "./version-ref.ts"
 
 /** As long as a boot id, and its half as a password, so that the head of an answer says its length. */
@@ -58,6 +59,7 @@ export interface BootScriptsOptions {
   /** Sets or takes back what a client's next boot is given. */
   readonly setNextBoot: (client: ClientEntry, image: string | null) => Promise<unknown>
   readonly registrar: Registrar
+  readonly twins: Pick<Twins, "refused">
   /** Told of every script that is given out. */
   readonly signs: BootSigns
   readonly onProblem: (text: string) => void
@@ -110,7 +112,7 @@ export const planFor = async ({ catalogue, stacks, client, facts, issue }: Wante
 }
 
 export const makeBootScripts = (options: BootScriptsOptions): BootScripts => {
-  const { catalogue, stacks, boots, iscsiPort, prefixOf, setNextBoot, registrar, signs, onProblem } = options
+  const { catalogue, stacks, boots, iscsiPort, prefixOf, setNextBoot, registrar, twins, signs, onProblem } = options
   const { asksForSecret = () => false } = options
 
   const withPassword = (client: ClientEntry) => isSuper(client) || asksForSecret(client)
@@ -170,6 +172,8 @@ export const makeBootScripts = (options: BootScriptsOptions): BootScripts => {
   /** For a client that asks from where it may. */
   const planned = async (client: ClientEntry, asked: ScriptAsked, url: string): Promise<BootPlan> => {
     const { peer, local, server, head, preview } = asked
+    const twice = head || preview ? undefined : await twins.refused(client)
+    if (twice !== undefined) return refusedPlan(catalogue(), client, twice, { script: url })
     const chosen = await choose(client, asked).catch((e: unknown) => {
       if (isImagelinkError(e)) return e
       throw e

@@ -58,9 +58,11 @@ export const closeDatagram = (socket: Socket): Promise<void> =>
     socket.close(() => resolve())
   })
 
-/** Node keeps it to itself, but for this; -1, which no host call takes, where a later Node has hidden it. */
+/** Node keeps it to itself, but for this; -1, which no host call takes, where the socket is closed or a later Node has hidden it. */
 export const fileDescriptor = (socket: Socket): number => {
-  const symbol = Object.getOwnPropertySymbols(socket).find((s) => s.description === "state symbol")
+  const symbol = (stateOf ??= Object.getOwnPropertySymbols(socket).find((s) => s.description === "state symbol"))
   if (symbol === undefined) return -1
-  return (socket as unknown as Record<symbol, { handle?: { fd?: number } }>)[symbol]?.handle?.fd ?? -1
+  return (socket as unknown as Record<symbol, { handle?: { fd?: number } | null }>)[symbol]?.handle?.fd ?? -1
 }
+
+let stateOf: symbol | undefined

@@ -23,11 +23,12 @@ import type { BootService } from "./boots.ts"
 import type { Drafts } from "./drafts.ts"
 import type { HeatService } from "./heat.ts"
 import type { ImageStacks } from "./image-stacks.ts"
-import { makeLogins } from "./logins.ts"
+import { type LoginsOptions, makeLogins } from "./logins.ts"
 import { bootLink } from "./next-boot.ts"
 import type { OverlayFolders } from "./overlay-folders.ts"
 import type { OverlayUse } from "./overlay-owner.ts"
 import { keyOf, makeSlotOwners, type SlotRef } from "./slot-owners.ts"
+import type { Twins } from "./twins.ts"
 import { type VersionRef, versionRef } from "./version-ref.ts"
 
 export interface DiskService extends Disks {
@@ -54,10 +55,13 @@ export interface DisksOptions {
   readonly drafts: Drafts
   readonly boots: BootService
   readonly heat: HeatService
+  readonly twins: Twins
+  readonly isRecorded: LoginsOptions["isRecorded"]
   readonly watch: BootWatch
 }
 
-export const makeDisks = ({ catalogue, stacks, folders, drafts, boots, heat, watch }: DisksOptions): DiskService => {
+export const makeDisks = (options: DisksOptions): DiskService => {
+  const { catalogue, stacks, folders, drafts, boots, heat, twins, isRecorded, watch } = options
   /** Changes may hold a slot at the same time; it opens when the last of them lets go. */
   const held = new Map<string, Set<Promise<void>>>()
   const arriving = new Map<string, Set<Promise<Lease>>>()
@@ -69,7 +73,7 @@ export const makeDisks = ({ catalogue, stacks, folders, drafts, boots, heat, wat
     for (const resolve of waiters.get(keyOf(slot)) ?? []) resolve()
   }
   const owners = makeSlotOwners({ catalogue, stacks, folders, heat, records: boots.records, onUnused })
-  const login = makeLogins({ boots, owners, folders, watch })
+  const login = makeLogins({ boots, owners, folders, twins, isRecorded, watch })
 
   const arrive = (client: ClientEntry, slot: number, boot: string | undefined, peer: Peer): Promise<Lease> => {
     const key = keyOf({ clientId: client.id, slot })

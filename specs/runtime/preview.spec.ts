@@ -32,7 +32,13 @@ beforeAll(async () => {
   const projector = await here.parts.views.projector(catalogueProjection)
   const scripts = makeBootScripts({
     ...{ catalogue: () => projector.state(catalogueProjection), stacks: here.stacks, boots: here.bootIds },
-    ...{ iscsiPort: 3260, prefixOf: () => 24, signs: { take: (sign) => void signs.push(sign) }, onProblem: () => {} },
+    ...{
+      iscsiPort: 3260,
+      prefixOf: () => 24,
+      signs: { take: (sign) => void signs.push(sign) },
+      onProblem: () => {},
+      twins: here.twins,
+    },
     setNextBoot: async (...change) => void changes.push(change),
     registrar: makeRegistrar({
       ...{ mode: "auto", defaultImage: "win11", now: () => 0 },
