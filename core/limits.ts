@@ -231,7 +231,7 @@ export const limits = {
   /** Of a boot program. */
   doctorTftpMillisMax: 15_000,
   doctorTftpBytesMax: 16 * MiB,
-  doctorIscsiMillisMax: 8000,
+  doctorIscsiMillisMax: 5000,
   /** Of what nft or iptables-save prints. */
   doctorToolBytesMax: 8 * MiB,
   doctorToolMillisMax: 10_000,

@@ -27,8 +27,10 @@ export interface Exam {
   /** What the probes of the client's side ask as; undefined: there is no client, or nobody can tell. */
   readonly client: () => Promise<ClientRow | undefined>
   readonly from: From
-  /** What DHCP said to the client; asked once for all who want to know. */
+  /** Everything that DHCP said to the client, by whomever: it takes its time. */
   readonly hearing: () => Promise<Hearing>
+  /** The same, as soon as our own server has said what it says. */
+  readonly told: () => Promise<Hearing>
   /** The iPXE script that the client would be given. */
   readonly script: () => Promise<ScriptShown>
 }
