@@ -7,9 +7,11 @@
  */
 import { followLog } from "../core/log/tiles/follower.ts"
 import type { BootServer } from "../core/runtime/boot-preview.ts"
+import type { ServeConfig } from "../core/runtime/config.ts"
 import { makeJobJournal } from "../core/runtime/job-journal.ts"
 import { makeLivePeers } from "../core/runtime/live-peers.ts"
 import { makeLocalSite } from "../core/runtime/local-site.ts"
+import type { Reloaded } from "../core/runtime/reload.ts"
 import { makeResumingSite, type ResumingSite } from "../core/runtime/resuming-site.ts"
 import { makeSleep } from "../core/runtime/scrub/sleep.ts"
 import type { Site } from "../core/runtime/site.ts"
@@ -33,6 +35,10 @@ export interface RunningServer {
   readonly listeners: Listeners
   /** The network side of simulated PCs that boot from this server, for the demo; they ask through a relay at this address. */
   pcs(relay: string): Promise<Wires>
+  /** What it goes by now. */
+  readonly config: () => ServeConfig
+  /** Reads the settings again and turns to those that can change. @throws CONFIG_INVALID and the like, and everything is as it was */
+  reload(): Promise<Reloaded>
   close(): Promise<void>
 }
 
@@ -66,7 +72,7 @@ export const startServer = async (options: ServerOptions): Promise<RunningServer
     resumed = site.resume((level, text) => run.onEvent({ level, text })).catch((e) => run.problem(String(e)))
     const { listeners } = about
     const pcs = async (relay: string) => (await import("./compose-pcs.ts")).simulatedPcs(listeners, relay)
-    return { site, listeners, pcs, close: () => run.close() }
+    return { site, listeners, pcs, config: () => run.config, reload: () => run.reload(), close: () => run.close() }
   } catch (e) {
     run.sockets.close()
     await run.close()
@@ -98,6 +104,7 @@ const siteOf = (
   const own = {
     bootServer: () => about.bootServer,
     sessions,
+    reload: () => run.reload(),
     liveBoots: { list: tracker.list, sleep: makeSleep(later) },
     about: (): ServerAbout | undefined =>
       about.serves
@@ -136,7 +143,7 @@ const listenForPeople = async (run: Run, disks: ServedDisks, about: About, site:
     listens: () => about.serves,
   })
   run.closing(async () => watched.close())
-  const api = await serveApi({ ...run, opened, site, watched })
+  const api = await serveApi({ run, site, watched })
   run.closing(api.close)
   return api.listeners
 }

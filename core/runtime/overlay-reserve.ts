@@ -21,7 +21,7 @@ export interface ReserveCrossed {
 
 export interface OverlayReserveOptions {
   /** Undefined: a share of the disk. */
-  readonly reserveBytes: number | undefined
+  readonly reserveBytes: () => number | undefined
   readonly space: () => Promise<DiskSpace | undefined>
   /** Calls back after some time, unless it is called off. */
   readonly later: (run: () => void, millis: number) => () => void
@@ -73,7 +73,7 @@ export class OverlayReserve implements SharedSpace {
     if (space === undefined) return
     const { freeBytes } = space
     const share = Math.min(space.sizeBytes * limits.reserveShareDefault, limits.reserveBytesDefaultMax)
-    const reserveBytes = this.#options.reserveBytes ?? Math.floor(share)
+    const reserveBytes = this.#options.reserveBytes() ?? Math.floor(share)
     const reserved = freeBytes < (this.reserved ? reserveBytes + reserveBytes / 16 : reserveBytes)
     if (reserved === this.reserved) return
     this.reserved = reserved

@@ -14,6 +14,7 @@ import type { JobRunner } from "./job-runner.ts"
 import type { LayerStore } from "./layer-store.ts"
 import type { LiveBoots } from "./live-boot.ts"
 import type { RamTier } from "./ram-tier.ts"
+import type { Reloaded } from "./reload.ts"
 import type { Sessions } from "./sessions.ts"
 import type { ServerAbout } from "./status.ts"
 import type { TokenStore } from "./tokens.ts"
@@ -56,5 +57,7 @@ export interface Parts {
     readonly sessions?: Sessions
     /** Present once everything listens. */
     readonly about?: () => ServerAbout | undefined
+    /** Reads the settings again. */
+    readonly reload?: () => Promise<Reloaded>
   }
 }
