@@ -26,7 +26,7 @@ export const bootAnswers = async (
   { serving, tracker, change }: Pick<ServedDisks, "serving" | "tracker" | "change">,
 ): Promise<BootAnswers> => {
   const { parts } = run.opened
-  const { stacks, boots } = serving
+  const { stacks, boots, twins } = serving
   const projector = await parts.views.projector(catalogueProjection)
   const catalogue = () => projector.state(catalogueProjection)
   const registrar = makeRegistrar({
@@ -41,7 +41,8 @@ export const bootAnswers = async (
   return {
     scripts: (iscsiPort, secretOf) =>
       makeBootScripts({
-        ...{ catalogue, stacks, boots, iscsiPort, prefixOf, registrar, signs: tracker, onProblem: run.problem },
+        ...{ catalogue, stacks, boots, iscsiPort, prefixOf, registrar, twins, signs: tracker },
+        onProblem: run.problem,
         asksForSecret: ({ name }) => secretOf({ client: name.toLowerCase(), boot: undefined }) !== undefined,
         setNextBoot: ({ mac }, image) =>
           change(

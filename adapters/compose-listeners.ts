@@ -19,7 +19,7 @@ import { listenHttp } from "./http/server.ts"
 import { describeIscsiEvent } from "./iscsi/describe-event.ts"
 import { decodeElsewhere } from "./iscsi/elsewhere.ts"
 import { folderKeeper } from "./iscsi/keeper.ts"
-import { portalAddress } from "./iscsi/peer.ts"
+import { portalAddress } from "./iscsi/portal-address.ts"
 import { decodeSecrets, type SecretOf } from "./iscsi/secrets.ts"
 import { listenIscsi } from "./iscsi/server.ts"
 import type { NbdEvent } from "./nbd/connection.ts"
@@ -41,7 +41,7 @@ export const listenForNbd = async (run: Run, disks: Disks): Promise<Listeners> =
     onEvent(describeNbdEvent(e))
     counts.event("nbd", e.type)
   }
-  const nbd = await listenNbd({ address, port, disks, onEvent: take })
+  const nbd = await listenNbd({ address, port, disks, unansweredMax: run.opened.host.unansweredMax, onEvent: take })
   run.closing(nbd.close)
   return { nbd: `${nbd.address}:${nbd.port}` }
 }
@@ -140,7 +140,12 @@ const bootFiles = async (run: Run): Promise<BootFiles> => {
   return { open: (name, peer) => files.open(name, peer) }
 }
 
-export const listenForHttp = async (run: Run, scripts: BootScripts, signs: BootSigns): Promise<Listeners> => {
+export const listenForHttp = async (
+  run: Run,
+  scripts: BootScripts,
+  signs: BootSigns,
+  rebootWanted: (mac: string) => boolean,
+): Promise<Listeners> => {
   const { config, onEvent, counts } = run
   const { address, httpPort: port } = config
   if (port === "off") return {}
@@ -150,7 +155,7 @@ export const listenForHttp = async (run: Run, scripts: BootScripts, signs: BootS
     takeSign(signs, httpBootSign(e))
     counts.event("http", e.type, e.type === "sent" ? e.bytes : 0)
   }
-  const http = await listenHttp({ address, port, files, scripts, onEvent: take })
+  const http = await listenHttp({ address, port, files, scripts, rebootWanted, onEvent: take })
   run.closing(http.close)
   return { http: `${http.address}:${http.port}` }
 }

@@ -6,19 +6,24 @@
  * It stands apart from compose.ts so that a command which only asks something loads no protocol. What starts last stops first.
  */
 import { followLog } from "../core/log/tiles/follower.ts"
+import { catalogueProjection } from "../core/projections/catalogue.ts"
 import type { BootServer } from "../core/runtime/boot-preview.ts"
+import type { SiteSettings } from "../core/runtime/client-settings.ts"
 import type { ServeConfig } from "../core/runtime/config.ts"
 import { makeJobJournal } from "../core/runtime/job-journal.ts"
 import { makeLivePeers } from "../core/runtime/live-peers.ts"
 import { makeLocalSite } from "../core/runtime/local-site.ts"
+import { QUOTA_OPTION } from "../core/runtime/overlay-quota.ts"
 import type { Reloaded } from "../core/runtime/reload.ts"
 import { makeResumingSite, type ResumingSite } from "../core/runtime/resuming-site.ts"
 import { makeSleep } from "../core/runtime/scrub/sleep.ts"
 import type { Site } from "../core/runtime/site.ts"
+import { sizeText } from "../core/runtime/sizes.ts"
 import type { ServerAbout } from "../core/runtime/status.ts"
 import packageJson from "../package.json" with { type: "json" }
 import type { Wires } from "./cli/demo/wires.ts"
 import { composeWith, openParts, tokens } from "./compose.ts"
+import { clientActions } from "./compose-actions.ts"
 import { serveApi } from "./compose-api.ts"
 import { bootAnswers, bootServerAt } from "./compose-boots.ts"
 import { type ServedDisks, serveDisks } from "./compose-disks.ts"
@@ -95,16 +100,14 @@ const followEvents = async (run: Run): Promise<void> => {
   run.closing(followLog(publisher, run.failed).close)
 }
 
-const siteOf = (
-  run: Run,
-  { serving, tracker, sessions }: ServedDisks,
-  about: About,
-  ending: AbortSignal,
-): ResumingSite => {
+const siteOf = (run: Run, disks: ServedDisks, about: About, ending: AbortSignal): ResumingSite => {
+  const { serving, tracker, sessions } = disks
   const own = {
     bootServer: () => about.bootServer,
     sessions,
     reload: () => run.reload(),
+    actions: clientActions(run, disks),
+    siteSettings: () => siteSettings(run.config),
     liveBoots: { list: tracker.list, sleep: makeSleep(later) },
     about: (): ServerAbout | undefined =>
       about.serves
@@ -119,6 +122,20 @@ const siteOf = (
   return makeResumingSite(site, makeJobJournal(parts.data), parts, ending)
 }
 
+/** Whether the client with a MAC is asked to boot anew. */
+const rebootWanted = async ({ opened }: Run, { reboots }: ServedDisks): Promise<(mac: string) => boolean> => {
+  const projector = await opened.parts.views.projector(catalogueProjection)
+  return (mac) => {
+    const id = projector.state(catalogueProjection).clientsByMac.get(mac)?.id
+    return id !== undefined && reboots.at(id) !== undefined
+  }
+}
+
+/** What holds for every client that nothing else is said for. */
+const siteSettings = ({ overlayQuotaBytes }: ServeConfig): SiteSettings => ({
+  [QUOTA_OPTION]: overlayQuotaBytes === undefined ? undefined : sizeText(overlayQuotaBytes),
+})
+
 /** Disks first, then what leads PCs to them. */
 const listenForPcs = async (run: Run, served: ServedDisks, about: About): Promise<Listeners> => {
   const { tracker, serving, sessions } = served
@@ -128,7 +145,12 @@ const listenForPcs = async (run: Run, served: ServedDisks, about: About): Promis
   const disks = sessions.watch(run.counts.watch(live.watch(serving.disks)))
   const nbd = await listen.listenForNbd(run, disks)
   const iscsi = await listen.listenForIscsi(run, disks, { secretOf, bootPassword })
-  const http = await listen.listenForHttp(run, scripts(portOf(iscsi.iscsi), secretOf), tracker)
+  const http = await listen.listenForHttp(
+    run,
+    scripts(portOf(iscsi.iscsi), secretOf),
+    tracker,
+    await rebootWanted(run, served),
+  )
   const tftp = await listen.listenForTftp(run, http.http, tracker)
   about.bootServer = bootServerAt(run, { ...iscsi, ...http })
   const dhcp = await listen.listenForDhcp(run, live, tracker, { ...tftp, ...http })

@@ -16,8 +16,12 @@ export const age = (millis: number): string => {
   return seconds < 86_400 ? `${Math.floor(seconds / 3600)} h` : `${Math.floor(seconds / 86_400)} d`
 }
 
-const trouble = ({ stuck, error }: ClientStatus): string =>
-  [...(stuck === null ? [] : [`stuck: ${stuck}`]), ...(error === null ? [] : [error.text])]
+const trouble = ({ stuck, error, rebootRequested }: ClientStatus): string =>
+  [
+    ...(stuck === null ? [] : [`stuck: ${stuck}`]),
+    ...(error === null ? [] : [error.text]),
+    ...(rebootRequested === null ? [] : ["asked to boot anew"]),
+  ]
     .join("; ")
     // A PC may have named a file with anything in it.
     .replaceAll(/\p{C}/gu, "?")
@@ -39,6 +43,19 @@ export const columns = (now: number): ReadonlyArray<Column<ClientStatus>> => [
   { title: "ADDRESS", value: ({ address }) => address ?? "-" },
   { title: "TROUBLE", value: trouble },
 ]
+
+/** One PC in a line of words. */
+export const clientLine = (client: ClientStatus, now: number): string => {
+  const { state, since, readBytesPerSecond: read, writtenBytesPerSecond: written, cacheHitShare, writtenBytes } = client
+  const parts = [
+    since === null ? state : `${state} for ${age(now - since)}`,
+    ...(read === null || written === null ? [] : [`reads ${bytes(read)}/s, writes ${bytes(written)}/s`]),
+    ...(cacheHitShare === null ? [] : [`${hits(client)} of its reads from memory`]),
+    ...(writtenBytes === null ? [] : [`${bytes(writtenBytes)} written`]),
+    trouble(client),
+  ]
+  return parts.filter((part) => part !== "").join("; ")
+}
 
 /** Most first; `off` is last whatever its number. */
 const totals = (clients: ReadonlyArray<ClientStatus>): string => {

@@ -26,6 +26,8 @@ export interface HttpServerInput {
   readonly port: number
   readonly files: BootFiles
   readonly scripts: BootScripts
+  /** Whether the client with this MAC is asked to boot anew; by default none is. */
+  readonly rebootWanted?: (mac: string) => boolean
   readonly onEvent?: (event: HttpEvent) => void
   readonly limits?: Partial<HttpServerLimits>
 }
@@ -93,7 +95,7 @@ const close = async (server: Server): Promise<void> => {
 }
 
 const respond = async (
-  { files, scripts }: HttpServerInput,
+  { files, scripts, rebootWanted = () => false }: HttpServerInput,
   request: IncomingMessage,
   response: ServerResponse,
   report: (event: HttpEvent) => void,
@@ -105,14 +107,14 @@ const respond = async (
   response.on("error", () => {})
   try {
     const asked = askedOf(request)
-    answer = "status" in asked ? asked : await answerTo(asked, files, scripts)
+    answer = "status" in asked ? asked : await answerTo(asked, { files, scripts, rebootWanted })
     if ("status" in asked || !("file" in answer)) {
       refuse(response, answer.status)
       return report({ type: "refused", client, what, status: answer.status })
     }
     const bytes = await send(response, asked, answer, request.headers.range)
     if (bytes === undefined) report({ type: "ended", client, message: `${what}: ended by the client` })
-    else report({ type: "sent", client, what, bytes })
+    else report({ type: answer.polled ? "polled" : "sent", client, what, bytes })
   } catch (e) {
     const message = e instanceof Error ? e.message : String(e)
     report({ type: "failed", client, what, message })

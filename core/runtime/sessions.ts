@@ -46,8 +46,8 @@ export interface Sessions {
   /** By client id, of those that have a session. */
   traffic(): ReadonlyMap<string, ClientTraffic>
   protocols(): ReadonlyArray<ProtocolTraffic>
-  /** Asks every session of a client to end; answers how many there are. */
-  disconnect(clientId: string): number
+  /** Asks every session of a client to end; each of the answers settles when one has. */
+  disconnect(clientId: string): ReadonlyArray<Promise<void>>
   /** To be called every `trafficSampleMillis`. */
   sample(): void
 }
@@ -69,6 +69,7 @@ interface Session {
   readonly since: number
   readonly counts: Counts
   readonly listeners: Set<(ending: Ending) => void>
+  readonly ended: PromiseWithResolvers<void>
 }
 
 /** What a client had moved at a moment, over sessions that end meanwhile too. */
@@ -142,7 +143,7 @@ export const makeSessions = ({ now, monotonic, onError }: SessionsOptions): Sess
     const listeners = new Set<(ending: Ending) => void>()
     const counts = newCounts()
     const at = { clientId, slot: slot === undefined ? undefined : Number(slot), disk: lease.description }
-    const session: Session = { ...at, peer, since: now(), counts, listeners }
+    const session: Session = { ...at, peer, since: now(), counts, listeners, ended: Promise.withResolvers() }
     enter(session)
     const { latencies } = protocolOf(peer.protocol)
     const failed = (error: unknown) => (clientId === undefined ? undefined : onError(clientId, error))
@@ -159,7 +160,7 @@ export const makeSessions = ({ now, monotonic, onError }: SessionsOptions): Sess
       },
       release() {
         leave(session)
-        return lease.release()
+        return lease.release().finally(session.ended.resolve)
       },
     }
   }
@@ -182,7 +183,7 @@ export const makeSessions = ({ now, monotonic, onError }: SessionsOptions): Sess
       const sessions = [...(clients.get(clientId)?.open ?? [])]
       // A listener may end its session, and with it those of other disks.
       for (const { listeners } of sessions) for (const listener of [...listeners]) listener("disconnected")
-      return sessions.length
+      return sessions.map(({ ended }) => ended.promise)
     },
     sample() {
       for (const client of clients.values()) {

@@ -15,11 +15,13 @@ import type { ImageRow } from "../projections/image-versions.ts"
 import type { LinkDiff } from "../projections/link-diff.ts"
 import type { LinkRow } from "../projections/link-table.ts"
 import type { StorageLocation } from "../storage/plugin.ts"
+import type { ClientSetting } from "./client-settings.ts"
 import type { FileChange, FileTotals } from "./file-comparison.ts"
 import type { HeatRecorded } from "./heat.ts"
 import type { LiveBoot } from "./live-boot.ts"
 import type { Reloaded } from "./reload.ts"
-import type { Status } from "./status.ts"
+import type { SessionShown } from "./sessions.ts"
+import type { ClientStatus, Status } from "./status.ts"
 import type { TokenRole, TokenRow } from "./tokens.ts"
 
 /** What a changing operation answers. In a dry run `events` are what would be appended, without position and time. */
@@ -81,6 +83,12 @@ export interface ImportedRow {
   readonly image?: string
 }
 
+/** What was done to each client, in the order they were named; in a dry run, what would be. */
+export interface ActionAnswer<Row> {
+  readonly dryRun: boolean
+  readonly clients: ReadonlyArray<{ readonly client: string } & Row>
+}
+
 /** A moment in the log: a position, or a time (the last position that is not after it); neither is the head. */
 export interface Moment {
   readonly at?: number
@@ -138,6 +146,11 @@ export interface GroupShown extends AsOf {
 /** Boot options to set, by key; null takes one away. */
 export type OptionChanges = Readonly<Record<string, string | null>>
 
+/** Where a client stands, and every disk of it that is open. */
+export interface ClientLive extends Omit<ClientStatus, "sessions"> {
+  readonly sessions: ReadonlyArray<SessionShown>
+}
+
 export interface ClientShown extends AsOf {
   readonly client: {
     readonly id: string
@@ -149,7 +162,13 @@ export interface ClientShown extends AsOf {
     readonly groups: ReadonlyArray<string>
     /** Boot options as they take effect. */
     readonly options: ReadonlyArray<EffectiveOption>
+    /** The same, and what holds where nobody sets one. */
+    readonly settings: ReadonlyArray<ClientSetting>
   }
+  /** As it was recorded, the last one until then. */
+  readonly lastBoot: BootRow | null
+  /** By a running server, for now alone. */
+  readonly live: ClientLive | null
   /** Oldest first. */
   readonly lastChanges: ReadonlyArray<HistoryLine>
 }
@@ -415,6 +434,21 @@ export interface OperationMap {
       readonly to: { readonly kind: "image"; readonly image: string } | { readonly kind: "local" | "menu" } | null
     },
     Changed
+  >
+  /** Their sessions end as at the end of the server; clients may come back. Settles when they have ended. */
+  "client.disconnect": Op<
+    { readonly clients: ReadonlyArray<string> },
+    ActionAnswer<{ readonly sessions: number /** Those that have not ended. */; readonly left: number }>
+  >
+  /** A magic packet to each; whether it is heard nobody says. */
+  "client.wake": Op<
+    { readonly clients: ReadonlyArray<string> },
+    ActionAnswer<{ readonly mac: string /** `10.0.0.255 by eth1` */; readonly sentTo: ReadonlyArray<string> }>
+  >
+  /** Kept until each has booted. `cancel`: it is not wanted any more. */
+  "client.request-reboot": Op<
+    { readonly clients: ReadonlyArray<string>; readonly cancel?: boolean },
+    ActionAnswer<{ readonly requestedAt: number | null }>
   >
   /** The last boots of each client, or of one; the log has them all. */
   boots: Op<{ readonly client?: string }, ReadonlyArray<BootRow>>

@@ -32,6 +32,8 @@ export interface ClientStatus {
   readonly version: number | null
   /** What it wrote over its image; null where its disk is not open. */
   readonly writtenBytes: number | null
+  /** When it was asked to boot anew, which it has not. */
+  readonly rebootRequested: number | null
   /** Disks of it that are open now, each as often as it is. */
   readonly sessions: number
   /** Over the last seconds, all its disks together; null without a session. */
@@ -59,6 +61,7 @@ interface Sources {
   readonly overlays: ReadonlyArray<OverlayUse>
   /** By client id. */
   readonly traffic: ReadonlyMap<string, ClientTraffic>
+  readonly rebootRequested: (clientId: string) => number | undefined
 }
 
 const silent = { state: "off", since: null, stuck: null, error: null } as const
@@ -74,7 +77,14 @@ const moving = (uses: ReadonlyArray<OverlayUse> = [], traffic: ClientTraffic | u
   return { ...idle, ...traffic, cacheHitShare: all === 0 ? null : hits / all }
 }
 
-export const clientStatus = ({ catalogue, links, live, overlays, traffic }: Sources): ReadonlyArray<ClientStatus> => {
+export const clientStatus = ({
+  catalogue,
+  links,
+  live,
+  overlays,
+  traffic,
+  rebootRequested,
+}: Sources): ReadonlyArray<ClientStatus> => {
   const liveByMac = new Map(live.map((one) => [one.mac, one]))
   const linkOf = new Map(links.filter(({ slot }) => slot === 0).map((link) => [link.client, link]))
   // Of several generations the newest is last.
@@ -87,6 +97,7 @@ export const clientStatus = ({ catalogue, links, live, overlays, traffic }: Sour
       image: (use && catalogue.images.get(use.imageId)?.name) ?? link?.image ?? null,
       version: use?.version ?? link?.version ?? null,
       writtenBytes: use?.bytes ?? null,
+      rebootRequested: rebootRequested(id) ?? null,
       ...moving(usesOf.get(id), traffic.get(id)),
     }
   })
@@ -96,6 +107,7 @@ export const clientStatus = ({ catalogue, links, live, overlays, traffic }: Sour
       const { mac, address } = one
       return {
         ...{ client: null, mac, address, ...standing(one), image: null, version: null, writtenBytes: null },
+        rebootRequested: null,
         ...idle,
       }
     })

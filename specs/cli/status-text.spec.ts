@@ -6,7 +6,17 @@ import type { ClientStatus, Status } from "../../core/runtime/status.ts"
 const idle = { sessions: 0, readBytesPerSecond: null, writtenBytesPerSecond: null, cacheHitShare: null }
 const client = (n: number, more: Partial<ClientStatus> = {}): ClientStatus => ({
   ...{ client: `PC-${String(n).padStart(3, "0")}`, mac: `52:54:00:00:00:${n}`, address: null, state: "off" },
-  ...{ since: null, image: null, version: null, writtenBytes: null, stuck: null, error: null, ...idle, ...more },
+  ...{
+    since: null,
+    image: null,
+    version: null,
+    writtenBytes: null,
+    stuck: null,
+    error: null,
+    rebootRequested: null,
+    ...idle,
+    ...more,
+  },
 })
 const status = (clients: ReadonlyArray<ClientStatus>): Status => ({
   server: { version: "1.2.3", since: 0, memoryBytes: 2 ** 30, position: 12 },

@@ -2,6 +2,7 @@
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { connectNbd, type NbdClient } from "../../adapters/nbd/client.ts"
+import type { ClientShown } from "../../core/runtime/site.ts"
 import type { Status } from "../../core/runtime/status.ts"
 import { imagelink, json, refusal, type Served, scratch, startServe } from "../support/cli.ts"
 import { until } from "../support/committing.ts"
@@ -62,6 +63,25 @@ describe("status", () => {
     } finally {
       clearInterval(moving)
     }
+  })
+
+  it("of one client has its sessions, its last boot and its settings", async () => {
+    const shown = await json<ClientShown>(["client", "show", "PC-001"], { data })
+    expect(shown.live).toMatchObject({ state: "running", writtenBytes: 8192 })
+    expect(shown.live!.sessions).toEqual([
+      {
+        ...{ protocol: "nbd", address: "127.0.0.1", initiator: null, slot: 0, disk: "PC-001 slot 0 over win11@1" },
+        ...{ since: expect.any(Number), readBytes: expect.any(Number), writtenBytes: expect.any(Number) },
+      },
+    ])
+    expect(shown.live!.sessions[0]!.readBytes).toBeGreaterThanOrEqual(4096)
+    expect(shown.lastBoot).toMatchObject({ protocol: "nbd", version: 1, image: { name: "win11" } })
+    expect(shown.client.settings).toContainEqual({ key: "overlay-quota", value: "none", source: "default" })
+    const { stdout } = await imagelink(["client", "show", "PC-001"], { data })
+    expect(stdout).toMatch(/\nrunning for \d+ \w+; reads [\d.]+ \w+\/s, writes .*; 8 KiB written\nSESSION +SLOT/)
+    expect(stdout).toMatch(/\nlast boot:\n.*PC-001 +win11@1 +discard +127\.0\.0\.1 +nbd/)
+    const then = await json<ClientShown>(["client", "show", "PC-001", "--position", "3"], { data })
+    expect([then.live, then.lastBoot]).toEqual([null, null])
   })
 
   it("is a table for people", async () => {

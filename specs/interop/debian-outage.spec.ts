@@ -62,7 +62,7 @@ const nothingLost = async (): Promise<void> => {
 
 describe.skipIf(skip)("four PCs with Debian", () => {
   it("boot at once, each on a disk of its own", async () => {
-    pcs.push(...(await Promise.all(NUMBERS.map(site.boot))))
+    pcs.push(...(await Promise.all(NUMBERS.map((n) => site.boot(n)))))
     for (const [i, one] of pcs.entries()) {
       await one.run(`echo own >/srv/${pc(i + 1)} && sync`)
       await one.run(`echo 0 >/run/rounds; { ${WRITER}; } </dev/null >/dev/null 2>&1 &`)

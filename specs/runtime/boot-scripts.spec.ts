@@ -10,8 +10,9 @@ import { type BootScripts, inSameSubnet, makeBootScripts, type ScriptAsked } fro
 import type { BootSign } from "../../core/runtime/boot-signs.ts"
 import { makeChange } from "../../core/runtime/operations/change.ts"
 import { makeRegistrar, type NewClient, type Registration } from "../../core/runtime/registration.ts"
+import { codeOf } from "../support/committing.ts"
 import { rawImage } from "../support/images.ts"
-import { readAll, type ServingSite, serveHere } from "../support/serving.ts"
+import { readAll, type ServingSite, serveHere, write } from "../support/serving.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "imagelink-scripts-"))
 const size = 256 * 1024
@@ -54,6 +55,7 @@ beforeAll(async () => {
         { actor: { kind: "server", name: "here" } },
       ),
     signs: { take: (sign: BootSign) => void signs.push(sign) },
+    twins: here.twins,
     onProblem: (text: string) => void problems.push(text),
   }
   const registering = (mode: Registration): BootScripts => {
@@ -232,6 +234,33 @@ describe("a script in place of a disk", () => {
     expect(await fetched(3)).toContain("[IMAGE_CHANGED]")
     await here.do("image.check", { name: "linux" })
     expect(bootIdIn(await fetched(3))).toBeDefined()
+  })
+})
+
+describe("two computers with one MAC", () => {
+  it("the second one is refused and told why, and the first one's bytes are intact; when that is off, it boots", async () => {
+    await client(8)
+    const boot = bootIdIn(await fetched(8))
+    const first = await here.disks.attach("PC-8", 0, boot, peer(8))
+    first.onAsked?.(() => Promise.resolve(true))
+    await write(first, 0, Buffer.alloc(4096, "first"))
+    const copied = bootIdIn(await fetched(8))
+    for (let i = 0; i < 2; i++) expect(await codeOf(bytesOf(8, copied))).toBe("CLIENT_TWICE")
+    expect(here.seconds).toEqual([
+      { client: "PC-8", boot: boot!.slice(0, 24), address: address(8), second: address(8) },
+    ])
+    const shown = await fetched(8)
+    // Its screen has 80 columns.
+    expect(shown).toContain("PC-8 cannot boot: PC-8 runs at 192.0.2.108, so its disk is not\necho given to another")
+    expect(shown).toContain("fix: switch one of them off, or give it a MAC of its own")
+    expect(bootIdIn(shown)).toBe(undefined)
+    // The first one goes on, also with another session.
+    expect((await bytesOf(8, boot)).subarray(0, 5).toString()).toBe("first")
+    expect((await readAll(first)).subarray(0, 5).toString()).toBe("first")
+    await first.release()
+    const again = bootIdIn(await fetched(8))
+    expect((await bytesOf(8, again)).equals(win11.bytes)).toBe(true)
+    expect(await codeOf(bytesOf(8, boot))).toBe("OVERLAY_RETIRED")
   })
 })
 

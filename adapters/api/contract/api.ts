@@ -68,7 +68,7 @@ const endpointOf = (op: OperationName, route: Route): AnyEndpoint => {
   const keys = pathKeys(route.path)
   const fields: Schema.Struct.Fields = inputs[op].fields
   const rest = without(fields, keys)
-  const dryRun = route.changes ? { dryRun: opt(Schema.Boolean) } : {}
+  const dryRun = route.changes || route.acts ? { dryRun: opt(Schema.Boolean) } : {}
   const query = hasBody(route) ? dryRun : { ...rest, ...dryRun }
   const options = {
     ...(keys.length === 0 ? {} : { params: Schema.Struct(pick(fields, keys)) }),

@@ -4,26 +4,34 @@ import { catalogueProjection } from "../../projections/catalogue.ts"
 import { linkRows, linkTable } from "../../projections/link-table.ts"
 import type { Parts } from "../parts.ts"
 import type { Operations } from "../site.ts"
-import { clientStatus } from "../status.ts"
+import { type ClientStatus, clientStatus } from "../status.ts"
 
-export const statusOperations = ({ log, views, serving }: Parts): Operations<"status" | "config.reload"> => ({
+/** Where every PC stands now; undefined where nothing is served. */
+export const clientRows = async ({
+  views,
+  serving,
+}: Pick<Parts, "views" | "serving">): Promise<ReadonlyArray<ClientStatus> | undefined> => {
+  if (serving === undefined) return undefined
+  const links = linkRows(await views.state(linkTable))
+  const catalogue = await views.state(catalogueProjection)
+  const live = serving.liveBoots?.list() ?? []
+  const traffic = serving.sessions?.traffic() ?? new Map()
+  const overlays = serving.disks.overlays()
+  const rebootRequested = (clientId: string) => serving.actions?.reboots.at(clientId)
+  return clientStatus({ catalogue, links, live, overlays, traffic, rebootRequested })
+}
+
+export const statusOperations = (parts: Parts): Operations<"status" | "config.reload"> => ({
   async status() {
-    const about = serving?.about?.()
-    if (serving === undefined || about === undefined) throw noServer()
-    const links = linkRows(await views.state(linkTable))
-    const catalogue = await views.state(catalogueProjection)
-    const live = serving.liveBoots?.list() ?? []
-    const traffic = serving.sessions?.traffic() ?? new Map()
+    const about = parts.serving?.about?.()
+    const clients = about === undefined ? undefined : await clientRows(parts)
+    if (about === undefined || clients === undefined) throw noServer()
     const { listeners, ...own } = about
-    return {
-      server: { ...own, position: log.head() },
-      listeners,
-      clients: clientStatus({ catalogue, links, live, overlays: serving.disks.overlays(), traffic }),
-    }
+    return { server: { ...own, position: parts.log.head() }, listeners, clients }
   },
   async "config.reload"() {
-    if (serving?.reload === undefined) throw noServer()
-    return serving.reload()
+    if (parts.serving?.reload === undefined) throw noServer()
+    return parts.serving.reload()
   },
 })
 
