@@ -57,7 +57,7 @@ export interface ServingOptions {
   /** Disk space that is kept for super clients. */
   readonly reserve?: OverlayReserve
   /** What a client may write, where nothing else is said for it; undefined: without a bound. */
-  readonly quotaBytes?: number | undefined
+  readonly quotaBytes?: () => number | undefined
   readonly onQuota?: (text: string) => void
   readonly onStaleBoot?: (stale: StaleBoot) => void
   readonly onTwin?: (twin: Twin) => void
@@ -92,7 +92,7 @@ export const makeServing = async (parts: Parts, options: ServingOptions): Promis
   const stacks = makeImageStacks(parts.opener, cache, parts.layerMaps, table, onDamage, (ref) => ram.used(ref))
   const drafts = makeDrafts(parts.data)
   const catalogue = () => projector.state(catalogueProjection)
-  const { quotaBytes: bytes, onQuota: onWarning = () => {} } = options
+  const { quotaBytes: bytes = () => undefined, onQuota: onWarning = () => {} } = options
   const quota = makeOverlayQuota({ catalogue, bytes, onWarning })
   const overlayMaps = new MapBudget()
   const folders = makeOverlayFolders(overlays, host, overlayMaps, reserve, quota)

@@ -389,6 +389,7 @@ export const results = {
     listeners: list(Schema.Struct({ protocol: Text, at: Text })),
     clients: list(ClientStatus),
   }),
+  "config.reload": Schema.Struct({ applied: list(Text), restart: list(Text) }),
   history: Position,
   log: Position,
   "audit.key": Schema.Struct({ key: Text }),
