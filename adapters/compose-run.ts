@@ -31,6 +31,7 @@ export class Run {
   readonly sockets: HandedSockets
   readonly opened: OpenedSite
   readonly counts: ServerCounts = makeServerCounts()
+  readonly #listening = new Map<string, () => boolean>()
   readonly #closers: Array<() => Promise<void>> = []
 
   constructor({ dataDir, config, onEvent, sockets = new HandedSockets() }: ServerOptions, opened: OpenedSite) {
@@ -44,6 +45,16 @@ export class Run {
   /** What is closed before all that was given earlier. */
   closing(...stops: ReadonlyArray<() => Promise<void>>): void {
     this.#closers.push(...stops)
+  }
+
+  /** A listener, and whether it still hears its peers. */
+  listening(name: string, listens: () => boolean): void {
+    this.#listening.set(name, listens)
+  }
+
+  /** Listeners that do not. */
+  deaf(): ReadonlyArray<string> {
+    return [...this.#listening].filter(([, listens]) => !listens()).map(([name]) => name)
   }
 
   async close(): Promise<void> {

@@ -7,6 +7,7 @@
 import type { Socket } from "node:dgram"
 import { limits } from "../../core/limits.ts"
 import { closeDatagram } from "../../core/runtime/datagram-socket.ts"
+import { watchListener } from "../../core/runtime/listening.ts"
 import { addressText, parseAddress } from "./address.ts"
 import { type Answered, Answerer, type DhcpAnswer, type DhcpNote, type DhcpSite } from "./answer.ts"
 import type { LeaseJournal } from "./lease-journal.ts"
@@ -32,6 +33,8 @@ export interface DhcpServer {
   readonly address: string
   readonly port: number
   readonly proxyPort: number
+  /** Whether it still hears its peers. */
+  listens(): boolean
   /** Answers nothing more and closes; leases under way are written. A second close is the first. */
   close(): Promise<void>
 }
@@ -51,6 +54,7 @@ export const listenDhcp = async (input: DhcpServerInput): Promise<DhcpServer> =>
     address: input.address,
     port: portOf(67),
     proxyPort: portOf(4011),
+    listens: () => running.hears(),
     close: () => (closing ??= close()),
   }
 }
@@ -59,6 +63,7 @@ class Running {
   readonly #input: DhcpServerInput
   readonly #answerer: Answerer
   readonly #writing = new Set<Promise<void>>()
+  readonly #hearing: Array<() => boolean> = []
 
   constructor(input: DhcpServerInput) {
     const { site, leases, onEvent: note } = input
@@ -68,11 +73,16 @@ class Running {
 
   hear({ socket, port, sender }: HeardSocket): void {
     const { onEvent, now } = this.#input
-    socket.on("error", (e) => onEvent({ type: "broken", why: e.message }))
+    const hears = watchListener(socket, "message", (e) => onEvent({ type: "broken", why: e.message }))
+    this.#hearing.push(hears)
     socket.on("message", (bytes, peer) => {
       const from = { address: parseAddress(peer.address) ?? 0, port: peer.port }
       this.#act(this.#answerer.take(bytes, from, port, now()), sender)
     })
+  }
+
+  hears(): boolean {
+    return this.#hearing.every((hears) => hears())
   }
 
   /** Settles when every lease under way is written. */

@@ -10,6 +10,7 @@ import { createServer, type Server } from "node:net"
 import type { Disks } from "../../core/block/lease.ts"
 import { fail } from "../../core/errors.ts"
 import { limits } from "../../core/limits.ts"
+import { watchListener } from "../../core/runtime/listening.ts"
 import type { Keeper } from "../scsi/unit.ts"
 import { ReceiveBuffers } from "../socket/receive.ts"
 import type { Secret } from "./chap.ts"
@@ -55,6 +56,8 @@ export interface IscsiServer {
   readonly address: string
   readonly port: number
   connections(): number
+  /** Whether it still hears its peers. */
+  listens(): boolean
   /** Takes no more connections, asks initiators to log out, lets writes in flight end, closes. A second close is the first. */
   close(): Promise<void>
 }
@@ -115,6 +118,8 @@ export const listenIscsi = async (input: IscsiServerInput): Promise<IscsiServer>
     }),
   )
   await listening(server, input.address, input.port)
+  // An accept that fails (no file descriptors left) concerns that peer alone; the listener goes on.
+  const listens = watchListener(server, "connection")
   input.unansweredMax?.(fdOf(server), bounds.unansweredSeconds * 1000)
   const pings = setInterval(() => {
     for (const connection of live) connection.tick()
@@ -145,6 +150,7 @@ export const listenIscsi = async (input: IscsiServerInput): Promise<IscsiServer>
     address: bound.address,
     port: bound.port,
     connections: () => live.size,
+    listens,
     close: () => (closing ??= close()),
   }
 }
@@ -164,8 +170,6 @@ const listening = (server: Server, address: string, port: number): Promise<void>
     server.once("error", refused)
     server.listen({ host: address, port }, () => {
       server.off("error", refused)
-      // An accept that fails (no file descriptors left) concerns that peer alone; the listener goes on.
-      server.on("error", () => undefined)
       resolve()
     })
   })

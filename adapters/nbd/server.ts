@@ -8,6 +8,7 @@ import { createServer, type Server } from "node:net"
 import type { Disks } from "../../core/block/lease.ts"
 import { fail } from "../../core/errors.ts"
 import { limits } from "../../core/limits.ts"
+import { watchListener } from "../../core/runtime/listening.ts"
 import { Slabs } from "../../core/slab-output.ts"
 import { ReceiveBuffers } from "../socket/receive.ts"
 import { Connection, type NbdEvent } from "./connection.ts"
@@ -35,6 +36,8 @@ export interface NbdServer {
   readonly address: string
   readonly port: number
   connections(): number
+  /** Whether it still hears its peers. */
+  listens(): boolean
   /** Takes no more connections, answers ESHUTDOWN for a moment, lets writes in flight end, closes. A second close is the first. */
   close(): Promise<void>
 }
@@ -91,6 +94,8 @@ export const listenNbd = async (input: NbdServerInput): Promise<NbdServer> => {
     }),
   )
   await listening(server, input.address, input.port)
+  // An accept that fails (no file descriptors left) concerns that peer alone; the listener goes on.
+  const listens = watchListener(server, "connection")
 
   const bound = server.address()
   if (bound === null || typeof bound === "string") throw new Error("a TCP listener has an address")
@@ -105,6 +110,7 @@ export const listenNbd = async (input: NbdServerInput): Promise<NbdServer> => {
     address: bound.address,
     port: bound.port,
     connections: () => live.size,
+    listens,
     close: () => (closing ??= close()),
   }
 }
@@ -120,8 +126,6 @@ const listening = (server: Server, address: string, port: number): Promise<void>
     server.once("error", refused)
     server.listen({ host: address, port }, () => {
       server.off("error", refused)
-      // An accept that fails (no file descriptors left) concerns that peer alone; the listener goes on.
-      server.on("error", () => undefined)
       resolve()
     })
   })

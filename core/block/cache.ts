@@ -27,11 +27,14 @@ import { fail } from "../errors.ts"
 import { limits } from "../limits.ts"
 import { CacheIndex } from "./cache-index.ts"
 import { InFlight } from "./in-flight.ts"
+import { LATENCY_SAMPLE, TierReads } from "./latency.ts"
 import { inParallel } from "./parallel.ts"
 import { RamSlots } from "./ram-slots.ts"
 import { CHUNK_SLOTS, SlotMemory } from "./slot-memory.ts"
 
 const CLUSTER = limits.clusterBytes
+
+const SAMPLE_MASK = LATENCY_SAMPLE - 1
 
 const FREE = -1
 const LOADING = -2
@@ -83,6 +86,9 @@ interface Content {
 }
 
 export class ReadCache {
+  /** Reads that were answered from the cache, and from what is kept. */
+  readonly cached = new TierReads()
+  readonly kept = new TierReads()
   readonly stats: CacheStats = { hits: 0, misses: 0, loads: 0, mismatches: 0, evictions: 0, bytes: 0, ramBytes: 0 }
   /** Reads of clients that wait for a load; what fills the RAM tier steps back for them. */
   readonly waiting = new InFlight()
@@ -90,6 +96,7 @@ export class ReadCache {
   readonly ram: RamSlots
   /** First those of the cache itself, then those of the RAM tier, then the one of zeros. */
   readonly #memory = new SlotMemory()
+  readonly #now: () => number
   readonly #count: number
   readonly #zeros: number
   readonly #ownerOf: Int32Array
@@ -102,7 +109,9 @@ export class ReadCache {
   #nextContent = 0
   #hand = 0
 
-  constructor(options: { readonly bytes: number; readonly ramBytes?: number }) {
+  /** `now`: milliseconds, from any origin, with fractions. */
+  constructor(options: { readonly bytes: number; readonly ramBytes?: number; readonly now?: () => number }) {
+    this.#now = options.now ?? (() => 0)
     const count = Math.floor(options.bytes / CLUSTER)
     assert(count >= 1, "a cache holds at least one cluster")
     this.#memory.add(count * CLUSTER)
@@ -128,8 +137,15 @@ export class ReadCache {
   /** A hit in a slot that is known to hold the bytes. */
   copyFrom(slot: number, into: Uint8Array, at: number, from: number, length: number): void {
     this.#used[slot] = 1
-    this.stats.hits++
+    const tier = slot < this.#count ? this.cached : this.kept
+    tier.add(length)
+    if ((++this.stats.hits & SAMPLE_MASK) !== 0) {
+      this.#memory.copy(slot, into, at, from, length)
+      return
+    }
+    const start = this.#now()
     this.#memory.copy(slot, into, at, from, length)
+    tier.latency.observe(this.#now() - start, LATENCY_SAMPLE)
   }
 
   /** Opens a content for reading through the cache. */
@@ -146,7 +162,7 @@ export class ReadCache {
     content.openings++
     const opened = content
     const inFlight = new InFlight()
-    return new CachedContent(this, source, opened.number, opened.index, this.#memory, this.#used, {
+    return new CachedContent(this, source, opened.number, opened.index, {
       inFlight,
       waiting: this.waiting,
       load: (cluster, waiter) => this.#load(source, inFlight, opened, cluster, waiter),
@@ -350,26 +366,16 @@ export class CachedContent {
   readonly #stats: CacheStats
   readonly #source: CacheSource
   readonly #index: CacheIndex
-  readonly #memory: SlotMemory
-  readonly #used: Uint8Array
+  readonly #cache: ReadCache
   readonly #loader: Loader
   readonly #touched: ((contentIndex: number, cluster: number) => void) | undefined
 
-  constructor(
-    cache: ReadCache,
-    source: CacheSource,
-    number: number,
-    index: CacheIndex,
-    memory: SlotMemory,
-    used: Uint8Array,
-    loader: Loader,
-  ) {
+  constructor(cache: ReadCache, source: CacheSource, number: number, index: CacheIndex, loader: Loader) {
     this.number = number
     this.#stats = cache.stats
     this.#source = source
     this.#index = index
-    this.#memory = memory
-    this.#used = used
+    this.#cache = cache
     this.#loader = loader
     this.#touched = source.touched
   }
@@ -386,10 +392,8 @@ export class CachedContent {
     if (from + length > CLUSTER) return this.#readManySync(into, at, offset, length)
     const slot = this.#index.slotOf(cluster)
     if (slot < 0) return false
-    this.#used[slot] = 1
-    this.#stats.hits++
     if (this.#touched !== undefined) this.#touched(this.number, cluster)
-    this.#memory.copy(slot, into, at, from, length)
+    this.#cache.copyFrom(slot, into, at, from, length)
     return true
   }
 

@@ -21,6 +21,7 @@ import { makeOverlayQuota } from "./overlay-quota.ts"
 import type { OverlayReserve } from "./overlay-reserve.ts"
 import type { Parts } from "./parts.ts"
 import { makeRamTier, type RamTier } from "./ram-tier.ts"
+import { makeStorageReads, type StorageReads } from "./tier-reads.ts"
 import type { VersionRef } from "./version-ref.ts"
 import type { OnDamage } from "./version-sources.ts"
 
@@ -31,6 +32,8 @@ export interface Serving {
   readonly drafts: Drafts
   readonly ram: RamTier
   readonly heat: HeatService
+  /** What memory could not answer. */
+  readonly reads: StorageReads
   /** Where memory goes. */
   readonly memory: { readonly cache: ReadCache; readonly overlayMaps: MapBudget }
 }
@@ -82,9 +85,10 @@ export const makeServing = async (parts: Parts, options: ServingOptions): Promis
   await parts.views.state(catalogueProjection)
   await reserve?.look()
   const projector = await parts.views.projector(catalogueProjection)
-  const cache = new ReadCache({ bytes: cacheBytes, ramBytes })
+  const cache = new ReadCache({ bytes: cacheBytes, ramBytes, now: monotonic })
+  const reads = makeStorageReads(monotonic)
   const table = (ref: VersionRef) => loadTable(parts.sidecars, ref)
-  const stacks = makeImageStacks(parts.opener, cache, table, onDamage, (ref) => ram.used(ref))
+  const stacks = makeImageStacks(parts.opener, cache, table, onDamage, (ref) => ram.used(ref), reads)
   const drafts = makeDrafts(parts.data)
   const catalogue = () => projector.state(catalogueProjection)
   const { quotaBytes: bytes, onQuota: onWarning = () => {} } = options
@@ -99,7 +103,7 @@ export const makeServing = async (parts: Parts, options: ServingOptions): Promis
   const boots = makeBoots({ ids: makeBootIds(bootSecret), records, now: parts.now, random, onStale })
   const disks = makeDisks({ catalogue, stacks, folders, drafts, boots, heat, watch })
   const close = () => ram.close().then(disks.close).then(heat.close)
-  return { stacks, drafts, ram, boots, heat, memory: { cache, overlayMaps }, disks: { ...disks, close } }
+  return { stacks, drafts, ram, boots, heat, reads, memory: { cache, overlayMaps }, disks: { ...disks, close } }
 }
 
 const timer = (run: () => void, millis: number) => {

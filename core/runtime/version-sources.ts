@@ -10,6 +10,7 @@ import type { LayerStep } from "../block/layers/version-maps.ts"
 import type { ImagelinkError } from "../errors.ts"
 import { limits } from "../limits.ts"
 import type { ImageOpener } from "../storage/opener.ts"
+import type { StorageReads } from "./tier-reads.ts"
 import { mismatch, openLayer, openRecorded, type VersionRef } from "./version-ref.ts"
 
 export const versionKey = (ref: VersionRef): string => `${ref.imageId}@${ref.version.number}`
@@ -59,6 +60,7 @@ export const makeVersionSources = (
   opener: ImageOpener,
   loadTable: (ref: VersionRef) => Promise<Uint32Array | undefined>,
   onDamage: OnDamage,
+  reads: Pick<StorageReads, "watch">,
 ): VersionSources => {
   const entries = new Map<string, Entry>()
   /** Its place too: what is read from elsewhere is another source. */
@@ -83,12 +85,17 @@ export const makeVersionSources = (
     const [contentId, verify] = [versionKey(ref), judgeOf(ref, judging)]
     if (ref.below.length === 0) {
       const { disk, sizeBytes } = await openRecorded(opener, ref)
-      const part = { layer: 0, contentId, source: disk, verify }
+      const part = { layer: 0, contentId, source: reads.watch(ref.version.storage.kind, disk), verify }
       return { part, step: undefined, sizeBytes, close: () => disk.close() }
     }
     const { data, sizeBytes, runs, close } = await openLayer(opener, ref)
     const layer = ref.version.number
-    return { part: { layer, contentId, source: data, verify }, step: { layer, runs }, sizeBytes, close }
+    return {
+      part: { layer, contentId, source: reads.watch(ref.version.storage.kind, data), verify },
+      step: { layer, runs },
+      sizeBytes,
+      close,
+    }
   }
 
   const start = (key: string, ref: VersionRef): Entry => {
