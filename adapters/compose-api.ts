@@ -5,6 +5,7 @@ import { ImagelinkError } from "../core/errors.ts"
 import { catalogueProjection } from "../core/projections/catalogue.ts"
 import type { ServeConfig } from "../core/runtime/config.ts"
 import type { Site } from "../core/runtime/site.ts"
+import { makeStatusFeed } from "../core/runtime/status-feed.ts"
 import type { WithinGroups } from "./api/caller.ts"
 import { Calls } from "./api/calls.ts"
 import { makeGate } from "./api/gate.ts"
@@ -12,7 +13,7 @@ import { type Listener, listenLocal, listenRemote, type Watched } from "./api/li
 import { makeRouter } from "./api/router.ts"
 import { socketPath } from "./api/socket-path.ts"
 import type { OpenedSite } from "./compose.ts"
-import type { ServerEvent } from "./compose-run.ts"
+import { type ServerEvent, serverActor } from "./compose-run.ts"
 
 /** Its members may use the socket. */
 const SOCKET_GROUP = "imagelink"
@@ -38,7 +39,9 @@ export const serveApi = async ({ dataDir, config, opened, site, watched, onEvent
   const onDenied = (who: string, what: string) =>
     onEvent({ level: "info", text: `${who} was refused ${what} [PERMISSION_DENIED]` })
   const { now, newId } = parts
-  const router = await makeRouter({ site, calls, within: withinGroups(opened), now, newId, onDenied })
+  const ask = () => site.call("status", {}, { actor: serverActor })
+  const feed = makeStatusFeed({ run: parts.now(), ask, monotonic: () => performance.now() })
+  const router = await makeRouter({ site, calls, feed, within: withinGroups(opened), now, newId, onDenied })
   const gate = makeGate({ host, tokens: parts.tokens, users: config.users, now })
   const closers: Array<() => Promise<void>> = [router.close, () => calls.close()]
   const close = async () => {
