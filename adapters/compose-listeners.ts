@@ -11,7 +11,7 @@ import type { BootSign, BootSigns } from "../core/runtime/boot-signs.ts"
 import type { ServeConfig } from "../core/runtime/config.ts"
 import type { LivePeers } from "../core/runtime/live-peers.ts"
 import type { BootPasswordOf } from "./compose-boots.ts"
-import { serveDhcp } from "./compose-dhcp.ts"
+import { isServable, serveDhcp } from "./compose-dhcp.ts"
 import { isWildcard, type Listeners, type Run } from "./compose-run.ts"
 import { httpBootSign } from "./http/boot-sign.ts"
 import { describeHttpEvent, type HttpEvent } from "./http/events.ts"
@@ -43,6 +43,7 @@ export const listenForNbd = async (run: Run, disks: Disks): Promise<Listeners> =
   }
   const nbd = await listenNbd({ address, port, disks, unansweredMax: run.opened.host.unansweredMax, onEvent: take })
   run.closing(nbd.close)
+  run.listening("nbd", nbd.listens)
   return { nbd: `${nbd.address}:${nbd.port}` }
 }
 
@@ -82,6 +83,7 @@ export const listenForIscsi = async (
     },
   })
   run.closing(iscsi.close)
+  run.listening("iscsi", iscsi.listens)
   return { iscsi: `${iscsi.address}:${iscsi.port}` }
 }
 
@@ -157,6 +159,7 @@ export const listenForHttp = async (
   }
   const http = await listenHttp({ address, port, files, scripts, rebootWanted, onEvent: take })
   run.closing(http.close)
+  run.listening("http", http.listens)
   return { http: `${http.address}:${http.port}` }
 }
 
@@ -182,6 +185,7 @@ export const listenForTftp = async (run: Run, http: string | undefined, signs: B
   }
   const tftp = await listenTftp({ address, port, socket: handed?.socket, files, onEvent: take })
   run.closing(tftp.close)
+  run.listening("tftp", tftp.listens)
   return { tftp: `${tftp.address}:${tftp.port}` }
 }
 
@@ -198,5 +202,7 @@ export const listenForDhcp = async (
   const handed = [...sockets.take(dhcp.port), ...sockets.take(dhcp.proxyPort)]
   const server = await serveDhcp({ run, dhcp, live, signs, counts, listeners, handed, onEvent })
   run.closing(server.close)
+  run.listening("dhcp", server.listens)
+  run.listening(`dhcp on ${dhcp.interface}`, () => isServable(run.config))
   return { dhcp: `${server.address}:${server.port}`, "dhcp-proxy": `${server.address}:${server.proxyPort}` }
 }

@@ -397,6 +397,10 @@ export const limits = {
   apiRefusedAddressesMax: 10_000,
   /** What is told of the event loop's lag is of at most so long ago, where it is read that often. */
   metricsLagMillis: 60_000,
+  /** How often those who follow the status are told what changed. */
+  statusLookMillis: 1000,
+  /** PCs that are gone from it, which are remembered for those who were cut off. */
+  statusGoneMax: 1000,
   /** How often it is looked at what clients move. */
   trafficSampleMillis: 2000,
   /** Sessions that an operator disconnects are waited for: longer than a protocol gives its peers to close. */
