@@ -6,8 +6,6 @@
  * **Details** While a login is being judged the socket is not read. Leases are released exactly once, after the last request in flight has come
  * to its end. Losing the disk (`onRevoked`) and stopping the server both ask the initiator to log out (RFC 7143 §11.9, event 1) and
  * close the connection after a while, with or without its consent.
- *
- * **Gotchas** A ping of ours that nobody answers ends a session only if that initiator has answered one before: firmware ignores them.
  */
 import type { Socket } from "node:net"
 import type { Peer } from "../../core/block/lease.ts"
@@ -30,7 +28,6 @@ import type { Refusals } from "./refusals.ts"
 import { seat } from "./seating.ts"
 import { IscsiSession } from "./session.ts"
 import type { SessionUnits } from "./session-units.ts"
-import { PING_TAG } from "./sign-of-life.ts"
 
 export interface ConnectionInput {
   readonly id: number
@@ -64,8 +61,6 @@ export class Connection implements PduReceiver, Member {
   private over = false
   private readonly timers = new Timers()
   private readonly whenOver: Array<() => void> = []
-  private heard = true
-  private pinged = false
 
   constructor(input: ConnectionInput) {
     this.input = input
@@ -130,24 +125,16 @@ export class Connection implements PduReceiver, Member {
     this.close(why)
   }
 
-  /** Called every so often: a quiet initiator is asked for a sign of life (RFC 7143 §11.19: an unsolicited NOP-In). */
+  /** Called every so often: a quiet initiator is asked for a sign of life. */
   tick(): void {
     const { session } = this
     if (session === undefined || this.stopping || this.why !== undefined) return
-    const quiet = !this.heard
-    this.heard = false
-    if (!quiet) {
-      this.pinged = false
+    if (session.life.tick()) {
+      session.out.rest()
       return
     }
-    if (this.pinged && session.pongs > 0) {
-      this.why = "the initiator gives no sign of life"
-      this.socket.destroy()
-      return
-    }
-    this.pinged = true
-    session.sender.nopIn(pdu.NO_TAG, PING_TAG, new Uint8Array(8), new Uint8Array(0))
-    session.out.rest()
+    this.why = "the initiator gives no sign of life"
+    this.socket.destroy()
   }
 
   /** Whether the initiator shows from now on that it is there. */
@@ -184,7 +171,7 @@ export class Connection implements PduReceiver, Member {
   }
 
   private received(chunk: Uint8Array): void {
-    this.heard = true
+    if (this.session !== undefined) this.session.life.heard = true
     if (this.why !== undefined && !this.stopping) return
     try {
       this.intake.receive(chunk)
