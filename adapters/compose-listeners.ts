@@ -27,6 +27,7 @@ import { listenNbd } from "./nbd/server.ts"
 import { tftpBootSign } from "./tftp/boot-sign.ts"
 import { describeTftpEvent, type TftpEvent } from "./tftp/events.ts"
 import { listenTftp } from "./tftp/server.ts"
+import { listenTftpInThread } from "./tftp/thread.ts"
 
 const takeSign = (signs: BootSigns, sign: BootSign | undefined): void => {
   if (sign !== undefined) signs.take(sign)
@@ -123,20 +124,31 @@ const autoexecFor = (http: string): string => {
   return autoexecScript(`http://${isWildcard(address) ? NEXT_SERVER : address}${port}`)
 }
 
-/** `http`: where scripts are. */
+/** Bundled, it lies beside the folder of chunks. */
+const threadEntry = import.meta.url.endsWith(".ts")
+  ? new URL("./compose-transfers.ts", import.meta.url)
+  : new URL("../transfers.mjs", import.meta.url)
+
+const filesOf = (folder: string, autoexec: string | undefined): BootFiles =>
+  autoexec === undefined ? folderFiles(folder) : withAutoexec(folderFiles(folder), autoexec)
+
+/** `http`: where scripts are. A socket that was handed over is this thread's, so what comes to it is served here. */
 export const listenForTftp = async (run: Run, http: string | undefined, signs: BootSigns): Promise<Listeners> => {
   const { dataDir, config, onEvent, counts, sockets } = run
   const { address, tftpPort: port } = config
   if (port === "off") return {}
-  const folder = folderFiles(await bootFolder(config.bootFiles, dataDir))
-  const files: BootFiles = http === undefined ? folder : withAutoexec(folder, autoexecFor(http))
+  const folder = await bootFolder(config.bootFiles, dataDir)
+  const autoexec = http === undefined ? undefined : autoexecFor(http)
   const [handed] = sockets.take(port, 1)
   const take = (e: TftpEvent) => {
     onEvent(describeTftpEvent(e))
     takeSign(signs, tftpBootSign(e))
     counts.event("tftp", e.type, e.type === "done" ? e.sizeBytes : 0)
   }
-  const tftp = await listenTftp({ address, port, socket: handed?.socket, files, onEvent: take })
+  const tftp =
+    handed === undefined
+      ? await listenTftpInThread(threadEntry, { address, port, folder, autoexec }, take)
+      : await listenTftp({ address, port, socket: handed.socket, files: filesOf(folder, autoexec), onEvent: take })
   run.closing(tftp.close)
   return { tftp: `${tftp.address}:${tftp.port}` }
 }
