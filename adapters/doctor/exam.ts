@@ -1,4 +1,5 @@
 /** What every check is given: the site's settings, the server that runs, the operator's choices, and the ways to ask. */
+import { networkInterfaces } from "node:os"
 import type { ImagelinkError } from "../../core/errors.ts"
 import type { Host } from "../../core/host.ts"
 import type { ServeConfig } from "../../core/runtime/config.ts"
@@ -92,9 +93,13 @@ export const isLoopback = (address: string): boolean => address === "::1" || add
 /** The address to ask from, if one is to be chosen. */
 export const localAddress = ({ from }: Exam, at: Place): string | undefined => {
   if (from.kind === "address") return from.address
-  if (from.kind === "here") return undefined
+  // Loopback leads to this machine's own addresses, and nowhere else.
+  if (from.kind === "here" || !isOfThisMachine(at.address)) return undefined
   return at.address.includes(":") ? "::1" : "127.0.0.1"
 }
+
+const isOfThisMachine = (address: string): boolean =>
+  isLoopback(address) || Object.values(networkInterfaces()).some((list) => list?.some((one) => one.address === address))
 
 /** Where a protocol of the running server is reached from this machine. */
 export const served = ({ running }: Exam, protocol: string): Place | undefined => {
