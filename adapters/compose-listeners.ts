@@ -8,6 +8,7 @@ import { bootFolder } from "../core/runtime/boot-folder.ts"
 import { autoexecScript, NEXT_SERVER } from "../core/runtime/boot-script.ts"
 import type { BootScripts } from "../core/runtime/boot-scripts.ts"
 import type { BootSign, BootSigns } from "../core/runtime/boot-signs.ts"
+import type { BootTracker } from "../core/runtime/boot-tracker.ts"
 import type { LivePeers } from "../core/runtime/live-peers.ts"
 import type { BootPasswordOf } from "./compose-boots.ts"
 import { serveDhcp } from "./compose-dhcp.ts"
@@ -157,7 +158,7 @@ export const listenForTftp = async (run: Run, http: string | undefined, signs: B
 export const listenForDhcp = async (
   run: Run,
   live: LivePeers,
-  signs: BootSigns,
+  signs: BootTracker,
   listeners: { readonly tftp?: string | undefined; readonly http?: string | undefined },
 ): Promise<Listeners> => {
   const { dataDir, config, onEvent, counts, sockets, opened } = run

@@ -21,6 +21,7 @@ import {
 } from "../../core/runtime/boot-files.ts"
 import { autoexecScript } from "../../core/runtime/boot-script.ts"
 import type { BootScripts } from "../../core/runtime/boot-scripts.ts"
+import { modelIn } from "../../core/runtime/machine-model.ts"
 import { contentType, SCRIPT_TYPE } from "./content-type.ts"
 
 export interface Answer {
@@ -89,7 +90,9 @@ export const answerTo = async (asked: Asked, files: BootFiles, scripts: BootScri
   const { name, query, peer, local, server, http, method } = asked
   const mac = scriptMac(name)
   if (mac !== undefined) {
-    const ask = { mac, peer: peer.address, local, server, http, choice: decoded(query) ?? "", head: method === "HEAD" }
+    const { model, rest } = modelIn(query)
+    const said = { choice: decoded(rest) ?? "", head: method === "HEAD", ...(model === undefined ? {} : { model }) }
+    const ask = { mac, peer: peer.address, local, server, http, ...said }
     return scriptAnswer(await scripts.script(ask), true)
   }
   try {
