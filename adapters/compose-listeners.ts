@@ -8,6 +8,7 @@ import { bootFolder } from "../core/runtime/boot-folder.ts"
 import { autoexecScript, NEXT_SERVER } from "../core/runtime/boot-script.ts"
 import type { BootScripts } from "../core/runtime/boot-scripts.ts"
 import type { BootSign, BootSigns } from "../core/runtime/boot-signs.ts"
+import type { BootTracker } from "../core/runtime/boot-tracker.ts"
 import type { ServeConfig } from "../core/runtime/config.ts"
 import type { LivePeers } from "../core/runtime/live-peers.ts"
 import type { BootPasswordOf } from "./compose-boots.ts"
@@ -224,7 +225,7 @@ const tftpInThread = async (run: Run, autoexec: string | undefined, take: (e: Tf
 export const listenForDhcp = async (
   run: Run,
   live: LivePeers,
-  signs: BootSigns,
+  signs: BootTracker,
   listeners: { readonly tftp?: string | undefined; readonly http?: string | undefined },
 ): Promise<Listeners> => {
   const { onEvent, counts, sockets } = run
