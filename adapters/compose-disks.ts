@@ -113,15 +113,16 @@ const openServing = async (run: Run, change: Change, watch: BootWatch): Promise<
     damage.record(ref.imageId, ref.version.number, cluster)
   }
   const reserve = new OverlayReserve({
-    reserveBytes: config.overlayReserveBytes,
+    reserveBytes: () => run.config.overlayReserveBytes,
     space: async () => parts.files.space?.(),
     later,
     onCrossed: (crossed) => run.problem(describeReserve(run.dataDir, crossed)),
   })
   run.closing(async () => reserve.close(), damage.close)
+  run.reloading(() => ({ apply: () => void reserve.look() }))
   return makeServing(parts, {
     ...{ overlays: data.folder(OVERLAYS), host, random, later, reserve, onDamage, watch },
-    ...{ cacheBytes: config.cacheBytes, ramBytes: config.ramBytes, quotaBytes: config.overlayQuotaBytes },
+    ...{ cacheBytes: config.cacheBytes, ramBytes: config.ramBytes, quotaBytes: () => run.config.overlayQuotaBytes },
     bootSecret: await opened.bootSecret(),
     onNotInRam: (e) => run.failed(e, "it is served from its file; "),
     onHeatLost: (e) => run.failed(e),
