@@ -4,6 +4,7 @@ import { findClients } from "../core/domain/lookup.ts"
 import { ImagelinkError } from "../core/errors.ts"
 import { catalogueProjection } from "../core/projections/catalogue.ts"
 import type { Site } from "../core/runtime/site.ts"
+import { makeStatusFeed } from "../core/runtime/status-feed.ts"
 import type { WithinGroups } from "./api/caller.ts"
 import { Calls } from "./api/calls.ts"
 import { makeGate } from "./api/gate.ts"
@@ -12,7 +13,7 @@ import { makeRouter } from "./api/router.ts"
 import { socketPath } from "./api/socket-path.ts"
 import { type Identity, readIdentity } from "./api/tls.ts"
 import type { OpenedSite } from "./compose.ts"
-import type { Run } from "./compose-run.ts"
+import { type Run, serverActor } from "./compose-run.ts"
 
 /** Its members may use the socket. */
 const SOCKET_GROUP = "imagelink"
@@ -36,7 +37,9 @@ export const serveApi = async ({ run, site, watched }: ApiOptions): Promise<Serv
   const onDenied = (who: string, what: string) =>
     onEvent({ level: "info", text: `${who} was refused ${what} [PERMISSION_DENIED]` })
   const { now, newId } = parts
-  const router = await makeRouter({ site, calls, within: withinGroups(opened), now, newId, onDenied })
+  const ask = () => site.call("status", {}, { actor: serverActor })
+  const feed = makeStatusFeed({ run: parts.now(), ask, monotonic: () => performance.now() })
+  const router = await makeRouter({ site, calls, feed, within: withinGroups(opened), now, newId, onDenied })
   const gate = makeGate({ host, tokens: parts.tokens, users: () => run.config.users, now })
   const closers: Array<() => Promise<void>> = [router.close, () => calls.close()]
   const close = async () => {

@@ -144,6 +144,15 @@ export const waitForInterface = async (
   }
 }
 
+/** Whether the interface of DHCP still has its link and the server's address. */
+export const isServable = ({ address, dhcp }: ServeConfig): boolean => {
+  try {
+    return dhcp === undefined || interfaceNow(dhcp.interface, address).type === "ready"
+  } catch {
+    return false
+  }
+}
+
 const sleep = (millis: number) => new Promise<void>((resolve) => setTimeout(resolve, millis))
 
 const interfaceNow = (name: string, address: string): InterfaceState =>

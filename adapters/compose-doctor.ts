@@ -76,7 +76,8 @@ const examOf = async (asked: Examination): Promise<{ readonly exam: Exam; close(
     images: makeOpener(container.resolve(tokens.registry), host, resolve(dataDir)),
     from: from.kind === "namespace" ? { kind: "here" } : from,
     client: once(() => chooseClient(exam, as)),
-    hearing: once(() => hearDhcp(exam)),
+    hearing: once(() => hearDhcp(exam, true)),
+    told: once(() => hearDhcp(exam, false)),
     script: once(() => fetchScript(exam)),
   }
   if (as !== undefined && running !== undefined) await exam.client()

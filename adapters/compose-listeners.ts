@@ -11,7 +11,7 @@ import type { BootSign, BootSigns } from "../core/runtime/boot-signs.ts"
 import type { ServeConfig } from "../core/runtime/config.ts"
 import type { LivePeers } from "../core/runtime/live-peers.ts"
 import type { BootPasswordOf } from "./compose-boots.ts"
-import { serveDhcp } from "./compose-dhcp.ts"
+import { isServable, serveDhcp } from "./compose-dhcp.ts"
 import { isWildcard, type Listeners, type Run } from "./compose-run.ts"
 import { httpBootSign } from "./http/boot-sign.ts"
 import { describeHttpEvent, type HttpEvent } from "./http/events.ts"
@@ -28,6 +28,7 @@ import { listenNbd } from "./nbd/server.ts"
 import { tftpBootSign } from "./tftp/boot-sign.ts"
 import { describeTftpEvent, type TftpEvent } from "./tftp/events.ts"
 import { listenTftp } from "./tftp/server.ts"
+import { listenTftpInThread, type TftpThread } from "./tftp/thread.ts"
 
 const takeSign = (signs: BootSigns, sign: BootSign | undefined): void => {
   if (sign !== undefined) signs.take(sign)
@@ -43,6 +44,7 @@ export const listenForNbd = async (run: Run, disks: Disks): Promise<Listeners> =
   }
   const nbd = await listenNbd({ address, port, disks, unansweredMax: run.opened.host.unansweredMax, onEvent: take })
   run.closing(nbd.close)
+  run.listening("nbd", nbd.listens)
   return { nbd: `${nbd.address}:${nbd.port}` }
 }
 
@@ -82,6 +84,7 @@ export const listenForIscsi = async (
     },
   })
   run.closing(iscsi.close)
+  run.listening("iscsi", iscsi.listens)
   return { iscsi: `${iscsi.address}:${iscsi.port}` }
 }
 
@@ -125,18 +128,27 @@ const decodeFile = (file: string | undefined, text: string | undefined): SecretO
   return decodeSecrets(file, input)
 }
 
-/** Of the folder that is named now: a file that is open stays the one that it was. */
-const bootFiles = async (run: Run): Promise<BootFiles> => {
+/** Tells a listener the folder of boot files again where another one is named: a file that is open stays the one that it was. */
+const bootFolderNow = async (run: Run, follow: (folder: string) => void): Promise<string> => {
   let folder = await bootFolder(run.config.bootFiles, run.dataDir)
-  let files = folderFiles(folder)
   run.reloading(async ({ bootFiles: named }) => {
     const next = await bootFolder(named, run.dataDir)
     const apply = () => {
-      if (next !== folder) files = folderFiles(next)
+      if (next !== folder) follow(next)
       folder = next
     }
     return { apply }
   })
+  return folder
+}
+
+/** Files of the folder that is named now. */
+const bootFiles = async (run: Run, filesIn: (folder: string) => BootFiles = folderFiles): Promise<BootFiles> => {
+  let files = filesIn(
+    await bootFolderNow(run, (folder) => {
+      files = filesIn(folder)
+    }),
+  )
   return { open: (name, peer) => files.open(name, peer) }
 }
 
@@ -157,6 +169,7 @@ export const listenForHttp = async (
   }
   const http = await listenHttp({ address, port, files, scripts, rebootWanted, onEvent: take })
   run.closing(http.close)
+  run.listening("http", http.listens)
   return { http: `${http.address}:${http.port}` }
 }
 
@@ -167,22 +180,44 @@ const autoexecFor = (http: string): string => {
   return autoexecScript(`http://${isWildcard(address) ? NEXT_SERVER : address}${port}`)
 }
 
-/** `http`: where scripts are. */
+/** Bundled, it lies beside the folder of chunks. */
+const threadEntry = import.meta.url.endsWith(".ts")
+  ? new URL("./compose-transfers.ts", import.meta.url)
+  : new URL("../transfers.mjs", import.meta.url)
+
+const filesOf = (folder: string, autoexec: string | undefined): BootFiles =>
+  autoexec === undefined ? folderFiles(folder) : withAutoexec(folderFiles(folder), autoexec)
+
+/** `http`: where scripts are. A socket that was handed over is this thread's, so what comes to it is served here. */
 export const listenForTftp = async (run: Run, http: string | undefined, signs: BootSigns): Promise<Listeners> => {
   const { config, onEvent, counts, sockets } = run
   const { address, tftpPort: port } = config
   if (port === "off") return {}
-  const folder = await bootFiles(run)
-  const files: BootFiles = http === undefined ? folder : withAutoexec(folder, autoexecFor(http))
+  const autoexec = http === undefined ? undefined : autoexecFor(http)
   const [handed] = sockets.take(port, 1)
   const take = (e: TftpEvent) => {
     onEvent(describeTftpEvent(e))
     takeSign(signs, tftpBootSign(e))
     counts.event("tftp", e.type, e.type === "done" ? e.sizeBytes : 0)
   }
-  const tftp = await listenTftp({ address, port, socket: handed?.socket, files, onEvent: take })
+  const tftp =
+    handed === undefined
+      ? await tftpInThread(run, autoexec, take)
+      : await listenTftp({
+          ...{ address, port, socket: handed.socket, onEvent: take },
+          files: await bootFiles(run, (folder) => filesOf(folder, autoexec)),
+        })
   run.closing(tftp.close)
+  run.listening("tftp", tftp.listens)
   return { tftp: `${tftp.address}:${tftp.port}` }
+}
+
+const tftpInThread = async (run: Run, autoexec: string | undefined, take: (e: TftpEvent) => void) => {
+  const { address, tftpPort } = run.config
+  let thread: TftpThread | undefined
+  const folder = await bootFolderNow(run, (next) => thread?.serve(next))
+  thread = await listenTftpInThread(threadEntry, { address, port: Number(tftpPort), folder, autoexec }, take)
+  return thread
 }
 
 /** `listeners`: what PCs are sent to. */
@@ -198,5 +233,7 @@ export const listenForDhcp = async (
   const handed = [...sockets.take(dhcp.port), ...sockets.take(dhcp.proxyPort)]
   const server = await serveDhcp({ run, dhcp, live, signs, counts, listeners, handed, onEvent })
   run.closing(server.close)
+  run.listening("dhcp", server.listens)
+  run.listening(`dhcp on ${dhcp.interface}`, () => isServable(run.config))
   return { dhcp: `${server.address}:${server.port}`, "dhcp-proxy": `${server.address}:${server.proxyPort}` }
 }

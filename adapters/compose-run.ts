@@ -39,6 +39,7 @@ export class Run {
   readonly sockets: HandedSockets
   readonly opened: OpenedSite
   readonly counts: ServerCounts = makeServerCounts()
+  readonly #listening = new Map<string, () => boolean>()
   readonly #closers: Array<() => Promise<void>> = []
   readonly #sources: Sources | undefined
   readonly #reloads: Array<Reload> = []
@@ -101,6 +102,16 @@ export class Run {
   /** What is closed before all that was given earlier. */
   closing(...stops: ReadonlyArray<() => Promise<void>>): void {
     this.#closers.push(...stops)
+  }
+
+  /** A listener, and whether it still hears its peers. */
+  listening(name: string, listens: () => boolean): void {
+    this.#listening.set(name, listens)
+  }
+
+  /** Listeners that do not. */
+  deaf(): ReadonlyArray<string> {
+    return [...this.#listening].filter(([, listens]) => !listens()).map(([name]) => name)
   }
 
   async close(): Promise<void> {

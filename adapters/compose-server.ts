@@ -161,8 +161,9 @@ const listenForPeople = async (run: Run, disks: ServedDisks, about: About, site:
   const { opened, counts } = run
   const watched = makeWatched({
     ...{ version: packageJson.version, startedAt: about.startedAt, counts },
-    ...{ parts: opened.parts, serving: disks.serving, live: disks.tracker.list },
+    ...{ parts: opened.parts, serving: disks.serving, sessions: disks.sessions, live: disks.tracker.list },
     listens: () => about.serves,
+    deaf: () => run.deaf(),
   })
   run.closing(async () => watched.close())
   const api = await serveApi({ run, site, watched })

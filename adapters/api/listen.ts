@@ -90,12 +90,18 @@ const bounded = (server: Server): Server => {
 
 const listening = (server: Server, at: { readonly path: string } | { readonly port: number; readonly host: string }) =>
   new Promise<void>((resolve, reject) => {
-    server.once("error", (e: NodeJS.ErrnoException) => {
+    const refused = (e: NodeJS.ErrnoException) => {
       const [address, port] = "path" in at ? [at.path, 0] : [at.host, at.port]
       if (e.code === "EADDRINUSE" && port !== 0) return reject(fail("PORT_IN_USE", { protocol: "api", address, port }))
       reject(fail("LISTEN_FAILED", { protocol: "api", address, port, why: e.message }))
+    }
+    server.once("error", refused)
+    server.listen(at, () => {
+      server.off("error", refused)
+      // An accept that fails concerns that caller alone.
+      server.on("error", () => undefined)
+      resolve()
     })
-    server.listen(at, resolve)
   })
 
 const closeServer = (server: Server): Promise<void> =>

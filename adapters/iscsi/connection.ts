@@ -6,8 +6,6 @@
  * **Details** While a login is being judged the socket is not read. Leases are released exactly once, after the last request in flight has come
  * to its end. Losing the disk (`onRevoked`) and stopping the server both ask the initiator to log out (RFC 7143 §11.9, event 1) and
  * close the connection after a while, with or without its consent.
- *
- * **Gotchas** A ping of ours that nobody answers ends a session only if that initiator has answered one before: firmware ignores them.
  */
 import type { Socket } from "node:net"
 import type { Peer } from "../../core/block/lease.ts"
@@ -27,9 +25,9 @@ import type { Happening, IscsiEvent, Member, Portal } from "./portal.ts"
 import { portalAddress } from "./portal-address.ts"
 import { PduReader, type PduReceiver } from "./reader.ts"
 import type { Refusals } from "./refusals.ts"
+import { seat } from "./seating.ts"
 import { IscsiSession } from "./session.ts"
-import { SessionUnits } from "./session-units.ts"
-import { PING_TAG } from "./sign-of-life.ts"
+import type { SessionUnits } from "./session-units.ts"
 
 export interface ConnectionInput {
   readonly id: number
@@ -63,8 +61,6 @@ export class Connection implements PduReceiver, Member {
   private over = false
   private readonly timers = new Timers()
   private readonly whenOver: Array<() => void> = []
-  private heard = true
-  private pinged = false
 
   constructor(input: ConnectionInput) {
     this.input = input
@@ -129,24 +125,16 @@ export class Connection implements PduReceiver, Member {
     this.close(why)
   }
 
-  /** Called every so often: a quiet initiator is asked for a sign of life (RFC 7143 §11.19: an unsolicited NOP-In). */
+  /** Called every so often: a quiet initiator is asked for a sign of life. */
   tick(): void {
     const { session } = this
     if (session === undefined || this.stopping || this.why !== undefined) return
-    const quiet = !this.heard
-    this.heard = false
-    if (!quiet) {
-      this.pinged = false
+    if (session.life.tick()) {
+      session.out.rest()
       return
     }
-    if (this.pinged && session.pongs > 0) {
-      this.why = "the initiator gives no sign of life"
-      this.socket.destroy()
-      return
-    }
-    this.pinged = true
-    session.sender.nopIn(pdu.NO_TAG, PING_TAG, new Uint8Array(8), new Uint8Array(0))
-    session.out.rest()
+    this.why = "the initiator gives no sign of life"
+    this.socket.destroy()
   }
 
   /** Whether the initiator shows from now on that it is there. */
@@ -183,7 +171,7 @@ export class Connection implements PduReceiver, Member {
   }
 
   private received(chunk: Uint8Array): void {
-    this.heard = true
+    if (this.session !== undefined) this.session.life.heard = true
     if (this.why !== undefined && !this.stopping) return
     try {
       this.intake.receive(chunk)
@@ -241,45 +229,26 @@ export class Connection implements PduReceiver, Member {
       this.report({ type: "discovery", initiator: wanted.initiator })
       return
     }
-    const peer = { ...this.peer, initiator: wanted.initiator }
-    const admitted = await portal.open(wanted.target!, peer)
-    if (admitted.kind === "refused") {
-      this.entry.refuse(admitted.status, admitted.error.message, admitted.error.code)
-      return
-    }
-    const abortTasks = (lun: number) => void this.session?.tasks.abortWhere((t) => t.lun === lun)
-    const units = (this.units = new SessionUnits({
-      ...{ portal, wanted, peer, opened: admitted.opened, abortTasks },
-      changed: () => this.session?.tasks.seeUnits(),
-      lost: (why) => this.stop(why),
-      ask: (signal) => this.ask(signal),
-      failed: (e) => this.failed(e),
-      report: (event) => this.report(event),
-      after: (millis, act) => this.timers.after(millis, act),
-    }))
-    const reinstated = await portal.reinstate(wanted)
-    const { nexus } = await portal.seat(wanted, admitted.opened, admitted.unopened, reinstated, abortTasks)
-    // Another login of the same name may have come first while this one was on its way.
-    while (portal.isTaken(wanted)) await portal.reinstate(wanted)
-    if (this.socketClosed || this.stopping) {
-      this.wanted = wanted
-      portal.leave(wanted, this, nexus)
-      await units.release()
-      return
-    }
-    portal.join(wanted, this)
-    this.begin(wanted, nexus)
-    const target = wanted.targetText!
-    this.report({
-      type: "opened",
-      initiator: wanted.initiator,
-      target,
-      user: wanted.user,
-      units: admitted.opened.map(({ slot, lease }) => `LUN ${slot}: ${lease.description}`),
-      reinstated,
+    const seated = await seat({
+      ...{ portal, wanted, member: this },
+      gone: () => this.socketClosed || this.stopping,
+      units: {
+        peer: { ...this.peer, initiator: wanted.initiator },
+        abortTasks: (lun) => void this.session?.tasks.abortWhere((t) => t.lun === lun),
+        changed: () => this.session?.tasks.seeUnits(),
+        lost: (why) => this.stop(why),
+        ask: (signal) => this.ask(signal),
+        failed: (e) => this.failed(e),
+        report: (event) => this.report(event),
+        after: (millis, act) => this.timers.after(millis, act),
+      },
     })
-    for (const { slot, error } of admitted.unopened) this.report({ type: "not-ready", target, lun: slot, error })
-    units.begin(nexus)
+    if (seated.kind === "refused") this.entry.refuse(seated.status, seated.error.message, seated.error.code)
+    if (seated.kind !== "seated") return
+    this.units = seated.units
+    this.begin(wanted, seated.nexus)
+    for (const happening of seated.happenings) this.report(happening)
+    seated.units.begin(seated.nexus)
   }
 
   private begin(wanted: Wanted, nexus: ScsiNexus): void {

@@ -62,8 +62,6 @@ export class IscsiSession {
   private readonly text: TextExchange
   private readonly turns: Turns
   private ending: string | undefined
-  /** The initiator has answered a ping of ours. */
-  pongs = 0
 
   constructor(input: SessionInput) {
     const { agreed, nexus, discovery, wake } = input
@@ -167,7 +165,6 @@ export class IscsiSession {
   private nopOut(head: Uint8Array, h: number, data: Uint8Array, d: number, bytes: number): void {
     const itt = readU32(head, h + 16)
     if (itt === pdu.NO_TAG) {
-      this.pongs++
       this.life.pong(readU32(head, h + 20))
       return
     }

@@ -23,6 +23,7 @@ import { makeOverlayQuota } from "./overlay-quota.ts"
 import type { OverlayReserve } from "./overlay-reserve.ts"
 import type { Parts } from "./parts.ts"
 import { makeRamTier, type RamTier } from "./ram-tier.ts"
+import { makeStorageReads, type StorageReads } from "./tier-reads.ts"
 import { makeTwins, type Twin, type Twins } from "./twins.ts"
 import type { VersionRef } from "./version-ref.ts"
 import type { OnDamage } from "./version-sources.ts"
@@ -35,6 +36,8 @@ export interface Serving {
   readonly drafts: Drafts
   readonly ram: RamTier
   readonly heat: HeatService
+  /** What memory could not answer. */
+  readonly reads: StorageReads
   /** Where memory goes. */
   readonly memory: { readonly cache: ReadCache; readonly overlayMaps: MapBudget; readonly layerMaps: LayerMapBudget }
 }
@@ -87,9 +90,10 @@ export const makeServing = async (parts: Parts, options: ServingOptions): Promis
   await parts.views.state(catalogueProjection)
   await reserve?.look()
   const projector = await parts.views.projector(catalogueProjection)
-  const cache = new ReadCache({ bytes: cacheBytes, ramBytes })
+  const cache = new ReadCache({ bytes: cacheBytes, ramBytes, now: monotonic })
+  const reads = makeStorageReads(monotonic)
   const table = (ref: VersionRef) => loadTable(parts.sidecars, ref)
-  const stacks = makeImageStacks(parts.opener, cache, parts.layerMaps, table, onDamage, (ref) => ram.used(ref))
+  const stacks = makeImageStacks(parts.opener, cache, parts.layerMaps, table, onDamage, (ref) => ram.used(ref), reads)
   const drafts = makeDrafts(parts.data)
   const catalogue = () => projector.state(catalogueProjection)
   const { quotaBytes: bytes = () => undefined, onQuota: onWarning = () => {} } = options
@@ -107,7 +111,7 @@ export const makeServing = async (parts: Parts, options: ServingOptions): Promis
   const disks = makeDisks({ catalogue, stacks, folders, drafts, boots, heat, twins, isRecorded, watch })
   const close = () => ram.close().then(disks.close).then(heat.close)
   const memory = { cache, overlayMaps, layerMaps: parts.layerMaps }
-  return { stacks, drafts, ram, boots, twins, heat, memory, disks: { ...disks, close } }
+  return { stacks, drafts, ram, boots, twins, heat, reads, memory, disks: { ...disks, close } }
 }
 
 /** A log that cannot be read has nothing recorded in it either. */

@@ -14,6 +14,7 @@ import type { Check } from "../check.ts"
 import { type Found, failed, pass, skip, warn } from "../finding.ts"
 import { namesIn } from "../system/proc.ts"
 import { userNameOf } from "../system/users.ts"
+import { PROBE_FILE } from "./file-system.ts"
 
 /** For their owner alone. */
 const secrets = ["store/site.key", "store/boot.key", "tokens.json"]
@@ -55,6 +56,8 @@ const walk = (dataDir: string): ReadonlyArray<Entry> => {
   const look = (folder: string, depth: number): void => {
     for (const name of namesIn(folder)) {
       if (found.length >= limits.doctorFilesMax) return
+      // It is another check's, for a moment.
+      if (name.startsWith(PROBE_FILE)) continue
       const path = join(folder, name)
       const stats = lstatSync(path, { throwIfNoEntry: false })
       // A link may be the operator's, to a folder of boot files for example.
