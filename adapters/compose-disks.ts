@@ -19,6 +19,7 @@ import { makeServing, type Serving } from "../core/runtime/serving.ts"
 import { makeSessions, type Sessions } from "../core/runtime/sessions.ts"
 import { sizeText } from "../core/runtime/sizes.ts"
 import type { OnDamage } from "../core/runtime/version-sources.ts"
+import { bootLine } from "./compose-log.ts"
 import { later, type Run, serverActor } from "./compose-run.ts"
 
 export interface ServedDisks {
@@ -65,6 +66,7 @@ const trackBoots = async (run: Run, change: Change): Promise<BootTracker> => {
     later,
     record: (boot) => {
       run.counts.boot(boot)
+      run.onEvent(bootLine(boot))
       boots.record(boot)
     },
     nameOf: (mac) => catalogue().clientsByMac.get(mac)?.name,
