@@ -18,6 +18,7 @@ import { makeSleep } from "../core/runtime/scrub/sleep.ts"
 import { makeServing, type Serving } from "../core/runtime/serving.ts"
 import { makeSessions, type Sessions } from "../core/runtime/sessions.ts"
 import { sizeText } from "../core/runtime/sizes.ts"
+import type { Twin } from "../core/runtime/twins.ts"
 import type { OnDamage } from "../core/runtime/version-sources.ts"
 import { bootLine } from "./compose-log.ts"
 import { later, type Run, serverActor } from "./compose-run.ts"
@@ -114,20 +115,22 @@ const openServing = async (run: Run, change: Change, watch: BootWatch): Promise<
     damage.record(ref.imageId, ref.version.number, cluster)
   }
   const reserve = new OverlayReserve({
-    reserveBytes: config.overlayReserveBytes,
+    reserveBytes: () => run.config.overlayReserveBytes,
     space: async () => parts.files.space?.(),
     later,
     onCrossed: (crossed) => run.problem(describeReserve(run.dataDir, crossed)),
   })
   run.closing(async () => reserve.close(), damage.close)
+  run.reloading(() => ({ apply: () => void reserve.look() }))
   return makeServing(parts, {
     ...{ overlays: data.folder(OVERLAYS), host, random, later, reserve, onDamage, watch },
-    ...{ cacheBytes: config.cacheBytes, ramBytes: config.ramBytes, quotaBytes: config.overlayQuotaBytes },
+    ...{ cacheBytes: config.cacheBytes, ramBytes: config.ramBytes, quotaBytes: () => run.config.overlayQuotaBytes },
     bootSecret: await opened.bootSecret(),
     onNotInRam: (e) => run.failed(e, "it is served from its file; "),
     onHeatLost: (e) => run.failed(e),
     onQuota: run.problem,
     onStaleBoot: (stale) => run.problem(describeStale(stale)),
+    onTwin: (twin) => run.problem(describeTwin(twin)),
   })
 }
 
@@ -156,6 +159,9 @@ const backgroundOf = (run: Run, serving: Serving): (() => void) => {
 const describeStale = ({ client, boot, made, began }: StaleBoot): string =>
   `${client} showed the boot id ${boot} of ${new Date(made).toISOString()}, but a newer boot of it began at ` +
   `${new Date(began).toISOString()}: a PC that was left over from before, or two PCs with one MAC`
+
+const describeTwin = ({ client, boot, address, second }: Twin): string =>
+  `${client} runs at ${address} in its boot ${boot}, and a computer with its MAC at ${second} asked for its disk and was refused: two PCs with one MAC`
 
 const describeReserve = (dataDir: string, { reserved, freeBytes, reserveBytes }: ReserveCrossed): string => {
   const [free, kept] = [freeBytes, reserveBytes].map(sizeText)

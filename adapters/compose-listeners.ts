@@ -8,6 +8,7 @@ import { bootFolder } from "../core/runtime/boot-folder.ts"
 import { autoexecScript, NEXT_SERVER } from "../core/runtime/boot-script.ts"
 import type { BootScripts } from "../core/runtime/boot-scripts.ts"
 import type { BootSign, BootSigns } from "../core/runtime/boot-signs.ts"
+import type { ServeConfig } from "../core/runtime/config.ts"
 import type { LivePeers } from "../core/runtime/live-peers.ts"
 import type { BootPasswordOf } from "./compose-boots.ts"
 import { isServable, serveDhcp } from "./compose-dhcp.ts"
@@ -19,7 +20,7 @@ import { listenHttp } from "./http/server.ts"
 import { describeIscsiEvent } from "./iscsi/describe-event.ts"
 import { decodeElsewhere } from "./iscsi/elsewhere.ts"
 import { folderKeeper } from "./iscsi/keeper.ts"
-import { portalAddress } from "./iscsi/peer.ts"
+import { portalAddress } from "./iscsi/portal-address.ts"
 import { decodeSecrets, type SecretOf } from "./iscsi/secrets.ts"
 import { listenIscsi } from "./iscsi/server.ts"
 import type { NbdEvent } from "./nbd/connection.ts"
@@ -41,7 +42,7 @@ export const listenForNbd = async (run: Run, disks: Disks): Promise<Listeners> =
     onEvent({ ...describeNbdEvent(e), about: aboutNbd(e) })
     counts.event("nbd", e.type)
   }
-  const nbd = await listenNbd({ address, port, disks, onEvent: take })
+  const nbd = await listenNbd({ address, port, disks, unansweredMax: run.opened.host.unansweredMax, onEvent: take })
   run.closing(nbd.close)
   run.listening("nbd", nbd.listens)
   return { nbd: `${nbd.address}:${nbd.port}` }
@@ -52,17 +53,24 @@ export const listenForIscsi = async (
   disks: Disks,
   { secretOf, bootPassword }: { readonly secretOf: SecretOf; readonly bootPassword: BootPasswordOf },
 ): Promise<Listeners> => {
-  const { config, onEvent, counts } = run
+  const { onEvent, counts } = run
   const { data, host } = run.opened
-  const { address, iscsiPort: port, iscsiElsewhere = {} } = config
+  const { address, iscsiPort: port } = run.config
   if (port === "off") return {}
+  const elsewhereIn = ({ iscsiElsewhere = {} }: ServeConfig) =>
+    decodeElsewhere(iscsiElsewhere, portalAddress(address, port))
+  let elsewhereOf = elsewhereIn(run.config)
+  run.reloading((next) => {
+    const read = elsewhereIn(next)
+    return { apply: () => (elsewhereOf = read) }
+  })
   const iscsi = await listenIscsi({
     address,
     port,
     disks,
     keeper: folderKeeper(data.folder("reservations")),
     unansweredMax: host.unansweredMax,
-    elsewhereOf: decodeElsewhere(iscsiElsewhere, portalAddress(address, port)),
+    elsewhereOf: (client) => elsewhereOf(client),
     secretOf,
     bootSecretOf: (target) => {
       const known = target.boot === undefined ? undefined : bootPassword(target.client, target.boot)
@@ -71,7 +79,7 @@ export const listenForIscsi = async (
       return { user: target.client, secret: Buffer.from(known.password, "latin1"), given }
     },
     onEvent(e) {
-      onEvent({ ...describeIscsiEvent(e, config.logLevel === "debug"), about: aboutIscsi(e) })
+      onEvent({ ...describeIscsiEvent(e, run.config.logLevel === "debug"), about: aboutIscsi(e) })
       counts.event("iscsi", e.type)
     },
   })
@@ -81,19 +89,35 @@ export const listenForIscsi = async (
 }
 
 /** Nobody is asked for one where no file is named. @throws FILE_UNREADABLE CONFIG_INVALID */
-export const secretsOf = ({ config }: Run): SecretOf =>
-  config.iscsiSecrets === undefined ? () => undefined : readSecrets(config.iscsiSecrets)
+export const secretsOf = (run: Run): SecretOf => {
+  let text = secretsText(run.config)
+  let secretOf = decodeFile(run.config.iscsiSecrets, text)
+  run.reloading((next) => {
+    const read = secretsText(next)
+    const decoded = decodeFile(next.iscsiSecrets, read)
+    const apply = () => {
+      text = read
+      secretOf = decoded
+    }
+    return { apply, read: read === text ? [] : ["iscsi-secrets"] }
+  })
+  return (target) => secretOf(target)
+}
 
 /** A file of secrets is its owner's alone. */
-const readSecrets = (file: string): SecretOf => {
-  let text: string
+const secretsText = ({ iscsiSecrets: file }: ServeConfig): string | undefined => {
+  if (file === undefined) return undefined
   try {
     if (process.platform !== "win32" && (statSync(file).mode & 0o077) !== 0)
       throw fail("CONFIG_INVALID", { file, why: `other users may read the secrets in it; run chmod 600 ${file}` })
-    text = readFileSync(file, "utf8")
+    return readFileSync(file, "utf8")
   } catch (e) {
     throw isImagelinkError(e) ? e : fail("FILE_UNREADABLE", { path: file, why: (e as Error).message })
   }
+}
+
+const decodeFile = (file: string | undefined, text: string | undefined): SecretOf => {
+  if (file === undefined || text === undefined) return () => undefined
   let input: unknown
   try {
     input = parse(text)
@@ -104,16 +128,31 @@ const readSecrets = (file: string): SecretOf => {
   return decodeSecrets(file, input)
 }
 
+/** Of the folder that is named now: a file that is open stays the one that it was. */
+const bootFiles = async (run: Run): Promise<BootFiles> => {
+  let folder = await bootFolder(run.config.bootFiles, run.dataDir)
+  let files = folderFiles(folder)
+  run.reloading(async ({ bootFiles: named }) => {
+    const next = await bootFolder(named, run.dataDir)
+    const apply = () => {
+      if (next !== folder) files = folderFiles(next)
+      folder = next
+    }
+    return { apply }
+  })
+  return { open: (name, peer) => files.open(name, peer) }
+}
+
 export const listenForHttp = async (
   run: Run,
   scripts: BootScripts,
   signs: BootSigns,
   rebootWanted: (mac: string) => boolean,
 ): Promise<Listeners> => {
-  const { dataDir, config, onEvent, counts } = run
+  const { config, onEvent, counts } = run
   const { address, httpPort: port } = config
   if (port === "off") return {}
-  const files = folderFiles(await bootFolder(config.bootFiles, dataDir))
+  const files = await bootFiles(run)
   const take = (e: HttpEvent) => {
     onEvent({ ...describeHttpEvent(e), about: aboutHttp(e) })
     takeSign(signs, httpBootSign(e))
@@ -134,10 +173,10 @@ const autoexecFor = (http: string): string => {
 
 /** `http`: where scripts are. */
 export const listenForTftp = async (run: Run, http: string | undefined, signs: BootSigns): Promise<Listeners> => {
-  const { dataDir, config, onEvent, counts, sockets } = run
+  const { config, onEvent, counts, sockets } = run
   const { address, tftpPort: port } = config
   if (port === "off") return {}
-  const folder = folderFiles(await bootFolder(config.bootFiles, dataDir))
+  const folder = await bootFiles(run)
   const files: BootFiles = http === undefined ? folder : withAutoexec(folder, autoexecFor(http))
   const [handed] = sockets.take(port, 1)
   const take = (e: TftpEvent) => {
@@ -158,13 +197,13 @@ export const listenForDhcp = async (
   signs: BootSigns,
   listeners: { readonly tftp?: string | undefined; readonly http?: string | undefined },
 ): Promise<Listeners> => {
-  const { dataDir, config, onEvent, counts, sockets, opened } = run
-  const { dhcp } = config
+  const { onEvent, counts, sockets } = run
+  const { dhcp } = run.config
   if (dhcp === undefined) return {}
   const handed = [...sockets.take(dhcp.port), ...sockets.take(dhcp.proxyPort)]
-  const server = await serveDhcp({ dataDir, config, dhcp, opened, live, signs, counts, listeners, handed, onEvent })
+  const server = await serveDhcp({ run, dhcp, live, signs, counts, listeners, handed, onEvent })
   run.closing(server.close)
   run.listening("dhcp", server.listens)
-  run.listening(`dhcp on ${dhcp.interface}`, () => isServable(config))
+  run.listening(`dhcp on ${dhcp.interface}`, () => isServable(run.config))
   return { dhcp: `${server.address}:${server.port}`, "dhcp-proxy": `${server.address}:${server.proxyPort}` }
 }

@@ -18,6 +18,7 @@ import {
   instanceCachingFactory,
   container as rootContainer,
 } from "tsyringe"
+import { LayerMapBudget } from "../core/block/layers/budget.ts"
 import { schemaVersions } from "../core/domain/event-versions.ts"
 import { fail } from "../core/errors.ts"
 import type { Host } from "../core/host.ts"
@@ -182,6 +183,7 @@ export const openParts = async ({
     data,
     files,
     layers: makeLayerStore(data, files, opener),
+    layerMaps: new LayerMapBudget(),
     fileLister: lazily(async () =>
       (await import("./host/sleuthkit.ts")).sleuthkit({ folder: cacheFolder(), host, newId }),
     ),

@@ -1,6 +1,6 @@
 /** Every place that a server's settings come from: imagelink.toml, then the environment, then flags; each key by where it was said. */
 import { existsSync } from "node:fs"
-import { type ConfigSource, configFromTexts } from "../../core/runtime/config.ts"
+import { type ConfigSource, configFromTexts, settingKeys } from "../../core/runtime/config.ts"
 import { configFileIn, readConfigSource } from "./config-file.ts"
 import type { CommonOptions } from "./options.ts"
 import { dataDir } from "./site.ts"
@@ -29,6 +29,13 @@ export const settingSources = async (options: SettingOptions): Promise<ReadonlyA
     { from: "the environment", settings: fromEnvironment, at: variableOf },
     { from: "the command line", settings: fromFlags, at: (key) => `--${key}` },
   ]
+}
+
+/** What was said by flag, to be said again to another process. */
+export const settingFlags = (options: SettingOptions): ReadonlyArray<string> => {
+  const flags = options as Readonly<Record<string, string | undefined>>
+  const said = [...settingKeys, "config"].map((key) => [key, flags[flagOf(key)]] as const)
+  return said.flatMap(([key, text]) => (text === undefined ? [] : [`--${key}`, text]))
 }
 
 const fileSource = async (file: string): Promise<NamedSource> => {

@@ -4,15 +4,16 @@
  * **Details** An answer that lends an address waits until the lease is on disk; if it cannot be written, the machine hears nothing and asks again.
  * A datagram that cannot be sent is the network's loss like any other: told, not repeated.
  */
-import type { Socket } from "node:dgram"
+import type { Host } from "../../core/host.ts"
 import { limits } from "../../core/limits.ts"
 import { closeDatagram } from "../../core/runtime/datagram-socket.ts"
-import { watchListener } from "../../core/runtime/listening.ts"
 import { addressText, parseAddress } from "./address.ts"
 import { type Answered, Answerer, type DhcpAnswer, type DhcpNote, type DhcpSite } from "./answer.ts"
+import { Datagrams } from "./datagrams.ts"
 import type { LeaseJournal } from "./lease-journal.ts"
 import type { Leases } from "./leases.ts"
-import { type DhcpPlace, type HeardSocket, openDhcpSockets } from "./sockets.ts"
+import type { DhcpPort } from "./reply.ts"
+import { type DhcpPlace, openDhcpSockets } from "./sockets.ts"
 
 export interface DhcpServerInput extends DhcpPlace {
   readonly site: () => DhcpSite
@@ -21,6 +22,8 @@ export interface DhcpServerInput extends DhcpPlace {
   readonly onEvent: (event: DhcpEvent) => void
   /** UTC milliseconds. */
   readonly now: () => number
+  /** Without it, Node takes and sends them one by one. */
+  readonly datagrams?: Host["datagrams"]
 }
 
 export type DhcpEvent =
@@ -44,7 +47,8 @@ export const listenDhcp = async (input: DhcpServerInput): Promise<DhcpServer> =>
   const heard = await openDhcpSockets(input)
   const portOf = (port: number) => heard.find((one) => one.port === port)!.socket.address().port
   const running = new Running(input)
-  for (const one of heard) running.hear(one)
+  const ofSocket = new Map(heard.map(({ socket }) => [socket, new Datagrams(socket, input.datagrams)]))
+  for (const { socket, port, sender } of heard) running.hear(ofSocket.get(socket)!, port, ofSocket.get(sender)!)
   let closing: Promise<void> | undefined
   const close = async () => {
     await Promise.all(heard.map(({ socket }) => closeDatagram(socket)))
@@ -54,7 +58,7 @@ export const listenDhcp = async (input: DhcpServerInput): Promise<DhcpServer> =>
     address: input.address,
     port: portOf(67),
     proxyPort: portOf(4011),
-    listens: () => running.hears(),
+    listens: () => [...ofSocket.values()].every((datagrams) => datagrams.listens()),
     close: () => (closing ??= close()),
   }
 }
@@ -63,7 +67,6 @@ class Running {
   readonly #input: DhcpServerInput
   readonly #answerer: Answerer
   readonly #writing = new Set<Promise<void>>()
-  readonly #hearing: Array<() => boolean> = []
 
   constructor(input: DhcpServerInput) {
     const { site, leases, onEvent: note } = input
@@ -71,18 +74,12 @@ class Running {
     this.#answerer = new Answerer({ site, leases, server: parseAddress(input.address)!, note })
   }
 
-  hear({ socket, port, sender }: HeardSocket): void {
+  hear(heard: Datagrams, port: DhcpPort, sender: Datagrams): void {
     const { onEvent, now } = this.#input
-    const hears = watchListener(socket, "message", (e) => onEvent({ type: "broken", why: e.message }))
-    this.#hearing.push(hears)
-    socket.on("message", (bytes, peer) => {
-      const from = { address: parseAddress(peer.address) ?? 0, port: peer.port }
-      this.#act(this.#answerer.take(bytes, from, port, now()), sender)
+    heard.hear({
+      broken: (why) => onEvent({ type: "broken", why }),
+      take: (bytes, from) => this.#act(this.#answerer.take(bytes, from, port, now()), sender),
     })
-  }
-
-  hears(): boolean {
-    return this.#hearing.every((hears) => hears())
   }
 
   /** Settles when every lease under way is written. */
@@ -90,7 +87,7 @@ class Running {
     await Promise.all(this.#writing)
   }
 
-  #act({ answer, lease }: Answered, sender: Socket): void {
+  #act({ answer, lease }: Answered, sender: Datagrams): void {
     const toWrite = answer?.lease ?? lease
     if (toWrite === undefined) {
       if (answer !== undefined) this.#send(answer, sender)
@@ -108,12 +105,10 @@ class Running {
     this.#writing.add(written)
   }
 
-  #send({ bytes, address, port, mac, what, firmware, client }: DhcpAnswer, sender: Socket): void {
+  #send({ bytes, address, port, mac, what, firmware, client }: DhcpAnswer, sender: Datagrams): void {
     const { onEvent } = this.#input
     const to = addressText(address)
-    sender.send(bytes, port, to, (e) => {
-      if (e) onEvent({ type: "broken", why: `${what} to ${to}: ${e.message}` })
-    })
+    sender.send(bytes, { address, port }, (why) => onEvent({ type: "broken", why: `${what} to ${to}: ${why}` }))
     onEvent({ type: "answered", mac, what, firmware, client, to: `${to}:${port}` })
   }
 }

@@ -52,8 +52,14 @@ class LinuxHost implements Host {
   get unansweredMax() {
     return this.#calls()?.unansweredMax
   }
+  get clockSynchronised() {
+    return this.#calls()?.clockSynchronised
+  }
   get boundDevice() {
     return this.#calls()?.boundDevice
+  }
+  get datagrams() {
+    return this.#calls()?.datagrams
   }
 
   #calls(): LibcCalls | undefined {

@@ -1,7 +1,7 @@
 /**
  * Which answer a request gets: a client's script, the script that leads there, or a file of the boot folder.
  *
- *     /boot/52-54-00-00-00-01.ipxe     the client's script
+ *     /boot/52-54-00-00-00-01.ipxe     the client's script; with `?preview`, what it would say, without a boot id
  *     /boot/52-54-00-00-00-01/reboot   yes or no: whether an operator asks the client to boot anew
  *     /…/autoexec.ipxe                 leads to the client's script, unless the folder has a file of that name
  *     /…                               a file
@@ -103,7 +103,8 @@ export const answerTo = async (asked: Asked, { files, scripts, rebootWanted }: S
   const { name, query, peer, local, server, http, method } = asked
   const mac = scriptMac(name)
   if (mac !== undefined) {
-    const ask = { mac, peer: peer.address, local, server, http, choice: decoded(query) ?? "", head: method === "HEAD" }
+    const how = query === "preview" ? { choice: "", preview: true } : { choice: decoded(query) ?? "" }
+    const ask = { mac, peer: peer.address, local, server, http, ...how, head: method === "HEAD" }
     return scriptAnswer(await scripts.script(ask), true)
   }
   const polling = rebootMac(name)

@@ -74,6 +74,13 @@ export const clientErrors = {
     cause: () => "an address belongs to one client",
     fix: () => "choose another address",
   }),
+  CLIENT_TWICE: entry<{ client: string; address: string; second: string }>({
+    exit: 1,
+    message: (p) => `${p.client} runs at ${p.address}, so its disk is not given to another computer at ${p.second}`,
+    cause: () =>
+      "two computers have one MAC, as a virtual machine and its copy do; the first one uses the disk and answers",
+    fix: () => "switch one of them off, or give it a MAC of its own; the other then boots by itself",
+  }),
   CLIENT_DIFFERS: entry<{ client: string; has: string; given: string }>({
     exit: 1,
     message: (p) => `${p.client} is already registered, with ${p.has} and not with ${p.given}`,

@@ -1,4 +1,5 @@
 /** What the operations work with: the opened store, and what stands around it. */
+import type { LayerMapBudget } from "../block/layers/budget.ts"
 import type { EventLog } from "../log/event-log.ts"
 import type { Publisher } from "../log/tiles/publisher.ts"
 import type { ImageOpener } from "../storage/opener.ts"
@@ -16,6 +17,7 @@ import type { LayerStore } from "./layer-store.ts"
 import type { LiveBoots } from "./live-boot.ts"
 import type { RamTier } from "./ram-tier.ts"
 import type { RebootRequests } from "./reboot-requests.ts"
+import type { Reloaded } from "./reload.ts"
 import type { Sessions } from "./sessions.ts"
 import type { ServerAbout } from "./status.ts"
 import type { TokenStore } from "./tokens.ts"
@@ -50,6 +52,8 @@ export interface Parts {
   readonly data: VolumeFolder
   readonly files: DataFiles
   readonly layers: LayerStore
+  /** What all layer maps may take together: those that are served from, and those of checks and comparisons. */
+  readonly layerMaps: LayerMapBudget
   /** What lists the files of a disk. Loaded when it is first asked for. */
   readonly fileLister: () => Promise<FileLister>
   /** Who may ask over the network. Loaded when it is first asked for. */
@@ -67,11 +71,13 @@ export interface Parts {
     readonly bootServer?: () => BootServer | undefined
     readonly liveBoots?: LiveBoots
     /** What it was told for all clients, by option. */
-    readonly siteSettings?: SiteSettings
+    readonly siteSettings?: () => SiteSettings
     readonly actions?: ClientActions
     /** Who has a disk open. */
     readonly sessions?: Sessions
     /** Present once everything listens. */
     readonly about?: () => ServerAbout | undefined
+    /** Reads the settings again. */
+    readonly reload?: () => Promise<Reloaded>
   }
 }

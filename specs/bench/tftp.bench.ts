@@ -13,6 +13,7 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { loadavg, tmpdir } from "node:os"
 import { join } from "node:path"
 import { median } from "./support/load.ts"
+import { toPutAway } from "./support/put-away.ts"
 import { type ClientName, clientNames, startTftpBench, type TftpBench } from "./support/tftp-servers.ts"
 
 const LOSS = 0.02
@@ -50,6 +51,7 @@ const withLoss = async (bench: TftpBench, client: ClientName, count: number) => 
 
 const main = async (rounds: number, filter: string, seed: number): Promise<void> => {
   const dir = mkdtempSync(join(tmpdir(), "imagelink-bench-"))
+  const removeDir = toPutAway(() => rmSync(dir, { recursive: true, force: true }))
   const bench = await startTftpBench(dir, LOSS, seed)
   try {
     const names = bench.targets.map(({ name }) => name.padStart(11)).join("")
@@ -72,7 +74,7 @@ const main = async (rounds: number, filter: string, seed: number): Promise<void>
     )
   } finally {
     await bench.stop()
-    rmSync(dir, { recursive: true, force: true })
+    await removeDir()
   }
 }
 

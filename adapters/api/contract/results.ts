@@ -394,6 +394,7 @@ export const results = {
   boots: list(Boot),
   "boots.live": list(LiveBoot),
   status: Schema.Struct(status),
+  "config.reload": Schema.Struct({ applied: list(Text), restart: list(Text) }),
   history: Position,
   log: Position,
   "audit.key": Schema.Struct({ key: Text }),

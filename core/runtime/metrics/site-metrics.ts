@@ -45,6 +45,7 @@ export const siteMetrics = async ({
     gauge("links", "Links of clients, those that groups give included.", links),
     gauge("computers", "Computers that were heard of lately, by where they stand.", states(live())),
     ...cacheMetrics(serving.memory),
+    ...layerMapMetrics(serving.memory),
     ...overlayMetrics(serving),
     ...protocolMetrics(sessions),
     ...tierMetrics(serving.memory.cache, serving.reads),
@@ -70,6 +71,15 @@ const cacheMetrics = ({ cache }: Serving["memory"]): ReadonlyArray<Metric> => {
     counter("cache_evictions_total", "Clusters that others took the place of.", evictions),
   ]
 }
+
+const layerMapMetrics = ({ layerMaps }: Serving["memory"]): ReadonlyArray<Metric> => [
+  gauge("layer_map_bytes", "Memory of the maps of committed versions.", layerMaps.bytes),
+  counter(
+    "layer_map_pages_derived_total",
+    "Pages of those maps that were put together from their layers.",
+    layerMaps.stats.derived,
+  ),
+]
 
 const overlayMetrics = ({ disks, memory }: SiteMetricsOptions["serving"]): ReadonlyArray<Metric> => {
   const open = disks.overlays()
