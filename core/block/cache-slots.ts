@@ -10,12 +10,14 @@
  */
 import assert from "node:assert"
 import { limits } from "../limits.ts"
+import { LATENCY_SAMPLE, TierReads } from "./latency.ts"
 import { RamSlots } from "./ram-slots.ts"
 import { SlotMemory } from "./slot-memory.ts"
 
 const CLUSTER = limits.clusterBytes
 const FREE = -1
 const LOADING = -2
+const SAMPLE_MASK = LATENCY_SAMPLE - 1
 
 export class CacheSlots {
   /** How many are the cache's own. */
@@ -23,14 +25,21 @@ export class CacheSlots {
   readonly zeros: number
   /** Memory for contents that are kept. */
   readonly ram: RamSlots
+  /** What readers were given from the cache's own, and from the RAM tier's. */
+  readonly cached = new TierReads()
+  readonly kept = new TierReads()
   readonly #memory = new SlotMemory()
   readonly #ownerOf: Int32Array
   readonly #clusterOf: Int32Array
   readonly #used: Uint8Array
   readonly #free: Array<number> = []
   #hand = 0
+  readonly #now: () => number
+  #copies = 0
 
-  constructor(bytes: number, ramBytes: number) {
+  /** `now`: milliseconds, from any origin, with fractions. */
+  constructor(bytes: number, ramBytes: number, now: () => number = () => 0) {
+    this.#now = now
     this.own = Math.floor(bytes / CLUSTER)
     assert(this.own >= 1, "a cache holds at least one cluster")
     this.#memory.add(this.own * CLUSTER)
@@ -49,8 +58,18 @@ export class CacheSlots {
 
   /** Copies part of a slot for a reader; makes nothing. */
   copy(slot: number, into: Uint8Array, at: number, from: number, length: number): void {
-    if (slot < this.own) this.#used[slot] = 1
+    const isOwn = slot < this.own
+    if (isOwn) this.#used[slot] = 1
+    const reads = isOwn ? this.cached : this.kept
+    reads.add(length)
+    if ((++this.#copies & SAMPLE_MASK) === 0) this.#copyTimed(reads, slot, into, at, from, length)
+    else this.#memory.copy(slot, into, at, from, length)
+  }
+
+  #copyTimed(reads: TierReads, slot: number, into: Uint8Array, at: number, from: number, length: number): void {
+    const start = this.#now()
     this.#memory.copy(slot, into, at, from, length)
+    reads.latency.observe(this.#now() - start, LATENCY_SAMPLE)
   }
 
   /** The whole of a slot, as it will be until it is given back. */

@@ -31,6 +31,7 @@ import { CacheIndex } from "./cache-index.ts"
 import { CacheSlots } from "./cache-slots.ts"
 import { CachedContent, type CacheSource, type CacheStats, NOWHERE, type Waiter } from "./cached-content.ts"
 import { InFlight } from "./in-flight.ts"
+import type { TierReads } from "./latency.ts"
 import type { RamSlots } from "./ram-slots.ts"
 import { CHUNK_SLOTS } from "./slot-memory.ts"
 
@@ -58,13 +59,24 @@ export class ReadCache {
   readonly #contentByNumber = new Map<number, Content>()
   #nextContent = 0
 
-  constructor(options: { readonly bytes: number; readonly ramBytes?: number }) {
-    this.#slots = new CacheSlots(options.bytes, options.ramBytes ?? 0)
+  /** `now`: milliseconds, from any origin, with fractions. */
+  constructor(options: { readonly bytes: number; readonly ramBytes?: number; readonly now?: () => number }) {
+    this.#slots = new CacheSlots(options.bytes, options.ramBytes ?? 0, options.now)
   }
 
   /** Memory for contents that are kept. */
   get ram(): RamSlots {
     return this.#slots.ram
+  }
+
+  /** Reads that were answered from the cache. */
+  get cached(): TierReads {
+    return this.#slots.cached
+  }
+
+  /** Reads that were answered from what is kept. */
+  get kept(): TierReads {
+    return this.#slots.kept
   }
 
   /** How many clusters there is room for, besides those kept. */

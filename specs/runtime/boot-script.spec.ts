@@ -52,10 +52,10 @@ describe("the script of a client that boots its disk", () => {
       "set netX/gateway 0.0.0.0",
       "clear username ||",
       "sanunhook --drive 0x80 ||",
-      "sanhook --drive 0x80 iscsi:192.0.2.1::3261::iqn.2026-11.io.imagelink:pc-001:aaaabbbb || goto failed",
       "sanunhook --drive 0x81 ||",
-      "sanhook --drive 0x81 iscsi:192.0.2.1::3261:1:iqn.2026-11.io.imagelink:pc-001:aaaabbbb || goto failed",
       "sanunhook --drive 0x8a ||",
+      "sanhook --drive 0x80 iscsi:192.0.2.1::3261::iqn.2026-11.io.imagelink:pc-001:aaaabbbb || goto failed",
+      "sanhook --drive 0x81 iscsi:192.0.2.1::3261:1:iqn.2026-11.io.imagelink:pc-001:aaaabbbb || goto failed",
       "sanhook --drive 0x8a iscsi:192.0.2.1::3261:a:iqn.2026-11.io.imagelink:pc-001:aaaabbbb || goto failed",
       "sanboot --filename \\EFI\\debian\\grubx64.efi|exit --drive 0x80 || goto failed",
     ])
@@ -161,12 +161,13 @@ describe("the script of any other client", () => {
   })
 
   it("is found by whatever iPXE was started without one", () => {
+    const model = `product=\${product:uristring}&manufacturer=\${manufacturer:uristring}`
     expect(lines(autoexecScript("http://192.0.2.1:8080"))).toEqual([
       "#!ipxe",
       "echo Imagelink: looking for the boot script of this computer",
       ":start",
       `isset \${netX/ip} || dhcp || goto failed`,
-      `chain --replace --autofree http://192.0.2.1:8080/boot/\${netX/mac:hexhyp}.ipxe || goto failed`,
+      `chain --replace --autofree http://192.0.2.1:8080/boot/\${netX/mac:hexhyp}.ipxe?${model} || goto failed`,
       ":failed",
       "echo There is no answer from http://192.0.2.1:8080. Is the network cable plugged",
       "echo in, and does the server run?",
