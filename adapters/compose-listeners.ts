@@ -40,7 +40,7 @@ export const listenForNbd = async (run: Run, disks: Disks): Promise<Listeners> =
     onEvent(describeNbdEvent(e))
     counts.event("nbd", e.type)
   }
-  const nbd = await listenNbd({ address, port, disks, unansweredMax: run.opened.host.unansweredMax, onEvent: take })
+  const nbd = await listenNbd({ address, port, disks, host: run.opened.host, onEvent: take })
   run.closing(nbd.close)
   return { nbd: `${nbd.address}:${nbd.port}` }
 }
@@ -59,7 +59,7 @@ export const listenForIscsi = async (
     port,
     disks,
     keeper: folderKeeper(data.folder("reservations")),
-    unansweredMax: host.unansweredMax,
+    host,
     elsewhereOf: decodeElsewhere(iscsiElsewhere, portalAddress(address, port)),
     secretOf,
     bootSecretOf: (target) => {

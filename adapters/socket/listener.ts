@@ -8,6 +8,10 @@
  */
 import { createServer, type Server, type Socket } from "node:net"
 import { fail } from "../../core/errors.ts"
+import type { Host } from "../../core/host.ts"
+
+/** What is asked of the system, of core/host.ts. */
+export type SocketHost = Pick<Host, "unansweredMax" | "sendBufferMax">
 
 /** A connection, as its listener sees it. */
 export interface Stoppable {
@@ -25,8 +29,9 @@ export interface ListenerInput<C extends Stoppable> {
   readonly keepAliveSeconds: number
   /** How long what was sent may be unacknowledged. */
   readonly unansweredSeconds: number
-  /** As of core/host.ts. */
-  readonly unansweredMax?: ((fd: number, millis: number) => boolean) | undefined
+  /** How much of what was sent the operating system holds; by default, as it chooses. */
+  readonly sendBufferBytes?: number
+  readonly host?: SocketHost | undefined
   /** A peer that sends no more may still be answered. */
   readonly allowHalfOpen: boolean
   /** Begins a connection; `over` is called once, when it has ended and let go of everything. */
@@ -70,7 +75,9 @@ export const listenForConnections = async <C extends Stoppable>(input: ListenerI
     input.dropped(++ids, data?.remoteAddress ?? "unknown", `more than ${connectionsMax} connections`),
   )
   await listening(server, input)
-  input.unansweredMax?.(fdOf(server), input.unansweredSeconds * 1000)
+  const fd = fdOf(server)
+  input.host?.unansweredMax?.(fd, input.unansweredSeconds * 1000)
+  if (input.sendBufferBytes !== undefined) input.host?.sendBufferMax?.(fd, input.sendBufferBytes)
 
   const bound = server.address()
   if (bound === null || typeof bound === "string") throw new Error("a TCP listener has an address")

@@ -159,6 +159,17 @@ here("how long something may be unanswered", () => {
   })
 })
 
+here("how much of what was sent the system holds", () => {
+  it("is set for a TCP listener by who may, and refused for what is none", async () => {
+    await listening((fd) => {
+      if (process.getuid?.() === 0) expect(libc!.sendBufferMax(fd, 384 * 1024)).toBe(true)
+      else expect([true, false]).toContain(libc!.sendBufferMax(fd, 384 * 1024))
+    })
+    await withFile((fd) => expect(libc!.sendBufferMax(fd, 384 * 1024)).toBe(false))
+    expect(libc!.sendBufferMax(-1, 384 * 1024)).toBe(false)
+  })
+})
+
 it("a process that asks for none of this does not load the library", () => {
   const script = `
     const { linuxHost } = await import("./adapters/host/linux.ts")
