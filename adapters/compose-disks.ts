@@ -20,6 +20,7 @@ import { makeSessions, type Sessions } from "../core/runtime/sessions.ts"
 import { sizeText } from "../core/runtime/sizes.ts"
 import type { Twin } from "../core/runtime/twins.ts"
 import type { OnDamage } from "../core/runtime/version-sources.ts"
+import { bootLine } from "./compose-log.ts"
 import { later, type Run, serverActor } from "./compose-run.ts"
 
 export interface ServedDisks {
@@ -66,6 +67,7 @@ const trackBoots = async (run: Run, change: Change): Promise<BootTracker> => {
     later,
     record: (boot) => {
       run.counts.boot(boot)
+      run.onEvent(bootLine(boot))
       boots.record(boot)
     },
     nameOf: (mac) => catalogue().clientsByMac.get(mac)?.name,
@@ -113,15 +115,16 @@ const openServing = async (run: Run, change: Change, watch: BootWatch): Promise<
     damage.record(ref.imageId, ref.version.number, cluster)
   }
   const reserve = new OverlayReserve({
-    reserveBytes: config.overlayReserveBytes,
+    reserveBytes: () => run.config.overlayReserveBytes,
     space: async () => parts.files.space?.(),
     later,
     onCrossed: (crossed) => run.problem(describeReserve(run.dataDir, crossed)),
   })
   run.closing(async () => reserve.close(), damage.close)
+  run.reloading(() => ({ apply: () => void reserve.look() }))
   return makeServing(parts, {
     ...{ overlays: data.folder(OVERLAYS), host, random, later, reserve, onDamage, watch },
-    ...{ cacheBytes: config.cacheBytes, ramBytes: config.ramBytes, quotaBytes: config.overlayQuotaBytes },
+    ...{ cacheBytes: config.cacheBytes, ramBytes: config.ramBytes, quotaBytes: () => run.config.overlayQuotaBytes },
     bootSecret: await opened.bootSecret(),
     onNotInRam: (e) => run.failed(e, "it is served from its file; "),
     onHeatLost: (e) => run.failed(e),

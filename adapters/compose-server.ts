@@ -14,6 +14,7 @@ import { makeJobJournal } from "../core/runtime/job-journal.ts"
 import { makeLivePeers } from "../core/runtime/live-peers.ts"
 import { makeLocalSite } from "../core/runtime/local-site.ts"
 import { QUOTA_OPTION } from "../core/runtime/overlay-quota.ts"
+import type { Reloaded } from "../core/runtime/reload.ts"
 import { makeResumingSite, type ResumingSite } from "../core/runtime/resuming-site.ts"
 import { makeSleep } from "../core/runtime/scrub/sleep.ts"
 import type { Site } from "../core/runtime/site.ts"
@@ -39,6 +40,10 @@ export interface RunningServer {
   readonly listeners: Listeners
   /** The network side of simulated PCs that boot from this server, for the demo; they ask through a relay at this address. */
   pcs(relay: string): Promise<Wires>
+  /** What it goes by now. */
+  readonly config: () => ServeConfig
+  /** Reads the settings again and turns to those that can change. @throws CONFIG_INVALID and the like, and everything is as it was */
+  reload(): Promise<Reloaded>
   close(): Promise<void>
 }
 
@@ -72,7 +77,7 @@ export const startServer = async (options: ServerOptions): Promise<RunningServer
     resumed = site.resume((level, text) => run.onEvent({ level, text })).catch((e) => run.problem(String(e)))
     const { listeners } = about
     const pcs = async (relay: string) => (await import("./compose-pcs.ts")).simulatedPcs(listeners, relay)
-    return { site, listeners, pcs, close: () => run.close() }
+    return { site, listeners, pcs, config: () => run.config, reload: () => run.reload(), close: () => run.close() }
   } catch (e) {
     run.sockets.close()
     await run.close()
@@ -100,8 +105,9 @@ const siteOf = (run: Run, disks: ServedDisks, about: About, ending: AbortSignal)
   const own = {
     bootServer: () => about.bootServer,
     sessions,
+    reload: () => run.reload(),
     actions: clientActions(run, disks),
-    siteSettings: siteSettings(run.config),
+    siteSettings: () => siteSettings(run.config),
     liveBoots: { list: tracker.list, sleep: makeSleep(later) },
     about: (): ServerAbout | undefined =>
       about.serves
@@ -155,11 +161,12 @@ const listenForPeople = async (run: Run, disks: ServedDisks, about: About, site:
   const { opened, counts } = run
   const watched = makeWatched({
     ...{ version: packageJson.version, startedAt: about.startedAt, counts },
-    ...{ parts: opened.parts, serving: disks.serving, live: disks.tracker.list },
+    ...{ parts: opened.parts, serving: disks.serving, sessions: disks.sessions, live: disks.tracker.list },
     listens: () => about.serves,
+    deaf: () => run.deaf(),
   })
   run.closing(async () => watched.close())
-  const api = await serveApi({ ...run, opened, site, watched })
+  const api = await serveApi({ run, site, watched })
   run.closing(api.close)
   return api.listeners
 }

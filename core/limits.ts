@@ -145,6 +145,9 @@ export const limits = {
   /** Taken at once of what is read of a file. */
   tftpReadBytes: 64 * KiB,
   tftpTransfersMax: 512,
+  /** How long the thread of transfers waits for packets at most, and for how long it takes them, until the event loop has a turn. */
+  tftpWaitMillis: 5,
+  tftpTurnMillis: 10,
   tftpTransfersPerPeerMax: 64,
   /** Before a round trip was measured; doubled with each retry, up to the next. */
   tftpTimeoutMillis: 1000,
@@ -202,6 +205,8 @@ export const limits = {
   registrationsPerMinute: 240,
   /** Failures after which a client with a fallback boots from its own disk. */
   bootFailuresMax: 3,
+  /** Of a model's name, as SMBIOS has it. */
+  machineModelCharsMax: 64,
   bootMenuSecondsDefault: 10,
   bootMenuSecondsMax: 3600,
 
@@ -236,7 +241,7 @@ export const limits = {
   /** Of a boot program. */
   doctorTftpMillisMax: 15_000,
   doctorTftpBytesMax: 16 * MiB,
-  doctorIscsiMillisMax: 8000,
+  doctorIscsiMillisMax: 5000,
   /** Of what nft or iptables-save prints. */
   doctorToolBytesMax: 8 * MiB,
   doctorToolMillisMax: 10_000,
@@ -402,6 +407,10 @@ export const limits = {
   apiRefusedAddressesMax: 10_000,
   /** What is told of the event loop's lag is of at most so long ago, where it is read that often. */
   metricsLagMillis: 60_000,
+  /** How often those who follow the status are told what changed. */
+  statusLookMillis: 1000,
+  /** PCs that are gone from it, which are remembered for those who were cut off. */
+  statusGoneMax: 1000,
   /** How often it is looked at what clients move. */
   trafficSampleMillis: 2000,
   /** Sessions that an operator disconnects are waited for: longer than a protocol gives its peers to close. */

@@ -5,6 +5,8 @@ export type HttpEvent =
   | { readonly type: "sent" | "polled"; readonly client: string; readonly what: string; readonly bytes: number }
   | { readonly type: "refused"; readonly client: string; readonly what: string; readonly status: number }
   | { readonly type: "ended" | "malformed"; readonly client: string; readonly message: string }
+  /** The listener. */
+  | { readonly type: "broken"; readonly message: string }
   | { readonly type: "failed"; readonly client: string; readonly what: string; readonly message: string }
 
 const CHARS = 128
@@ -18,6 +20,7 @@ export const shown = (text: string): string => {
 export const describeHttpEvent = (
   e: HttpEvent,
 ): { readonly level: "error" | "info" | "debug"; readonly text: string } => {
+  if (e.type === "broken") return { level: "error", text: `http: ${e.message}` }
   const who = `http ${e.client}`
   switch (e.type) {
     case "sent":

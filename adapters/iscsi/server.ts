@@ -50,6 +50,8 @@ export interface IscsiServer {
   readonly address: string
   readonly port: number
   connections(): number
+  /** Whether it still hears its peers. */
+  listens(): boolean
   /** Takes no more connections, asks initiators to log out, lets writes in flight end, closes. A second close is the first. */
   close(): Promise<void>
 }
@@ -113,6 +115,7 @@ export const listenIscsi = async (input: IscsiServerInput): Promise<IscsiServer>
     address: listener.address,
     port: listener.port,
     connections: () => live.size,
+    listens: listener.listens,
     close: () => {
       clearInterval(pings)
       clearInterval(looks)

@@ -33,6 +33,8 @@ export interface NbdServer {
   readonly address: string
   readonly port: number
   connections(): number
+  /** Whether it still hears its peers. */
+  listens(): boolean
   /** Takes no more connections, answers ESHUTDOWN for a moment, lets writes in flight end, closes. A second close is the first. */
   close(): Promise<void>
 }
@@ -76,6 +78,7 @@ export const listenNbd = async (input: NbdServerInput): Promise<NbdServer> => {
     address: listener.address,
     port: listener.port,
     connections: () => listener.live.size,
+    listens: listener.listens,
     close: () => listener.close(),
   }
 }

@@ -9,6 +9,7 @@
 import { createServer, type Server, type Socket } from "node:net"
 import { fail } from "../../core/errors.ts"
 import type { Host } from "../../core/host.ts"
+import { watchListener } from "../../core/runtime/listening.ts"
 
 /** What is asked of the system, of core/host.ts. */
 export type SocketHost = Pick<Host, "unansweredMax" | "sendBufferMax">
@@ -44,6 +45,8 @@ export interface Listener<C extends Stoppable> {
   readonly address: string
   readonly port: number
   readonly live: ReadonlySet<C>
+  /** Whether it hears peers now. */
+  readonly listens: () => boolean
   /** Takes no more connections, stops those there are, and settles when they are over. A second close is the first. */
   close(): Promise<void>
 }
@@ -75,6 +78,8 @@ export const listenForConnections = async <C extends Stoppable>(input: ListenerI
     input.dropped(++ids, data?.remoteAddress ?? "unknown", `more than ${connectionsMax} connections`),
   )
   await listening(server, input)
+  // An accept that fails (no file descriptors left) concerns that peer alone; the listener goes on.
+  const listens = watchListener(server, "connection")
   const fd = fdOf(server)
   input.host?.unansweredMax?.(fd, input.unansweredSeconds * 1000)
   if (input.sendBufferBytes !== undefined) input.host?.sendBufferMax?.(fd, input.sendBufferBytes)
@@ -88,7 +93,7 @@ export const listenForConnections = async <C extends Stoppable>(input: ListenerI
     await stopped
   }
   let closing: Promise<void> | undefined
-  return { address: bound.address, port: bound.port, live, close: () => (closing ??= close()) }
+  return { address: bound.address, port: bound.port, live, listens, close: () => (closing ??= close()) }
 }
 
 /** An inner part of Node: where it is not found, there is nothing to ask the kernel for. */
@@ -109,8 +114,6 @@ const listening = (
     server.once("error", refused)
     server.listen({ host: address, port }, () => {
       server.off("error", refused)
-      // An accept that fails (no file descriptors left) concerns that peer alone; the listener goes on.
-      server.on("error", () => undefined)
       resolve()
     })
   })

@@ -18,3 +18,20 @@ export class Latency {
     this.sumMillis += millis * weight
   }
 }
+
+/** What was read from one storage tier: bytes, and how long reads took. */
+export class TierReads {
+  readonly latency = new Latency()
+  readonly #bytes = new Float64Array(1)
+
+  get bytes(): number {
+    return this.#bytes[0]!
+  }
+
+  add(bytes: number): void {
+    this.#bytes[0]! += bytes
+  }
+}
+
+/** A clock is read for one in so many of what is answered at once, which stands for as many; a power of two. */
+export const LATENCY_SAMPLE = 64

@@ -3,14 +3,14 @@
  *
  *     protocol ─► meter ─► guard ─► overlay ─► …
  *
- * **Details** A count is a number in a typed array. A clock is read twice for a request that has to wait, and for one in `METER_SAMPLE` of those that are
+ * **Details** A count is a number in a typed array. A clock is read twice for a request that has to wait, and for one in `LATENCY_SAMPLE` of those that are
  * answered at once, which stands for as many: reading it for each was seen to cost a hundredth of a hot 4 KiB read, and counting costs nothing that can be measured.
  *
  * **Gotchas** What is refused or fails is not counted, but told. A front end that tries a failed request again by the other door tells of it twice.
  */
 import { isImagelinkError } from "../errors.ts"
 import type { BlockDevice, BlockFeatures, DeviceChange, Extent, Unlock } from "./device.ts"
-import { Latency } from "./latency.ts"
+import { LATENCY_SAMPLE, Latency } from "./latency.ts"
 
 /** Places in a session's counts. Zeroed is what was zeroed or trimmed. */
 export const READ_BYTES = 0
@@ -34,9 +34,7 @@ export class Latencies {
   readonly flush = new Latency()
 }
 
-/** One in so many; a power of two. */
-export const METER_SAMPLE = 64
-const MASK = METER_SAMPLE - 1
+const MASK = LATENCY_SAMPLE - 1
 
 export interface MeterOptions {
   readonly counts: Counts
@@ -94,7 +92,7 @@ class Meter implements BlockDevice {
     }
     counts[READ_BYTES]! += length
     counts[READS]! += 1
-    if (start >= 0) this.#latencies.read.observe(this.#now() - start, METER_SAMPLE)
+    if (start >= 0) this.#latencies.read.observe(this.#now() - start, LATENCY_SAMPLE)
     return true
   }
 
@@ -114,7 +112,7 @@ class Meter implements BlockDevice {
     }
     counts[WRITTEN_BYTES]! += length
     counts[WRITES]! += 1
-    if (start >= 0) this.#latencies.write.observe(this.#now() - start, METER_SAMPLE)
+    if (start >= 0) this.#latencies.write.observe(this.#now() - start, LATENCY_SAMPLE)
     return true
   }
 

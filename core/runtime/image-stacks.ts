@@ -14,6 +14,7 @@ import { openVersion, type Version } from "../block/version.ts"
 import type { ImageOpener } from "../storage/opener.ts"
 import type { StorageLocation } from "../storage/plugin.ts"
 import { closeEach } from "./close-each.ts"
+import type { StorageReads } from "./tier-reads.ts"
 import { baseRef, parentRef, refuseIfChanged, type VersionRef } from "./version-ref.ts"
 import { makeVersionSources, type OnDamage, type Source, versionKey } from "./version-sources.ts"
 
@@ -78,6 +79,8 @@ const chainOf = (ref: VersionRef): ReadonlyArray<VersionRef> => {
 const placesOf = ({ version, below }: VersionRef): Places =>
   new Map([version, ...below].map(({ number, storage }) => [number, storage]))
 
+const uncounted: Pick<StorageReads, "watch"> = { watch: (_, source) => source }
+
 export const makeImageStacks = (
   opener: ImageOpener,
   cache: ReadCache,
@@ -87,11 +90,12 @@ export const makeImageStacks = (
   onDamage: OnDamage,
   /** A disk stands on a version that none stood on. */
   onUsed: (ref: VersionRef) => void = () => {},
+  reads: Pick<StorageReads, "watch"> = uncounted,
 ): ImageStacks => {
   const stacks = new Map<string, Stack>()
   const retired = new Set<Stack>()
   let stopping = false
-  const sources = makeVersionSources(opener, budget, loadTable, onDamage)
+  const sources = makeVersionSources(opener, budget, loadTable, onDamage, reads)
 
   /** From version 1 up to the version itself. */
   const openStack = async (ref: VersionRef): Promise<Opened> => {

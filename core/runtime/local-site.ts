@@ -98,6 +98,7 @@ const familyOf: Readonly<Record<OperationName, keyof typeof families>> = {
   "token.list": "token",
   "token.revoke": "token",
   status: "status",
+  "config.reload": "status",
 }
 
 export const operationNames: ReadonlySet<string> = new Set(Object.keys(familyOf))

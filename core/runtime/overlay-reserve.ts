@@ -21,7 +21,7 @@ export interface ReserveCrossed {
 
 export interface OverlayReserveOptions {
   /** Undefined: a share of the disk. */
-  readonly reserveBytes: number | undefined
+  readonly reserveBytes: () => number | undefined
   readonly space: () => Promise<DiskSpace | undefined>
   /** Calls back after some time, unless it is called off. */
   readonly later: (run: () => void, millis: number) => () => void
@@ -76,7 +76,7 @@ export class OverlayReserve implements SharedSpace {
     const space = await this.#options.space().catch(() => undefined)
     if (space === undefined) return
     const { freeBytes } = space
-    const reserveBytes = this.#options.reserveBytes ?? reserveBytesDefault(space.sizeBytes)
+    const reserveBytes = this.#options.reserveBytes() ?? reserveBytesDefault(space.sizeBytes)
     const reserved = freeBytes < (this.reserved ? reserveBytes + reserveBytes / 16 : reserveBytes)
     if (reserved === this.reserved) return
     this.reserved = reserved

@@ -17,6 +17,7 @@ import type { LayerStore } from "./layer-store.ts"
 import type { LiveBoots } from "./live-boot.ts"
 import type { RamTier } from "./ram-tier.ts"
 import type { RebootRequests } from "./reboot-requests.ts"
+import type { Reloaded } from "./reload.ts"
 import type { Sessions } from "./sessions.ts"
 import type { ServerAbout } from "./status.ts"
 import type { TokenStore } from "./tokens.ts"
@@ -30,8 +31,8 @@ export interface ClientActions {
   wake(mac: string, dryRun: boolean): Promise<ReadonlyArray<string>>
   /** Waits until the time has passed or the signal has ended. */
   sleep(millis: number, signal: AbortSignal): Promise<void>
-  /** A line in the server's log. */
-  note(text: string): void
+  /** A line in the server's log: who did what to whom. */
+  note(actor: string, client: string, did: string): void
 }
 
 export interface Parts {
@@ -70,11 +71,13 @@ export interface Parts {
     readonly bootServer?: () => BootServer | undefined
     readonly liveBoots?: LiveBoots
     /** What it was told for all clients, by option. */
-    readonly siteSettings?: SiteSettings
+    readonly siteSettings?: () => SiteSettings
     readonly actions?: ClientActions
     /** Who has a disk open. */
     readonly sessions?: Sessions
     /** Present once everything listens. */
     readonly about?: () => ServerAbout | undefined
+    /** Reads the settings again. */
+    readonly reload?: () => Promise<Reloaded>
   }
 }

@@ -19,6 +19,7 @@ import type { ClientSetting } from "./client-settings.ts"
 import type { FileChange, FileTotals } from "./file-comparison.ts"
 import type { HeatRecorded } from "./heat.ts"
 import type { LiveBoot } from "./live-boot.ts"
+import type { Reloaded } from "./reload.ts"
 import type { SessionShown } from "./sessions.ts"
 import type { ClientStatus, Status } from "./status.ts"
 import type { TokenRole, TokenRow } from "./tokens.ts"
@@ -456,6 +457,8 @@ export interface OperationMap {
   "boots.live": Op<{ readonly client?: string; readonly follow?: boolean }, ReadonlyArray<LiveBoot>, LiveBoot>
   /** How the server stands. @throws SERVER_NOT_REACHABLE where none runs */
   status: Op<Nothing, Status>
+  /** Reads the settings of the running server again; a broken file changes nothing. */
+  "config.reload": Op<Nothing, Reloaded>
   /** The iPXE script that the client would be given now. No boot id is made: PREVIEW stands where it would be. */
   "client.script": Op<{ readonly client: string }, { readonly client: string; readonly script: string }>
   /** A group is named with or without `group:` in front; so is it among `clients`, anywhere, but there it needs it. */

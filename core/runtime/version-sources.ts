@@ -12,6 +12,7 @@ import type { LayerPart } from "../block/layers/version.ts"
 import type { ImagelinkError } from "../errors.ts"
 import { limits } from "../limits.ts"
 import type { ImageOpener } from "../storage/opener.ts"
+import type { StorageReads } from "./tier-reads.ts"
 import { mismatch, openLayer, openRecorded, type VersionRef } from "./version-ref.ts"
 
 export const versionKey = (ref: VersionRef): string => `${ref.imageId}@${ref.version.number}`
@@ -58,6 +59,7 @@ export const makeVersionSources = (
   budget: LayerMapBudget,
   loadTable: (ref: VersionRef) => Promise<Uint32Array | undefined>,
   onDamage: OnDamage,
+  reads: Pick<StorageReads, "watch">,
 ): VersionSources => {
   const entries = new Map<string, Entry>()
   /** Its place too: what is read from elsewhere is another source. */
@@ -82,7 +84,7 @@ export const makeVersionSources = (
     const [contentId, verify] = [versionKey(ref), judgeOf(ref, judging)]
     if (ref.below.length === 0) {
       const { disk, sizeBytes } = await openRecorded(opener, ref)
-      const part = { layer: 0, contentId, source: disk, verify }
+      const part = { layer: 0, contentId, source: reads.watch(ref.version.storage.kind, disk), verify }
       return { part, layer: undefined, sizeBytes, close: () => disk.close() }
     }
     const { data, sizeBytes, runs: read, close } = await openLayer(opener, ref)
@@ -93,7 +95,8 @@ export const makeVersionSources = (
         runs.release()
         await close()
       }
-      return { part: { layer, contentId, source: data, verify }, layer: { layer, runs }, sizeBytes, close: closeAll }
+      const part = { layer, contentId, source: reads.watch(ref.version.storage.kind, data), verify }
+      return { part, layer: { layer, runs }, sizeBytes, close: closeAll }
     } catch (e) {
       await close()
       throw e

@@ -31,7 +31,7 @@ export class ObjectBlocks {
     const { cache, object } = this.#options
     const found = cache.read(object, offset, into, at, length)
     if (found === undefined) return this.#readBlocks(into, at, offset, length, signal)
-    this.#readOn(offset, length)
+    this.#readOn(offset, length, false)
     return found.then((isThere) => (isThere ? undefined : this.#readBlocks(into, at, offset, length, signal)))
   }
 
@@ -43,7 +43,7 @@ export class ObjectBlocks {
       const to = Math.min(end, from + AT_ONCE_BLOCKS)
       for (let block = from; block < to; block++) reading.push(this.#readBlock(block, into, at, offset, length))
       const begin = Math.max(offset, from * BLOCK)
-      this.#readOn(begin, Math.min(offset + length, to * BLOCK) - begin)
+      this.#readOn(begin, Math.min(offset + length, to * BLOCK) - begin, true)
       const settled = await Promise.allSettled(reading)
       if (signal?.aborted) throw this.#cancelled()
       for (const one of settled) if (one.status === "rejected") throw one.reason
@@ -62,9 +62,9 @@ export class ObjectBlocks {
     copyBlock(await this.#flights.join(block), block, into, at, offset, length)
   }
 
-  #readOn(offset: number, length: number): void {
+  #readOn(offset: number, length: number, isMissed: boolean): void {
     const { cache, object, described } = this.#options
-    const next = this.#readAhead.heard(Math.floor(offset / BLOCK), Math.ceil((offset + length) / BLOCK))
+    const next = this.#readAhead.heard(Math.floor(offset / BLOCK), Math.ceil((offset + length) / BLOCK), isMissed)
     const end = Math.min(next.to, Math.ceil(described.sizeBytes / BLOCK))
     for (let block = next.from; block < end; block++) if (!cache.has(object, block)) this.#flights.readAhead(block)
   }

@@ -34,7 +34,7 @@ describe("the OpenAPI document", () => {
       Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
     )
     const more = described.filter((place) => !places.includes(place)).sort()
-    expect(more).toEqual(["GET /api/v1/events", "GET /api/v1/jobs/{id}"])
+    expect(more).toEqual(["GET /api/v1/events", "GET /api/v1/jobs/{id}", "GET /api/v1/status/events"])
   })
 
   it("is shown as a page that needs nothing from elsewhere", async () => {

@@ -1,8 +1,8 @@
 /** What a session asks for is counted once, whatever door it takes; a request that fails is told and not counted. */
 import { describe, expect, it } from "vitest"
 import type { BlockDevice } from "../../core/block/device.ts"
-import { LATENCY_BOUNDS, Latency } from "../../core/block/latency.ts"
-import { FLUSHES, Latencies, METER_SAMPLE, meterDevice, newCounts, READS, WRITES } from "../../core/block/meter.ts"
+import { LATENCY_BOUNDS, LATENCY_SAMPLE, Latency } from "../../core/block/latency.ts"
+import { FLUSHES, Latencies, meterDevice, newCounts, READS, WRITES } from "../../core/block/meter.ts"
 import { fail } from "../../core/errors.ts"
 
 const total = ({ counts }: Latency): number => counts.reduce((sum, n) => sum + n, 0)
@@ -63,10 +63,10 @@ describe("a meter", () => {
 
   it("looks at the clock for one request in many that are answered at once, and lets it stand for all", () => {
     const { meter, counts, latencies, looks } = metered(() => true)
-    for (let i = 0; i < 3 * METER_SAMPLE; i++) meter.readSync(buffer, 0, 0, 1)
-    expect([counts[READS], looks(), total(latencies.read)]).toEqual([3 * METER_SAMPLE, 6, 3 * METER_SAMPLE])
-    for (let i = 0; i < METER_SAMPLE + 1; i++) meter.writeSync(buffer, 0, 0, 1, 0)
-    expect([counts[WRITES], looks(), total(latencies.write)]).toEqual([METER_SAMPLE + 1, 10, 2 * METER_SAMPLE])
+    for (let i = 0; i < 3 * LATENCY_SAMPLE; i++) meter.readSync(buffer, 0, 0, 1)
+    expect([counts[READS], looks(), total(latencies.read)]).toEqual([3 * LATENCY_SAMPLE, 6, 3 * LATENCY_SAMPLE])
+    for (let i = 0; i < LATENCY_SAMPLE + 1; i++) meter.writeSync(buffer, 0, 0, 1, 0)
+    expect([counts[WRITES], looks(), total(latencies.write)]).toEqual([LATENCY_SAMPLE + 1, 10, 2 * LATENCY_SAMPLE])
   })
 
   it("times every one that waits", async () => {

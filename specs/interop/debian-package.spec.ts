@@ -31,7 +31,7 @@ case " $* " in
   setpriv --reuid="$(of User)" --regid="$(of Group)" --init-groups --no-new-privs --bounding-set=$cap --inh-caps=$cap \\
     --ambient-caps=$cap env -i "$(of Environment)" $(of ExecStart) >>/srv/said 2>&1 &
   echo $! >/run/imagelink.pid ;;
-*" reload "*) kill -HUP "$(cat /run/imagelink.pid)" ;;
+*" reload "*) sh -c "$(of ExecReload | sed "s/[$]MAINPID/$(cat /run/imagelink.pid)/")" ;;
 *" stop "*)
   if running; then kill "$(cat /run/imagelink.pid)"; fi
   for _ in $(seq 100); do running || break; sleep 0.1; done
@@ -142,8 +142,18 @@ describe.skipIf(skip)("the Debian package", () => {
     await untilServed()
   })
 
-  it("is upgraded: other files, the same data and settings, and the service starts anew", async () => {
+  it("reads its settings again when its service is reloaded", async () => {
     await sh("echo 'log-level = \"debug\"' >>/etc/imagelink/imagelink.toml")
+    const before = await pid()
+    await sh("systemctl reload imagelink.service")
+    await sh(
+      "for _ in $(seq 200); do grep 'in force: log-level' /srv/said && exit 0; sleep 0.2; done; cat /srv/said; false",
+    )
+    expect(await pid()).toBe(before)
+    await sh("imagelink status")
+  })
+
+  it("is upgraded: other files, the same data and settings, and the service starts anew", async () => {
     const before = await pid()
     const said = await sh(`dpkg --install ${second}`)
     expect(said).not.toContain("Configuration file")

@@ -41,7 +41,7 @@ beforeAll(async () => {
     },
     setNextBoot: async (...change) => void changes.push(change),
     registrar: makeRegistrar({
-      ...{ mode: "auto", defaultImage: "win11", now: () => 0 },
+      ...{ mode: () => "auto", defaultImage: () => "win11", now: () => 0 },
       add: async (client) => void changes.push(client),
     }),
   })

@@ -38,7 +38,7 @@ export interface Machine {
   /** Settles when it has said this; what it says then. @throws where it ends before, or its time is over */
   said(what: RegExp): Promise<string>
   /** A command of QMP, such as `system_reset`. */
-  command(execute: string): Promise<void>
+  command(execute: string, words?: object): Promise<void>
   /** When it ends by itself, or its time is over. */
   readonly ended: Promise<MachineRun>
   kill(): Promise<MachineRun>
@@ -111,8 +111,8 @@ export const startMachine = (input: MachineInput): Machine => {
       if (what.test(said())) return said()
       throw new Error(`the machine did not say ${what}: ${(await ended).serial}`)
     },
-    async command(execute) {
-      await tell(control, execute)
+    async command(execute, words) {
+      await tell(control, execute, words)
     },
     ended,
     kill() {

@@ -122,6 +122,7 @@ export const inputs = {
   boots: Schema.Struct({ client: opt(Text) }),
   "boots.live": Schema.Struct({ client: opt(Text), follow: Flag }),
   status: Nothing,
+  "config.reload": Nothing,
   history: Schema.Struct({
     client: opt(Text),
     image: opt(Text),

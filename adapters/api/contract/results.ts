@@ -286,6 +286,15 @@ const Session = Schema.Struct({
 
 const Boot = Schema.Struct({ ...ClientBooted[1].fields, position: Natural, at: Natural })
 
+const status = {
+  server: Schema.Struct({ version: Text, since: Natural, memoryBytes: Natural, position: Natural }),
+  listeners: list(Schema.Struct({ protocol: Text, at: Text })),
+  clients: list(ClientStatus),
+}
+
+/** `clients` are those that changed; `gone` are MACs. */
+export const StatusChanged = Schema.Struct({ ...status, gone: list(Text) })
+
 const token = {
   name: Text,
   role: Schema.Literals(["viewer", "auditor", "operator", "admin"]),
@@ -384,11 +393,8 @@ export const results = {
   "links.restore": Schema.Struct({ ...changed, asOf: AsOf }),
   boots: list(Boot),
   "boots.live": list(LiveBoot),
-  status: Schema.Struct({
-    server: Schema.Struct({ version: Text, since: Natural, memoryBytes: Natural, position: Natural }),
-    listeners: list(Schema.Struct({ protocol: Text, at: Text })),
-    clients: list(ClientStatus),
-  }),
+  status: Schema.Struct(status),
+  "config.reload": Schema.Struct({ applied: list(Text), restart: list(Text) }),
   history: Position,
   log: Position,
   "audit.key": Schema.Struct({ key: Text }),

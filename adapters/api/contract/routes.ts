@@ -91,6 +91,7 @@ export const routes: { readonly [N in OperationName]: Route } = {
   boots: read("/api/v1/boots", "The last boots"),
   "boots.live": read("/api/v1/boots/live", "Where computers stand now"),
   status: read("/api/v1/status", "How the server stands, and every computer in a row"),
+  "config.reload": ask("/api/v1/config/reload", "Read the settings again, and go by those that can change", "admin"),
   history: { ...read("/api/v1/history", "Who changed what, from what to what", "auditor"), items: true },
   log: { ...read("/api/v1/log", "The events themselves", "auditor"), items: true },
   "audit.key": read("/api/v1/audit/key", "The key that the log's checkpoints are signed with"),

@@ -21,7 +21,7 @@ export const declareServer = (root: Command): void => {
     .option("--boot-files <dir>", "what TFTP and HTTP serve; usual: boot/ in the data folder, else /usr/lib/ipxe")
     .option("--yes", "ask nothing: what no flag says is as usual, without DHCP and for this machine only")
     .option("--force", "replace a file that is there")
-  const config = root.command("config").description("what a server would be told, and by whom")
+  const config = root.command("config").description("what a server is told, and by whom")
   settings(
     verb(config, "show", "every setting a server would start with, and where it was said", "runs", configs, "show"),
   )
@@ -32,6 +32,14 @@ export const declareServer = (root: Command): void => {
     "runs",
     configs,
     "check",
+  )
+  verb(
+    config,
+    "reload",
+    "have the running server read its settings again, as SIGHUP does; says what has to wait for a restart",
+    "runs",
+    configs,
+    "reload",
   )
 
   declareDoctor(root)

@@ -5,7 +5,7 @@
  *     loopback       a relay at 127.0.0.1, which has no broadcasts ─► the server's own address
  *
  * **Details** A DISCOVER binds nobody: no address is taken, and no server is asked for what it offered. Linux gives a host's own broadcasts back to it, so a server on this very
- * machine hears and is heard, and so does every other one on the wire. All who answer are waited for, because the slowest may be the one that should not be there.
+ * machine hears and is heard, and so does every other one on the wire. Who wants to know of all has to wait: the slowest may be the one that should not be there.
  */
 import { randomInt } from "node:crypto"
 import type { Socket } from "node:dgram"
@@ -22,6 +22,8 @@ export interface Asking {
   /** The interface to ask on; undefined: through a relay on loopback. */
   readonly interface: string | undefined
   readonly server: Place
+  /** Ends the hearing before its time is over. */
+  readonly isEnough: (offers: Hearing["offers"]) => boolean
 }
 
 const CLIENT_PORT = 68
@@ -54,9 +56,7 @@ export const hear = async (asking: Asking): Promise<Hearing> => {
   }
   send()
   const again = setTimeout(send, limits.doctorDhcpAgainMillis)
-  // A relay on loopback has nobody else to wait for.
-  const isHeard = () => asking.interface === undefined && asks.every((ask) => offers[ask].length > 0)
-  await passed(limits.doctorDhcpMillis, isHeard)
+  await passed(limits.doctorDhcpMillis, () => asking.isEnough(offers))
   clearTimeout(again)
   await closeDatagram(socket)
   return { silent: undefined, where, offers }

@@ -26,45 +26,40 @@ export const dhcp: Check = {
     const client = await exam.client()
     const hearing = await exam.hearing()
     if (hearing.silent !== undefined) return [skip("dhcp", hearing.silent)]
-    const mode = exam.config.dhcp?.mode ?? "full"
     const ours = isWildcard(at.address) ? exam.config.address : at.address
-    const own = asks.map((ask) => judge(exam, hearing, { ask, ours, mode, client }))
+    const mode = exam.config.dhcp?.mode ?? modeIn(hearing, ours)
+    const own = asks.map((ask) => judge(exam, hearing, { ask, ours, client }))
     return [...own, ...others(hearing, ours, mode)]
   },
 }
 
+/** Where the settings do not say it, ours does by what it offers. */
+const modeIn = (hearing: Hearing, ours: string): "full" | "proxy" =>
+  asks.some((ask) => ownOffer(hearing, ask, ours)?.address === NO_ADDRESS) ? "proxy" : "full"
+
 interface Judging {
   readonly ask: Ask
   readonly ours: string
-  readonly mode: "full" | "proxy"
   readonly client: ClientRow | undefined
 }
 
-const judge = ({ running }: Exam, hearing: Hearing, { ask, ours, mode, client }: Judging): Found => {
+const judge = ({ running }: Exam, hearing: Hearing, { ask, ours, client }: Judging): Found => {
   const name = client?.name ?? "a computer that nobody registered"
   const who = `${name} (${titles[ask]})`
   const offer = ownOffer(hearing, ask, ours)
   if (offer === undefined) return failed(who, fail("DHCP_SILENT", { who, where: hearing.where }))
   const wrong = (why: string) => failed(who, fail("DHCP_OFFER_WRONG", { who, why }))
-  const recorded = client?.address ?? undefined
-  if (
-    mode === "full" &&
-    recorded !== undefined &&
-    offer.address !== recorded &&
-    ask !== "ipxe" &&
-    !isLent(offer, recorded)
-  )
-    return wrong(`it is offered ${offer.address}, and ${recorded} is recorded for it`)
   if (offer.file === "") {
     const lacks = ask === "ipxe" ? running?.listeners.http : (running?.listeners.tftp ?? running?.listeners.http)
     return wrong(lacks === undefined ? "it names no boot file, for nothing serves one" : "it names no boot file")
   }
-  const address = offer.address === NO_ADDRESS ? "" : `${offer.address}, `
+  const address = offer.address === NO_ADDRESS ? "" : `${offer.address}${keptText(offer, client)}, `
   return pass(who, `${address}${offer.file}${ask === "ipxe" || offer.next === "" ? "" : ` from ${offer.next}`}`)
 }
 
-/** A PC with a session keeps the address it has, whatever is recorded by now. */
-const isLent = ({ address }: Offer, recorded: string): boolean => address === recorded
+/** A PC with a session keeps the address that it has, whatever is recorded by now. */
+const keptText = ({ address }: Offer, client: ClientRow | undefined): string =>
+  client?.address == null || client.address === address ? "" : ` (which it uses now; ${client.address} is recorded)`
 
 const others = (hearing: Hearing, ours: string, mode: "full" | "proxy"): ReadonlyArray<Found> => {
   const all = asks.flatMap((ask) => hearing.offers[ask]).filter(({ server }) => server !== ours)

@@ -3,9 +3,10 @@ import { randomBytes } from "node:crypto"
 import { type Exam, NO_SERVER, served } from "../exam.ts"
 import { readText } from "../system/proc.ts"
 import { hear } from "./dhcp-hearing.ts"
-import { type Hearing, unasked } from "./offers.ts"
+import { asks, type Hearing, type Offer, unasked } from "./offers.ts"
 
-export const hearDhcp = async (exam: Exam): Promise<Hearing> => {
+/** `all`: everybody is waited for; else our own server alone, and so it is on loopback, where nobody else is. */
+export const hearDhcp = async (exam: Exam, all: boolean): Promise<Hearing> => {
   const { running, config, host } = exam
   const at = served(exam, "dhcp")
   if (running === undefined) return unasked(NO_SERVER)
@@ -13,7 +14,13 @@ export const hearDhcp = async (exam: Exam): Promise<Hearing> => {
   const mac = (await exam.client())?.mac ?? strangerMac()
   const name = interfaceToAskOn(exam.from.kind === "here", config.dhcp?.interface)
   if (name === undefined) return unasked("there is no interface to ask on")
-  return hear({ mac, host, server: at, interface: name === "lo" ? undefined : name })
+  const isOurs = ({ server }: Offer) => server === at.address
+  const isEnough = (offers: Hearing["offers"]) => asks.every((ask) => offers[ask].some(isOurs))
+  const isAlone = name === "lo"
+  return hear({
+    ...{ mac, host, server: at, interface: isAlone ? undefined : name },
+    isEnough: all && !isAlone ? () => false : isEnough,
+  })
 }
 
 /** Locally administered, so that it is no card's (IEEE 802, §8.2). */
@@ -23,7 +30,7 @@ const strangerMac = (): string => ["02", ...randomBytes(5).toString("hex").match
 const interfaceToAskOn = (isElsewhere: boolean, served: string | undefined): string | undefined => {
   const there = interfaces()
   if (served !== undefined && there.includes(served)) return served
-  return isElsewhere ? there.find((name) => name !== "lo") : served
+  return isElsewhere ? there.find((name) => name !== "lo") : undefined
 }
 
 /** proc_pid_net(5): of the namespace that this process is in. */

@@ -27,7 +27,7 @@ const urlOf = async (exam: Exam): Promise<string | undefined> => {
   const at = served(exam, "http")
   const client = await exam.client()
   if (at === undefined || client === undefined) return undefined
-  const { offers } = await exam.hearing()
+  const { offers } = await exam.told()
   const told = offers.ipxe.map(({ file }) => file).find((file) => file.startsWith(`http://${placeText(at)}/`))
   return told ?? scriptUrl(`http://${placeText(at)}`, client.mac)
 }

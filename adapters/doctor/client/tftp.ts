@@ -25,7 +25,7 @@ export const tftp: Check = {
     if (exam.running === undefined) return [skip("tftp", NO_SERVER)]
     const at = served(exam, "tftp")
     if (at === undefined) return [skip("tftp", "the server does not serve it")]
-    const { offers } = await exam.hearing()
+    const { offers } = await exam.told()
     const named = asks
       .filter((ask) => ask !== "ipxe")
       .flatMap((ask) => offers[ask].filter(({ next }) => next === at.address).map(({ file }) => file))

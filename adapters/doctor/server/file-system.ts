@@ -11,11 +11,14 @@ import { dirname, join } from "node:path"
 import { fail } from "../../../core/errors.ts"
 import type { Host } from "../../../core/host.ts"
 import type { Check } from "../check.ts"
-import { type Found, failed, pass, warn } from "../finding.ts"
+import { type Found, failed, pass, skip, warn } from "../finding.ts"
 import { fileSystemAt } from "../system/mounts.ts"
 
 const inRam = /^(tmpfs|ramfs)$/u
 const elsewhere = /^(nfs4?|cifs|smb3?|9p|afs|ceph|fuse\.(sshfs|glusterfs|s3fs|rclone))$/u
+
+/** Of the file that it is tried with, while that is there. */
+export const PROBE_FILE = "doctor-"
 
 const SIZE = 4 * 2 ** 20
 const PIECE = 64 * 1024
@@ -39,11 +42,10 @@ export const fileSystem: Check = {
 const existing = (path: string): string => (existsSync(path) ? path : existing(dirname(path)))
 
 const tried = async (folder: string, type: string, host: Host): Promise<ReadonlyArray<Found>> => {
-  const path = join(folder, `doctor-${randomUUID()}`)
+  const path = join(folder, `${PROBE_FILE}${randomUUID()}`)
   const copy = `${path}.copy`
   const file = await open(path, "wx+", 0o600).catch((e: Error) => e)
-  if (file instanceof Error)
-    return [failed(folder, fail("DATA_ACCESS_DENIED", { path: folder, user: host.userName?.() ?? "this user" }))]
+  if (file instanceof Error) return [skip(folder, `${type}: this user may not write there, so it was not tried`)]
   try {
     await file.truncate(SIZE)
     const hole = await bytesOf(file)
@@ -58,6 +60,14 @@ const tried = async (folder: string, type: string, host: Host): Promise<Readonly
       () => false,
     )
     return judged(folder, type, { isSparse: hole < SIZE, isPunched, isCloned })
+  } catch (e) {
+    const { code, message } = e as NodeJS.ErrnoException
+    return [
+      skip(
+        folder,
+        code === "ENOSPC" ? `${type}: there is no room to try it` : `${type}: it cannot be tried: ${message}`,
+      ),
+    ]
   } finally {
     await file.close()
     await Promise.all([rm(path, { force: true }), rm(copy, { force: true })])

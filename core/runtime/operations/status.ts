@@ -1,4 +1,4 @@
-/** How the server stands: what a running one alone can tell. */
+/** How the server stands, and what it goes by: what a running one alone can tell. */
 import { fail } from "../../errors.ts"
 import { catalogueProjection } from "../../projections/catalogue.ts"
 import { linkRows, linkTable } from "../../projections/link-table.ts"
@@ -21,13 +21,18 @@ export const clientRows = async ({
   return clientStatus({ catalogue, links, live, overlays, traffic, rebootRequested })
 }
 
-export const statusOperations = (parts: Parts): Operations<"status"> => ({
+export const statusOperations = (parts: Parts): Operations<"status" | "config.reload"> => ({
   async status() {
     const about = parts.serving?.about?.()
     const clients = about === undefined ? undefined : await clientRows(parts)
-    if (about === undefined || clients === undefined)
-      throw fail("SERVER_NOT_REACHABLE", { path: "the data folder", why: "no server runs on it" })
+    if (about === undefined || clients === undefined) throw noServer()
     const { listeners, ...own } = about
     return { server: { ...own, position: parts.log.head() }, listeners, clients }
   },
+  async "config.reload"() {
+    if (parts.serving?.reload === undefined) throw noServer()
+    return parts.serving.reload()
+  },
 })
+
+const noServer = () => fail("SERVER_NOT_REACHABLE", { path: "the data folder", why: "no server runs on it" })

@@ -89,7 +89,7 @@ export const timeOperations = (parts: Parts): Operations<Names> => {
       const groups = groupsOf(catalogue, id).map((group) => group.name)
       const options = effectiveOptions(catalogue, client)
       const boots = isNow ? await views.state(bootHistory) : (await statesAt(asOf, [bootHistory]))(bootHistory)
-      const settings = clientSettings(catalogue, client, isNow ? parts.serving?.siteSettings : undefined)
+      const settings = clientSettings(catalogue, client, isNow ? parts.serving?.siteSettings?.() : undefined)
       return {
         ...asOf,
         client: { id, name, mac, address, links, groups, options, settings },

@@ -281,7 +281,7 @@ describe("while the server is away", () => {
     await server.stop()
     expect((await bytesAt(volume, 0, 512)).equals(first)).toBe(true)
     expect(await refusalOf(bytesAt(volume, MiB, 512))).toBe(
-      `REMOTE_UNREACHABLE: cannot read ${server.origin}/disk.raw at byte 1048576 (+65536) now: its server refuses connections`,
+      `REMOTE_UNREACHABLE: cannot read ${server.origin}/disk.raw at byte 1048576 (+262144) now: its server refuses connections`,
     )
     await server.start()
     expect(Buffer.compare(await bytesAt(volume, MiB, 512), bytes.subarray(MiB, MiB + 512))).toBe(0)
