@@ -4,14 +4,16 @@
  * **Details** An answer that lends an address waits until the lease is on disk; if it cannot be written, the machine hears nothing and asks again.
  * A datagram that cannot be sent is the network's loss like any other: told, not repeated.
  */
-import type { Socket } from "node:dgram"
+import type { Host } from "../../core/host.ts"
 import { limits } from "../../core/limits.ts"
 import { closeDatagram } from "../../core/runtime/datagram-socket.ts"
 import { addressText, parseAddress } from "./address.ts"
 import { type Answered, Answerer, type DhcpAnswer, type DhcpNote, type DhcpSite } from "./answer.ts"
+import { Datagrams } from "./datagrams.ts"
 import type { LeaseJournal } from "./lease-journal.ts"
 import type { Leases } from "./leases.ts"
-import { type DhcpPlace, type HeardSocket, openDhcpSockets } from "./sockets.ts"
+import type { DhcpPort } from "./reply.ts"
+import { type DhcpPlace, openDhcpSockets } from "./sockets.ts"
 
 export interface DhcpServerInput extends DhcpPlace {
   readonly site: () => DhcpSite
@@ -20,6 +22,8 @@ export interface DhcpServerInput extends DhcpPlace {
   readonly onEvent: (event: DhcpEvent) => void
   /** UTC milliseconds. */
   readonly now: () => number
+  /** Without it, Node takes and sends them one by one. */
+  readonly datagrams?: Host["datagrams"]
 }
 
 export type DhcpEvent =
@@ -32,6 +36,8 @@ export interface DhcpServer {
   readonly address: string
   readonly port: number
   readonly proxyPort: number
+  /** Whether it still hears its peers. */
+  listens(): boolean
   /** Answers nothing more and closes; leases under way are written. A second close is the first. */
   close(): Promise<void>
 }
@@ -41,7 +47,8 @@ export const listenDhcp = async (input: DhcpServerInput): Promise<DhcpServer> =>
   const heard = await openDhcpSockets(input)
   const portOf = (port: number) => heard.find((one) => one.port === port)!.socket.address().port
   const running = new Running(input)
-  for (const one of heard) running.hear(one)
+  const ofSocket = new Map(heard.map(({ socket }) => [socket, new Datagrams(socket, input.datagrams)]))
+  for (const { socket, port, sender } of heard) running.hear(ofSocket.get(socket)!, port, ofSocket.get(sender)!)
   let closing: Promise<void> | undefined
   const close = async () => {
     await Promise.all(heard.map(({ socket }) => closeDatagram(socket)))
@@ -51,6 +58,7 @@ export const listenDhcp = async (input: DhcpServerInput): Promise<DhcpServer> =>
     address: input.address,
     port: portOf(67),
     proxyPort: portOf(4011),
+    listens: () => [...ofSocket.values()].every((datagrams) => datagrams.listens()),
     close: () => (closing ??= close()),
   }
 }
@@ -66,12 +74,11 @@ class Running {
     this.#answerer = new Answerer({ site, leases, server: parseAddress(input.address)!, note })
   }
 
-  hear({ socket, port, sender }: HeardSocket): void {
+  hear(heard: Datagrams, port: DhcpPort, sender: Datagrams): void {
     const { onEvent, now } = this.#input
-    socket.on("error", (e) => onEvent({ type: "broken", why: e.message }))
-    socket.on("message", (bytes, peer) => {
-      const from = { address: parseAddress(peer.address) ?? 0, port: peer.port }
-      this.#act(this.#answerer.take(bytes, from, port, now()), sender)
+    heard.hear({
+      broken: (why) => onEvent({ type: "broken", why }),
+      take: (bytes, from) => this.#act(this.#answerer.take(bytes, from, port, now()), sender),
     })
   }
 
@@ -80,7 +87,7 @@ class Running {
     await Promise.all(this.#writing)
   }
 
-  #act({ answer, lease }: Answered, sender: Socket): void {
+  #act({ answer, lease }: Answered, sender: Datagrams): void {
     const toWrite = answer?.lease ?? lease
     if (toWrite === undefined) {
       if (answer !== undefined) this.#send(answer, sender)
@@ -98,12 +105,10 @@ class Running {
     this.#writing.add(written)
   }
 
-  #send({ bytes, address, port, mac, what, firmware, client }: DhcpAnswer, sender: Socket): void {
+  #send({ bytes, address, port, mac, what, firmware, client }: DhcpAnswer, sender: Datagrams): void {
     const { onEvent } = this.#input
     const to = addressText(address)
-    sender.send(bytes, port, to, (e) => {
-      if (e) onEvent({ type: "broken", why: `${what} to ${to}: ${e.message}` })
-    })
+    sender.send(bytes, { address, port }, (why) => onEvent({ type: "broken", why: `${what} to ${to}: ${why}` }))
     onEvent({ type: "answered", mac, what, firmware, client, to: `${to}:${port}` })
   }
 }

@@ -15,7 +15,7 @@
  */
 import type { Socket } from "node:dgram"
 import { fail } from "../../core/errors.ts"
-import { bindDatagram, closeDatagram } from "../../core/runtime/datagram-socket.ts"
+import { bindDatagram, closeDatagram, fileDescriptor } from "../../core/runtime/datagram-socket.ts"
 import type { HandedSocket } from "../../core/runtime/handed-over.ts"
 import type { DhcpPort } from "./reply.ts"
 
@@ -100,11 +100,4 @@ const confineHanded = ({ fd, socket }: HandedSocket, { address, interface: kept 
   if (device === undefined || device === "" || device === kept.name) return
   const why = `the socket handed over is kept to ${device}, and DHCP serves ${kept.name}`
   throw fail("LISTEN_FAILED", { protocol: "dhcp", address, port: socket.address().port, why })
-}
-
-/** Node keeps it to itself, but for this; -1, which no host call takes, where a later Node has hidden it. */
-const fileDescriptor = (socket: Socket): number => {
-  const symbol = Object.getOwnPropertySymbols(socket).find((s) => s.description === "state symbol")
-  if (symbol === undefined) return -1
-  return (socket as unknown as Record<symbol, { handle?: { fd?: number } }>)[symbol]?.handle?.fd ?? -1
 }

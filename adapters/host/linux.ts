@@ -52,8 +52,17 @@ class LinuxHost implements Host {
   get unansweredMax() {
     return this.#calls()?.unansweredMax
   }
+  get clockSynchronised() {
+    return this.#calls()?.clockSynchronised
+  }
   get boundDevice() {
     return this.#calls()?.boundDevice
+  }
+  get readiness() {
+    return this.#calls()?.readiness
+  }
+  get datagrams() {
+    return this.#calls()?.datagrams
   }
 
   #calls(): LibcCalls | undefined {

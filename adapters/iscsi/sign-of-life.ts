@@ -26,9 +26,26 @@ export class SignsOfLife {
   private readonly open = new Set<Question>()
   private tag = PING_TAG
   private ended = false
+  /** Something came since the last `tick`. */
+  heard = true
+  private pinged = false
+  private answersPings = false
 
   constructor(sender: Sender) {
     this.sender = sender
+  }
+
+  /**
+   * Called every so often: a quiet initiator is pinged. False: it was, answered pings before, and says nothing any more. One that never answered
+   * one is firmware, and lives on.
+   */
+  tick(): boolean {
+    const quiet = !this.heard
+    this.heard = false
+    if (quiet && this.pinged && this.answersPings) return false
+    if (quiet) this.ping(PING_TAG)
+    this.pinged = quiet
+    return true
   }
 
   get asked(): boolean {
@@ -52,7 +69,7 @@ export class SignsOfLife {
     }
     this.open.add(question)
     signal.addEventListener("abort", gone, { once: true })
-    this.sender.nopIn(pdu.NO_TAG, tag, new Uint8Array(8), new Uint8Array(0))
+    this.ping(tag)
     return promise
   }
 
@@ -62,12 +79,19 @@ export class SignsOfLife {
     for (const question of [...this.open]) if (pdu.before(question.statSN, expStatSN)) question.answered(true)
   }
 
+  /** An answer to a ping. */
   pong(tag: number): void {
+    this.answersPings = true
     for (const question of [...this.open]) if (question.tag === tag) question.answered(true)
   }
 
   end(): void {
     this.ended = true
     for (const question of [...this.open]) question.answered(false)
+  }
+
+  /** RFC 7143 §11.19: an unsolicited NOP-In, which asks for an answer. */
+  private ping(tag: number): void {
+    this.sender.nopIn(pdu.NO_TAG, tag, new Uint8Array(8), new Uint8Array(0))
   }
 }

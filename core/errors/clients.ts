@@ -17,6 +17,12 @@ export const clientErrors = {
     fix: (p) =>
       `where that is ${p.client} after all: imagelink client set ${p.client} --ip ${p.peer}, or --ip none for any address`,
   }),
+  WAKE_FAILED: entry<{ mac: string; why: string }>({
+    exit: 1,
+    message: (p) => `no packet was sent to wake ${p.mac}`,
+    cause: (p) => p.why,
+    fix: () => "start the server with --address, an address of the interface that the PC is on",
+  }),
   ISCSI_NOT_SERVED: entry<Readonly<Record<string, never>>>({
     exit: 1,
     message: () => "the server serves no disk that firmware can open",

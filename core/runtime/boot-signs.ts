@@ -8,6 +8,7 @@
  */
 import type { Boot } from "./boot-recorder.ts"
 import type { BootPlan } from "./boot-script.ts"
+import type { MachineModel } from "./machine-model.ts"
 
 export type BootSign =
   /** DHCP answered it; `discover`: with an offer. */
@@ -35,9 +36,13 @@ export type BootSign =
       readonly plan: BootPlan["kind"]
       /** Name of the boot id in it. */
       readonly boot: string | undefined
+      /** Where it said so. */
+      readonly model?: MachineModel | undefined
       /** What it says is missing. */
       readonly problem: string | undefined
     }
+  /** A request to its disk failed. */
+  | { readonly type: "failed"; readonly mac: string; readonly text: string }
   /** Something goes wrong for a PC: not offered, not sent. */
   | { readonly type: "problem"; readonly mac: string; readonly text: string }
   | { readonly type: "problem"; readonly address: string; readonly text: string }

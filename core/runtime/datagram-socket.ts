@@ -57,3 +57,12 @@ export const closeDatagram = (socket: Socket): Promise<void> =>
   new Promise((resolve) => {
     socket.close(() => resolve())
   })
+
+/** Node keeps it to itself, but for this; -1, which no host call takes, where the socket is closed or a later Node has hidden it. */
+export const fileDescriptor = (socket: Socket): number => {
+  const symbol = (stateOf ??= Object.getOwnPropertySymbols(socket).find((s) => s.description === "state symbol"))
+  if (symbol === undefined) return -1
+  return (socket as unknown as Record<symbol, { handle?: { fd?: number } | null }>)[symbol]?.handle?.fd ?? -1
+}
+
+let stateOf: symbol | undefined

@@ -23,6 +23,7 @@ import {
   startOurs,
 } from "./support/dhcp-servers.ts"
 import { median } from "./support/load.ts"
+import { toPutAway } from "./support/put-away.ts"
 
 const machines = 1000
 const aim = 5000
@@ -31,6 +32,7 @@ const cell = (x: number): string => Math.round(x).toString().padStart(11)
 
 const main = async (rounds: number, seconds: number, rates: ReadonlyArray<number>): Promise<void> => {
   const dir = mkdtempSync(join(tmpdir(), "imagelink-bench-"))
+  const removeDir = toPutAway(() => rmSync(dir, { recursive: true, force: true }))
   const all = reservations(machines)
   const targets: Array<DhcpTarget> = []
   try {
@@ -66,7 +68,7 @@ const main = async (rounds: number, seconds: number, rates: ReadonlyArray<number
     )
   } finally {
     for (const t of targets) await t.stop()
-    rmSync(dir, { recursive: true, force: true })
+    await removeDir()
   }
 }
 

@@ -175,6 +175,15 @@ describe("a script", () => {
     expect(asked).toEqual([expected, expected, expected])
   })
 
+  it("is only looked at with ?preview, and then no choice is taken", async () => {
+    await request("GET /boot/52-54-00-00-00-0a.ipxe?preview")
+    await request("GET /boot/52-54-00-00-00-0a.ipxe?preview=1")
+    expect(asked.map(({ preview, choice, head }) => [preview, choice, head])).toEqual([
+      [true, "", false],
+      [undefined, "preview=1", false],
+    ])
+  })
+
   it("is only measured by HEAD, and has no parts", async () => {
     const { headers, body } = await request("HEAD /boot/52-54-00-00-00-0a.ipxe?image=win11")
     expect([headers["content-length"], body.length, asked[0]?.head, asked[0]?.choice]).toEqual([
@@ -184,6 +193,14 @@ describe("a script", () => {
       "image=win11",
     ])
     expect((await request("GET /boot/52-54-00-00-00-0a.ipxe", "Range: bytes=0-1\r\n")).body.length).toBe(18)
+  })
+
+  it("is told the model of the computer beside what was chosen", async () => {
+    await request("GET /boot/52-54-00-00-00-0a.ipxe?product=20HDA000&manufacturer=LENOVO&image=win11")
+    expect([asked[0]?.choice, asked[0]?.model]).toEqual([
+      "image=win11",
+      { product: "20HDA000", manufacturer: "LENOVO" },
+    ])
   })
 
   it("is not there for what is no MAC of a computer", async () => {
@@ -197,7 +214,7 @@ describe("a script", () => {
     async (at) => {
       const { body } = await request(`GET ${at}`)
       expect(body.toString()).toContain(
-        `chain --replace --autofree http://192.0.2.1:8080/boot/\${netX/mac:hexhyp}.ipxe ||`,
+        `chain --replace --autofree http://192.0.2.1:8080/boot/\${netX/mac:hexhyp}.ipxe?product=\${product:uristring}&manufacturer=\${manufacturer:uristring} ||`,
       )
     },
   )

@@ -26,7 +26,12 @@ let adding: BootScripts
 let now = 0
 let secretive: BootScripts
 let refusing: BootScripts
-const nobody = makeRegistrar({ mode: "closed", defaultImage: undefined, add: async () => {}, now: () => now })
+const nobody = makeRegistrar({
+  mode: () => "closed",
+  defaultImage: () => undefined,
+  add: async () => {},
+  now: () => now,
+})
 const problems: Array<string> = []
 const signs: Array<BootSign> = []
 const mac = (n: number) => `52:54:00:00:00:0${n}`
@@ -59,7 +64,7 @@ beforeAll(async () => {
         { type: "ImportClients", rows: [{ line: 1, clientId: here.parts.newId(), ...one }], file: "registration" },
         { actor: { kind: "server", name: "here" } },
       )
-    const registrar = makeRegistrar({ mode, defaultImage: "win11", add, now: () => now })
+    const registrar = makeRegistrar({ mode: () => mode, defaultImage: () => "win11", add, now: () => now })
     return makeBootScripts({ ...options, registrar })
   }
   scripts = registering("closed")
@@ -378,7 +383,12 @@ describe("a computer that nobody registered", () => {
 
   it("waits for the next minute when too many came in this one", async () => {
     let added = 0
-    const registrar = makeRegistrar({ mode: "auto", defaultImage: undefined, add: async () => added++, now: () => now })
+    const registrar = makeRegistrar({
+      mode: () => "auto",
+      defaultImage: () => undefined,
+      add: async () => added++,
+      now: () => now,
+    })
     for (let i = 0; i < 240; i++) expect(await registrar.register(mac(1), "")).toBe(true)
     expect(await registrar.register(mac(1), "")).toBe(false)
     now = 60_000

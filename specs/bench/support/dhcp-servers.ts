@@ -11,6 +11,7 @@ import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { promisify } from "node:util"
 import { cpuSeconds } from "./load.ts"
+import { toPutAway } from "./put-away.ts"
 
 const run = promisify(execFile)
 
@@ -144,10 +145,10 @@ const started = async (name: string, command: ReadonlyArray<string>, env = proce
   const space = makeSpace()
   const [file, ...args] = [...space.inside, ...command]
   const child = spawn(file!, args, { stdio: ["ignore", "ignore", "inherit"], env })
-  const stop = async () => {
+  const stop = toPutAway(async () => {
     await ended(child)
     space.remove()
-  }
+  })
   for (let tries = 0; tries < 100 && child.exitCode === null; tries++) {
     if (await answers(space.outside)) return { name, pid: child.pid!, outside: space.outside, stop }
     await new Promise((r) => setTimeout(r, 100))
@@ -158,7 +159,7 @@ const started = async (name: string, command: ReadonlyArray<string>, env = proce
 
 const ended = (child: ChildProcess): Promise<void> =>
   new Promise((resolve) => {
-    if (child.exitCode !== null) return resolve()
+    if (child.exitCode !== null || child.signalCode !== null) return resolve()
     const late = setTimeout(() => child.kill("SIGKILL"), 10_000)
     child.once("exit", () => {
       clearTimeout(late)
@@ -176,11 +177,14 @@ const ask = (outside: ReadonlyArray<string>, ...args: ReadonlyArray<string>): Pr
   )
 }
 
+/** By its OFFER: having that, perfdhcp may end before it has the ACK of the only exchange that it was told to begin. */
 const answers = async (outside: ReadonlyArray<string>): Promise<boolean> =>
-  received(await ask(outside, "-n", "1", "-r", "10", "-W", "100000")) > 0
+  received(await ask(outside, "-n", "1", "-r", "10", "-W", "100000"), "OFFER") > 0
 
-/** Of the last kind of exchange that it prints: REQUEST and ACK. */
-const received = (printed: string): number => Number([...printed.matchAll(/received packets: (\d+)/gu)][1]?.[1] ?? 0)
+const kinds = ["OFFER", "ACK"] as const
+
+const received = (printed: string, kind: (typeof kinds)[number]): number =>
+  Number([...printed.matchAll(/received packets: (\d+)/gu)][kinds.indexOf(kind)]?.[1] ?? 0)
 
 export interface DhcpMeasured {
   /** Complete exchanges (DISCOVER, OFFER, REQUEST, ACK) a second. */
@@ -196,6 +200,6 @@ export const measure = async (
 ): Promise<DhcpMeasured> => {
   const before = cpuSeconds(t.pid)
   const load = ["-R", `${machines}`, "-r", `${rate}`, "-p", `${seconds}`, "-W", "500000", "-g", "single"]
-  const whole = received(await ask(t.outside, ...load))
+  const whole = received(await ask(t.outside, ...load), "ACK")
   return { perSecond: whole / seconds, perCpuSecond: whole / Math.max(cpuSeconds(t.pid) - before, 0.01) }
 }

@@ -11,6 +11,7 @@ import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { patterned } from "../../support/random.ts"
 import { cpuSeconds } from "./load.ts"
+import { toPutAway } from "./put-away.ts"
 
 const run = promisify(execFile)
 
@@ -122,10 +123,10 @@ export const startTftpBench = async (folder: string, loss: number, seed: number)
     children.push(child)
     return child
   }
-  const stop = async () => {
+  const stop = toPutAway(async () => {
     await Promise.all(children.map(ended))
     ip("netns", "del", space)
-  }
+  })
   const targets = serversIn(folder, root).map(([name, command], i) => {
     const { pid } = start(command)
     return { name, address: `127.0.0.${i + 1}`, lossy: `127.0.1.${i + 1}`, cpu: () => cpuWithChildren(pid!) }

@@ -1,11 +1,11 @@
 /**
  * Captures what real DHCP clients send, and writes each as a file beside this one.
  *
- *     node --conditions=source specs/wire/dhcp/capture.ts [NAME…]   needs root, iproute2, udhcpc, qemu-system-x86, ipxe-qemu, ovmf, ipxe, dnsmasq-base; ten minutes
+ *     node --conditions=source specs/wire/dhcp/capture.ts [NAME…]   needs root, iproute2, udhcpc, qemu-system-x86, ipxe-qemu, ovmf, ipxe, dnsmasq-base; eleven minutes
  *
  * **Details** Clients run in a network namespace without a way out, with QEMU's iPXE ROM (BIOS) and OVMF's own network stack (UEFI). They are answered by the pure
  * part of ours, so that they go on to the REQUEST; what they are told is not in the files. A line is a message: the port it came to and its bytes, in
- * hexadecimal. Where firmware is to be followed, nothing is served over TFTP or HTTP, so that it goes on to its next way of booting. Where a boot program of the
+ * hexadecimal. For `ovmf-boot-server`, port 67 answers as a DHCP server that says `PXEClient` and names no boot file, so that it asks port 4011. Where firmware is to be followed, nothing is served over TFTP or HTTP, so that it goes on to its next way of booting. Where a boot program of the
  * distribution's `ipxe` is, dnsmasq serves that, and its own messages alone are kept: OVMF begins `snponly.efi`; the ROM is itself an iPXE, whose script begins `undionly.kpxe`.
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process"
@@ -19,7 +19,8 @@ import { addressText, parseAddress } from "../../../adapters/dhcp/address.ts"
 import { Answerer, type DhcpSite } from "../../../adapters/dhcp/answer.ts"
 import { firmwareOf } from "../../../adapters/dhcp/firmware.ts"
 import { Leases } from "../../../adapters/dhcp/leases.ts"
-import { decode } from "../../../adapters/dhcp/message.ts"
+import { decode, encode } from "../../../adapters/dhcp/message.ts"
+import { OPTION } from "../../../adapters/dhcp/options.ts"
 import { IPXE_FOLDER } from "../../../core/runtime/boot-folder.ts"
 
 const SERVER = "10.77.0.1"
@@ -35,8 +36,17 @@ const site: DhcpSite = {
   liveHolder: () => undefined,
 }
 
-/** Inside the namespace: prints each message as it comes, and answers. */
-const listen = (): void => {
+/** The same without a boot file, and what goes with one. */
+const withoutFile = (bytes: Uint8Array): Uint8Array => {
+  const decoded = decode(bytes)
+  if (!decoded.ok) throw new Error(decoded.why)
+  const bootOptions: ReadonlyArray<number> = [OPTION.vendorSpecific, OPTION.bootServer, OPTION.bootFile]
+  const options = new Map([...decoded.message.options].filter(([code]) => !bootOptions.includes(code)))
+  return encode({ ...decoded.message, file: "", options })
+}
+
+/** Inside the namespace: prints each message as it comes, and answers; `separate`: the boot file on port 4011 alone. */
+const listen = (separate: boolean): void => {
   const answerer = new Answerer({
     ...{ site: () => site, leases: new Leases({ ranges: [], reserved: () => true }), server: at(SERVER) },
     ...{ note: () => {}, rate: { perMachine: 1000, strangers: 1000 } },
@@ -49,7 +59,8 @@ const listen = (): void => {
       console.log(`${port} ${bytes.toString("hex")}`)
       const { answer } = answerer.take(bytes, { address: at(from.address), port: from.port }, port, Date.now())
       const out = port === 67 ? sender : socket
-      if (answer) out.send(answer.bytes, answer.port, addressText(answer.address), () => {})
+      const given = answer && (port === 67 && separate ? withoutFile(answer.bytes) : answer.bytes)
+      if (answer && given) out.send(given, answer.port, addressText(answer.address), () => {})
     }
     socket.on("message", hear)
     if (port === 67) sender.on("message", hear)
@@ -105,6 +116,8 @@ const qemu = (folder: string, uefi: boolean): ReadonlyArray<string> => {
 }
 
 interface Followed {
+  /** Port 67 names no boot file. */
+  readonly separate?: boolean
   /** A boot program that is served, and which of the messages are its own. */
   readonly program?: string
   readonly own?: (lines: ReadonlyArray<string>) => ReadonlyArray<string>
@@ -116,7 +129,7 @@ const capture = async (
   name: string,
   command: ReadonlyArray<string>,
   seconds: number,
-  { program, own = (lines) => lines }: Followed = {},
+  { separate = false, program, own = (lines) => lines }: Followed = {},
 ): Promise<void> => {
   if (wanted.length > 0 && !wanted.includes(name)) return
   const space = `imagelink-${process.pid}-c`
@@ -133,7 +146,8 @@ const capture = async (
     ip("-n", space, "link", "set", "veth1", "address", MAC)
     for (const device of ["tap0", "veth0"]) ip("-n", space, "link", "set", device, "master", "br0")
     for (const device of ["lo", "br0", "tap0", "veth0", "veth1"]) ip("-n", space, "link", "set", device, "up")
-    const self = [process.execPath, "--conditions=source", fileURLToPath(import.meta.url), "listen", program ?? ""]
+    const listener = [separate ? "listen-separate" : "listen", program ?? ""]
+    const self = [process.execPath, "--conditions=source", fileURLToPath(import.meta.url), ...listener]
     if (program !== undefined) children.push(inside(tftp))
     let said = ""
     children.push(inside(self))
@@ -176,8 +190,8 @@ const ofIpxe = (lines: ReadonlyArray<string>) =>
     return decoded.ok && firmwareOf(decoded.message).kind === "ipxe"
   })
 
-if (process.argv[2] === "listen") {
-  listen()
+if (process.argv[2]?.startsWith("listen")) {
+  listen(process.argv[2] === "listen-separate")
   if (process.argv[3] === "undionly.kpxe") chain(process.argv[3])
 } else {
   const folder = mkdtempSync(join(tmpdir(), "imagelink-capture-"))
@@ -185,6 +199,7 @@ if (process.argv[2] === "listen") {
     await capture("udhcpc", ["udhcpc", "-i", "veth1", "-n", "-q", "-f", "-s", "/bin/true"], 5)
     await capture("ipxe-rom-bios", qemu(folder, false), 45)
     await capture("ovmf", qemu(folder, true), 150)
+    await capture("ovmf-boot-server", qemu(folder, true), 60, { separate: true })
     await capture("undionly", qemu(folder, false), 150, { program: "undionly.kpxe", own: afterChain })
     await capture("snponly", qemu(folder, true), 150, { program: "snponly.efi", own: ofIpxe })
   } finally {
