@@ -25,14 +25,13 @@ export const bootAnswers = async (
   run: Run,
   { serving, tracker, change }: Pick<ServedDisks, "serving" | "tracker" | "change">,
 ): Promise<BootAnswers> => {
-  const { config, opened } = run
-  const { parts } = opened
-  const { stacks, boots } = serving
+  const { parts } = run.opened
+  const { stacks, boots, twins } = serving
   const projector = await parts.views.projector(catalogueProjection)
   const catalogue = () => projector.state(catalogueProjection)
   const registrar = makeRegistrar({
-    mode: config.registration,
-    defaultImage: config.defaultImage,
+    mode: () => run.config.registration,
+    defaultImage: () => run.config.defaultImage,
     now: parts.now,
     add: (client) => {
       const rows = [{ line: 1, clientId: parts.newId(), ...client }]
@@ -42,7 +41,8 @@ export const bootAnswers = async (
   return {
     scripts: (iscsiPort, secretOf) =>
       makeBootScripts({
-        ...{ catalogue, stacks, boots, iscsiPort, prefixOf, registrar, signs: tracker, onProblem: run.problem },
+        ...{ catalogue, stacks, boots, iscsiPort, prefixOf, registrar, twins, signs: tracker },
+        onProblem: run.problem,
         asksForSecret: ({ name }) => secretOf({ client: name.toLowerCase(), boot: undefined }) !== undefined,
         setNextBoot: ({ mac }, image) =>
           change(

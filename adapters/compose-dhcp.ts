@@ -7,6 +7,7 @@
 import { existsSync, readdirSync } from "node:fs"
 import { hostname, networkInterfaces } from "node:os"
 import { join } from "node:path"
+import { isDeepStrictEqual } from "node:util"
 import { effectiveOptions } from "../core/domain/group-links.ts"
 import { fail } from "../core/errors.ts"
 import type { Host } from "../core/host.ts"
@@ -19,7 +20,7 @@ import type { HandedSocket } from "../core/runtime/handed-over.ts"
 import type { LivePeers } from "../core/runtime/live-peers.ts"
 import type { ServerCounts } from "../core/runtime/metrics/server-counts.ts"
 import { makeChange } from "../core/runtime/operations/change.ts"
-import type { OpenedSite } from "./compose.ts"
+import type { Run } from "./compose-run.ts"
 import { parseAddress } from "./dhcp/address.ts"
 import type { BootProgramRow } from "./dhcp/boot-programs.ts"
 import { dhcpBootSign } from "./dhcp/boot-sign.ts"
@@ -37,10 +38,9 @@ import { localJournalFile } from "./host/journal-file.ts"
 const LEASES = "dhcp-leases"
 
 export interface DhcpComposition {
-  readonly dataDir: string
-  readonly config: ServeConfig
+  readonly run: Run
+  /** As it is at the start. */
   readonly dhcp: DhcpConfig
-  readonly opened: OpenedSite
   readonly live: LivePeers
   readonly signs: Pick<BootTracker, "take" | "modelOf">
   readonly counts: ServerCounts
@@ -54,28 +54,43 @@ type OnEvent = (event: { readonly level: "error" | "info" | "debug"; readonly te
 
 /** @throws CONFIG_INVALID PORT_IN_USE LISTEN_FAILED DHCP_UNCONFINED STORE_DAMAGED */
 export const serveDhcp = async (given: DhcpComposition) => {
-  const { dataDir, config, dhcp, opened, live, signs, counts, listeners, handed, onEvent } = given
-  const { parts, host } = opened
+  const { run, dhcp, live, signs, counts, listeners, handed, onEvent } = given
+  const { address } = run.config
+  const { parts, host } = run.opened
   await parts.views.state(catalogueProjection)
   const projector = await parts.views.projector(catalogueProjection)
   const catalogue = () => projector.state(catalogueProjection)
-  const at = interfaceNow(dhcp.interface, config.address)
-  if (at.type === "waits") throw fail("CONFIG_INVALID", { file: "the settings of DHCP", why: `interface: ${at.why}` })
-  const { subnets, ranges } = dhcpSettings(dhcp.own, { interface: dhcp.interface, cidr: at.cidr }, dhcp.relayed)
-  const journal = await openLeaseJournal(localJournalFile(join(dataDir, LEASES)))
-  const leases = new Leases({ ranges, reserved: (address) => isRecorded(catalogue(), address) }, journal.kept)
-  const site = makeDhcpSite({
-    ...{ mode: dhcp.mode, subnets, answers: dhcp.answers, catalogue },
-    boot: {
-      tftp: listeners.tftp === undefined ? undefined : parseAddress(config.address),
-      http: listeners.http === undefined ? undefined : `http://${listeners.http}`,
-      programs: [...firmwareRows(dhcp.firmware), ...(await signedRows(given))],
-    },
-    productOf: (mac) => signs.modelOf(mac)?.product,
-    liveAddress: live.addressOf,
-    liveClient: live.clientAt,
-    optionsOf: (client) =>
-      Object.fromEntries(effectiveOptions(catalogue(), client).map(({ key, value }) => [key, value])),
+  const plan = async (config: ServeConfig) => {
+    const { answers, own, relayed, firmware } = config.dhcp ?? dhcp
+    const at = interfaceNow(dhcp.interface, address)
+    if (at.type === "waits") throw fail("CONFIG_INVALID", { file: "the settings of DHCP", why: `interface: ${at.why}` })
+    const { subnets, ranges } = dhcpSettings(own, { interface: dhcp.interface, cidr: at.cidr }, relayed)
+    const site = makeDhcpSite({
+      ...{ mode: dhcp.mode, subnets, answers, catalogue },
+      boot: {
+        tftp: listeners.tftp === undefined ? undefined : parseAddress(address),
+        http: listeners.http === undefined ? undefined : `http://${listeners.http}`,
+        programs: [...firmwareRows(firmware), ...(await signedRows(given, config))],
+      },
+      productOf: (mac) => signs.modelOf(mac)?.product,
+      liveAddress: live.addressOf,
+      liveClient: live.clientAt,
+      optionsOf: (client) =>
+        Object.fromEntries(effectiveOptions(catalogue(), client).map(({ key, value }) => [key, value])),
+    })
+    return { site, ranges }
+  }
+  let { site, ranges } = await plan(run.config)
+  const journal = await openLeaseJournal(localJournalFile(join(run.dataDir, LEASES)))
+  const leases = new Leases({ ranges, reserved: (lent) => isRecorded(catalogue(), lent) }, journal.kept)
+  run.reloading(async (next) => {
+    const planned = await plan(next)
+    const apply = () => {
+      site = planned.site
+      if (!isDeepStrictEqual(planned.ranges, ranges)) leases.lendFrom(planned.ranges)
+      ranges = planned.ranges
+    }
+    return { apply }
   })
   const change = makeChange(parts)
   const take = (e: DhcpEvent) => {
@@ -91,17 +106,20 @@ export const serveDhcp = async (given: DhcpComposition) => {
     )
   }
   return listenDhcp({
-    ...{ address: config.address, port: dhcp.port, proxyPort: dhcp.proxyPort },
+    ...{ address, port: dhcp.port, proxyPort: dhcp.proxyPort },
     ...{ interface: keptInterface(dhcp, host), handed },
     ...{ site: () => site, leases, journal, onEvent: take, now: parts.now },
     datagrams: host.datagrams,
   })
 }
 
-/** For signed boot programs among the files that are served, as they are at the start. */
-const signedRows = async ({ dataDir, config, listeners }: DhcpComposition): Promise<ReadonlyArray<BootProgramRow>> => {
+/** For signed boot programs among the files that are served, as they are when settings are read. */
+const signedRows = async (
+  { run, listeners }: DhcpComposition,
+  { bootFiles }: ServeConfig,
+): Promise<ReadonlyArray<BootProgramRow>> => {
   if (listeners.tftp === undefined && listeners.http === undefined) return []
-  const folder = await bootFolder(config.bootFiles, dataDir)
+  const folder = await bootFolder(bootFiles, run.dataDir)
   return secureBootRows((name) => existsSync(join(folder, name)))
 }
 
@@ -124,6 +142,15 @@ export const waitForInterface = async (
     said = state.why
     await Promise.race([stopped, sleep(limits.dhcpInterfaceLookMillis)])
     if (stops) return false
+  }
+}
+
+/** Whether the interface of DHCP still has its link and the server's address. */
+export const isServable = ({ address, dhcp }: ServeConfig): boolean => {
+  try {
+    return dhcp === undefined || interfaceNow(dhcp.interface, address).type === "ready"
+  } catch {
+    return false
   }
 }
 

@@ -9,9 +9,10 @@ import { autoexecScript, NEXT_SERVER } from "../core/runtime/boot-script.ts"
 import type { BootScripts } from "../core/runtime/boot-scripts.ts"
 import type { BootSign, BootSigns } from "../core/runtime/boot-signs.ts"
 import type { BootTracker } from "../core/runtime/boot-tracker.ts"
+import type { ServeConfig } from "../core/runtime/config.ts"
 import type { LivePeers } from "../core/runtime/live-peers.ts"
 import type { BootPasswordOf } from "./compose-boots.ts"
-import { serveDhcp } from "./compose-dhcp.ts"
+import { isServable, serveDhcp } from "./compose-dhcp.ts"
 import { isWildcard, type Listeners, type Run } from "./compose-run.ts"
 import { httpBootSign } from "./http/boot-sign.ts"
 import { describeHttpEvent, type HttpEvent } from "./http/events.ts"
@@ -19,7 +20,7 @@ import { listenHttp } from "./http/server.ts"
 import { describeIscsiEvent } from "./iscsi/describe-event.ts"
 import { decodeElsewhere } from "./iscsi/elsewhere.ts"
 import { folderKeeper } from "./iscsi/keeper.ts"
-import { portalAddress } from "./iscsi/peer.ts"
+import { portalAddress } from "./iscsi/portal-address.ts"
 import { decodeSecrets, type SecretOf } from "./iscsi/secrets.ts"
 import { listenIscsi } from "./iscsi/server.ts"
 import type { NbdEvent } from "./nbd/connection.ts"
@@ -28,7 +29,7 @@ import { listenNbd } from "./nbd/server.ts"
 import { tftpBootSign } from "./tftp/boot-sign.ts"
 import { describeTftpEvent, type TftpEvent } from "./tftp/events.ts"
 import { listenTftp } from "./tftp/server.ts"
-import { listenTftpInThread } from "./tftp/thread.ts"
+import { listenTftpInThread, type TftpThread } from "./tftp/thread.ts"
 
 const takeSign = (signs: BootSigns, sign: BootSign | undefined): void => {
   if (sign !== undefined) signs.take(sign)
@@ -42,8 +43,9 @@ export const listenForNbd = async (run: Run, disks: Disks): Promise<Listeners> =
     onEvent(describeNbdEvent(e))
     counts.event("nbd", e.type)
   }
-  const nbd = await listenNbd({ address, port, disks, onEvent: take })
+  const nbd = await listenNbd({ address, port, disks, unansweredMax: run.opened.host.unansweredMax, onEvent: take })
   run.closing(nbd.close)
+  run.listening("nbd", nbd.listens)
   return { nbd: `${nbd.address}:${nbd.port}` }
 }
 
@@ -52,17 +54,24 @@ export const listenForIscsi = async (
   disks: Disks,
   { secretOf, bootPassword }: { readonly secretOf: SecretOf; readonly bootPassword: BootPasswordOf },
 ): Promise<Listeners> => {
-  const { config, onEvent, counts } = run
+  const { onEvent, counts } = run
   const { data, host } = run.opened
-  const { address, iscsiPort: port, iscsiElsewhere = {} } = config
+  const { address, iscsiPort: port } = run.config
   if (port === "off") return {}
+  const elsewhereIn = ({ iscsiElsewhere = {} }: ServeConfig) =>
+    decodeElsewhere(iscsiElsewhere, portalAddress(address, port))
+  let elsewhereOf = elsewhereIn(run.config)
+  run.reloading((next) => {
+    const read = elsewhereIn(next)
+    return { apply: () => (elsewhereOf = read) }
+  })
   const iscsi = await listenIscsi({
     address,
     port,
     disks,
     keeper: folderKeeper(data.folder("reservations")),
     unansweredMax: host.unansweredMax,
-    elsewhereOf: decodeElsewhere(iscsiElsewhere, portalAddress(address, port)),
+    elsewhereOf: (client) => elsewhereOf(client),
     secretOf,
     bootSecretOf: (target) => {
       const known = target.boot === undefined ? undefined : bootPassword(target.client, target.boot)
@@ -71,28 +80,45 @@ export const listenForIscsi = async (
       return { user: target.client, secret: Buffer.from(known.password, "latin1"), given }
     },
     onEvent(e) {
-      onEvent(describeIscsiEvent(e, config.logLevel === "debug"))
+      onEvent(describeIscsiEvent(e, run.config.logLevel === "debug"))
       counts.event("iscsi", e.type)
     },
   })
   run.closing(iscsi.close)
+  run.listening("iscsi", iscsi.listens)
   return { iscsi: `${iscsi.address}:${iscsi.port}` }
 }
 
 /** Nobody is asked for one where no file is named. @throws FILE_UNREADABLE CONFIG_INVALID */
-export const secretsOf = ({ config }: Run): SecretOf =>
-  config.iscsiSecrets === undefined ? () => undefined : readSecrets(config.iscsiSecrets)
+export const secretsOf = (run: Run): SecretOf => {
+  let text = secretsText(run.config)
+  let secretOf = decodeFile(run.config.iscsiSecrets, text)
+  run.reloading((next) => {
+    const read = secretsText(next)
+    const decoded = decodeFile(next.iscsiSecrets, read)
+    const apply = () => {
+      text = read
+      secretOf = decoded
+    }
+    return { apply, read: read === text ? [] : ["iscsi-secrets"] }
+  })
+  return (target) => secretOf(target)
+}
 
 /** A file of secrets is its owner's alone. */
-const readSecrets = (file: string): SecretOf => {
-  let text: string
+const secretsText = ({ iscsiSecrets: file }: ServeConfig): string | undefined => {
+  if (file === undefined) return undefined
   try {
     if (process.platform !== "win32" && (statSync(file).mode & 0o077) !== 0)
       throw fail("CONFIG_INVALID", { file, why: `other users may read the secrets in it; run chmod 600 ${file}` })
-    text = readFileSync(file, "utf8")
+    return readFileSync(file, "utf8")
   } catch (e) {
     throw isImagelinkError(e) ? e : fail("FILE_UNREADABLE", { path: file, why: (e as Error).message })
   }
+}
+
+const decodeFile = (file: string | undefined, text: string | undefined): SecretOf => {
+  if (file === undefined || text === undefined) return () => undefined
   let input: unknown
   try {
     input = parse(text)
@@ -103,18 +129,48 @@ const readSecrets = (file: string): SecretOf => {
   return decodeSecrets(file, input)
 }
 
-export const listenForHttp = async (run: Run, scripts: BootScripts, signs: BootSigns): Promise<Listeners> => {
-  const { dataDir, config, onEvent, counts } = run
+/** Tells a listener the folder of boot files again where another one is named: a file that is open stays the one that it was. */
+const bootFolderNow = async (run: Run, follow: (folder: string) => void): Promise<string> => {
+  let folder = await bootFolder(run.config.bootFiles, run.dataDir)
+  run.reloading(async ({ bootFiles: named }) => {
+    const next = await bootFolder(named, run.dataDir)
+    const apply = () => {
+      if (next !== folder) follow(next)
+      folder = next
+    }
+    return { apply }
+  })
+  return folder
+}
+
+/** Files of the folder that is named now. */
+const bootFiles = async (run: Run, filesIn: (folder: string) => BootFiles = folderFiles): Promise<BootFiles> => {
+  let files = filesIn(
+    await bootFolderNow(run, (folder) => {
+      files = filesIn(folder)
+    }),
+  )
+  return { open: (name, peer) => files.open(name, peer) }
+}
+
+export const listenForHttp = async (
+  run: Run,
+  scripts: BootScripts,
+  signs: BootSigns,
+  rebootWanted: (mac: string) => boolean,
+): Promise<Listeners> => {
+  const { config, onEvent, counts } = run
   const { address, httpPort: port } = config
   if (port === "off") return {}
-  const files = folderFiles(await bootFolder(config.bootFiles, dataDir))
+  const files = await bootFiles(run)
   const take = (e: HttpEvent) => {
     onEvent(describeHttpEvent(e))
     takeSign(signs, httpBootSign(e))
     counts.event("http", e.type, e.type === "sent" ? e.bytes : 0)
   }
-  const http = await listenHttp({ address, port, files, scripts, onEvent: take })
+  const http = await listenHttp({ address, port, files, scripts, rebootWanted, onEvent: take })
   run.closing(http.close)
+  run.listening("http", http.listens)
   return { http: `${http.address}:${http.port}` }
 }
 
@@ -135,10 +191,9 @@ const filesOf = (folder: string, autoexec: string | undefined): BootFiles =>
 
 /** `http`: where scripts are. A socket that was handed over is this thread's, so what comes to it is served here. */
 export const listenForTftp = async (run: Run, http: string | undefined, signs: BootSigns): Promise<Listeners> => {
-  const { dataDir, config, onEvent, counts, sockets } = run
+  const { config, onEvent, counts, sockets } = run
   const { address, tftpPort: port } = config
   if (port === "off") return {}
-  const folder = await bootFolder(config.bootFiles, dataDir)
   const autoexec = http === undefined ? undefined : autoexecFor(http)
   const [handed] = sockets.take(port, 1)
   const take = (e: TftpEvent) => {
@@ -148,10 +203,22 @@ export const listenForTftp = async (run: Run, http: string | undefined, signs: B
   }
   const tftp =
     handed === undefined
-      ? await listenTftpInThread(threadEntry, { address, port, folder, autoexec }, take)
-      : await listenTftp({ address, port, socket: handed.socket, files: filesOf(folder, autoexec), onEvent: take })
+      ? await tftpInThread(run, autoexec, take)
+      : await listenTftp({
+          ...{ address, port, socket: handed.socket, onEvent: take },
+          files: await bootFiles(run, (folder) => filesOf(folder, autoexec)),
+        })
   run.closing(tftp.close)
+  run.listening("tftp", tftp.listens)
   return { tftp: `${tftp.address}:${tftp.port}` }
+}
+
+const tftpInThread = async (run: Run, autoexec: string | undefined, take: (e: TftpEvent) => void) => {
+  const { address, tftpPort } = run.config
+  let thread: TftpThread | undefined
+  const folder = await bootFolderNow(run, (next) => thread?.serve(next))
+  thread = await listenTftpInThread(threadEntry, { address, port: Number(tftpPort), folder, autoexec }, take)
+  return thread
 }
 
 /** `listeners`: what PCs are sent to. */
@@ -161,11 +228,13 @@ export const listenForDhcp = async (
   signs: BootTracker,
   listeners: { readonly tftp?: string | undefined; readonly http?: string | undefined },
 ): Promise<Listeners> => {
-  const { dataDir, config, onEvent, counts, sockets, opened } = run
-  const { dhcp } = config
+  const { onEvent, counts, sockets } = run
+  const { dhcp } = run.config
   if (dhcp === undefined) return {}
   const handed = [...sockets.take(dhcp.port), ...sockets.take(dhcp.proxyPort)]
-  const server = await serveDhcp({ dataDir, config, dhcp, opened, live, signs, counts, listeners, handed, onEvent })
+  const server = await serveDhcp({ run, dhcp, live, signs, counts, listeners, handed, onEvent })
   run.closing(server.close)
+  run.listening("dhcp", server.listens)
+  run.listening(`dhcp on ${dhcp.interface}`, () => isServable(run.config))
   return { dhcp: `${server.address}:${server.port}`, "dhcp-proxy": `${server.address}:${server.proxyPort}` }
 }

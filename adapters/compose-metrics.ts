@@ -14,10 +14,12 @@ export interface WatchedOptions extends SiteMetricsOptions {
   readonly counts: ServerCounts
   /** Everything listens. */
   readonly listens: () => boolean
+  /** Listeners that hear nobody any more. */
+  readonly deaf: () => ReadonlyArray<string>
 }
 
 export const makeWatched = (options: WatchedOptions): Watched & { close(): void } => {
-  const { version, startedAt, counts, parts, listens } = options
+  const { version, startedAt, counts, parts, listens, deaf } = options
   const lag = makeLoopLag(() => performance.now())
   return {
     async metrics() {
@@ -32,6 +34,7 @@ export const makeWatched = (options: WatchedOptions): Watched & { close(): void 
     },
     unready: () => [
       ...(listens() ? [] : ["not everything listens yet"]),
+      ...deaf().map((name) => `${name} hears nobody any more`),
       ...(parts.log.refusesWrites() === undefined ? [] : ["the log takes no events [STORE_READ_ONLY]"]),
     ],
     close: lag.close,

@@ -18,6 +18,7 @@ import {
   instanceCachingFactory,
   container as rootContainer,
 } from "tsyringe"
+import { LayerMapBudget } from "../core/block/layers/budget.ts"
 import { schemaVersions } from "../core/domain/event-versions.ts"
 import { fail } from "../core/errors.ts"
 import type { Host } from "../core/host.ts"
@@ -182,15 +183,16 @@ export const openParts = async ({
     data,
     files,
     layers: makeLayerStore(data, files, opener),
+    layerMaps: new LayerMapBudget(),
     fileLister: lazily(async () =>
       (await import("./host/sleuthkit.ts")).sleuthkit({ folder: cacheFolder(), host, newId }),
     ),
     tokens: lazily(async () => {
-      const [{ openTokens }, { secretFile }] = await Promise.all([
+      const [{ openTokens, TOKENS }, { secretFile }] = await Promise.all([
         import("../core/runtime/tokens.ts"),
         import("./host/secret-file.ts"),
       ])
-      return openTokens(secretFile(join(resolve(dataDir), "tokens.json")), now, random)
+      return openTokens(secretFile(join(resolve(dataDir), TOKENS)), now, random)
     }),
     hostBootId: host.bootId?.(),
     sidecars: data.folder("sidecars"),

@@ -22,6 +22,10 @@ const samples: Readonly<Partial<Record<ErrorCode, Readonly<Record<string, unknow
   CRC_MISMATCH: { offset: 131072, length: 65536, backup: "a backup" },
   IMAGE_FORMAT_UNSUPPORTED: { format: "vmdk" },
   REMOTE_REFUSED: { denied: false },
+  BOOT_FILE_MISSING: { fix: "apt install ipxe" },
+  DATA_OPEN: { fix: "chmod o-rwx PATH" },
+  LIMIT_LOW: { fix: "raise it, like LimitNOFILE= of the service" },
+  SCRIPT_REFUSES: { fix: "what the script says; the client's screen shows the same" },
 }
 
 /** `sizeBytes` as SIZE_BYTES; `why` is a sentence of its own. */

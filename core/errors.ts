@@ -10,6 +10,7 @@
 import { apiErrors } from "./errors/api.ts"
 import { clientErrors } from "./errors/clients.ts"
 import { diskErrors } from "./errors/disks.ts"
+import { doctorErrors } from "./errors/doctor.ts"
 import type { Entry, Range } from "./errors/entry.ts"
 import { imageErrors } from "./errors/images.ts"
 import { pluginErrors } from "./errors/plugins.ts"
@@ -24,6 +25,7 @@ export const errors = {
   ...apiErrors,
   ...serverErrors,
   ...proofErrors,
+  ...doctorErrors,
 } as const
 
 export type ErrorCode = keyof typeof errors

@@ -36,6 +36,8 @@ export interface Host {
   readonly boundDevice?: ((fd: number) => string | undefined) | undefined
   /** Takes and sends so many IPv4 datagrams of at most so many bytes with one call. */
   readonly datagrams?: ((count: number, bytesMax: number) => DatagramBatch) | undefined
+  /** Whether the kernel holds its clock for synchronised; undefined where it does not tell. */
+  readonly clockSynchronised?: (() => boolean | undefined) | undefined
   /** Waits for datagrams on the calling thread, which does nothing else meanwhile. */
   readonly readiness?: (() => Readiness) | undefined
   /** A folder of this server for what can be fetched again at any time. */

@@ -48,6 +48,8 @@ export const limits = {
   /** Time that closing waits for requests in flight and for the peer to take its replies. */
   nbdCloseSecondsMax: 5,
   nbdKeepAliveSeconds: 30,
+  /** What a client does not acknowledge, or does not take, for so long ends its connection. */
+  nbdUnansweredSecondsMax: 60,
 
   // iSCSI and SCSI
   /** RFC 7143 §4.2.7.1. */
@@ -221,6 +223,38 @@ export const limits = {
   /** How often those who follow live boots are told. */
   bootsLookMillis: 1000,
 
+  // Doctor
+  /** For one check; what takes longer has failed. */
+  doctorCheckMillisMax: 30_000,
+  /** How long DHCP servers are listened to: the slowest tries first whether an address is taken. */
+  doctorDhcpMillis: 4500,
+  /** When a DISCOVER is sent again. */
+  doctorDhcpAgainMillis: 1200,
+  doctorHttpMillisMax: 5000,
+  doctorTftpSilenceMillis: 700,
+  doctorTftpRetriesMax: 3,
+  /** Of a boot program. */
+  doctorTftpMillisMax: 15_000,
+  doctorTftpBytesMax: 16 * MiB,
+  doctorIscsiMillisMax: 5000,
+  /** Of what nft or iptables-save prints. */
+  doctorToolBytesMax: 8 * MiB,
+  doctorToolMillisMax: 10_000,
+  /** Of the log's newest tables that are read; as many as a command looks at that appends. */
+  doctorLogBytesMax: 64 * MiB,
+  /** Images that are opened at the same time. */
+  doctorImagesAtOnceMax: 8,
+  /** Files of the data folder whose owner is looked at. */
+  doctorFilesMax: 4096,
+  /** A certificate that ends sooner is told of. */
+  doctorCertificateDays: 14,
+  /** Open files of a server beside those of its clients, and those of each. */
+  doctorFilesOfServer: 512,
+  doctorFilesOfClient: 8,
+  /** Below both of these the disk is nearly full. */
+  doctorFreeBytesMin: 2 * GiB,
+  doctorFreeShareMin: 0.05,
+
   // Parts of one request
   /** Pieces of one request that are read from below at the same time. */
   requestPiecesMax: 16,
@@ -251,6 +285,8 @@ export const limits = {
   overlayMapBytesMax: 512 * MiB,
   /** Maps of all committed versions together. */
   layerMapBytesMax: 512 * MiB,
+  /** Of it, what layers' own runs leave to pages that are derived from them. */
+  layerPagesBytesMin: 32 * MiB,
   /** Layers that a version is read over before a server merges them, unless it is told otherwise. */
   mergeLayersAfterDefault: 8,
   /** What a server reads and writes for that. */
@@ -329,7 +365,9 @@ export const limits = {
   // Boots
   /** From fetching the boot script to the first login with its boot id. Later logins have no limit. */
   bootIdMinutesMax: 60,
-  /** Retired boot ids that the server's log names. */
+  /** A new boot waits so long for a sign of life of the boot before, where that one's session is open; an operating system is back after two or three seconds. */
+  bootTwinMillisMax: 5000,
+  /** Retired boot ids, and boots beside which another PC was refused, that the server's log names. */
   retiredBootsReportedMax: 1000,
 
   // Names and lists
@@ -364,6 +402,16 @@ export const limits = {
   apiRefusedAddressesMax: 10_000,
   /** What is told of the event loop's lag is of at most so long ago, where it is read that often. */
   metricsLagMillis: 60_000,
+  /** How often those who follow the status are told what changed. */
+  statusLookMillis: 1000,
+  /** PCs that are gone from it, which are remembered for those who were cut off. */
+  statusGoneMax: 1000,
+  /** How often it is looked at what clients move. */
+  trafficSampleMillis: 2000,
+  /** Sessions that an operator disconnects are waited for: longer than a protocol gives its peers to close. */
+  disconnectMillisMax: 8000,
+  /** Clients that are asked to boot anew. */
+  rebootRequestsMax: 10_000,
   /** A token that was verified is not hashed again for so long. */
   apiTokenTrustedMillis: 300_000,
   tokensMax: 1000,
@@ -492,8 +540,8 @@ export const limits = {
   remoteCacheBytesMin: 16 * MiB,
   /** A hundred bytes of memory go with each block. */
   remoteCacheBytesMax: 256 * GiB,
-  /** Of the cache on disk, blocks that were read and judged last. */
-  remoteRecentBytes: 4 * MiB,
+  /** Kept for blocks of the cache on disk that are judged and not wanted whole. */
+  remoteJudgingBytes: 1 * MiB,
   /** Without a folder, this much of an image is kept in memory. */
   remoteMemoryBytes: 32 * MiB,
   /** A read is answered within this time, with bytes or with an error. */
@@ -564,14 +612,23 @@ must(
   limits.iscsiKeepAliveSeconds + 3 <= limits.iscsiUnansweredSecondsMax,
   "several probes before a PC is taken for off",
 )
+must(
+  limits.nbdKeepAliveSeconds + 3 <= limits.nbdUnansweredSecondsMax,
+  "several probes before a client is taken for off",
+)
 must(limits.iscsiSegmentBytesMax + 8 <= limits.iscsiSlabBytes, "a data segment with padding and digest fits a slab")
 must(limits.tftpTransfersPerPeerMax <= limits.tftpTransfersMax, "one peer has no more transfers than all")
 must(limits.tftpTimeoutMillisMin <= limits.tftpTimeoutMillis, "a measured round trip makes less patient, if anything")
 must(limits.bootPieceBytes <= limits.bootPiecesBytesMax, "a piece fits")
 must(limits.tftpTimeoutMillis <= limits.tftpTimeoutMillisMax, "patience grows")
 must(limits.pluginReadSecondsMax < limits.formatSecondsMax, "storage is given up before the format that waits for it")
+must(
+  limits.disconnectMillisMax > 1000 * Math.max(limits.iscsiCloseSecondsMax, limits.nbdCloseSecondsMax),
+  "a session that is closed by force has ended when it is no longer waited for",
+)
 must(Number.isSafeInteger(limits.imageBytesMax), "offsets are exact numbers")
 must(limits.csvRowsMax * 2 <= limits.commandEventsMax, "an import registers and links every row in one command")
+must(limits.doctorDhcpAgainMillis < limits.doctorDhcpMillis, "a DISCOVER is sent again before the hearing ends")
 must(limits.bootsRecordedMax <= limits.commandEventsMax, "every boot recorded is an event")
 must(limits.bootRetrySeconds < limits.bootSilenceSecondsMax, "a boot that is tried again is the same boot")
 must(limits.bootStuckSeconds < limits.bootForgottenSeconds, "a boot that is stuck is shown as that")

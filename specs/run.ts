@@ -1,8 +1,8 @@
 /**
- * `npm test` and `npm run soak`: types, lint and specs, one after the other, with a plain count at the end.
+ * `npm test`: types, lint and specs, one after the other, with a plain count at the end.
  *
  *     node specs/run.ts                all specs, with few seeds: minutes
- *     node specs/run.ts --soak         the seeded specs with many seeds: as long as it takes
+ *     node specs/run.ts --soak         the seeded specs with many seeds: as long as it takes (npm run soak)
  *     node specs/run.ts --soak --slice the same with a bounded number of seeds, for CI
  *     node specs/run.ts specs/nbd      only these specs
  *
@@ -15,7 +15,7 @@ import { join } from "node:path"
 
 const args = process.argv.slice(2)
 const soak = args.includes("--soak")
-const seeds = soak ? (args.includes("--slice") ? "60" : "500") : undefined
+const seeds = soak ? (args.includes("--slice") ? "40" : "500") : undefined
 const only = args.filter((a) => !a.startsWith("--"))
 const seeded = ["crash", "damage", "fuzz", "random", "model", "mutat"]
 

@@ -3,6 +3,7 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import { fail, type ImagelinkError } from "../../core/errors.ts"
 import { limits } from "../../core/limits.ts"
 import type { CallOptions, OperationName, Site } from "../../core/runtime/site.ts"
+import type { StatusFeed } from "../../core/runtime/status-feed.ts"
 import { type Admitted, judge, type WithinGroups } from "./caller.ts"
 import { asError, type Calls } from "./calls.ts"
 import { PROBLEM_TYPE, problemOf } from "./contract/problem.ts"
@@ -12,6 +13,7 @@ import { EventStream } from "./event-stream.ts"
 export interface ApiSite {
   readonly site: Site
   readonly calls: Calls
+  readonly feed: StatusFeed
   readonly within: WithinGroups
   readonly now: () => number
   readonly newId: () => string

@@ -29,6 +29,7 @@ export type WithinGroups = (clients: ReadonlyArray<string>, groups: ReadonlyArra
 const ofClients: ReadonlySet<OperationName> = new Set([
   ...(["client.link", "client.unlink", "client.reset", "client.next-boot", "client.set"] as const),
   ...(["client.set-super", "client.clear-super"] as const),
+  ...(["client.disconnect", "client.wake", "client.request-reboot"] as const),
 ])
 
 const words: Readonly<Record<Role, string>> = {

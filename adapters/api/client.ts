@@ -83,7 +83,7 @@ const requestOf = (
   const query = new URLSearchParams(
     hasBody(route) ? {} : Object.fromEntries(rest.map(([key, value]) => [key, String(value)])),
   )
-  if (dryRun && route.changes) query.set("dryRun", "true")
+  if (dryRun && (route.changes || route.acts)) query.set("dryRun", "true")
   const body = hasBody(route) ? JSON.stringify(Object.fromEntries(rest)) : undefined
   const headers = {
     accept: "text/event-stream",

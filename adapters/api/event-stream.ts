@@ -14,7 +14,7 @@ export class EventStream {
   }
 
   /** Settles when the reader has taken enough of it, or is gone. `data` has no line end. */
-  send(name: string, data: string, id?: number): void | Promise<void> {
+  send(name: string, data: string, id?: number | string): void | Promise<void> {
     if (this.body.destroyed) return
     const head = id === undefined ? "" : `id: ${id}\n`
     if (!this.body.write(`${head}event: ${name}\ndata: ${data}\n\n`)) return this.#drained()

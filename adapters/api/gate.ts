@@ -21,7 +21,7 @@ export interface LocalUser {
 export interface GateOptions {
   readonly host: Host
   readonly tokens: () => Promise<TokenStore>
-  readonly users: ReadonlyArray<LocalUser>
+  readonly users: () => ReadonlyArray<LocalUser>
   /** UTC milliseconds. */
   readonly now: () => number
 }
@@ -59,7 +59,7 @@ export const makeGate = ({ host, tokens, users, now }: GateOptions): Gate => {
         throw fail("TOKEN_REFUSED", { why: "the kernel does not say who is at the other end of the socket" })
       const uid = asked?.uid ?? own
       const name = uid === undefined || uid === own ? (host.userName?.() ?? "local") : nameOf(uid)
-      const told = users.find((user) => user.name === name)?.role
+      const told = users().find((user) => user.name === name)?.role
       const role = uid === own || uid === 0 ? "admin" : (told ?? "operator")
       return { actor: { kind: "cli", name }, role, groups: [] }
     },

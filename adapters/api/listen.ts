@@ -4,7 +4,7 @@
  * **Details** The socket is mode 0660 and of the group `imagelink` where there is such a group and the kernel says who connects; else 0600, and
  * the file mode is the admission. TCP without a certificate is for the loopback addresses alone (RFC 6750 §5.3: tokens are never sent in clear).
  */
-import { chmodSync, chownSync, readFileSync, rmSync } from "node:fs"
+import { chmodSync, chownSync, rmSync } from "node:fs"
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http"
 import { createServer as createTlsServer } from "node:https"
 import { createConnection } from "node:net"
@@ -15,6 +15,7 @@ import { admit, type Caller } from "./caller.ts"
 import { asError } from "./calls.ts"
 import { PROBLEM_TYPE, problemOf } from "./contract/problem.ts"
 import type { Router } from "./router.ts"
+import type { Identity } from "./tls.ts"
 
 export interface Listener {
   /** A path, or `address:port`. */
@@ -38,6 +39,8 @@ export interface Served {
   readonly router: Router
   readonly watched: Watched
 }
+
+const TLS = { minVersion: "TLSv1.2" } as const
 
 type WhoAsks = (request: IncomingMessage) => Caller | Promise<Caller>
 
@@ -87,12 +90,18 @@ const bounded = (server: Server): Server => {
 
 const listening = (server: Server, at: { readonly path: string } | { readonly port: number; readonly host: string }) =>
   new Promise<void>((resolve, reject) => {
-    server.once("error", (e: NodeJS.ErrnoException) => {
+    const refused = (e: NodeJS.ErrnoException) => {
       const [address, port] = "path" in at ? [at.path, 0] : [at.host, at.port]
       if (e.code === "EADDRINUSE" && port !== 0) return reject(fail("PORT_IN_USE", { protocol: "api", address, port }))
       reject(fail("LISTEN_FAILED", { protocol: "api", address, port, why: e.message }))
+    }
+    server.once("error", refused)
+    server.listen(at, () => {
+      server.off("error", refused)
+      // An accept that fails concerns that caller alone.
+      server.on("error", () => undefined)
+      resolve()
     })
-    server.listen(at, resolve)
   })
 
 const closeServer = (server: Server): Promise<void> =>
@@ -145,12 +154,17 @@ const answers = (path: string): Promise<boolean> =>
 export interface RemoteOptions {
   readonly address: string
   readonly port: number
-  /** PEM files. */
-  readonly tls: { readonly cert: string; readonly key: string } | undefined
+  /** Undefined: in clear. */
+  readonly tls: Identity | undefined
 }
 
-/** @throws CONFIG_INVALID without a certificate on an address that is not loopback, FILE_UNREADABLE PORT_IN_USE LISTEN_FAILED */
-export const listenRemote = async (served: Served, who: WhoAsks, options: RemoteOptions): Promise<Listener> => {
+export interface RemoteListener extends Listener {
+  /** What new connections are shown; those that are there go on. */
+  identify(identity: Identity): void
+}
+
+/** @throws CONFIG_INVALID without a certificate on an address that is not loopback, PORT_IN_USE LISTEN_FAILED */
+export const listenRemote = async (served: Served, who: WhoAsks, options: RemoteOptions): Promise<RemoteListener> => {
   const { address, port, tls } = options
   if (tls === undefined && !isLoopback(address))
     throw fail("CONFIG_INVALID", {
@@ -158,27 +172,16 @@ export const listenRemote = async (served: Served, who: WhoAsks, options: Remote
       why: `${address} is not a loopback address, and tokens are not sent in clear: name api-cert and api-key too`,
     })
   const handle = listener(served, who)
-  const server =
-    tls === undefined
-      ? bounded(createServer(handle))
-      : (bounded(
-          createTlsServer(
-            { cert: pem(tls.cert), key: pem(tls.key), minVersion: "TLSv1.2" },
-            handle,
-          ) as unknown as Server,
-        ) as Server)
+  const secure = tls === undefined ? undefined : createTlsServer({ ...tls, ...TLS }, handle)
+  const server = bounded((secure as unknown as Server | undefined) ?? createServer(handle))
   await listening(server, { host: address, port })
   const bound = server.address()
   const at = typeof bound === "object" && bound !== null ? bound.port : port
-  return { at: `${address.includes(":") ? `[${address}]` : address}:${at}`, close: () => closeServer(server) }
+  return {
+    at: `${address.includes(":") ? `[${address}]` : address}:${at}`,
+    identify: (identity) => secure?.setSecureContext({ ...identity, ...TLS }),
+    close: () => closeServer(server),
+  }
 }
 
 const isLoopback = (address: string): boolean => address.startsWith("127.") || address === "::1"
-
-const pem = (path: string): Buffer => {
-  try {
-    return readFileSync(path)
-  } catch (e) {
-    throw fail("FILE_UNREADABLE", { path, why: (e as Error).message })
-  }
-}

@@ -21,6 +21,7 @@ import { admittedAs } from "./caller.ts"
 import { api, Judged } from "./contract/api.ts"
 import { allows } from "./contract/routes.ts"
 import { shownCall } from "./shown-call.ts"
+import { statusStream } from "./status-stream.ts"
 
 /** What a handler is given: the decoded parts of a request. */
 interface Parts {
@@ -75,9 +76,13 @@ const groupsOf = (site: ApiSite): ReadonlyArray<Layer.Layer<never>> => {
           all.handle(op, (parts) =>
             op === "events"
               ? Effect.sync(() => eventsAnswer(site, parts))
-              : op === "job.show"
-                ? Effect.promise(() => shownCall(site, String(parts.params?.id), asked(parts)))
-                : Effect.promise(() => answer(site, op as OperationName, inputOf(parts), asked(parts))),
+              : op === "status.events"
+                ? Effect.sync(() =>
+                    statusStream(site.feed, parts.headers?.["last-event-id"], asked(parts).admitted.gone),
+                  )
+                : op === "job.show"
+                  ? Effect.promise(() => shownCall(site, String(parts.params?.id), asked(parts)))
+                  : Effect.promise(() => answer(site, op as OperationName, inputOf(parts), asked(parts))),
           ),
         handlers,
       ),

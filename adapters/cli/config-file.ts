@@ -1,8 +1,9 @@
 /** imagelink.toml: read, judged, and its paths made whole. */
-import { existsSync, readFileSync } from "node:fs"
+import { existsSync, readFileSync, realpathSync } from "node:fs"
 import { dirname, isAbsolute, join, resolve } from "node:path"
 import { fail } from "../../core/errors.ts"
 import type { ConfigFile, ConfigSource } from "../../core/runtime/config.ts"
+import { settingTraits } from "../../core/runtime/settings.ts"
 
 export const configFileIn = (dataDir: string): string => join(dataDir, "imagelink.toml")
 
@@ -34,22 +35,19 @@ export const readConfigSource = async (file: string): Promise<Required<ConfigSou
 const syntaxText = (e: { readonly line: number; readonly column: number; readonly message: string }): string =>
   `line ${e.line}, column ${e.column}: it is not TOML: ${e.message.split("\n")[0]!.replace("Invalid TOML document: ", "")}`
 
+/** Of a link, the folder of what it leads to, so that one file means one thing. */
 const withWholePaths = (file: string, config: ConfigFile): ConfigFile => {
-  const bootFiles = config["boot-files"]
-  const secrets = config["iscsi-secrets"]
-  return {
-    ...config,
-    ...(bootFiles === undefined ? {} : { "boot-files": resolve(dirname(file), bootFiles) }),
-    ...(secrets === undefined ? {} : { "iscsi-secrets": resolve(dirname(file), secrets) }),
-    ...(config.plugin === undefined
-      ? {}
-      : { plugin: config.plugin.map((p) => ({ module: relativeTo(file, p.module) })) }),
-  }
+  const folder = dirname(realpathSync(file))
+  const whole = (key: string, value: unknown) =>
+    typeof value === "string" && settingTraits[key as keyof ConfigFile].text === "path" ? resolve(folder, value) : value
+  const settings = Object.entries(config).map(([key, value]) => [key, whole(key, value)] as const)
+  const plugins = config.plugin?.map(({ module }) => ({ module: relativeTo(folder, module) }))
+  return { ...Object.fromEntries(settings), ...(plugins === undefined ? {} : { plugin: plugins }) }
 }
 
 /** A path is relative to the file that names it; anything else is a package's name. */
-const relativeTo = (file: string, module: string): string =>
-  module.startsWith(".") || isAbsolute(module) ? resolve(dirname(file), module) : module
+const relativeTo = (folder: string, module: string): string =>
+  module.startsWith(".") || isAbsolute(module) ? resolve(folder, module) : module
 
 /** The third-party plugins that a data folder's own config names. */
 export const pluginsOf = async (dataDir: string): Promise<ReadonlyArray<string>> => {

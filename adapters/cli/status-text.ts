@@ -16,25 +16,46 @@ export const age = (millis: number): string => {
   return seconds < 86_400 ? `${Math.floor(seconds / 3600)} h` : `${Math.floor(seconds / 86_400)} d`
 }
 
-const trouble = ({ stuck, error }: ClientStatus): string =>
-  [...(stuck === null ? [] : [`stuck: ${stuck}`]), ...(error === null ? [] : [error.text])]
+const trouble = ({ stuck, error, rebootRequested }: ClientStatus): string =>
+  [
+    ...(stuck === null ? [] : [`stuck: ${stuck}`]),
+    ...(error === null ? [] : [error.text]),
+    ...(rebootRequested === null ? [] : ["asked to boot anew"]),
+  ]
     .join("; ")
     // A PC may have named a file with anything in it.
     .replaceAll(/\p{C}/gu, "?")
 
-const columns = (now: number): ReadonlyArray<Column<ClientStatus>> => [
+const orDash = (value: number | null, text: (value: number) => string): string => (value === null ? "-" : text(value))
+
+const hits = ({ cacheHitShare }: ClientStatus): string =>
+  orDash(cacheHitShare, (share) => `${Math.floor(share * 100)} %`)
+
+export const columns = (now: number): ReadonlyArray<Column<ClientStatus>> => [
   { title: "CLIENT", value: ({ client, mac }) => client ?? mac },
   { title: "STATE", value: ({ state }) => state },
   { title: "FOR", align: "right", value: ({ since }) => (since === null ? "-" : age(now - since)) },
   { title: "IMAGE", value: ({ image, version }) => (image === null ? "-" : `${image}@${version}`) },
-  {
-    title: "WRITTEN",
-    align: "right",
-    value: ({ writtenBytes }) => (writtenBytes === null ? "-" : bytes(writtenBytes)),
-  },
+  { title: "WRITTEN", align: "right", value: ({ writtenBytes }) => orDash(writtenBytes, bytes) },
+  { title: "READ/S", align: "right", value: ({ readBytesPerSecond }) => orDash(readBytesPerSecond, bytes) },
+  { title: "WRITE/S", align: "right", value: ({ writtenBytesPerSecond }) => orDash(writtenBytesPerSecond, bytes) },
+  { title: "HITS", align: "right", value: hits },
   { title: "ADDRESS", value: ({ address }) => address ?? "-" },
   { title: "TROUBLE", value: trouble },
 ]
+
+/** One PC in a line of words. */
+export const clientLine = (client: ClientStatus, now: number): string => {
+  const { state, since, readBytesPerSecond: read, writtenBytesPerSecond: written, cacheHitShare, writtenBytes } = client
+  const parts = [
+    since === null ? state : `${state} for ${age(now - since)}`,
+    ...(read === null || written === null ? [] : [`reads ${bytes(read)}/s, writes ${bytes(written)}/s`]),
+    ...(cacheHitShare === null ? [] : [`${hits(client)} of its reads from memory`]),
+    ...(writtenBytes === null ? [] : [`${bytes(writtenBytes)} written`]),
+    trouble(client),
+  ]
+  return parts.filter((part) => part !== "").join("; ")
+}
 
 /** Most first; `off` is last whatever its number. */
 const totals = (clients: ReadonlyArray<ClientStatus>): string => {
@@ -46,19 +67,18 @@ const totals = (clients: ReadonlyArray<ClientStatus>): string => {
   return [count(clients.length, "client"), ...(texts.length === 0 ? [] : [texts.join(", ")])].join(": ")
 }
 
-export const statusLines = ({ server, listeners, clients }: Status, now: number): ReadonlyArray<string> => {
+export const headLines = ({ server, listeners, clients }: Status, now: number): ReadonlyArray<string> => {
   const about = [
     `imagelink ${server.version}`,
     `up ${age(now - server.since)}`,
     `position ${server.position}`,
     `memory ${bytes(server.memoryBytes)}`,
   ]
-  const head = [about.join("  "), listeners.map(({ protocol, at }) => `${protocol} ${at}`).join("  "), totals(clients)]
-  return clients.length === 0 ? head : [...head, ...table(columns(now), clients).split("\n")]
+  return [about.join("  "), listeners.map(({ protocol, at }) => `${protocol} ${at}`).join("  "), totals(clients)]
 }
 
-/** As many lines and columns as there are; the last line says how many more there would be. */
-export const fitted = (lines: ReadonlyArray<string>, rows: number, columns: number): ReadonlyArray<string> => {
-  const shown = lines.length <= rows ? lines : [...lines.slice(0, rows - 1), `and ${lines.length - rows + 1} more`]
-  return shown.map((line) => line.slice(0, columns))
+export const statusLines = (status: Status, now: number): ReadonlyArray<string> => {
+  const head = headLines(status, now)
+  const { clients } = status
+  return clients.length === 0 ? head : [...head, ...table(columns(now), clients).split("\n")]
 }

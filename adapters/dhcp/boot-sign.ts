@@ -40,7 +40,7 @@ export const dhcpBootSign = (e: DhcpEvent): BootSign | undefined => {
   switch (e.type) {
     case "answered": {
       const { mac, what, firmware, client } = e
-      if (firmware.kind === "system" || what === "nak") return undefined
+      if (firmware.kind === "system" || firmware.isProbe || what === "nak") return undefined
       return {
         type: "offered",
         mac,

@@ -9,6 +9,7 @@ import type { Socket } from "node:dgram"
 import type { DatagramBatch, Host } from "../../core/host.ts"
 import { limits } from "../../core/limits.ts"
 import { fileDescriptor } from "../../core/runtime/datagram-socket.ts"
+import { watchListener } from "../../core/runtime/listening.ts"
 import { type Address, addressText, parseAddress } from "./address.ts"
 
 export interface Peer {
@@ -29,6 +30,7 @@ export class Datagrams {
   readonly #batch: DatagramBatch | undefined
   /** Of each in the batch's line. */
   #failed: Array<Failed> = []
+  #listens = () => true
 
   constructor(socket: Socket, datagrams: Host["datagrams"]) {
     this.#socket = socket
@@ -37,11 +39,16 @@ export class Datagrams {
   }
 
   hear({ take, broken }: Hearing): void {
-    this.#socket.on("error", (e) => broken(e.message))
+    this.#listens = watchListener(this.#socket, "message", (e) => broken(e.message))
     this.#socket.on("message", (bytes, { address, port }) => {
       take(bytes, { address: parseAddress(address) ?? 0, port })
       if (this.#batch !== undefined) this.#takeMore(this.#batch, take)
     })
+  }
+
+  /** Whether it still hears its peers. */
+  listens(): boolean {
+    return this.#listens()
   }
 
   /** `failed` is told when it could not be sent. */

@@ -20,7 +20,12 @@ export interface Firmware {
   readonly machineId: string | undefined
   /** What iPXE says that it can do: the codes of its encapsulated option 175. */
   readonly ipxeFeatures: ReadonlySet<number>
+  /** No machine, but somebody who wants to see what one would be told. */
+  readonly isProbe?: true
 }
+
+/** User class (option 77) of whoever only looks. */
+export const PROBE = "Imagelink doctor"
 
 export const firmwareOf = ({ options }: DhcpMessage): Firmware => {
   const vendorClass = readText(options.get(OPTION.vendorClass)) ?? ""
@@ -31,6 +36,7 @@ export const firmwareOf = ({ options }: DhcpMessage): Firmware => {
     vendorClass,
     machineId: machineIdOf(options.get(OPTION.machineId)),
     ipxeFeatures: new Set(ipxe === undefined ? [] : within(ipxe).keys()),
+    ...(readText(options.get(OPTION.userClass)) === PROBE ? { isProbe: true } : {}),
   }
 }
 

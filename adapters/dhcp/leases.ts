@@ -37,17 +37,26 @@ export interface LeasesInput {
 export class Leases {
   readonly #byAddress = new Map<Address, Lease>()
   readonly #byMac = new Map<string, Lease>()
-  readonly #input: LeasesInput
+  readonly #reserved: LeasesInput["reserved"]
+  #ranges: LeasesInput["ranges"]
   /** Next address that nobody had yet. */
   #fresh: { range: number; address: Address }
 
   /** Nothing becomes free before, so nobody looks: a flood of strangers would have all addresses looked at for each. */
   #fullUntil = 0
 
-  constructor(input: LeasesInput, kept: ReadonlyArray<Lease> = []) {
-    this.#input = input
-    this.#fresh = { range: 0, address: input.ranges[0]?.from ?? 0 }
+  constructor({ ranges, reserved }: LeasesInput, kept: ReadonlyArray<Lease> = []) {
+    this.#reserved = reserved
+    this.#ranges = ranges
+    this.#fresh = { range: 0, address: ranges[0]?.from ?? 0 }
     for (const lease of kept) if (this.#lendable(lease.address)) this.#put(lease)
+  }
+
+  /** Lends from these from now on. Who has an address outside of them is given another one when it asks next. */
+  lendFrom(ranges: LeasesInput["ranges"]): void {
+    this.#ranges = ranges
+    this.#fresh = { range: 0, address: ranges[0]?.from ?? 0 }
+    this.#fullUntil = 0
   }
 
   get size(): number {
@@ -135,7 +144,7 @@ export class Leases {
   }
 
   #lendable(address: Address): boolean {
-    return this.#input.ranges.some(({ from, to }) => address >= from && address <= to) && !this.#input.reserved(address)
+    return this.#ranges.some(({ from, to }) => address >= from && address <= to) && !this.#reserved(address)
   }
 
   #isFree(address: Address, now: number): boolean {
@@ -149,7 +158,7 @@ export class Leases {
   }
 
   #neverHad(): Address | undefined {
-    const { ranges } = this.#input
+    const ranges = this.#ranges
     const at = this.#fresh
     while (at.range < ranges.length) {
       const { to } = ranges[at.range]!

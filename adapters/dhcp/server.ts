@@ -36,6 +36,8 @@ export interface DhcpServer {
   readonly address: string
   readonly port: number
   readonly proxyPort: number
+  /** Whether it still hears its peers. */
+  listens(): boolean
   /** Answers nothing more and closes; leases under way are written. A second close is the first. */
   close(): Promise<void>
 }
@@ -56,6 +58,7 @@ export const listenDhcp = async (input: DhcpServerInput): Promise<DhcpServer> =>
     address: input.address,
     port: portOf(67),
     proxyPort: portOf(4011),
+    listens: () => [...ofSocket.values()].every((datagrams) => datagrams.listens()),
     close: () => (closing ??= close()),
   }
 }

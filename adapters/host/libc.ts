@@ -6,8 +6,9 @@
  *     getsockopt(2)  SO_PEERCRED, unix(7)                            at once
  *     setsockopt(2)  SO_BINDTODEVICE, socket(7)                      at once; getsockopt(2) reads it
  *     setsockopt(2)  TCP_USER_TIMEOUT, tcp(7)                        at once
- *     recvmmsg(2), sendmmsg(2), recvmsg(2), sendmsg(2)   (datagrams.ts)                      at once, and they do not wait
+ *     recvmmsg(2), sendmmsg(2), recvmsg(2), sendmsg(2)   (datagrams.ts)   at once, and they do not wait
  *     epoll(7)                   (readiness.ts)                      waits, for whoever has a thread of its own
+ *     adjtimex(2)    with nothing to set: STA_UNSYNC                 at once
  *
  * **Details** The functions are looked up in the running process, which has its C library loaded already, whichever that is. The numbers below
  * are those of the architectures named; elsewhere, or where the package was left out of the installation, there is nothing here.
@@ -19,7 +20,7 @@ import { type EpollCalls, LibcReadiness } from "./readiness.ts"
 
 type OfFiles = "punchHole" | "nextData"
 type OfSockets = "peerCredentials" | "bindToDevice" | "boundDevice" | "unansweredMax" | "datagrams" | "readiness"
-export type LibcCalls = { readonly [K in OfFiles | OfSockets]: NonNullable<Host[K]> }
+export type LibcCalls = { readonly [K in OfFiles | OfSockets | "clockSynchronised"]: NonNullable<Host[K]> }
 
 const FALLOC_FL_KEEP_SIZE = 1
 const FALLOC_FL_PUNCH_HOLE = 2
@@ -32,6 +33,10 @@ const IPPROTO_TCP = 6
 const TCP_USER_TIMEOUT = 18
 const ENXIO = 6
 const UCRED_BYTES = 12
+const STA_UNSYNC = 0x40
+/** struct timex with 64-bit longs, and where its status is. */
+const TIMEX_BYTES = 208
+const TIMEX_STATUS = 40
 /** Of an interface's name, with its NUL. */
 const IFNAMSIZ = 16
 
@@ -65,6 +70,7 @@ const callsOf = (koffi: typeof import("koffi")): LibcCalls => {
     addressOf: koffi.address,
     errno: koffi.errno,
   }
+  const adjtimex = libc.func("int adjtimex(_Inout_ void *timex)")
   const epollCalls: EpollCalls = {
     create: libc.func("int epoll_create1(int flags)"),
     control: libc.func("int epoll_ctl(int epoll, int operation, int fd, void *event)"),
@@ -115,6 +121,11 @@ const callsOf = (koffi: typeof import("koffi")): LibcCalls => {
       setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, Uint32Array.of(millis), Uint32Array.BYTES_PER_ELEMENT) === 0,
 
     datagrams: (count, bytesMax) => new LibcDatagrams(datagramCalls, count, bytesMax),
+    clockSynchronised() {
+      const timex = Buffer.alloc(TIMEX_BYTES)
+      if (adjtimex(timex) < 0) return undefined
+      return (new Int32Array(timex.buffer, timex.byteOffset + TIMEX_STATUS, 1)[0]! & STA_UNSYNC) === 0
+    },
     readiness: () => new LibcReadiness(epollCalls),
 
     boundDevice(fd) {

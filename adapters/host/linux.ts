@@ -52,6 +52,9 @@ class LinuxHost implements Host {
   get unansweredMax() {
     return this.#calls()?.unansweredMax
   }
+  get clockSynchronised() {
+    return this.#calls()?.clockSynchronised
+  }
   get boundDevice() {
     return this.#calls()?.boundDevice
   }

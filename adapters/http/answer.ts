@@ -1,7 +1,8 @@
 /**
  * Which answer a request gets: a client's script, the script that leads there, or a file of the boot folder.
  *
- *     /boot/52-54-00-00-00-01.ipxe     the client's script
+ *     /boot/52-54-00-00-00-01.ipxe     the client's script; with `?preview`, what it would say, without a boot id
+ *     /boot/52-54-00-00-00-01/reboot   yes or no: whether an operator asks the client to boot anew
  *     /…/autoexec.ipxe                 leads to the client's script, unless the folder has a file of that name
  *     /…                               a file
  *
@@ -30,6 +31,8 @@ export interface Answer {
   readonly file: OpenedFile
   /** Made for this request alone. */
   readonly script: boolean
+  /** It is asked for again and again. */
+  readonly polled: boolean
 }
 export interface Refusal {
   readonly status: 400 | 403 | 404 | 405
@@ -86,18 +89,32 @@ const scriptMac = (name: string): string | undefined => {
   return mac === undefined ? undefined : parseMac(mac)
 }
 
-export const answerTo = async (asked: Asked, files: BootFiles, scripts: BootScripts): Promise<Answer | Refusal> => {
+const rebootMac = (name: string): string | undefined => {
+  const [, mac] = /^boot\/+([^/]+)\/+reboot$/iu.exec(name) ?? []
+  return mac === undefined ? undefined : parseMac(mac)
+}
+
+export interface Sources {
+  readonly files: BootFiles
+  readonly scripts: BootScripts
+  readonly rebootWanted: (mac: string) => boolean
+}
+
+export const answerTo = async (asked: Asked, { files, scripts, rebootWanted }: Sources): Promise<Answer | Refusal> => {
   const { name, query, peer, local, server, http, method } = asked
   const mac = scriptMac(name)
   if (mac !== undefined) {
     const { model, rest } = modelIn(query)
-    const said = { choice: decoded(rest) ?? "", head: method === "HEAD", ...(model === undefined ? {} : { model }) }
+    const how = rest === "preview" ? { choice: "", preview: true } : { choice: decoded(rest) ?? "" }
+    const said = { ...how, head: method === "HEAD", ...(model === undefined ? {} : { model }) }
     const ask = { mac, peer: peer.address, local, server, http, ...said }
     return scriptAnswer(await scripts.script(ask), true)
   }
+  const polling = rebootMac(name)
+  if (polling !== undefined) return { ...scriptAnswer(rebootWanted(polling) ? "yes\n" : "no\n", true), polled: true }
   try {
     const file = await files.open(name, peer)
-    if (file !== undefined) return { status: 200, type: contentType(name), file, script: false }
+    if (file !== undefined) return { status: 200, type: contentType(name), file, script: false, polled: false }
   } catch (e) {
     if (e instanceof FileRefused) return { status: 403 }
     throw e
@@ -110,4 +127,5 @@ const scriptAnswer = (text: string, script: boolean): Answer => ({
   type: SCRIPT_TYPE,
   file: textFile(text),
   script,
+  polled: false,
 })

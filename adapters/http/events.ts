@@ -1,9 +1,12 @@
 /** What the server reports, and in which words it stands in the log. */
 
 export type HttpEvent =
-  | { readonly type: "sent"; readonly client: string; readonly what: string; readonly bytes: number }
+  /** Polled: one that guests ask for again and again. */
+  | { readonly type: "sent" | "polled"; readonly client: string; readonly what: string; readonly bytes: number }
   | { readonly type: "refused"; readonly client: string; readonly what: string; readonly status: number }
   | { readonly type: "ended" | "malformed"; readonly client: string; readonly message: string }
+  /** The listener. */
+  | { readonly type: "broken"; readonly message: string }
   | { readonly type: "failed"; readonly client: string; readonly what: string; readonly message: string }
 
 const CHARS = 128
@@ -17,10 +20,12 @@ export const shown = (text: string): string => {
 export const describeHttpEvent = (
   e: HttpEvent,
 ): { readonly level: "error" | "info" | "debug"; readonly text: string } => {
+  if (e.type === "broken") return { level: "error", text: `http: ${e.message}` }
   const who = `http ${e.client}`
   switch (e.type) {
     case "sent":
-      return { level: "info", text: `${who} ${shown(e.what)}: sent, ${e.bytes} bytes` }
+    case "polled":
+      return { level: e.type === "sent" ? "info" : "debug", text: `${who} ${shown(e.what)}: sent, ${e.bytes} bytes` }
     case "refused":
       return { level: "info", text: `${who} ${shown(e.what)}: ${e.status}` }
     case "ended":

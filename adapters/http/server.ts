@@ -10,6 +10,7 @@ import { fail } from "../../core/errors.ts"
 import { limits } from "../../core/limits.ts"
 import type { BootFiles } from "../../core/runtime/boot-files.ts"
 import type { BootScripts } from "../../core/runtime/boot-scripts.ts"
+import { watchListener } from "../../core/runtime/listening.ts"
 import { type Answer, type Asked, answerTo, askedOf, type Refusal } from "./answer.ts"
 import type { HttpEvent } from "./events.ts"
 import { type Range, rangeOf } from "./range.ts"
@@ -26,6 +27,8 @@ export interface HttpServerInput {
   readonly port: number
   readonly files: BootFiles
   readonly scripts: BootScripts
+  /** Whether the client with this MAC is asked to boot anew; by default none is. */
+  readonly rebootWanted?: (mac: string) => boolean
   readonly onEvent?: (event: HttpEvent) => void
   readonly limits?: Partial<HttpServerLimits>
 }
@@ -33,6 +36,8 @@ export interface HttpServerInput {
 export interface HttpServer {
   readonly address: string
   readonly port: number
+  /** Whether it still hears its peers. */
+  listens(): boolean
   /** Takes no more requests, lets those that run end for a while, closes. A second close is the first. */
   close(): Promise<void>
 }
@@ -66,22 +71,27 @@ export const listenHttp = async (input: HttpServerInput): Promise<HttpServer> =>
     else socket.destroy()
   })
   await listening(server, input)
+  const listens = watchListener(server, "connection", (e) => report({ type: "broken", message: e.message }))
   const { address, port } = server.address() as AddressInfo
   let closing: Promise<void> | undefined
-  return { address, port, close: () => (closing ??= close(server)) }
+  return { address, port, listens, close: () => (closing ??= close(server)) }
 }
 
 const listening = (server: Server, { address, port }: HttpServerInput): Promise<void> =>
   new Promise((resolve, reject) => {
-    server.once("error", (e: NodeJS.ErrnoException) => {
+    const refused = (e: NodeJS.ErrnoException) => {
       const at = { protocol: "http", address, port }
       reject(
         e.code === "EADDRINUSE"
           ? fail("PORT_IN_USE", at, { underlying: e })
           : fail("LISTEN_FAILED", { ...at, why: e.message }, { underlying: e }),
       )
+    }
+    server.once("error", refused)
+    server.listen(port, address, () => {
+      server.off("error", refused)
+      resolve()
     })
-    server.listen(port, address, () => resolve())
   })
 
 const close = async (server: Server): Promise<void> => {
@@ -93,7 +103,7 @@ const close = async (server: Server): Promise<void> => {
 }
 
 const respond = async (
-  { files, scripts }: HttpServerInput,
+  { files, scripts, rebootWanted = () => false }: HttpServerInput,
   request: IncomingMessage,
   response: ServerResponse,
   report: (event: HttpEvent) => void,
@@ -105,14 +115,14 @@ const respond = async (
   response.on("error", () => {})
   try {
     const asked = askedOf(request)
-    answer = "status" in asked ? asked : await answerTo(asked, files, scripts)
+    answer = "status" in asked ? asked : await answerTo(asked, { files, scripts, rebootWanted })
     if ("status" in asked || !("file" in answer)) {
       refuse(response, answer.status)
       return report({ type: "refused", client, what, status: answer.status })
     }
     const bytes = await send(response, asked, answer, request.headers.range)
     if (bytes === undefined) report({ type: "ended", client, message: `${what}: ended by the client` })
-    else report({ type: "sent", client, what, bytes })
+    else report({ type: answer.polled ? "polled" : "sent", client, what, bytes })
   } catch (e) {
     const message = e instanceof Error ? e.message : String(e)
     report({ type: "failed", client, what, message })

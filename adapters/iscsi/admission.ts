@@ -6,7 +6,7 @@
  * | no such client; no disk in any slot                      | login refused, 0203 target not found                |
  * | another peer's                                           | login refused, 0202 authorization failure           |
  * | the boot is over                                         | login refused, 0204 target removed                  |
- * | the server is stopping                                   | login refused, 0301 service unavailable             |
+ * | the server is stopping; a PC with this MAC runs already  | login refused, 0301 service unavailable             |
  * | the image is not there, the overlay is lost, …           | the unit is there, NOT READY; the log says why      |
  *
  * **Details** The slots are those that the peer may see (`Disks.list`); LUN = slot. A slot that could not be opened is tried again when a
@@ -36,6 +36,7 @@ const refusals: Partial<Record<ErrorCode, number>> = {
   LINK_NOT_FOUND: LOGIN_NOT_FOUND,
   EXPORT_DENIED: LOGIN_AUTHORIZATION,
   OVERLAY_RETIRED: LOGIN_TARGET_REMOVED,
+  CLIENT_TWICE: LOGIN_UNAVAILABLE,
   CLOSED: LOGIN_UNAVAILABLE,
   CANCELLED: LOGIN_UNAVAILABLE,
 }

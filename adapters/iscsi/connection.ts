@@ -6,29 +6,28 @@
  * **Details** While a login is being judged the socket is not read. Leases are released exactly once, after the last request in flight has come
  * to its end. Losing the disk (`onRevoked`) and stopping the server both ask the initiator to log out (RFC 7143 §11.9, event 1) and
  * close the connection after a while, with or without its consent.
- *
- * **Gotchas** A ping of ours that nobody answers ends a session only if that initiator has answered one before: firmware ignores them.
  */
 import type { Socket } from "node:net"
 import type { Peer } from "../../core/block/lease.ts"
-import type { ErrorCode } from "../../core/errors.ts"
 import { limits } from "../../core/limits.ts"
-import type { OutputWire } from "../../core/slab-output.ts"
 import { ScsiNexus } from "../scsi/nexus.ts"
+import { Intake } from "../socket/intake.ts"
+import { isGone, peerOf } from "../socket/peer.ts"
 import type { ReceiveBuffers } from "../socket/receive.ts"
+import { Timers } from "../socket/timers.ts"
+import { socketWire } from "../socket/wire.ts"
 import { ours } from "./admission.ts"
 import { defaults } from "./keys.ts"
-import { Login, type LoginStep, type Wanted } from "./login.ts"
+import type { Wanted } from "./login.ts"
+import { LoginPhase } from "./login-phase.ts"
 import * as pdu from "./pdu.ts"
-import { peerOf, portalAddress } from "./peer.ts"
 import type { Happening, IscsiEvent, Member, Portal } from "./portal.ts"
+import { portalAddress } from "./portal-address.ts"
 import { PduReader, type PduReceiver } from "./reader.ts"
 import type { Refusals } from "./refusals.ts"
+import { seat } from "./seating.ts"
 import { IscsiSession } from "./session.ts"
-import { SessionUnits } from "./session-units.ts"
-
-/** Nothing that was sent is acknowledged any more. */
-const GONE: ReadonlySet<string> = new Set(["ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"])
+import type { SessionUnits } from "./session-units.ts"
 
 export interface ConnectionInput {
   readonly id: number
@@ -49,41 +48,48 @@ export class Connection implements PduReceiver, Member {
   private readonly socket: Socket
   private readonly peer: Peer
   private readonly reader: PduReader
-  private readonly login: Login
-  private readonly wire: OutputWire
-  private loginPdus = 0
+  private readonly entry: LoginPhase
+  private readonly intake: Intake
   private judging = false
-  /** It was refused, and is told later. */
-  private delaying = false
   private session: IscsiSession | undefined
   private wanted: Wanted | undefined
   private units: SessionUnits | undefined
-  /** What was received and could not be taken yet. */
-  private backlog: Array<Uint8Array> = []
-  private paused = false
   private wakeScheduled = false
   private why: string | undefined
   private socketClosed = false
   private stopping = false
   private over = false
-  private readonly timers = new Set<NodeJS.Timeout>()
+  private readonly timers = new Timers()
   private readonly whenOver: Array<() => void> = []
-  private heard = true
-  private pinged = false
 
   constructor(input: ConnectionInput) {
     this.input = input
     this.socket = input.buffers.attach(input.socket, (chunk) => this.received(chunk))
-    this.peer = peerOf(this.socket.remoteAddress)
-    this.wire = socketWire(this.socket)
+    this.peer = peerOf(this.socket.remoteAddress, "iscsi")
     this.reader = new PduReader(this, input.portal.slabs, limits.iscsiSegmentBytesMax, input.portal.partial)
-    this.login = new Login(input.portal.policy)
+    this.intake = new Intake({
+      socket: this.socket,
+      take: (chunk) => this.reader.feed(chunk, 0, chunk.length),
+      mayTake: () => this.mayTake(),
+    })
+    this.entry = new LoginPhase({
+      policy: input.portal.policy,
+      refusals: input.refusals,
+      peer: this.peer.address,
+      refusalDelaySeconds: input.refusalDelaySeconds,
+      write: (bytes) => void this.socket.write(bytes),
+      close: (why) => this.close(why),
+      destroy: () => void this.socket.destroy(),
+      after: (millis, act) => this.timers.after(millis, act),
+      report: (event) => this.report(event),
+      admit: (wanted) => this.judge(wanted),
+    })
     this.report({ type: "connected" })
     this.socket.on("drain", () => this.goOn())
     this.socket.on("end", () => this.close("the initiator closed its side"))
     this.socket.on("error", (e) => this.failed(e))
     this.socket.on("close", () => this.lost())
-    this.after(input.loginSeconds * 1000, () => {
+    this.timers.after(input.loginSeconds * 1000, () => {
       if (this.session === undefined) this.close("the login took too long")
     })
   }
@@ -104,7 +110,7 @@ export class Connection implements PduReceiver, Member {
     }
     session.sender.asyncMessage(pdu.ASYNC_LOGOUT, 0, 0, this.input.closeSeconds)
     session.out.rest()
-    this.after(this.input.closeSeconds * 1000, () => this.close(why))
+    this.timers.after(this.input.closeSeconds * 1000, () => this.close(why))
   }
 
   /** Another login took this one's place, or its target was reset. */
@@ -119,24 +125,25 @@ export class Connection implements PduReceiver, Member {
     this.close(why)
   }
 
-  /** Called every so often: a quiet initiator is asked for a sign of life (RFC 7143 §11.19: an unsolicited NOP-In). */
+  /** Called every so often: a quiet initiator is asked for a sign of life. */
   tick(): void {
     const { session } = this
     if (session === undefined || this.stopping || this.why !== undefined) return
-    const quiet = !this.heard
-    this.heard = false
-    if (!quiet) {
-      this.pinged = false
+    if (session.life.tick()) {
+      session.out.rest()
       return
     }
-    if (this.pinged && session.pongs > 0) {
-      this.why = "the initiator gives no sign of life"
-      this.socket.destroy()
-      return
-    }
-    this.pinged = true
-    session.sender.nopIn(pdu.NO_TAG, 1, new Uint8Array(8), new Uint8Array(0))
+    this.why = "the initiator gives no sign of life"
+    this.socket.destroy()
+  }
+
+  /** Whether the initiator shows from now on that it is there. */
+  private async ask(signal: AbortSignal): Promise<boolean> {
+    const { session } = this
+    if (session === undefined) return false
+    const answer = session.life.ask(signal)
     session.out.rest()
+    return answer
   }
 
   /** What is linked may have changed. */
@@ -146,12 +153,12 @@ export class Connection implements PduReceiver, Member {
   }
 
   mayTake(): boolean {
-    return !this.judging && !this.delaying && (this.session === undefined || this.session.mayTake())
+    return !this.judging && !this.entry.delaying && (this.session === undefined || this.session.mayTake())
   }
 
   pdu(head: Uint8Array, h: number, data: Uint8Array, d: number, bytes: number): void {
     if (this.session !== undefined) this.session.pdu(head, h, data, d, bytes)
-    else this.loginPdu(head, h, data.subarray(d, d + bytes))
+    else this.entry.pdu(head, h, data.subarray(d, d + bytes))
   }
 
   lostSync(why: string): void {
@@ -163,42 +170,25 @@ export class Connection implements PduReceiver, Member {
     this.session?.badData(head, h)
   }
 
-  /** A mistake of ours costs the connection it happened on, not the others. */
   private received(chunk: Uint8Array): void {
-    this.heard = true
+    if (this.session !== undefined) this.session.life.heard = true
     if (this.why !== undefined && !this.stopping) return
-    if (this.backlog.length > 0) {
-      this.backlog.push(Buffer.from(chunk))
-      return
-    }
     try {
-      const taken = this.reader.feed(chunk, 0, chunk.length)
+      this.intake.receive(chunk)
       this.session?.out.rest()
-      if (taken < chunk.length) this.keep(Buffer.from(chunk.subarray(taken)))
     } catch (e) {
-      this.failed(e instanceof Error ? e : new Error(String(e)))
-      this.socket.destroy()
+      this.broken(e)
     }
-  }
-
-  private keep(rest: Uint8Array): void {
-    this.backlog.push(rest)
-    if (this.paused) return
-    this.paused = true
-    this.socket.pause()
   }
 
   /** Sends what was gathered meanwhile, and takes up what had to wait. */
   private goOn(): void {
-    this.session?.out.rest()
-    if (this.backlog.length > 0 && this.mayTake()) {
-      const chunks = this.backlog
-      this.backlog = []
-      for (const chunk of chunks) this.received(chunk)
-    }
-    if (this.paused && this.backlog.length === 0) {
-      this.paused = false
-      this.socket.resume()
+    try {
+      this.session?.out.rest()
+      if (this.why === undefined || this.stopping) this.intake.goOn()
+      this.session?.out.rest()
+    } catch (e) {
+      this.broken(e)
     }
   }
 
@@ -212,59 +202,18 @@ export class Connection implements PduReceiver, Member {
     })
   }
 
-  private loginPdu(head: Uint8Array, h: number, data: Uint8Array): void {
-    if ((head[h]! & pdu.OPCODE_MASK) !== pdu.LOGIN || ++this.loginPdus > limits.iscsiLoginPdusMax) {
-      // §6.3: only login requests come before the session runs; nothing else is answered.
-      this.close("something other than a login came first")
-      this.socket.destroy()
-      return
-    }
-    this.follow(this.login.request(head.subarray(h), data))
-  }
-
-  private follow(step: LoginStep): void {
-    if (step.kind === "answer") this.socket.write(step.response)
-    else if (step.kind === "refused") this.refuse(step.response, step.status, step.why)
-    else if (step.kind === "redirected") {
-      const { status, portal } = step.to
-      this.report({ type: "redirected", ...this.login.who, status, portal })
-      this.socket.write(step.response)
-      this.close(`the initiator was sent to ${portal}`)
-    } else {
-      this.judging = true
-      void this.admit(step.wanted)
-        .catch((e) => {
-          this.failed(ours(e))
-          this.socket.destroy()
-        })
-        .finally(() => {
-          this.judging = false
-          this.maybeOver()
-        })
-    }
-  }
-
-  private refuse(response: Uint8Array, status: number, why: string, code?: ErrorCode): void {
-    const unsaid = this.input.refusals.say(this.peer.address)
-    if (unsaid !== undefined) {
-      const { initiator, target } = this.login.who
-      this.report({ type: "refused", initiator, target, status, why, unsaid, ...(code === undefined ? {} : { code }) })
-    }
-    const answer = () => {
-      this.socket.write(response)
-      this.close(`the login was refused: ${why}`)
-    }
-    const { refusalDelaySeconds } = this.input
-    if (unsaid !== undefined || refusalDelaySeconds === 0) answer()
-    else {
-      this.delaying = true
-      this.after(refusalDelaySeconds * 1000, answer)
-    }
-  }
-
-  private turnAway(status: number, why: string, code?: ErrorCode): void {
-    const step = this.login.refuse(status, why)
-    if (step.kind === "refused") this.refuse(step.response, status, why, code)
+  /** While it is being judged whether a login is admitted, nothing more is taken. */
+  private judge(wanted: Wanted): void {
+    this.judging = true
+    void this.admit(wanted)
+      .catch((e) => {
+        this.failed(ours(e))
+        this.socket.destroy()
+      })
+      .finally(() => {
+        this.judging = false
+        this.maybeOver()
+      })
   }
 
   /** Opens what was asked for, and begins the session. */
@@ -272,7 +221,7 @@ export class Connection implements PduReceiver, Member {
     const { portal } = this.input
     if (wanted.tsih !== 0) {
       // MC/S is not done: MaxConnections=1 is what was negotiated.
-      this.turnAway(pdu.LOGIN_TOO_MANY_CONNECTIONS, "a second connection of a session is not supported")
+      this.entry.refuse(pdu.LOGIN_TOO_MANY_CONNECTIONS, "a second connection of a session is not supported")
       return
     }
     if (wanted.discovery) {
@@ -280,61 +229,44 @@ export class Connection implements PduReceiver, Member {
       this.report({ type: "discovery", initiator: wanted.initiator })
       return
     }
-    const admitted = await portal.open(wanted.target!, this.peer)
-    if (admitted.kind === "refused") {
-      this.turnAway(admitted.status, admitted.error.message, admitted.error.code)
-      return
-    }
-    const abortTasks = (lun: number) => void this.session?.abortWhere((t) => t.lun === lun)
-    const units = (this.units = new SessionUnits({
-      ...{ portal, wanted, peer: this.peer, opened: admitted.opened, abortTasks },
-      changed: () => this.session?.seeUnits(),
-      lost: () => this.stop("the disk was taken away"),
-      failed: (e) => this.failed(e),
-      report: (event) => this.report(event),
-      after: (millis, act) => this.after(millis, act),
-    }))
-    const reinstated = await portal.reinstate(wanted)
-    const { nexus } = await portal.seat(wanted, admitted.opened, admitted.unopened, reinstated, abortTasks)
-    // Another login of the same name may have come first while this one was on its way.
-    while (portal.isTaken(wanted)) await portal.reinstate(wanted)
-    if (this.socketClosed || this.stopping) {
-      this.wanted = wanted
-      portal.leave(wanted, this, nexus)
-      await units.release()
-      return
-    }
-    portal.join(wanted, this)
-    this.begin(wanted, nexus)
-    const target = wanted.targetText!
-    this.report({
-      type: "opened",
-      initiator: wanted.initiator,
-      target,
-      user: wanted.user,
-      units: admitted.opened.map(({ slot, lease }) => `LUN ${slot}: ${lease.description}`),
-      reinstated,
+    const seated = await seat({
+      ...{ portal, wanted, member: this },
+      gone: () => this.socketClosed || this.stopping,
+      units: {
+        peer: { ...this.peer, initiator: wanted.initiator },
+        abortTasks: (lun) => void this.session?.tasks.abortWhere((t) => t.lun === lun),
+        changed: () => this.session?.tasks.seeUnits(),
+        lost: (why) => this.stop(why),
+        ask: (signal) => this.ask(signal),
+        failed: (e) => this.failed(e),
+        report: (event) => this.report(event),
+        after: (millis, act) => this.timers.after(millis, act),
+      },
     })
-    for (const { slot, error } of admitted.unopened) this.report({ type: "not-ready", target, lun: slot, error })
-    units.begin(nexus)
+    if (seated.kind === "refused") this.entry.refuse(seated.status, seated.error.message, seated.error.code)
+    if (seated.kind !== "seated") return
+    this.units = seated.units
+    this.begin(wanted, seated.nexus)
+    for (const happening of seated.happenings) this.report(happening)
+    seated.units.begin(seated.nexus)
   }
 
   private begin(wanted: Wanted, nexus: ScsiNexus): void {
     const { portal } = this.input
     const { socket, peer } = this
     this.wanted = wanted
-    socket.write(this.login.accept(portal.nextHandle()))
+    socket.write(this.entry.login.accept(portal.nextHandle()))
     const agreed = wanted.agreed ?? defaults()
     this.session = new IscsiSession({
-      wire: this.wire,
+      wire: socketWire(socket),
       slabs: portal.slabs,
       budget: portal.budget,
       agreed,
       nexus,
       discovery: wanted.discovery,
       cid: wanted.cid,
-      statSN: this.login.statSN,
-      expCmdSN: this.login.expCmdSN,
+      statSN: this.entry.login.statSN,
+      expCmdSN: this.entry.login.expCmdSN,
       targets: () => portal.targets(peer, portalAddress(socket.localAddress, socket.localPort)),
       resetTarget: (cold) => portal.resetTarget(nexus, cold),
       wake: this.wake,
@@ -345,8 +277,14 @@ export class Connection implements PduReceiver, Member {
     this.wake()
   }
 
+  /** A mistake of ours costs the connection it happened on, not the others. */
+  private broken(e: unknown): void {
+    this.failed(e instanceof Error ? e : new Error(String(e)))
+    this.socket.destroy()
+  }
+
   private failed(e: NodeJS.ErrnoException): void {
-    if (GONE.has(e.code ?? "")) {
+    if (isGone(e)) {
       this.why ??= "the initiator is off, or out of reach"
       return
     }
@@ -363,16 +301,16 @@ export class Connection implements PduReceiver, Member {
     this.session?.end(why)
     this.session?.out.rest()
     this.socket.end()
-    if (this.paused) this.socket.resume()
-    this.after(this.input.closeSeconds * 1000, () => this.socket.destroy())
+    this.intake.resume()
+    this.timers.after(this.input.closeSeconds * 1000, () => this.socket.destroy())
   }
 
   private lost(): void {
     this.socketClosed = true
-    for (const timer of this.timers) clearTimeout(timer)
+    this.timers.end()
     this.why ??= "the connection was lost"
     this.reader.stop()
-    this.backlog = []
+    this.intake.drop()
     this.session?.out.discard()
     this.session?.end(this.why)
     this.maybeOver()
@@ -403,22 +341,4 @@ export class Connection implements PduReceiver, Member {
   private report(event: Happening): void {
     this.input.report({ connection: this.input.id, peer: this.peer.address, ...event } as IscsiEvent)
   }
-
-  private after(millis: number, act: () => void): void {
-    if (this.socketClosed) return
-    const timer = setTimeout(() => {
-      this.timers.delete(timer)
-      act()
-    }, millis)
-    this.timers.add(timer)
-  }
 }
-
-/** A socket as a session sees it. A write leaves at once unless the kernel's buffer is full. */
-const socketWire = (socket: Socket): OutputWire => ({
-  send: (bytes) => {
-    socket.write(bytes)
-    return socket.writableLength === 0
-  },
-  queuedBytes: () => socket.writableLength,
-})

@@ -7,7 +7,8 @@
  * | or         | Yes if either side says Yes                    | InitialR2T DataPDUInOrder DataSequenceInOrder            |
  * | and        | Yes if both sides say Yes                      | ImmediateData                                            |
  * | min, max   | the smaller, the larger of both numbers        | MaxConnections MaxBurstLength … DefaultTime2Wait (max)   |
- * | declared   | each side says its own; no answer              | MaxRecvDataSegmentLength                                 |
+ * | declared   | each side says its own; no answer              | MaxRecvDataSegmentLength InitiatorAlias X#NodeArchitecture |
+ * | refused    | Reject: of the target alone, or of a session that runs | TargetAlias TargetAddress TargetPortalGroupTag SendTargets |
  * | obsolete   | IFMarker OFMarker: No; the two intervals: Reject (§13.25) |                                               |
  *
  * **Details** A value that the key does not allow is answered `Reject` and the key keeps its default; an unknown key is answered
@@ -91,6 +92,9 @@ const digest =
   }
 
 const nothing = () => {}
+/** Declared, and of no consequence here: who logged in is known by its name. */
+const taken = () => undefined
+const refused = () => REJECT
 
 const rules: Readonly<Record<string, Rule>> = {
   HeaderDigest: digest((a, v) => (a.headerDigest = v)),
@@ -116,13 +120,28 @@ const rules: Readonly<Record<string, Rule>> = {
   iSCSIProtocolLevel: number(0, 31, 2, Math.min, (a, v) => (a.protocolLevel = v)),
   IFMarker: () => "No",
   OFMarker: () => "No",
-  IFMarkInt: () => REJECT,
-  OFMarkInt: () => REJECT,
+  IFMarkInt: refused,
+  OFMarkInt: refused,
+  InitiatorAlias: taken,
+  "X#NodeArchitecture": taken,
+  TargetAlias: refused,
+  TargetAddress: refused,
+  TargetPortalGroupTag: refused,
+  SendTargets: refused,
 }
 
-/** Keys that may be said again once the session runs (§13.12: "ALL" stages); the rest are of the leading login alone. */
-const anyTime = new Set(["MaxRecvDataSegmentLength"])
-const everyKey = new Set([...Object.keys(rules), ...anyTime])
+/** Keys that an initiator may say once the session runs (§13: use "ALL"); the rest are of the leading login alone. */
+const anyTime: ReadonlySet<string> = new Set(["MaxRecvDataSegmentLength", "InitiatorAlias"])
+const everyKey: ReadonlySet<string> = new Set([...Object.keys(rules), ...anyTime])
+/** What a login settles apart from these: who asks for what, and its proof (§12, §13.4, §13.5, §13.21). */
+const ofLogin: ReadonlySet<string> = new Set(["InitiatorName", "TargetName", "SessionType", "AuthMethod"])
+
+/** One pair that is said while the session runs (§11.10), and what to answer: a key of the leading login is not negotiated anew. */
+export const declareAgain = (pair: Pair, agreed: Agreed): ReadonlyArray<Pair> => {
+  const [key] = pair
+  if (anyTime.has(key)) return negotiate([pair], agreed, new Set()) ?? []
+  return [[key, everyKey.has(key) || ofLogin.has(key) ? REJECT : "NotUnderstood"]]
+}
 
 /**
  * Settles the pairs of one request against what is agreed so far, which it changes, and answers what to say.

@@ -287,6 +287,6 @@ const methodOf = ({ secrets, preferred, required }: Proof, offer: ReadonlyArray<
   return chap ? "CHAP" : undefined
 }
 
-/** Keys that say who and what (§13.4 to §13.7, §13.21), and those of authentication (§12). */
-const namesOnly = new Set(["InitiatorName", "InitiatorAlias", "TargetName", "SessionType"])
+/** Keys that say who and what (§13.4, §13.5, §13.21), and those of authentication (§12). */
+const namesOnly = new Set(["InitiatorName", "TargetName", "SessionType"])
 const security = new Set(["AuthMethod", "CHAP_A", "CHAP_I", "CHAP_C", "CHAP_N", "CHAP_R"])

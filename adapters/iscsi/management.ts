@@ -21,28 +21,26 @@ import { lunOf } from "./lun.ts"
 import * as pdu from "./pdu.ts"
 import type { Sender } from "./sender.ts"
 import type { IscsiTask } from "./task.ts"
+import type { Tasks } from "./tasks.ts"
+import type { Turns } from "./turns.ts"
 
 /** What task management needs of a session. */
 export interface Managed {
   readonly nexus: ScsiNexus
   readonly sender: Sender
-  /** By ITT. */
-  readonly tasks: ReadonlyMap<number, IscsiTask>
-  abortWhere(concerns: (task: IscsiTask) => boolean): ReadonlyArray<IscsiTask>
-  /** Settles when none of these runs any more. */
-  settled(tasks: ReadonlyArray<IscsiTask>): Promise<void>
-  skip(cmdSN: number): void
-  dropEarly(itt: number): boolean
-  wake(): void
+  readonly tasks: Tasks
+  readonly turns: Turns
+  /** What was gathered may leave. */
+  readonly wake: () => void
+  /** Resets every unit of the target; cold: and ends its sessions. */
+  readonly resetTarget: (cold: boolean) => void
 }
 
 export class Management {
   private readonly session: Managed
-  private readonly resetTarget: (cold: boolean) => void
 
-  constructor(session: Managed, resetTarget: (cold: boolean) => void) {
+  constructor(session: Managed) {
     this.session = session
-    this.resetTarget = resetTarget
   }
 
   request(head: Uint8Array, h: number): void {
@@ -55,7 +53,7 @@ export class Management {
         this.abortTask(itt, readU32(head, h + 20), readU32(head, h + 32))
         return
       case pdu.TMF_QUERY_TASK:
-        this.answer(itt, this.session.tasks.has(readU32(head, h + 20)) ? pdu.TMR_SUCCEEDED : pdu.TMR_COMPLETE)
+        this.answer(itt, this.session.tasks.byTag.has(readU32(head, h + 20)) ? pdu.TMR_SUCCEEDED : pdu.TMR_COMPLETE)
         return
       case pdu.TMF_TARGET_WARM_RESET:
       case pdu.TMF_TARGET_COLD_RESET:
@@ -83,12 +81,12 @@ export class Management {
    * §11.5.1: a task that is not there has ended, unless its CmdSN is still to come: then it is counted as received, and gone.
    */
   private abortTask(itt: number, referenced: number, refCmdSN: number): void {
-    const task = this.session.tasks.get(referenced)
+    const task = this.session.tasks.byTag.get(referenced)
     if (task === undefined) {
-      const { sender } = this.session
-      if (this.session.dropEarly(referenced)) this.answer(itt, pdu.TMR_COMPLETE)
+      const { sender, turns } = this.session
+      if (turns.drop(referenced)) this.answer(itt, pdu.TMR_COMPLETE)
       else if (refCmdSN === sender.expCmdSN && !pdu.before(sender.maxCmdSN, refCmdSN)) {
-        this.session.skip(refCmdSN)
+        turns.skip(refCmdSN)
         this.answer(itt, pdu.TMR_COMPLETE)
       } else this.answer(itt, pdu.TMR_NO_TASK)
       return
@@ -99,7 +97,7 @@ export class Management {
   private onUnit(fn: number, itt: number, view: UnitView): void {
     const onUnit = (t: IscsiTask) => t.lun === view.lun
     if (fn === pdu.TMF_QUERY_TASK_SET) {
-      const found = [...this.session.tasks.values()].some(onUnit)
+      const found = [...this.session.tasks.byTag.values()].some(onUnit)
       this.answer(itt, found ? pdu.TMR_SUCCEEDED : pdu.TMR_COMPLETE)
       return
     }
@@ -124,17 +122,17 @@ export class Management {
   }
 
   private targetReset(itt: number, cold: boolean): void {
-    this.session.abortWhere(() => true)
+    this.session.tasks.abortWhere(() => true)
     this.answer(itt, pdu.TMR_COMPLETE)
-    this.resetTarget(cold)
+    this.session.resetTarget(cold)
   }
 
   private async abort(itt: number, concerns: (t: IscsiTask) => boolean): Promise<void> {
     // A unit's reset has marked tasks already; those that run are waited for as well.
-    const running = [...this.session.tasks.values()].filter((t) => concerns(t) && t.running)
-    this.session.abortWhere(concerns)
+    const running = [...this.session.tasks.byTag.values()].filter((t) => concerns(t) && t.running)
+    this.session.tasks.abortWhere(concerns)
     if (running.length > 0) {
-      await this.session.settled(running)
+      await this.session.tasks.settled(running)
       this.answer(itt, pdu.TMR_COMPLETE)
       this.session.wake()
     } else this.answer(itt, pdu.TMR_COMPLETE)

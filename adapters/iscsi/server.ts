@@ -1,16 +1,12 @@
 /**
- * Serves clients' disks over iSCSI: a TCP listener whose every connection runs on its own (connection.ts).
- *
- * **Details** Nagle is off. A PC that was switched off says nothing to its target, and its disk is in use until that is noticed: so quiet sessions are pinged, and what its
- * network card does not acknowledge in time ends the connection. The kernel sees to the latter where it can be asked to; elsewhere TCP gives up after a quarter of an
- * hour what was in flight, and keep-alive probes notice in seconds what was not. Connections above the limit are closed at once and reported. Nothing here is process-wide: two servers share nothing.
+ * Serves clients' disks over iSCSI: a TCP listener (../socket/listener.ts) whose every connection runs on its own (connection.ts). Quiet sessions are pinged, and look now and then
+ * at what is linked.
  */
 import { randomBytes } from "node:crypto"
-import { createServer, type Server } from "node:net"
 import type { Disks } from "../../core/block/lease.ts"
-import { fail } from "../../core/errors.ts"
 import { limits } from "../../core/limits.ts"
 import type { Keeper } from "../scsi/unit.ts"
+import { listenForConnections } from "../socket/listener.ts"
 import { ReceiveBuffers } from "../socket/receive.ts"
 import type { Secret } from "./chap.ts"
 import { Connection } from "./connection.ts"
@@ -55,6 +51,8 @@ export interface IscsiServer {
   readonly address: string
   readonly port: number
   connections(): number
+  /** Whether it still hears its peers. */
+  listens(): boolean
   /** Takes no more connections, asks initiators to log out, lets writes in flight end, closes. A second close is the first. */
   close(): Promise<void>
 }
@@ -77,45 +75,28 @@ export const listenIscsi = async (input: IscsiServerInput): Promise<IscsiServer>
   const portal = new Portal({ disks, secretOf, bootSecretOf, elsewhereOf, random, keeper })
   const refusals = new Refusals(() => performance.now())
   const buffers = new ReceiveBuffers(limits.iscsiReceiveBytes)
-  const live = new Set<Connection>()
-  const emptied: Array<() => void> = []
-  let ids = 0
+  const report = (event: IscsiEvent) => input.onEvent?.(event)
 
-  const server = createServer({
-    pauseOnConnect: true,
-    noDelay: true,
-    keepAlive: true,
-    keepAliveInitialDelay: limits.iscsiKeepAliveSeconds * 1000,
+  const listener = await listenForConnections({
+    protocol: "iscsi",
+    address: input.address,
+    port: input.port,
+    connectionsMax: bounds.connectionsMax,
+    keepAliveSeconds: limits.iscsiKeepAliveSeconds,
+    unansweredSeconds: bounds.unansweredSeconds,
+    unansweredMax: input.unansweredMax,
+    allowHalfOpen: false,
+    accept: (id, socket, over) =>
+      new Connection({
+        ...{ id, socket, portal, refusals, buffers, report },
+        loginSeconds: bounds.loginSeconds,
+        closeSeconds: bounds.closeSeconds,
+        refusalDelaySeconds: bounds.refusalDelaySeconds,
+        closed: over,
+      }),
+    dropped: (connection, peer, why) => report({ connection, peer, type: "closed", why }),
   })
-  server.maxConnections = bounds.connectionsMax
-  server.on("connection", (socket) => {
-    const connection: Connection = new Connection({
-      id: ++ids,
-      socket,
-      portal,
-      refusals,
-      buffers,
-      loginSeconds: bounds.loginSeconds,
-      closeSeconds: bounds.closeSeconds,
-      refusalDelaySeconds: bounds.refusalDelaySeconds,
-      report: (event) => input.onEvent?.(event),
-      closed: () => {
-        live.delete(connection)
-        if (live.size === 0) for (const wake of emptied.splice(0)) wake()
-      },
-    })
-    live.add(connection)
-  })
-  server.on("drop", (data) =>
-    input.onEvent?.({
-      connection: ++ids,
-      peer: data?.remoteAddress ?? "unknown",
-      type: "closed",
-      why: `more than ${bounds.connectionsMax} connections`,
-    }),
-  )
-  await listening(server, input.address, input.port)
-  input.unansweredMax?.(fdOf(server), bounds.unansweredSeconds * 1000)
+  const { live } = listener
   const pings = setInterval(() => {
     for (const connection of live) connection.tick()
   }, bounds.pingSeconds * 1000)
@@ -130,42 +111,15 @@ export const listenIscsi = async (input: IscsiServerInput): Promise<IscsiServer>
   }, bounds.lookSeconds * 1000)
   looks.unref()
 
-  const bound = server.address()
-  if (bound === null || typeof bound === "string") throw new Error("a TCP listener has an address")
-  const close = async (): Promise<void> => {
-    clearInterval(pings)
-    clearInterval(looks)
-    const stopped = new Promise<void>((resolve) => server.close(() => resolve()))
-    for (const connection of live) connection.stop("the server is stopping")
-    if (live.size > 0) await new Promise<void>((resolve) => emptied.push(resolve))
-    await stopped
-  }
-  let closing: Promise<void> | undefined
   return {
-    address: bound.address,
-    port: bound.port,
+    address: listener.address,
+    port: listener.port,
     connections: () => live.size,
-    close: () => (closing ??= close()),
+    listens: listener.listens,
+    close: () => {
+      clearInterval(pings)
+      clearInterval(looks)
+      return listener.close()
+    },
   }
 }
-
-/** An inner part of Node: where it is not found, there is nothing to ask the kernel for. */
-const fdOf = (server: Server): number =>
-  (server as unknown as { readonly _handle?: { readonly fd?: number } })._handle?.fd ?? -1
-
-const listening = (server: Server, address: string, port: number): Promise<void> =>
-  new Promise((resolve, reject) => {
-    const refused = (e: NodeJS.ErrnoException): void =>
-      reject(
-        e.code === "EADDRINUSE"
-          ? fail("PORT_IN_USE", { protocol: "iscsi", address, port }, { underlying: e })
-          : fail("LISTEN_FAILED", { protocol: "iscsi", address, port, why: e.message }, { underlying: e }),
-      )
-    server.once("error", refused)
-    server.listen({ host: address, port }, () => {
-      server.off("error", refused)
-      // An accept that fails (no file descriptors left) concerns that peer alone; the listener goes on.
-      server.on("error", () => undefined)
-      resolve()
-    })
-  })

@@ -12,7 +12,7 @@
  * **Details** Changes are told by REPORTED LUNS DATA HAS CHANGED (3Fh/0Eh) on the session's other units (SPC-4 §6.33). Slot 0 is what the computer runs
  * from, so it is always reported: a system that looks for its disks anew would let go of it.
  */
-import type { Peer } from "../../core/block/lease.ts"
+import { type Ending, endingText, type Peer, type SignOfLife } from "../../core/block/lease.ts"
 import { limits } from "../../core/limits.ts"
 import type { ScsiNexus } from "../scsi/nexus.ts"
 import { ASC } from "../scsi/sense.ts"
@@ -28,9 +28,11 @@ export interface SessionUnitsInput {
   readonly abortTasks: (lun: number) => void
   /** The units of the nexus are others than before. */
   readonly changed: () => void
-  /** What the session stands on was taken away. */
-  readonly lost: () => void
+  /** What the session stands on was taken away, or it is to end. */
+  readonly lost: (why: string) => void
   readonly failed: (e: Error) => void
+  /** Whether its initiator is there now. */
+  readonly ask: SignOfLife
   readonly report: (event: Happening) => void
   /** Calls once, later, unless the connection ends before. */
   readonly after: (millis: number, act: () => void) => void
@@ -56,6 +58,8 @@ export class SessionUnits {
   begin(nexus: ScsiNexus): void {
     this.nexus = nexus
     nexus.onNotReady = (lun) => this.tryAgain(nexus, lun)
+    // One of its leases answers for the session.
+    this.opened[0]?.lease.onAsked?.(this.input.ask)
     for (const opened of this.opened) this.watch(nexus, opened)
   }
 
@@ -144,12 +148,12 @@ export class SessionUnits {
   }
 
   private watch(nexus: ScsiNexus, { slot, lease }: Opened): void {
-    this.forget.push(lease.onRevoked(() => this.takenAway(nexus, slot)))
+    this.forget.push(lease.onRevoked((ending) => this.takenAway(nexus, slot, ending)))
   }
 
-  private takenAway(nexus: ScsiNexus, slot: number): void {
-    if (slot === 0 || nexus.views.size === 1) {
-      this.input.lost()
+  private takenAway(nexus: ScsiNexus, slot: number, ending: Ending): void {
+    if (ending === "disconnected" || slot === 0 || nexus.views.size === 1) {
+      this.input.lost(endingText(ending))
       return
     }
     this.gone.add(slot)

@@ -7,10 +7,12 @@
  * a burst, PDUs may come in any order when DataPDUInOrder=No was agreed; every byte must come once. What goes past the data that the command
  * takes is counted and dropped.
  */
+import { readU32 } from "../../core/bytes.ts"
 import { limits } from "../../core/limits.ts"
 import { ASC } from "../scsi/sense.ts"
 import type { Place } from "../scsi/task-set.ts"
 import type { Agreed } from "./keys.ts"
+import { ATTRIBUTE_MASK, COMMAND_READ, COMMAND_WRITE } from "./pdu.ts"
 
 interface Burst {
   readonly offset: number
@@ -32,9 +34,11 @@ export class IscsiTask {
   readonly cdb: Uint8Array
   /** Not counted in CmdSN. */
   readonly immediate: boolean
+  readonly attribute: number
   /** Expected Data Transfer Length. */
   readonly expected: number
   readonly reads: boolean
+  readonly writes: boolean
   /** What the command takes of Data-Out, by its CDB. */
   readonly takes: number
   /** What is collected: no more than either side means to move. */
@@ -60,28 +64,21 @@ export class IscsiTask {
   private asked = 0
   private readonly bursts = new Map<number, Burst>()
 
-  constructor(fields: {
-    itt: number
-    lun: number
-    lunBytes: Uint8Array
-    cdb: Uint8Array
-    immediate: boolean
-    expected: number
-    reads: boolean
-    takes: number
-    wants: number
-    announced: number
-  }) {
-    this.itt = fields.itt
-    this.lun = fields.lun
-    this.lunBytes = fields.lunBytes
-    this.cdb = fields.cdb
-    this.immediate = fields.immediate
-    this.expected = fields.expected
-    this.reads = fields.reads
-    this.takes = fields.takes
-    this.wants = fields.wants
-    this.announced = fields.announced
+  /** Of the SCSI Command PDU at `h`; `takes` says how much Data-Out a CDB takes. */
+  constructor(head: Uint8Array, h: number, lun: number, immediate: boolean, takes: (cdb: Uint8Array) => number) {
+    const flags = head[h + 1]!
+    this.itt = readU32(head, h + 16)
+    this.lun = lun
+    this.lunBytes = Buffer.from(head.subarray(h + 8, h + 16))
+    this.cdb = Buffer.from(head.subarray(h + 32, h + 48))
+    this.immediate = immediate
+    this.attribute = flags & ATTRIBUTE_MASK
+    this.expected = readU32(head, h + 20)
+    this.reads = (flags & COMMAND_READ) !== 0
+    this.writes = (flags & COMMAND_WRITE) !== 0
+    this.takes = takes(this.cdb)
+    this.announced = this.writes ? this.expected : 0
+    this.wants = Math.min(this.announced, this.takes)
   }
 
   get complete(): boolean {

@@ -5,7 +5,7 @@
  * next with the tag of the one before. One exchange at a time; a request with another tag begins anew.
  */
 import { readU32 } from "../../core/bytes.ts"
-import { type Agreed, negotiate } from "./keys.ts"
+import { type Agreed, declareAgain } from "./keys.ts"
 import { CONTINUE, FINAL, NO_TAG, REJECT_PROTOCOL_ERROR } from "./pdu.ts"
 import type { Sender } from "./sender.ts"
 import { encodeText, type Pair, parseText, TextGatherer } from "./text.ts"
@@ -79,9 +79,7 @@ export class TextExchange {
 
   private answer([key, value]: Pair): ReadonlyArray<Pair> {
     if (key === "SendTargets") return this.sendTargets(value)
-    // Only what may be declared at any time; a key of the leading login is not negotiated anew (§13).
-    if (key === "MaxRecvDataSegmentLength") return negotiate([[key, value]], this.agreed, new Set()) ?? []
-    return [[key, leadingOnly.has(key) ? "Reject" : "NotUnderstood"]]
+    return declareAgain([key, value], this.agreed)
   }
 
   /** Appendix C: all of them on a discovery session; on a normal one, its own. */
@@ -100,23 +98,3 @@ const describe = (targets: ReadonlyArray<Target>): ReadonlyArray<Pair> =>
     ["TargetName", name] as const,
     ...addresses.map((address) => ["TargetAddress", address] as const),
   ])
-
-const leadingOnly = new Set([
-  "HeaderDigest",
-  "DataDigest",
-  "MaxConnections",
-  "InitialR2T",
-  "ImmediateData",
-  "MaxBurstLength",
-  "FirstBurstLength",
-  "DefaultTime2Wait",
-  "DefaultTime2Retain",
-  "MaxOutstandingR2T",
-  "DataPDUInOrder",
-  "DataSequenceInOrder",
-  "ErrorRecoveryLevel",
-  "SessionType",
-  "TaskReporting",
-  "iSCSIProtocolLevel",
-  "AuthMethod",
-])

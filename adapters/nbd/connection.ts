@@ -8,17 +8,18 @@
  * that does not take its replies is cut off after `closeSeconds`.
  */
 import type { Socket } from "node:net"
-import type { Disks, Lease, Peer } from "../../core/block/lease.ts"
+import { type Disks, endingText, type Lease, type Peer } from "../../core/block/lease.ts"
 import type { ErrorCode } from "../../core/errors.ts"
 import type { Slabs } from "../../core/slab-output.ts"
+import { isGone, peerOf } from "../socket/peer.ts"
 import type { ReceiveBuffers } from "../socket/receive.ts"
+import { Timers } from "../socket/timers.ts"
+import { socketWire } from "../socket/wire.ts"
 import { ours } from "./errno.ts"
 import { describeExport, type ExportName } from "./exports.ts"
 import { type Answer, answer, initial, type Outcome, type Step, step } from "./handshake.ts"
 import { encodeGreeting, FLAG_FIXED_NEWSTYLE, FLAG_NO_ZEROES } from "./options.ts"
-import { peerOf } from "./peer.ts"
 import { type Budget, NbdSession } from "./session.ts"
-import type { Wire } from "./wire.ts"
 
 /** One line for the server's log. */
 export type NbdEvent = { readonly connection: number; readonly peer: string } & (
@@ -62,18 +63,18 @@ export class Connection {
   private sessionEnded = true
   private socketClosed = false
   private over = false
-  private readonly timers = new Set<NodeJS.Timeout>()
+  private readonly timers = new Timers()
 
   constructor(input: ConnectionInput) {
     this.input = input
     this.socket = input.buffers.attach(input.socket, (chunk) => this.received(chunk))
-    this.peer = peerOf(this.socket.remoteAddress)
+    this.peer = peerOf(this.socket.remoteAddress, "nbd")
     this.report({ type: "connected" })
     this.socket.on("drain", () => this.session?.drained())
     this.socket.on("end", () => this.ended())
     this.socket.on("error", (e) => this.failed(e))
     this.socket.on("close", () => this.lost())
-    this.after(input.handshakeSeconds * 1000, () => {
+    this.timers.after(input.handshakeSeconds * 1000, () => {
       if (this.session === undefined) this.close("the handshake took too long")
     })
     this.socket.write(encodeGreeting(FLAG_FIXED_NEWSTYLE | FLAG_NO_ZEROES))
@@ -84,13 +85,13 @@ export class Connection {
     if (this.stopping) return
     this.stopping = true
     this.why ??= why
-    this.after(this.input.closeSeconds * 1000, () => this.socket.destroy())
+    this.timers.after(this.input.closeSeconds * 1000, () => this.socket.destroy())
     if (this.session === undefined) {
       this.socket.destroy()
       return
     }
     this.session.refuse()
-    this.after(this.input.refusalMillis, () => this.session?.finish(why))
+    this.timers.after(this.input.refusalMillis, () => this.session?.finish(why))
   }
 
   /** A mistake of ours costs the connection it happened on, not the others. What the handshake keeps of a chunk is a copy of its own. */
@@ -166,7 +167,7 @@ export class Connection {
       budget: this.input.budget,
       ended: (why) => this.finished(why),
     })
-    this.forget = lease.onRevoked(() => this.stop("the disk was taken away"))
+    this.forget = lease.onRevoked((ending) => this.stop(endingText(ending)))
     if (o.rest.length > 0) this.session.receive(o.rest)
   }
 
@@ -177,6 +178,10 @@ export class Connection {
   }
 
   private failed(e: Error): void {
+    if (isGone(e)) {
+      this.why ??= "the client is off, or out of reach"
+      return
+    }
     this.why ??= e.message
     this.report({ type: "error", message: e.message })
   }
@@ -186,20 +191,20 @@ export class Connection {
     this.why ??= why
     this.handshakeOver = true
     this.socket.end()
-    this.after(this.input.closeSeconds * 1000, () => this.socket.destroy())
+    this.timers.after(this.input.closeSeconds * 1000, () => this.socket.destroy())
   }
 
   /** Nothing is in flight any more: the session has ended its wire. */
   private finished(why: string): void {
     this.why ??= why
     this.sessionEnded = true
-    this.after(this.input.closeSeconds * 1000, () => this.socket.destroy())
+    this.timers.after(this.input.closeSeconds * 1000, () => this.socket.destroy())
     this.maybeOver()
   }
 
   private lost(): void {
     this.socketClosed = true
-    for (const timer of this.timers) clearTimeout(timer)
+    this.timers.end()
     this.why ??= "the connection was lost"
     this.session?.lost(this.why)
     this.maybeOver()
@@ -233,26 +238,4 @@ export class Connection {
   private report(event: Happening): void {
     this.input.report({ connection: this.input.id, peer: this.peer.address, ...event })
   }
-
-  private after(millis: number, act: () => void): void {
-    if (this.socketClosed) return
-    const timer = setTimeout(() => {
-      this.timers.delete(timer)
-      act()
-    }, millis)
-    this.timers.add(timer)
-  }
 }
-
-/** A socket as a session sees it. A write leaves at once unless the kernel's buffer is full. */
-const socketWire = (socket: Socket): Wire => ({
-  send: (bytes) => {
-    socket.write(bytes)
-    return socket.writableLength === 0
-  },
-  queuedBytes: () => socket.writableLength,
-  pause: () => void socket.pause(),
-  resume: () => void socket.resume(),
-  end: () => void socket.end(),
-  destroy: () => void socket.destroy(),
-})

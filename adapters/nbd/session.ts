@@ -22,13 +22,14 @@
 import type { BlockDevice } from "../../core/block/device.ts"
 import { limits } from "../../core/limits.ts"
 import type { Slabs } from "../../core/slab-output.ts"
+import { Intake } from "../socket/intake.ts"
+import type { Wire } from "../socket/wire.ts"
 import { Commands } from "./commands.ts"
 import { ESHUTDOWN } from "./errno.ts"
 import { minimumBytes } from "./exports.ts"
 import { judge, type Terms } from "./judge.ts"
 import { Output } from "./output.ts"
 import { CMD_DISC, CMD_WRITE, decodeRequest, emptyRequest, REQUEST_BYTES } from "./transmission.ts"
-import type { Wire } from "./wire.ts"
 
 export interface Budget {
   readonly inFlightRequestsMax: number
@@ -76,9 +77,7 @@ export class NbdSession {
   private skipBytes = 0
   private skipError = 0
 
-  /** What was received and could not be taken yet. */
-  private backlog: Array<Buffer> = []
-  private paused = false
+  private readonly intake: Intake
   private refusing = false
   private closing: string | undefined
   private over = false
@@ -99,18 +98,18 @@ export class NbdSession {
       allocation: input.allocation,
     }
     this.output = new Output(this.wire, this.slabs)
+    this.intake = new Intake({
+      socket: this.wire,
+      take: (chunk) => (this.closing === undefined ? this.consume(chunk) : chunk.length),
+      mayTake: () => !this.overBudget(),
+    })
     this.commands = new Commands(device, this.output, this.terms, () => this.scheduleRest())
   }
 
   /** Takes what arrived. The chunk is the caller's again when this returns. */
   receive(chunk: Uint8Array): void {
     if (this.closing !== undefined) return
-    if (this.backlog.length > 0) {
-      this.backlog.push(Buffer.from(chunk))
-      return
-    }
-    const taken = this.consume(chunk)
-    if (taken < chunk.length) this.keep(Buffer.from(chunk.subarray(taken)))
+    this.intake.receive(chunk)
     this.output.rest()
     this.settle()
   }
@@ -129,7 +128,7 @@ export class NbdSession {
   finish(why: string): void {
     if (this.closing !== undefined) return
     this.closing = why
-    this.backlog = []
+    this.intake.drop()
     this.dropPayload()
     this.settle()
   }
@@ -244,32 +243,11 @@ export class NbdSession {
     return waiting > b.outputPauseBytes || waiting + inFlightBytes + limits.ioBytesMax > b.outputBytesMax
   }
 
-  private keep(rest: Buffer): void {
-    this.backlog.push(rest)
-    if (this.paused) return
-    this.paused = true
-    this.wire.pause()
-  }
-
   /** Sends what was gathered outside `receive`, and takes up what had to wait. */
   private rest(): void {
     this.output.rest()
-    if (this.backlog.length > 0 && !this.overBudget()) {
-      const chunks = this.backlog
-      this.backlog = []
-      for (const chunk of chunks) {
-        if (this.backlog.length > 0) this.backlog.push(chunk)
-        else if (this.closing === undefined) {
-          const taken = this.consume(chunk)
-          if (taken < chunk.length) this.keep(chunk.subarray(taken))
-        }
-      }
-      this.output.rest()
-    }
-    if (this.paused && this.backlog.length === 0 && this.closing === undefined) {
-      this.paused = false
-      this.wire.resume()
-    }
+    if (this.closing === undefined) this.intake.goOn()
+    this.output.rest()
     this.settle()
   }
 
@@ -289,7 +267,7 @@ export class NbdSession {
     this.output.rest()
     this.wire.end()
     // What the peer still sends is read and ignored, so that its closing is seen.
-    if (this.paused) this.wire.resume()
+    this.intake.resume()
     this.ended(this.closing)
   }
 

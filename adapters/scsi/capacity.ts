@@ -1,4 +1,4 @@
-/** How large the disk is, and which of its blocks hold something: READ CAPACITY and GET LBA STATUS (SBC-3 §5.16, §5.17, §5.6). */
+/** How large the disk is, and which of its blocks hold something: READ CAPACITY and GET LBA STATUS (SBC-3). */
 import { readU64, writeU16, writeU32, writeU64 } from "../../core/bytes.ts"
 import { limits } from "../../core/limits.ts"
 import { allocated, type Command, cdb32, type Reply } from "./command.ts"
@@ -29,7 +29,7 @@ export const readCapacity16 = (c: Command): Reply => {
 const MAPPED = 0
 const DEALLOCATED = 1
 
-/** Runs of one provisioning status, as many as fit; the first one begins at the LBA that was asked for (§5.6.2). */
+/** Runs of one provisioning status, as many as fit; the first one begins at the LBA that was asked for ("LBA status descriptor relationships"). */
 export const getLbaStatus = async (c: Command): Promise<Reply> => {
   const { device, signal } = c
   const block = device.logicalBlockBytes

@@ -181,9 +181,10 @@ const conflicts = (view: UnitView, spec: CommandSpec, cdb: Uint8Array): boolean 
   const { unit, port } = view
   if (spec.opcode === INQUIRY) return false
   // SPC-2 §7.16: a RELEASE by somebody else is answered GOOD and does nothing.
-  if (unit.reservedBy !== undefined && unit.reservedBy !== port)
-    return !(spec.opcode === RELEASE_6 || (spec.opcode === PREVENT_ALLOW && (cdb[4]! & 3) === 0))
-  if (spec.access === "always" || spec.access === "own") return false
+  // SPC-2 §5.5.1, SBC-3 table 13: allowing removal prevents nobody's work.
+  const allows = spec.opcode === PREVENT_ALLOW && (cdb[4]! & 3) === 0
+  if (unit.reservedBy !== undefined && unit.reservedBy !== port) return !(spec.opcode === RELEASE_6 || allows)
+  if (spec.access === "always" || spec.access === "own" || allows) return false
   // SBC-3 table 13: START with no power condition is allowed.
   if (spec.opcode === START_STOP_UNIT && (cdb[4]! & 0xf1) === 0x01) return false
   return unit.reservations.conflicts(port, spec.access === "write")

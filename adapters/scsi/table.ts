@@ -73,7 +73,7 @@ export const commandTable: ReadonlyArray<CommandSpec> = [
   spec("RELEASE(6)", "17 00000000 00", "own", release6),
   spec("MODE SENSE(6)", "1a 08ffffff 00", "read", modeSense6),
   spec("START STOP UNIT", "1b 010000f7 00", "write", reports.startStopUnit),
-  spec("PREVENT ALLOW MEDIUM REMOVAL", "1e 00000003 00", "always", reports.preventAllow),
+  spec("PREVENT ALLOW MEDIUM REMOVAL", "1e 00000003 00", "write", reports.preventAllow),
   spec("READ CAPACITY(10)", "25 00ffffffff 0000 01 00", "always", readCapacity10, medium),
   spec("READ(10)", "28 f8ffffffff 00 ffff 00", "read", readBlocksOf, medium),
   spec("WRITE(10)", "2a f8ffffffff 00 ffff 00", "write", writeBlocksOf, writes(blocksOf)),

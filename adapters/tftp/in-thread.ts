@@ -1,24 +1,28 @@
 /** The thread's side of thread.ts: serves a folder, with the pump where the host has what it takes. */
-import assert from "node:assert"
 import { isIPv4 } from "node:net"
 import { parentPort, workerData } from "node:worker_threads"
 import { isImagelinkError } from "../../core/errors.ts"
 import type { Host } from "../../core/host.ts"
-import { folderFiles, withAutoexec } from "../../core/runtime/boot-files.ts"
+import { type BootFiles, folderFiles, withAutoexec } from "../../core/runtime/boot-files.ts"
 import type { TftpEvent } from "./events.ts"
 import { Pump } from "./pump.ts"
 import { listenTftp } from "./server.ts"
-import { CLOSE, type FromThread, type TftpThreadInput } from "./thread.ts"
+import type { FromThread, TftpThreadInput, ToThread } from "./thread.ts"
 
 export const serveInThread = async (host: Host): Promise<void> => {
   const { address, port, folder, autoexec }: TftpThreadInput = workerData
   const pump = isIPv4(address) ? pumpOf(host) : undefined
-  const inFolder = folderFiles(folder)
-  const files = autoexec === undefined ? inFolder : withAutoexec(inFolder, autoexec)
+  const filesIn = (named: string) =>
+    autoexec === undefined ? folderFiles(named) : withAutoexec(folderFiles(named), autoexec)
+  let inFolder = filesIn(folder)
+  const files: BootFiles = { open: (name, peer) => inFolder.open(name, peer) }
   try {
     const server = await listenTftp({ address, port, files, onEvent: tellEvent, pump })
-    parentPort?.on("message", (told) => {
-      assert(told === CLOSE)
+    parentPort?.on("message", (told: ToThread) => {
+      if (told.type === "serve") {
+        inFolder = filesIn(told.folder)
+        return
+      }
       void server.close().then(() => {
         pump?.close()
         tell({ type: "closed" })

@@ -13,6 +13,7 @@ import { fail } from "../../core/errors.ts"
 import { limits } from "../../core/limits.ts"
 import { type BootFiles, type BootPeer, FileRefused, type OpenedFile } from "../../core/runtime/boot-files.ts"
 import { bindDatagram, closeDatagram, fileDescriptor } from "../../core/runtime/datagram-socket.ts"
+import { watchListener } from "../../core/runtime/listening.ts"
 import type { TftpEvent } from "./events.ts"
 import { decode, ERROR_CODE, encode, OPCODE, type Request } from "./packet.ts"
 import type { Pump } from "./pump.ts"
@@ -44,6 +45,8 @@ export interface TftpServer {
   readonly address: string
   readonly port: number
   transfers(): number
+  /** Whether it still hears its peers. */
+  listens(): boolean
   /** Takes no more requests, tells clients of running transfers, closes. A second close is the first. */
   close(): Promise<void>
 }
@@ -84,7 +87,7 @@ export const listenTftp = async (input: TftpServerInput): Promise<TftpServer> =>
   const { address: at, port: wanted } = input
   const socket = input.socket ?? (await bindDatagram({ protocol: "tftp", address: at, port: wanted }))
   const requests = new Requests(input, socket)
-  socket.on("error", (e) => requests.report({ type: "broken", message: e.message }))
+  const listens = watchListener(socket, "message", (e) => requests.report({ type: "broken", message: e.message }))
   const take = (bytes: Uint8Array, from: BootPeer) => requests.receive(bytes, from)
   socket.on("message", take)
   input.pump?.watch(fileDescriptor(socket), take)
@@ -94,7 +97,7 @@ export const listenTftp = async (input: TftpServerInput): Promise<TftpServer> =>
     input.pump?.forget(fileDescriptor(socket))
     await Promise.all([closeDatagram(socket), requests.stop()])
   }
-  return { address, port, transfers: () => requests.slots.size, close: () => (closing ??= close()) }
+  return { address, port, transfers: () => requests.slots.size, listens, close: () => (closing ??= close()) }
 }
 
 class Requests {

@@ -17,6 +17,12 @@ export const clientErrors = {
     fix: (p) =>
       `where that is ${p.client} after all: imagelink client set ${p.client} --ip ${p.peer}, or --ip none for any address`,
   }),
+  WAKE_FAILED: entry<{ mac: string; why: string }>({
+    exit: 1,
+    message: (p) => `no packet was sent to wake ${p.mac}`,
+    cause: (p) => p.why,
+    fix: () => "start the server with --address, an address of the interface that the PC is on",
+  }),
   ISCSI_NOT_SERVED: entry<Readonly<Record<string, never>>>({
     exit: 1,
     message: () => "the server serves no disk that firmware can open",
@@ -67,6 +73,13 @@ export const clientErrors = {
     message: (p) => `the address ${p.address} belongs to ${p.holder}`,
     cause: () => "an address belongs to one client",
     fix: () => "choose another address",
+  }),
+  CLIENT_TWICE: entry<{ client: string; address: string; second: string }>({
+    exit: 1,
+    message: (p) => `${p.client} runs at ${p.address}, so its disk is not given to another computer at ${p.second}`,
+    cause: () =>
+      "two computers have one MAC, as a virtual machine and its copy do; the first one uses the disk and answers",
+    fix: () => "switch one of them off, or give it a MAC of its own; the other then boots by itself",
   }),
   CLIENT_DIFFERS: entry<{ client: string; has: string; given: string }>({
     exit: 1,

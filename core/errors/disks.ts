@@ -61,10 +61,11 @@ export const diskErrors = {
 
   LAYER_MAPS_FULL: entry<{ bytesMax: number }>({
     exit: 1,
-    message: (p) => `the maps of the open versions need more than ${p.bytesMax} bytes of memory`,
-    cause: () => "versions of very large disks, each with changes all over the disk, are open at the same time",
+    message: (p) => `what the layers of the open versions changed does not fit into ${p.bytesMax} bytes of memory`,
+    cause: () =>
+      "layers of very large disks, each with millions of small changes all over the disk, are open at the same time: each change takes some bytes",
     fix: () =>
-      "use fewer versions of such images at a time, or make a fresh image of the newest: qemu-img convert -O qcow2 FILE NEW.qcow2, then 'imagelink image add'",
+      "merge layers, which joins their changes: 'imagelink image flatten NAME@V', the newest version that was checked; and 'imagelink image retire' versions that nobody needs",
   }),
 
   // --- Block requests ---

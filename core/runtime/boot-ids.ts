@@ -26,6 +26,12 @@ const CHARS = ((BODY + MAC) * 8) / 5
 
 export const bootSecretBytes = 32
 
+/** Stands where a boot id would be: in a script that is only looked at, and in the name of a target that shows what the next boot would begin on. */
+export const PREVIEW = "PREVIEW"
+
+/** iSCSI names have no case (RFC 7143 §4.2.7.2). */
+export const isPreview = (bootId: string | undefined): boolean => bootId?.toUpperCase() === PREVIEW
+
 /** A boot id that this site made for this client. */
 export interface BootShown {
   /** Its first half. */

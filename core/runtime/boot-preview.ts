@@ -5,8 +5,9 @@
  * it as iPXE does that was told by DHCP.
  */
 import type { Catalogue, ClientEntry } from "../domain/catalogue.ts"
+import { PREVIEW } from "./boot-ids.ts"
 import { bootScript, NEXT_SERVER } from "./boot-script.ts"
-import { inSameSubnet, isSuper, PREVIEW, planFor, scriptUrl } from "./boot-scripts.ts"
+import { inSameSubnet, isSuper, planFor, scriptUrl } from "./boot-scripts.ts"
 import type { ImageStacks } from "./image-stacks.ts"
 
 /** Where a running server listens. */

@@ -168,18 +168,18 @@ const targetUri = ({ server, iscsiPort, client, bootId }: DiskPlan, slot: number
   return `iscsi:${host}::${port}:${slot === 0 ? "" : slot.toString(16)}:${AUTHORITY}:${client.toLowerCase()}:${bootId}`
 }
 
-/** It may still be there from the attempt before. */
-const hookLines = (plan: DiskPlan, slot: number): ReadonlyArray<string> => {
-  const drive = `--drive 0x${(0x80 + slot).toString(16)}`
-  return [`sanunhook ${drive} ||`, `sanhook ${drive} ${targetUri(plan, slot)} || goto failed`]
-}
+const driveOf = (slot: number): string => `--drive 0x${(0x80 + slot).toString(16)}`
 
-/** BIOS drives are hooked in their order: iPXE mixes them up when a later one comes before the first. */
+/**
+ * BIOS drives are hooked in their order: iPXE mixes them up when a later one comes before the first. They may still be there from the attempt before, and its session
+ * must be closed before the new boot's first login, which asks whether anybody still uses the boot before.
+ */
 const bootLines = (plan: DiskPlan, options: string): ReadonlyArray<string> =>
   plan.moreSlots.length === 0
     ? [`sanboot${options} ${targetUri(plan, 0)} || goto failed`]
     : [
-        ...[0, ...plan.moreSlots].flatMap((slot) => hookLines(plan, slot)),
+        ...[0, ...plan.moreSlots].map((slot) => `sanunhook ${driveOf(slot)} ||`),
+        ...[0, ...plan.moreSlots].map((slot) => `sanhook ${driveOf(slot)} ${targetUri(plan, slot)} || goto failed`),
         `sanboot${options} --drive 0x80 || goto failed`,
       ]
 

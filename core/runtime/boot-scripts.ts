@@ -12,7 +12,7 @@ import { BlockList, isIPv4 } from "node:net"
 import type { Catalogue, ClientEntry } from "../domain/catalogue.ts"
 import { findClient } from "../domain/lookup.ts"
 import { fail, ImagelinkError, isImagelinkError } from "../errors.ts"
-import { bootName } from "./boot-ids.ts"
+import { bootName, PREVIEW } from "./boot-ids.ts"
 import { type BootFacts, menuImages, planBoot, refusedPlan } from "./boot-plan.ts"
 import { type BootPlan, bootScript, type DiskPlan } from "./boot-script.ts"
 import type { BootSigns } from "./boot-signs.ts"
@@ -20,10 +20,9 @@ import type { Boots } from "./boots.ts"
 import type { ImageStacks } from "./image-stacks.ts"
 import type { MachineModel } from "./machine-model.ts"
 import type { Registrar } from "./registration.ts"
+import type { Twins } from "./twins.ts"
 import { versionRef } from "./version-ref.ts"
 
-/** Stands where the boot id would be. */
-export const PREVIEW = "PREVIEW"
 /** As long as a boot id, and its half as a password, so that the head of an answer says its length. */
 const HEAD = "x".repeat(48)
 
@@ -43,6 +42,8 @@ export interface ScriptAsked {
   readonly model?: MachineModel | undefined
   /** Only its length is asked for. */
   readonly head: boolean
+  /** What it would say is asked for. As for a head, nothing is made and nothing changes. */
+  readonly preview?: boolean
 }
 
 export interface BootScripts {
@@ -61,10 +62,14 @@ export interface BootScriptsOptions {
   /** Sets or takes back what a client's next boot is given. */
   readonly setNextBoot: (client: ClientEntry, image: string | null) => Promise<unknown>
   readonly registrar: Registrar
+  readonly twins: Pick<Twins, "refused">
   /** Told of every script that is given out. */
   readonly signs: BootSigns
   readonly onProblem: (text: string) => void
 }
+
+/** Nobody boots from what is answered. */
+const isIdle = ({ head, preview = false }: Pick<ScriptAsked, "head" | "preview">): boolean => head || preview
 
 const isLoopback = (address: string): boolean => address === "::1" || address.startsWith("127.")
 
@@ -110,12 +115,14 @@ export const planFor = async ({ catalogue, stacks, client, facts, issue }: Wante
 }
 
 export const makeBootScripts = (options: BootScriptsOptions): BootScripts => {
-  const { catalogue, stacks, boots, iscsiPort, prefixOf, setNextBoot, registrar, signs, onProblem } = options
+  const { catalogue, stacks, boots, iscsiPort, prefixOf, setNextBoot, registrar, twins, signs, onProblem } = options
   const { asksForSecret = () => false } = options
 
   const withPassword = (client: ClientEntry) => isSuper(client) || asksForSecret(client)
   const issueHead = async (client: ClientEntry): Promise<BootKeys> =>
     withPassword(client) ? { bootId: HEAD, password: HEAD.slice(HEAD.length / 2) } : { bootId: HEAD }
+  const issuePreview = async (client: ClientEntry): Promise<BootKeys> =>
+    withPassword(client) ? { bootId: PREVIEW, password: PREVIEW } : { bootId: PREVIEW }
   const issue = async (client: ClientEntry): Promise<BootKeys> => {
     const bootId = await boots.issue(client)
     const password = withPassword(client) ? boots.password(client, bootId) : undefined
@@ -123,13 +130,14 @@ export const makeBootScripts = (options: BootScriptsOptions): BootScripts => {
   }
 
   /** What was chosen from the menu, where it was one of its items. */
-  const choose = async (client: ClientEntry, { choice, head }: ScriptAsked): Promise<BootFacts["chosen"]> => {
+  const choose = async (client: ClientEntry, asked: ScriptAsked): Promise<BootFacts["chosen"]> => {
+    const { choice } = asked
     if (choice === "local") return "local"
     const image = choice.startsWith("image=") ? choice.slice("image=".length) : undefined
     const images = menuImages(catalogue(), client)
     if (image === undefined || !images.includes(image)) return undefined
     // The linked one is what it gets anyway.
-    if (image !== images[0] && !head) await setNextBoot(client, image)
+    if (image !== images[0] && !isIdle(asked)) await setNextBoot(client, image)
     return "disk"
   }
 
@@ -143,11 +151,12 @@ export const makeBootScripts = (options: BootScriptsOptions): BootScripts => {
   }
 
   /** Undefined when it is registered now. */
-  const register = async ({ mac, choice, head }: ScriptAsked, script: string): Promise<BootPlan | undefined> => {
+  const register = async (asked: ScriptAsked, script: string): Promise<BootPlan | undefined> => {
+    const { mac, choice } = asked
     const { mode } = registrar
     const said = choice.startsWith("register=")
     const unregistered: BootPlan = { kind: "unregistered", mac, ask: mode === "ask" && !said, script }
-    if (head || (mode === "ask" && !said)) return unregistered
+    if (isIdle(asked) || (mode === "ask" && !said)) return unregistered
     try {
       const name = mode === "ask" ? choice.slice("register=".length) : ""
       return (await registrar.register(mac, name)) ? undefined : unregistered
@@ -166,7 +175,9 @@ export const makeBootScripts = (options: BootScriptsOptions): BootScripts => {
 
   /** For a client that asks from where it may. */
   const planned = async (client: ClientEntry, asked: ScriptAsked, url: string): Promise<BootPlan> => {
-    const { peer, local, server, head } = asked
+    const { peer, local, server, head, preview } = asked
+    const twice = head || preview ? undefined : await twins.refused(client)
+    if (twice !== undefined) return refusedPlan(catalogue(), client, twice, { script: url })
     const chosen = await choose(client, asked).catch((e: unknown) => {
       if (isImagelinkError(e)) return e
       throw e
@@ -177,28 +188,29 @@ export const makeBootScripts = (options: BootScriptsOptions): BootScripts => {
     const sameSubnet = inSameSubnet(local, prefixOf(local), of)
     const facts = { server, iscsiPort, script: url, sameSubnet, ...(chosen === undefined ? {} : { chosen }) }
     const now = catalogue().clients.get(client.id) ?? client
-    const plan = await planFor({ catalogue, stacks, client: now, facts, issue: head ? issueHead : issue })
-    if (plan.kind === "local" && now.nextBoot !== null && !head) await clear(now)
+    const keys = preview ? issuePreview : head ? issueHead : issue
+    const plan = await planFor({ catalogue, stacks, client: now, facts, issue: keys })
+    if (plan.kind === "local" && now.nextBoot !== null && !isIdle(asked)) await clear(now)
     return plan
   }
 
   const script = async (asked: ScriptAsked): Promise<string> => {
-    const { mac, peer, http, head } = asked
+    const { mac, peer, http } = asked
     const url = scriptUrl(http, mac)
     const client = findClient(catalogue(), mac)
     if (client instanceof ImagelinkError) {
       const unknown = await register(asked, url)
       if (unknown === undefined) return script(asked)
-      if (!head) tell(asked, unknown, !isLoopback(peer))
+      if (!isIdle(asked)) tell(asked, unknown, !isLoopback(peer))
       return bootScript(unknown)
     }
     if (!isAdmitted(client, peer)) {
       const denied = fail("SCRIPT_DENIED", { client: client.name, peer, address: client.address ?? "" })
-      signs.take({ type: "problem", mac, text: problemText(denied) })
+      if (!asked.preview) signs.take({ type: "problem", mac, text: problemText(denied) })
       return bootScript(refusedPlan(catalogue(), client, denied, { script: url }))
     }
     const plan = await planned(client, asked, url)
-    if (!head) tell(asked, plan, peer === client.address || !isLoopback(peer))
+    if (!isIdle(asked)) tell(asked, plan, peer === client.address || !isLoopback(peer))
     return bootScript(plan)
   }
   return { script }

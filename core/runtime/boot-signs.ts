@@ -41,6 +41,8 @@ export type BootSign =
       /** What it says is missing. */
       readonly problem: string | undefined
     }
+  /** A request to its disk failed. */
+  | { readonly type: "failed"; readonly mac: string; readonly text: string }
   /** Something goes wrong for a PC: not offered, not sent. */
   | { readonly type: "problem"; readonly mac: string; readonly text: string }
   | { readonly type: "problem"; readonly address: string; readonly text: string }

@@ -119,6 +119,9 @@ export const makeBootTracker = ({ now, later, record, nameOf, macAt }: BootTrack
       case "script":
         takeScript(sign)
         return
+      case "failed":
+        follow(sign.mac).problem = { at: now(), text: sign.text }
+        return
       case "problem":
         takeProblem("mac" in sign ? follow(sign.mac) : followedAt(sign.address), sign.text)
     }

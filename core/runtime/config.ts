@@ -5,6 +5,7 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import { nearest } from "../domain/nearest.ts"
 import { fail } from "../errors.ts"
 import { limits } from "../limits.ts"
+import { settingTraits } from "./settings.ts"
 import { parseBytes } from "./sizes.ts"
 
 const Port = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 65_535 }))
@@ -202,19 +203,13 @@ const tables: ReadonlySet<string> = new Set(Object.keys(tableFields))
 export const settingKeys: ReadonlyArray<keyof ConfigFile> = Object.keys(ConfigFile.fields) as Array<keyof ConfigFile>
 const keys = Object.keys(ConfigFile.fields).filter((key): key is Key => !tables.has(key))
 
-/** Settings that are words: digits in them are no number. */
-const words: ReadonlySet<Key> = new Set<Key>([
-  ...(["api-address", "api-cert", "api-key"] as const),
-  ...(["address", "boot-files", "interface", "iscsi-secrets", "log-level", "registration", "default-image"] as const),
-  ...(["iscsi-redirect", "iscsi-moved"] as const),
-])
-
 /** Settings that come as texts, one by one: from flags, from the environment. @throws CONFIG_INVALID naming the key */
 export const configFromTexts = (from: string, textOf: (key: Key) => string | undefined): ConfigFile => {
   const given = keys.flatMap((key) => {
     const text = textOf(key)
     if (text === undefined) return []
-    return [[key, /^\d+$/.test(text) && !words.has(key) ? Number(text) : text] as const]
+    const isNumber = /^\d+$/.test(text) && settingTraits[key].text === undefined
+    return [[key, isNumber ? Number(text) : text] as const]
   })
   return decodeConfig(from, Object.fromEntries(given))
 }

@@ -3,6 +3,7 @@
  *
  *     client/PC-001/0 ─► link, boot ─► generation ─► guard ─► overlay ─► heat tap ─► version ─► cache ─► …
  *     image/win11@3   ─►                             guard ─►                         version ─► cache ─► …
+ *     …/PREVIEW       ─► link, version               guard ─►                         version ─► cache ─► …
  *
  * **Generations.** Which one is a slot's current one, logins.ts finds out. A generation stays on the version its header names, whatever the
  * image's current version.
@@ -13,18 +14,22 @@
 import { guardDevice } from "../block/guard.ts"
 import type { Disks, Lease, Peer } from "../block/lease.ts"
 import type { Catalogue, ClientEntry } from "../domain/catalogue.ts"
+import { linkVersion } from "../domain/lookup.ts"
 import { fail } from "../errors.ts"
 import { admitClient, admitImage, listDisks } from "./admission.ts"
+import { isPreview } from "./boot-ids.ts"
 import type { BootWatch } from "./boot-signs.ts"
 import type { BootService } from "./boots.ts"
 import type { Drafts } from "./drafts.ts"
 import type { HeatService } from "./heat.ts"
 import type { ImageStacks } from "./image-stacks.ts"
-import { makeLogins } from "./logins.ts"
+import { type LoginsOptions, makeLogins } from "./logins.ts"
+import { bootLink } from "./next-boot.ts"
 import type { OverlayFolders } from "./overlay-folders.ts"
 import type { OverlayUse } from "./overlay-owner.ts"
 import { keyOf, makeSlotOwners, type SlotRef } from "./slot-owners.ts"
-import { versionRef } from "./version-ref.ts"
+import type { Twins } from "./twins.ts"
+import { type VersionRef, versionRef } from "./version-ref.ts"
 
 export interface DiskService extends Disks {
   /** How many sessions use this slot now, whatever their generation. */
@@ -50,10 +55,13 @@ export interface DisksOptions {
   readonly drafts: Drafts
   readonly boots: BootService
   readonly heat: HeatService
+  readonly twins: Twins
+  readonly isRecorded: LoginsOptions["isRecorded"]
   readonly watch: BootWatch
 }
 
-export const makeDisks = ({ catalogue, stacks, folders, drafts, boots, heat, watch }: DisksOptions): DiskService => {
+export const makeDisks = (options: DisksOptions): DiskService => {
+  const { catalogue, stacks, folders, drafts, boots, heat, twins, isRecorded, watch } = options
   /** Changes may hold a slot at the same time; it opens when the last of them lets go. */
   const held = new Map<string, Set<Promise<void>>>()
   const arriving = new Map<string, Set<Promise<Lease>>>()
@@ -65,7 +73,7 @@ export const makeDisks = ({ catalogue, stacks, folders, drafts, boots, heat, wat
     for (const resolve of waiters.get(keyOf(slot)) ?? []) resolve()
   }
   const owners = makeSlotOwners({ catalogue, stacks, folders, heat, records: boots.records, onUnused })
-  const login = makeLogins({ boots, owners, folders, watch })
+  const login = makeLogins({ boots, owners, folders, twins, isRecorded, watch })
 
   const arrive = (client: ClientEntry, slot: number, boot: string | undefined, peer: Peer): Promise<Lease> => {
     const key = keyOf({ clientId: client.id, slot })
@@ -79,6 +87,27 @@ export const makeDisks = ({ catalogue, stacks, folders, drafts, boots, heat, wat
     return lease
   }
 
+  /** A version, to be read only. */
+  const look = async (ref: VersionRef): Promise<Lease> => {
+    const { device, release } = await stacks.open(ref)
+    return {
+      device: guardDevice(device),
+      description: `${ref.imageName}@${ref.version.number}, read-only`,
+      onRevoked: () => () => {},
+      release,
+    }
+  }
+
+  /** What the client's next boot would begin on. Nothing is made of it and no boot begins; a kept overlay is not looked into. */
+  const preview = (client: ClientEntry, slot: number): Promise<Lease> => {
+    const own = client.links.get(slot)
+    if (own === undefined) throw fail("LINK_NOT_FOUND", { client: client.name, slot })
+    if (closed) throw fail("CLOSED", { what: "the server" })
+    const link = bootLink(client, slot, own)
+    const now = catalogue()
+    return look(versionRef(now, link.imageId, linkVersion(now.images.get(link.imageId)!, link)))
+  }
+
   const gateOf = (client: ClientEntry, slot: number): Promise<void> | undefined => {
     const [gate] = held.get(keyOf({ clientId: client.id, slot })) ?? []
     return gate
@@ -86,6 +115,7 @@ export const makeDisks = ({ catalogue, stacks, folders, drafts, boots, heat, wat
 
   return {
     async attach(name, slot, boot, peer): Promise<Lease> {
+      if (isPreview(boot)) return preview(admitClient(catalogue(), name, slot, peer), slot)
       let client = admitClient(catalogue(), name, slot, peer, boot)
       for (let gate = gateOf(client, slot); gate !== undefined; gate = gateOf(client, slot)) {
         await gate
@@ -100,14 +130,7 @@ export const makeDisks = ({ catalogue, stacks, folders, drafts, boots, heat, wat
       const image = admitImage(catalogue(), name, version, peer)
       if (closed) throw fail("CLOSED", { what: "the server" })
       if (image.draft !== null) return drafts.attach(image)
-      const ref = versionRef(catalogue(), image.id, version ?? image.current)
-      const { device, release } = await stacks.open(ref)
-      return {
-        device: guardDevice(device),
-        description: `${image.name}@${ref.version.number}, read-only`,
-        onRevoked: () => () => {},
-        release,
-      }
+      return look(versionRef(catalogue(), image.id, version ?? image.current))
     },
 
     list: (peer) => listDisks(catalogue(), peer),

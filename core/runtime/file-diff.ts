@@ -25,14 +25,14 @@ export interface FileDiffRequest {
   readonly rowsMax: number
 }
 
-type Means = Pick<Parts, "opener" | "files" | "fileLister">
+type Means = Pick<Parts, "opener" | "layerMaps" | "files" | "fileLister">
 type Disk = VersionDisk["disk"]
 
 /** @throws FILE_TOOL_MISSING FILE_COPY_REFUSED PARTITION_TABLE_DAMAGED NO_SPACE CANCELLED and what opening a version throws */
 export const diffFiles = async (means: Means, request: FileDiffRequest, job: JobContext): Promise<FileDiffAnswer> => {
-  const before = await openVersionDisk(means.opener, request.from)
+  const before = await openVersionDisk(means, request.from)
   try {
-    const after = await openVersionDisk(means.opener, request.to)
+    const after = await openVersionDisk(means, request.to)
     try {
       return await compareDisks(means, request, [before.disk, after.disk], job)
     } finally {

@@ -16,10 +16,10 @@ import type { Check, VersionEntry } from "../domain/catalogue.ts"
 import { fail, type ImagelinkError, isImagelinkError } from "../errors.ts"
 import type { JobContext } from "../jobs.ts"
 import { limits } from "../limits.ts"
-import type { ImageOpener } from "../storage/opener.ts"
 import type { VolumeFolder } from "../storage/volume.ts"
 import type { BadCluster } from "./damage-report.ts"
-import { openVersionDisk } from "./version-disk.ts"
+import type { Parts } from "./parts.ts"
+import { openVersionDisk, type VersionDisk } from "./version-disk.ts"
 import {
   baseRef,
   changed,
@@ -41,29 +41,36 @@ export interface Checked {
   readonly bad: ReadonlyArray<BadCluster>
 }
 
-/** @throws IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED IMAGE_CHANGED IO_ERROR STORE_DAMAGED CANCELLED */
-export const checkVersion = async (
-  opener: ImageOpener,
-  sidecars: VolumeFolder,
+type CheckMeans = Pick<Parts, "opener" | "layerMaps" | "sidecars">
+
+/** @throws IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED IMAGE_CHANGED LAYER_MAPS_FULL IO_ERROR STORE_DAMAGED CANCELLED */
+export const checkVersion = async (means: CheckMeans, ref: VersionRef, job: JobContext): Promise<Checked> => {
+  const recorded = await loadTable(means.sidecars, ref).catch(damageOf)
+  const opened = await openVersionDisk(means, ref)
+  try {
+    return await judge(means, ref, recorded, opened, job)
+  } finally {
+    await opened.disk.close()
+  }
+}
+
+const judge = async (
+  { opener, sidecars }: CheckMeans,
   ref: VersionRef,
+  recorded: Uint32Array | ImagelinkError | undefined,
+  { disk, files, map }: VersionDisk,
   job: JobContext,
 ): Promise<Checked> => {
-  const recorded = await loadTable(sidecars, ref).catch(damageOf)
-  const { disk, files, map } = await openVersionDisk(opener, ref)
-  const identity = files.map((file) => file.identity)
-  let read: Uint32Array
-  try {
-    if (disk.sizeBytes !== Number(ref.version.sizeBytes)) throw changed(ref, "its size changed")
-    const onProgress = (done: number, total: number) => job.progress({ done, total, unit: "bytes" })
-    const options = { signal: job.signal, onProgress }
-    const parent = recorded === undefined && map !== undefined ? await parentTable(sidecars, ref) : undefined
-    if (parent !== undefined) read = await extendChecksums(parent, map!, disk, options)
-    else read = await computeChecksums(disk, options)
-  } finally {
-    await disk.close()
-  }
+  if (disk.sizeBytes !== Number(ref.version.sizeBytes)) throw changed(ref, "its size changed")
+  const onProgress = (done: number, total: number) => job.progress({ done, total, unit: "bytes" })
+  const options = { signal: job.signal, onProgress }
+  const parent = recorded === undefined && map !== undefined ? await parentTable(sidecars, ref) : undefined
+  const read = await (parent === undefined
+    ? computeChecksums(disk, options)
+    : extendChecksums(parent, map!, disk, options))
   if (filesDifference(files, await identify(opener, ref)) !== undefined)
     throw changed(ref, "it changed while it was read")
+  const identity = files.map((file) => file.identity)
   const since = sinceRecorded(ref, identity)
   const known = isImagelinkError(recorded) ? await makeAgain(sidecars, ref, read, recorded) : recorded
   if (known === undefined) {

@@ -7,15 +7,16 @@
  */
 import { isDeepStrictEqual } from "node:util"
 import type { ReadCache } from "../block/cache.ts"
-import { LayerMapBudget } from "../block/layers/map.ts"
-import { type LayerPart, openLayeredVersion } from "../block/layers/version.ts"
-import { type LayerStep, VersionMaps } from "../block/layers/version-maps.ts"
+import type { LayerMapBudget } from "../block/layers/budget.ts"
+import { LayerMap } from "../block/layers/map.ts"
+import { openLayeredVersion } from "../block/layers/version.ts"
 import { openVersion, type Version } from "../block/version.ts"
 import type { ImageOpener } from "../storage/opener.ts"
 import type { StorageLocation } from "../storage/plugin.ts"
 import { closeEach } from "./close-each.ts"
+import type { StorageReads } from "./tier-reads.ts"
 import { baseRef, parentRef, refuseIfChanged, type VersionRef } from "./version-ref.ts"
-import { makeVersionSources, mapKey, type OnDamage, versionKey } from "./version-sources.ts"
+import { makeVersionSources, type OnDamage, type Source, versionKey } from "./version-sources.ts"
 
 export interface ImageStacks {
   /** @throws IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED IMAGE_CHANGED */
@@ -69,12 +70,6 @@ interface Stack {
   readonly closed: PromiseWithResolvers<void>
 }
 
-interface ChainPart {
-  readonly part: LayerPart
-  readonly step: LayerStep | undefined
-  readonly sizeBytes: number
-}
-
 const chainOf = (ref: VersionRef): ReadonlyArray<VersionRef> => {
   const refs: Array<VersionRef> = []
   for (let at: VersionRef | undefined = ref; at !== undefined; at = parentRef(at)) refs.push(at)
@@ -84,50 +79,55 @@ const chainOf = (ref: VersionRef): ReadonlyArray<VersionRef> => {
 const placesOf = ({ version, below }: VersionRef): Places =>
   new Map([version, ...below].map(({ number, storage }) => [number, storage]))
 
+const uncounted: Pick<StorageReads, "watch"> = { watch: (_, source) => source }
+
 export const makeImageStacks = (
   opener: ImageOpener,
   cache: ReadCache,
+  budget: LayerMapBudget,
   loadTable: (ref: VersionRef) => Promise<Uint32Array | undefined>,
   /** Told once of each cluster that is not what was recorded; the client gets MEDIUM ERROR for that range. */
   onDamage: OnDamage,
   /** A disk stands on a version that none stood on. */
   onUsed: (ref: VersionRef) => void = () => {},
+  reads: Pick<StorageReads, "watch"> = uncounted,
 ): ImageStacks => {
   const stacks = new Map<string, Stack>()
   const retired = new Set<Stack>()
   let stopping = false
-  const sources = makeVersionSources(opener, loadTable, onDamage)
-  const maps = new VersionMaps(new LayerMapBudget())
+  const sources = makeVersionSources(opener, budget, loadTable, onDamage, reads)
 
   /** From version 1 up to the version itself. */
   const openStack = async (ref: VersionRef): Promise<Opened> => {
     const closers: Array<() => Promise<void>> = []
     const closeBelow = () => closeEach(closers.splice(0).reverse())
     try {
-      const chain: Array<ChainPart> = []
+      const chain: Array<Source> = []
       for (const one of chainOf(ref)) {
         const { source, release } = await sources.hold(one)
         closers.push(release)
-        const { part, step, sizeBytes } = source
-        chain.push({ part, step: step && { ...step, key: mapKey(one) }, sizeBytes })
+        chain.push(source)
       }
-      return { device: await openChain(versionKey(ref), chain, closers), closeBelow }
+      return { device: openChain(versionKey(ref), chain, closers), closeBelow }
     } catch (e) {
       await closeBelow()
       throw e
     }
   }
 
-  const openChain = async (id: string, chain: ReadonlyArray<ChainPart>, closers: Array<() => Promise<void>>) => {
+  const openChain = (id: string, chain: ReadonlyArray<Source>, closers: Array<() => Promise<void>>) => {
     const [base] = chain
     const { part, sizeBytes } = base!
     if (chain.length === 1) {
       const { contentId, source: below, verify } = part
       return openVersion({ id, contentId, cache, below, sizeBytes, verify })
     }
-    const steps = chain.flatMap(({ step }) => (step === undefined ? [] : [step]))
-    const { map, release } = await maps.hold({ key: part.contentId, sizeBytes }, steps)
-    closers.push(async () => release())
+    const map = new LayerMap(
+      budget,
+      sizeBytes,
+      chain.flatMap(({ layer }) => layer ?? []),
+    )
+    closers.push(async () => map.release())
     return openLayeredVersion({ id, cache, map, parts: chain.map((source) => source.part) })
   }
 

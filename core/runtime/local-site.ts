@@ -12,6 +12,7 @@ type Family = (parts: Parts) => Partial<Operations>
 const families = {
   image: async (): Promise<Family> => (await import("./operations/images.ts")).imageOperations,
   client: async (): Promise<Family> => (await import("./operations/clients.ts")).clientOperations,
+  action: async (): Promise<Family> => (await import("./operations/client-actions.ts")).clientActions,
   group: async (): Promise<Family> => (await import("./operations/groups.ts")).groupOperations,
   view: async (): Promise<Family> => (await import("./operations/views.ts")).viewOperations,
   time: async (): Promise<Family> => (await import("./operations/time.ts")).timeOperations,
@@ -46,6 +47,9 @@ const familyOf: Readonly<Record<OperationName, keyof typeof families>> = {
   "client.reset": "client",
   "client.set": "client",
   "client.remove": "client",
+  "client.disconnect": "action",
+  "client.wake": "action",
+  "client.request-reboot": "action",
   "image.create": "draft",
   "image.seal": "draft",
   "image.commit": "commit",
@@ -94,6 +98,7 @@ const familyOf: Readonly<Record<OperationName, keyof typeof families>> = {
   "token.list": "token",
   "token.revoke": "token",
   status: "status",
+  "config.reload": "status",
 }
 
 export const operationNames: ReadonlySet<string> = new Set(Object.keys(familyOf))

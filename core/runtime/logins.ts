@@ -29,10 +29,11 @@ import {
   recordedGeneration,
   wasMade,
 } from "./generations.ts"
-import { bootLink, isNextBoot } from "./next-boot.ts"
+import { bootLink, isNextBoot, wasNextBoot } from "./next-boot.ts"
 import type { OverlayFolders } from "./overlay-folders.ts"
 import type { OverlayOwner } from "./overlay-owner.ts"
 import type { Made, SlotOwners, Wanted } from "./slot-owners.ts"
+import type { Twins } from "./twins.ts"
 
 /** A client at one of its slots, perhaps in a boot. */
 export interface Login {
@@ -47,6 +48,9 @@ export interface LoginsOptions {
   readonly boots: BootService
   readonly owners: SlotOwners
   readonly folders: OverlayFolders
+  readonly twins: Twins
+  /** Whether the log knows of a boot. */
+  readonly isRecorded: (clientId: string, boot: string) => Promise<boolean>
   readonly watch: BootWatch
 }
 
@@ -84,16 +88,20 @@ const wantedInBoot = ({ client, slot }: Login, link: LinkEntry, record: BootReco
 }
 
 /** @returns a lease on what the login gets. @throws what attach throws (lease.ts) */
-export const makeLogins = ({ boots, owners, folders, watch }: LoginsOptions): ((login: Login) => Promise<Lease>) => {
+export const makeLogins = (options: LoginsOptions): ((login: Login) => Promise<Lease>) => {
+  const { boots, owners, folders, twins, isRecorded, watch } = options
   const { records } = boots
   const turns = new BootTurns()
   const told = new WeakSet<Made>()
+  /** By client, the boot that the log has, or will have from this process. */
+  const recorded = new Map<string, string>()
   /** By client, the boot up to which sessions of those before were ended. A record may be replaced though that is reported as failed. */
   const ended = new Map<string, number>()
 
   const tell = (login: Login, made: Made, nextBoot = false): void => {
     if (login.slot !== 0) return
     told.add(made)
+    if (login.shown !== undefined) recorded.set(login.client.id, login.shown.boot)
     watch.began(bootOf(login, made, nextBoot))
   }
 
@@ -158,6 +166,38 @@ export const makeLogins = ({ boots, owners, folders, watch }: LoginsOptions): ((
     return { ...lease, release }
   }
 
+  /** A boot that goes on after a server which did not come to record it. */
+  const isUnrecorded = async ({ client, slot, shown }: Login): Promise<boolean> => {
+    if (slot !== 0 || shown === undefined || recorded.get(client.id) === shown.boot) return false
+    recorded.set(client.id, shown.boot)
+    return !(await isRecorded(client.id, shown.boot))
+  }
+
+  /** Its session can be asked whether the boot's PC runs. */
+  const answering = (lease: Lease, { client, shown, peer }: Login): Lease => {
+    if (shown === undefined) return lease
+    let left = () => {}
+    return {
+      ...lease,
+      onAsked(ask) {
+        left = twins.joined(client, shown.boot, peer.address, ask)
+      },
+      release() {
+        left()
+        return lease.release()
+      },
+    }
+  }
+
+  /** @throws CLIENT_TWICE */
+  const refuseSecond = async ({ client, slot, shown, peer }: Login): Promise<void> => {
+    // A record that cannot be read is for whoever begins the boot.
+    const record = await records.of(client.id).catch(() => undefined)
+    if (shown === undefined || record === undefined || record.boot === null) return
+    if (boots.standing(client, slot, shown, record) === "new")
+      await twins.refuseSecond(client, record.boot, peer.address)
+  }
+
   /** A lease on what is current, or undefined where sessions of before have to end first, or a new boot to begin. */
   const join = async (login: Login): Promise<Lease | undefined> => {
     const { client, slot, shown } = login
@@ -169,8 +209,8 @@ export const makeLogins = ({ boots, owners, folders, watch }: LoginsOptions): ((
       const wanted = (shown === undefined ? wantedPlain : wantedInBoot)(login, link, record)
       const { owner, made } = await owners.get(client, slot, link, wanted)
       const first = shown === undefined ? made.fresh && !told.has(made) : await promise(login, shown.boot, wanted)
-      if (first) tell(login, made)
-      if (owner.ending() === undefined) return slot === 0 ? watched(login, owner) : owner.lease()
+      if (first || (await isUnrecorded(login))) tell(login, made, wasNextBoot(client, made.on.imageId))
+      if (owner.ending() === undefined) return answering(slot === 0 ? watched(login, owner) : owner.lease(), login)
     }
   }
 
@@ -216,6 +256,7 @@ export const makeLogins = ({ boots, owners, folders, watch }: LoginsOptions): ((
     for (;;) {
       const lease = await turns.shared(client.id, () => join(login))
       if (lease !== undefined) return lease
+      await refuseSecond(login)
       await turns.alone(client.id, () => begin(login))
     }
   }

@@ -17,6 +17,10 @@ export const bootLink = ({ nextBoot }: Client, slot: number, link: LinkEntry): L
   return { ...link, imageId: nextBoot.image.id, pinned: nextBoot.pinned }
 }
 
+/** The same of a boot that runs already, by the image that its disk stands on: what was set meanwhile is for the boot after it. */
+export const wasNextBoot = ({ nextBoot }: Client, imageId: string): boolean =>
+  nextBoot?.kind === "image" && nextBoot.image.id === imageId
+
 /** Whether a boot that begins on a disk is the one that was meant. */
 export const isNextBoot = ({ nextBoot }: Client, link: LinkEntry): boolean =>
   nextBoot !== null && (nextBoot.kind === "menu" || (nextBoot.kind === "image" && canStandIn(link)))

@@ -6,7 +6,8 @@
  */
 import assert from "node:assert"
 import { guardDevice } from "../block/guard.ts"
-import type { Lease } from "../block/lease.ts"
+import type { BaseReads } from "../block/heat/tap.ts"
+import type { Ending, Lease } from "../block/lease.ts"
 import type { Overlay } from "../block/overlay/overlay.ts"
 import { limits } from "../limits.ts"
 
@@ -17,6 +18,9 @@ export interface OverlayUse {
   readonly imageId: string
   readonly version: number
   readonly bytes: number
+  /** Of what was read below it since it was opened: how much was answered from memory at once. */
+  readonly hitBytes: number
+  readonly missBytes: number
 }
 
 export interface OverlayOwner {
@@ -29,8 +33,16 @@ export interface OverlayOwner {
   retire(): Promise<void>
 }
 
-export const makeOwner = (overlay: Overlay, description: string, onClosed: () => Promise<void>): OverlayOwner => {
-  const listeners = new Set<() => void>()
+export interface OwnerOptions {
+  readonly overlay: Overlay
+  readonly description: string
+  /** What went through to the version below. */
+  readonly below: BaseReads
+  readonly onClosed: () => Promise<void>
+}
+
+export const makeOwner = ({ overlay, description, below, onClosed }: OwnerOptions): OverlayOwner => {
+  const listeners = new Set<(ending: Ending) => void>()
   let sessions = 0
   let ending: Promise<void> | undefined
   const end = () => (ending ??= overlay.close().finally(onClosed))
@@ -38,7 +50,16 @@ export const makeOwner = (overlay: Overlay, description: string, onClosed: () =>
   return {
     use: () => {
       const { clientId, slot, imageId, version } = overlay.header
-      return { clientId, slot, imageId, version, bytes: overlay.stats.dataGrains * limits.grainBytes }
+      const { hitBytes, missBytes } = below
+      return {
+        clientId,
+        slot,
+        imageId,
+        version,
+        bytes: overlay.stats.dataGrains * limits.grainBytes,
+        hitBytes,
+        missBytes,
+      }
     },
     sessions: () => sessions,
     ending: () => ending,
@@ -64,7 +85,7 @@ export const makeOwner = (overlay: Overlay, description: string, onClosed: () =>
     },
     async retire() {
       overlay.retire()
-      for (const listener of [...listeners]) listener()
+      for (const listener of [...listeners]) listener("revoked")
       await end()
     },
   }

@@ -28,7 +28,7 @@ export interface OverlayQuota {
 export interface OverlayQuotaOptions {
   readonly catalogue: () => Catalogue
   /** For everybody without an option of their own; undefined: none. */
-  readonly bytes: number | undefined
+  readonly bytes: () => number | undefined
   readonly onWarning: (text: string) => void
 }
 
@@ -38,11 +38,11 @@ export const makeOverlayQuota = ({ catalogue, bytes, onWarning }: OverlayQuotaOp
     const client = catalogue().clients.get(clientId)
     const options = client === undefined ? [] : effectiveOptions(catalogue(), client)
     const said = options.find(({ key }) => key === QUOTA_OPTION)?.value
-    if (said === undefined) return bytes
+    if (said === undefined) return bytes()
     const own = parseBytes(said)
     if (own === undefined)
       onWarning(`${clientName}: its option ${QUOTA_OPTION}=${said} is no size like 20G; it is not heeded`)
-    return own ?? bytes
+    return own ?? bytes()
   },
   warn({ clientName, slot }, { usedBytes, quotaBytes }) {
     onWarning(

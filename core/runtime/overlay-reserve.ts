@@ -21,12 +21,16 @@ export interface ReserveCrossed {
 
 export interface OverlayReserveOptions {
   /** Undefined: a share of the disk. */
-  readonly reserveBytes: number | undefined
+  readonly reserveBytes: () => number | undefined
   readonly space: () => Promise<DiskSpace | undefined>
   /** Calls back after some time, unless it is called off. */
   readonly later: (run: () => void, millis: number) => () => void
   readonly onCrossed: (crossed: ReserveCrossed) => void
 }
+
+/** Of a disk of that size. */
+export const reserveBytesDefault = (sizeBytes: number): number =>
+  Math.floor(Math.min(sizeBytes * limits.reserveShareDefault, limits.reserveBytesDefaultMax))
 
 export class OverlayReserve implements SharedSpace {
   reserved = false
@@ -72,8 +76,7 @@ export class OverlayReserve implements SharedSpace {
     const space = await this.#options.space().catch(() => undefined)
     if (space === undefined) return
     const { freeBytes } = space
-    const share = Math.min(space.sizeBytes * limits.reserveShareDefault, limits.reserveBytesDefaultMax)
-    const reserveBytes = this.#options.reserveBytes ?? Math.floor(share)
+    const reserveBytes = this.#options.reserveBytes() ?? reserveBytesDefault(space.sizeBytes)
     const reserved = freeBytes < (this.reserved ? reserveBytes + reserveBytes / 16 : reserveBytes)
     if (reserved === this.reserved) return
     this.reserved = reserved

@@ -31,8 +31,8 @@ export interface Registrar {
 }
 
 export interface RegistrarOptions {
-  readonly mode: Registration
-  readonly defaultImage: string | undefined
+  readonly mode: () => Registration
+  readonly defaultImage: () => string | undefined
   readonly add: (client: NewClient) => Promise<unknown>
   /** UTC milliseconds. */
   readonly now: () => number
@@ -48,11 +48,14 @@ export const makeRegistrar = ({ mode, defaultImage, add, now }: RegistrarOptions
     return added++ < limits.registrationsPerMinute
   }
   return {
-    mode,
+    get mode() {
+      return mode()
+    },
     async register(mac, name) {
-      if (mode === "closed" || !isRoom()) return false
+      if (mode() === "closed" || !isRoom()) return false
       const named = name === "" ? {} : { name }
-      const linked = defaultImage === undefined ? {} : { image: defaultImage }
+      const image = defaultImage()
+      const linked = image === undefined ? {} : { image }
       await add({ mac, ...named, ...linked })
       return true
     },

@@ -15,10 +15,13 @@ import type { ImageRow } from "../projections/image-versions.ts"
 import type { LinkDiff } from "../projections/link-diff.ts"
 import type { LinkRow } from "../projections/link-table.ts"
 import type { StorageLocation } from "../storage/plugin.ts"
+import type { ClientSetting } from "./client-settings.ts"
 import type { FileChange, FileTotals } from "./file-comparison.ts"
 import type { HeatRecorded } from "./heat.ts"
 import type { LiveBoot } from "./live-boot.ts"
-import type { Status } from "./status.ts"
+import type { Reloaded } from "./reload.ts"
+import type { SessionShown } from "./sessions.ts"
+import type { ClientStatus, Status } from "./status.ts"
 import type { TokenRole, TokenRow } from "./tokens.ts"
 
 /** What a changing operation answers. In a dry run `events` are what would be appended, without position and time. */
@@ -80,6 +83,12 @@ export interface ImportedRow {
   readonly image?: string
 }
 
+/** What was done to each client, in the order they were named; in a dry run, what would be. */
+export interface ActionAnswer<Row> {
+  readonly dryRun: boolean
+  readonly clients: ReadonlyArray<{ readonly client: string } & Row>
+}
+
 /** A moment in the log: a position, or a time (the last position that is not after it); neither is the head. */
 export interface Moment {
   readonly at?: number
@@ -137,6 +146,11 @@ export interface GroupShown extends AsOf {
 /** Boot options to set, by key; null takes one away. */
 export type OptionChanges = Readonly<Record<string, string | null>>
 
+/** Where a client stands, and every disk of it that is open. */
+export interface ClientLive extends Omit<ClientStatus, "sessions"> {
+  readonly sessions: ReadonlyArray<SessionShown>
+}
+
 export interface ClientShown extends AsOf {
   readonly client: {
     readonly id: string
@@ -148,7 +162,13 @@ export interface ClientShown extends AsOf {
     readonly groups: ReadonlyArray<string>
     /** Boot options as they take effect. */
     readonly options: ReadonlyArray<EffectiveOption>
+    /** The same, and what holds where nobody sets one. */
+    readonly settings: ReadonlyArray<ClientSetting>
   }
+  /** As it was recorded, the last one until then. */
+  readonly lastBoot: BootRow | null
+  /** By a running server, for now alone. */
+  readonly live: ClientLive | null
   /** Oldest first. */
   readonly lastChanges: ReadonlyArray<HistoryLine>
 }
@@ -415,6 +435,21 @@ export interface OperationMap {
     },
     Changed
   >
+  /** Their sessions end as at the end of the server; clients may come back. Settles when they have ended. */
+  "client.disconnect": Op<
+    { readonly clients: ReadonlyArray<string> },
+    ActionAnswer<{ readonly sessions: number /** Those that have not ended. */; readonly left: number }>
+  >
+  /** A magic packet to each; whether it is heard nobody says. */
+  "client.wake": Op<
+    { readonly clients: ReadonlyArray<string> },
+    ActionAnswer<{ readonly mac: string /** `10.0.0.255 by eth1` */; readonly sentTo: ReadonlyArray<string> }>
+  >
+  /** Kept until each has booted. `cancel`: it is not wanted any more. */
+  "client.request-reboot": Op<
+    { readonly clients: ReadonlyArray<string>; readonly cancel?: boolean },
+    ActionAnswer<{ readonly requestedAt: number | null }>
+  >
   /** The last boots of each client, or of one; the log has them all. */
   boots: Op<{ readonly client?: string }, ReadonlyArray<BootRow>>
   /** Where computers stand now, by a running server alone: another site answers none. With `follow`, items are those that came to be stuck or met
@@ -422,6 +457,8 @@ export interface OperationMap {
   "boots.live": Op<{ readonly client?: string; readonly follow?: boolean }, ReadonlyArray<LiveBoot>, LiveBoot>
   /** How the server stands. @throws SERVER_NOT_REACHABLE where none runs */
   status: Op<Nothing, Status>
+  /** Reads the settings of the running server again; a broken file changes nothing. */
+  "config.reload": Op<Nothing, Reloaded>
   /** The iPXE script that the client would be given now. No boot id is made: PREVIEW stands where it would be. */
   "client.script": Op<{ readonly client: string }, { readonly client: string; readonly script: string }>
   /** A group is named with or without `group:` in front; so is it among `clients`, anywhere, but there it needs it. */

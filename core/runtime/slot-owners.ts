@@ -166,7 +166,8 @@ export const makeSlotOwners = (options: SlotOwnersOptions): SlotOwners => {
         if (owners.get(key) === undefined) onUnused(ref)
       }
     }
-    const owner = makeOwner(overlay, `${client.name} slot ${slot} over ${on.imageName}@${on.version.number}`, forget)
+    const description = `${client.name} slot ${slot} over ${on.imageName}@${on.version.number}`
+    const owner = makeOwner({ overlay, description, below: tap, onClosed: forget })
     const opened = { owner, made: { on, policy, generation, fresh } }
     owners.set(key, (owners.get(key) ?? new Map<string, Opened>()).set(generationName(generation), opened))
     return opened

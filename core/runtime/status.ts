@@ -8,6 +8,7 @@ import { compareNatural } from "../domain/natural.ts"
 import type { LinkRow } from "../projections/link-table.ts"
 import type { LiveBoot } from "./live-boot.ts"
 import type { OverlayUse } from "./overlay-owner.ts"
+import type { ClientTraffic } from "./sessions.ts"
 
 /** What only the process itself knows. */
 export interface ServerAbout {
@@ -25,12 +26,21 @@ export interface ClientStatus {
   readonly mac: string
   readonly address: string | null
   readonly state: LiveBoot["state"]
-  /** UTC milliseconds; null where nothing was heard of it since the server started. */
+  /** When it came to be in this state, UTC milliseconds; null where nothing was heard of it since the server started. */
   readonly since: number | null
   readonly image: string | null
   readonly version: number | null
   /** What it wrote over its image; null where its disk is not open. */
   readonly writtenBytes: number | null
+  /** When it was asked to boot anew, which it has not. */
+  readonly rebootRequested: number | null
+  /** Disks of it that are open now, each as often as it is. */
+  readonly sessions: number
+  /** Over the last seconds, all its disks together; null without a session. */
+  readonly readBytesPerSecond: number | null
+  readonly writtenBytesPerSecond: number | null
+  /** How much of what it read of its images was in memory, from 0 to 1; null before it read any. */
+  readonly cacheHitShare: number | null
   /** Where its boot stopped. */
   readonly stuck: string | null
   /** The last thing that went wrong with it. */
@@ -49,6 +59,9 @@ interface Sources {
   readonly links: ReadonlyArray<LinkRow>
   readonly live: ReadonlyArray<LiveBoot>
   readonly overlays: ReadonlyArray<OverlayUse>
+  /** By client id. */
+  readonly traffic: ReadonlyMap<string, ClientTraffic>
+  readonly rebootRequested: (clientId: string) => number | undefined
 }
 
 const silent = { state: "off", since: null, stuck: null, error: null } as const
@@ -56,11 +69,27 @@ const silent = { state: "off", since: null, stuck: null, error: null } as const
 const standing = (live: LiveBoot | undefined) =>
   live === undefined ? silent : { state: live.state, since: live.since, stuck: live.stuck, error: live.error }
 
-export const clientStatus = ({ catalogue, links, live, overlays }: Sources): ReadonlyArray<ClientStatus> => {
+const idle = { sessions: 0, readBytesPerSecond: null, writtenBytesPerSecond: null, cacheHitShare: null } as const
+
+const moving = (uses: ReadonlyArray<OverlayUse> = [], traffic: ClientTraffic | undefined) => {
+  const hits = uses.reduce((sum, { hitBytes }) => sum + hitBytes, 0)
+  const all = uses.reduce((sum, { missBytes }) => sum + missBytes, hits)
+  return { ...idle, ...traffic, cacheHitShare: all === 0 ? null : hits / all }
+}
+
+export const clientStatus = ({
+  catalogue,
+  links,
+  live,
+  overlays,
+  traffic,
+  rebootRequested,
+}: Sources): ReadonlyArray<ClientStatus> => {
   const liveByMac = new Map(live.map((one) => [one.mac, one]))
   const linkOf = new Map(links.filter(({ slot }) => slot === 0).map((link) => [link.client, link]))
   // Of several generations the newest is last.
   const overlayOf = new Map(overlays.filter(({ slot }) => slot === 0).map((use) => [use.clientId, use]))
+  const usesOf = Map.groupBy(overlays, ({ clientId }) => clientId)
   const registered = Array.from(catalogue.clients.values(), ({ id, name, mac, address }): ClientStatus => {
     const [here, link, use] = [liveByMac.get(mac), linkOf.get(name), overlayOf.get(id)]
     return {
@@ -68,13 +97,19 @@ export const clientStatus = ({ catalogue, links, live, overlays }: Sources): Rea
       image: (use && catalogue.images.get(use.imageId)?.name) ?? link?.image ?? null,
       version: use?.version ?? link?.version ?? null,
       writtenBytes: use?.bytes ?? null,
+      rebootRequested: rebootRequested(id) ?? null,
+      ...moving(usesOf.get(id), traffic.get(id)),
     }
   })
   const strangers = live
     .filter(({ client }) => client === null)
     .map((one): ClientStatus => {
       const { mac, address } = one
-      return { ...{ client: null, mac, address, ...standing(one) }, image: null, version: null, writtenBytes: null }
+      return {
+        ...{ client: null, mac, address, ...standing(one), image: null, version: null, writtenBytes: null },
+        rebootRequested: null,
+        ...idle,
+      }
     })
   return [
     ...registered.sort((a, b) => compareNatural(a.client!, b.client!)),

@@ -8,8 +8,8 @@ import { setImmediate } from "node:timers/promises"
 import { isDeepStrictEqual } from "node:util"
 import type { Extent } from "../block/device.ts"
 import { clusterDifferences, type Difference, differences } from "../block/layers/diff.ts"
-import { LayerMapBudget } from "../block/layers/map.ts"
-import { VersionMaps } from "../block/layers/version-maps.ts"
+import { LayerMap, type MapLayer } from "../block/layers/map.ts"
+import { makeRunsFrom } from "../block/layers/runs-builder.ts"
 import type { ImageEntry } from "../domain/catalogue.ts"
 import { fail } from "../errors.ts"
 import { limits } from "../limits.ts"
@@ -30,12 +30,14 @@ export interface DiffRequest {
   readonly runsMax: number
 }
 
-type Means = Pick<Parts, "opener" | "sidecars">
+type Means = Pick<Parts, "opener" | "layerMaps" | "sidecars">
 
 /** What differs, to be gone through as often as one likes. */
 export interface Differences {
   readonly toldBy: ImageDiffAnswer["toldBy"]
   readonly runs: () => Iterable<Difference>
+  /** Gives the memory back that they are told from. */
+  readonly close: () => void
 }
 
 /** @throws IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED IMAGE_CHANGED IMAGE_DAMAGED LAYER_MAPS_FULL IMAGE_UNVERIFIED */
@@ -44,14 +46,13 @@ export const versionDifferences = async (
   { image, from, to }: Omit<DiffRequest, "runsMax">,
 ): Promise<Differences> => {
   const [before, after] = [changePath(image, from.version.number), changePath(image, to.version.number)]
-  if (tellExactly(image, before, after))
-    return { toldBy: "layers", runs: await layerRuns(means.opener, from, before, after) }
-  return { toldBy: "checksums", runs: await checksumRuns(means, from, to) }
+  if (tellExactly(image, before, after)) return { toldBy: "layers", ...(await layerRuns(means, from, before, after)) }
+  return { toldBy: "checksums", runs: await checksumRuns(means, from, to), close: () => {} }
 }
 
 /** @throws CANCELLED */
 export const describeDifferences = async (
-  { toldBy, runs }: Differences,
+  { toldBy, runs }: Omit<Differences, "close">,
   { from, to, runsMax }: DiffRequest,
   signal: AbortSignal | undefined,
 ): Promise<ImageDiffAnswer> => {
@@ -71,28 +72,41 @@ export const describeDifferences = async (
   }
 }
 
-/** What the versions have in common is made once and kept, so that it is passed over without a look inside. */
+/** What the versions have in common is read once, so that it is passed over without a look inside. */
 const layerRuns = async (
-  opener: ImageOpener,
+  { opener, layerMaps }: Means,
   from: VersionRef,
   before: ReadonlyArray<ChangeStep>,
   after: ReadonlyArray<ChangeStep>,
-): Promise<() => Iterable<Difference>> => {
-  const maps = new VersionMaps(new LayerMapBudget())
-  const hold = (path: ReadonlyArray<ChangeStep>) => {
-    const key = (count: number) =>
-      path
-        .slice(0, count + 1)
-        .map(({ version }) => version.number)
-        .join(".")
-    const steps = path.slice(1).map((step, i) => {
-      const { number } = step.version
-      return { key: key(i + 1), layer: number, runs: () => runsOf(opener, from, step), keep: true }
-    })
-    return maps.hold({ key: key(0), sizeBytes: Number(from.version.sizeBytes) }, steps)
+): Promise<Pick<Differences, "runs" | "close">> => {
+  const sizeBytes = Number(from.version.sizeBytes)
+  const read = new Map<number, MapLayer>()
+  const mapOf = async (path: ReadonlyArray<ChangeStep>) => {
+    for (const step of path.slice(1)) {
+      const layer = step.version.number
+      if (read.has(layer)) continue
+      read.set(layer, { layer, runs: await makeRunsFrom(layerMaps, sizeBytes, runsOf(opener, from, step)) })
+    }
+    return new LayerMap(
+      layerMaps,
+      sizeBytes,
+      path.slice(1).map(({ version }) => read.get(version.number)!),
+    )
   }
-  const [a, b] = [await hold(before), await hold(after)]
-  return () => differences(a.map, b.map)
+  const maps: Array<LayerMap> = []
+  const close = () => {
+    for (const map of maps.splice(0)) map.release()
+  }
+  try {
+    for (const path of [before, after]) maps.push(await mapOf(path))
+    const [a, b] = maps
+    return { runs: () => differences(a!, b!), close }
+  } catch (e) {
+    close()
+    throw e
+  } finally {
+    for (const { runs } of read.values()) runs.release()
+  }
 }
 
 async function* runsOf(opener: ImageOpener, ref: VersionRef, { version, tables }: ChangeStep): AsyncGenerator<Extent> {

@@ -3,12 +3,11 @@
  *
  * **Details** The layers of a committed version are put together as the server does it, through one flattened map.
  */
-import { extendMapFrom } from "../block/layers/extend.ts"
-import { type LayerMap, LayerMapBudget } from "../block/layers/map.ts"
+import { type LayerMap, readMap } from "../block/layers/map.ts"
 import { type LayerSource, layeredVolume } from "../block/layers/volume.ts"
 import type { ImageFile } from "../storage/open-image.ts"
-import type { ImageOpener } from "../storage/opener.ts"
 import type { Volume } from "../storage/volume.ts"
+import type { Parts } from "./parts.ts"
 import { openAsItIs, openLayer, openLayerAsItIs, parentRef, type VersionRef } from "./version-ref.ts"
 
 export interface VersionDisk {
@@ -16,20 +15,22 @@ export interface VersionDisk {
   readonly sizeBytes: number
   /** Those of the version itself: its own layer's, or all that it is read from where it has no parent. */
   readonly files: ReadonlyArray<ImageFile>
-  /** Of a committed version: which layer has what. */
+  /** Of a committed version: which layer has what. Until the disk is closed. */
   readonly map?: LayerMap
 }
 
+type MapMeans = Pick<Parts, "opener" | "layerMaps">
+
 /** @throws IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED IMAGE_CHANGED IMAGE_DAMAGED LAYER_MAPS_FULL */
-export const openVersionDisk = async (opener: ImageOpener, ref: VersionRef): Promise<VersionDisk> => {
-  if (ref.below.length === 0) return openAsItIs(opener, ref)
+export const openVersionDisk = async (means: MapMeans, ref: VersionRef): Promise<VersionDisk> => {
+  if (ref.below.length === 0) return openAsItIs(means.opener, ref)
   const closers: Array<() => Promise<void>> = []
   const close = async () => {
     for (const one of closers.splice(0).reverse()) await one()
   }
   try {
-    const { disk, map } = await flattened(opener, ref, closers)
-    const identities = await opener.identify(ref.version.storage, ref.version.files)
+    const { disk, map } = await flattened(means, ref, closers)
+    const identities = await means.opener.identify(ref.version.storage, ref.version.files)
     const files = ref.version.files.map(({ path, sizeBytes }, i) => {
       return { path, sizeBytes: Number(sizeBytes), identity: identities[i] ?? {} }
     })
@@ -45,22 +46,23 @@ export const openVersionDisk = async (opener: ImageOpener, ref: VersionRef): Pro
   }
 }
 
-const flattened = async (opener: ImageOpener, ref: VersionRef, closers: Array<() => Promise<void>>) => {
+const flattened = async ({ opener, layerMaps }: MapMeans, ref: VersionRef, closers: Array<() => Promise<void>>) => {
   const refs: Array<VersionRef> = []
   for (let at: VersionRef | undefined = ref; at !== undefined; at = parentRef(at)) refs.push(at)
   const [base, ...layers] = refs.reverse()
   const { disk } = await openAsItIs(opener, base!)
   closers.push(() => disk.close())
   const sources = new Map<number, LayerSource>([[0, disk]])
-  let map = new LayerMapBudget().baseMap(disk.sizeBytes)
-  for (const layerRef of layers) {
-    // What was touched below it is for the check of that version to judge.
-    const layer = await (layerRef === ref ? openLayerAsItIs : openLayer)(opener, layerRef)
-    closers.push(layer.close)
-    sources.set(layerRef.version.number, layer.data)
-    const parent = map
-    map = await extendMapFrom(parent, layerRef.version.number, layer.runs())
-    parent.release()
+  const opened = async function* () {
+    for (const layerRef of layers) {
+      // What was touched below it is for the check of that version to judge.
+      const layer = await (layerRef === ref ? openLayerAsItIs : openLayer)(opener, layerRef)
+      closers.push(layer.close)
+      sources.set(layerRef.version.number, layer.data)
+      yield { layer: layerRef.version.number, runs: layer.runs }
+    }
   }
+  const map = await readMap(layerMaps, disk.sizeBytes, opened())
+  closers.push(async () => map.release())
   return { disk: layeredVolume(map, sources), map }
 }

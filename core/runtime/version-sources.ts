@@ -5,23 +5,22 @@
  * one keep it. Clusters are judged by the version's recorded table, once there is one.
  */
 import { verifierOf } from "../block/checksums.ts"
+import type { LayerMapBudget } from "../block/layers/budget.ts"
+import type { MapLayer } from "../block/layers/map.ts"
+import { makeRunsFrom } from "../block/layers/runs-builder.ts"
 import type { LayerPart } from "../block/layers/version.ts"
-import type { LayerStep } from "../block/layers/version-maps.ts"
 import type { ImagelinkError } from "../errors.ts"
 import { limits } from "../limits.ts"
 import type { ImageOpener } from "../storage/opener.ts"
+import type { StorageReads } from "./tier-reads.ts"
 import { mismatch, openLayer, openRecorded, type VersionRef } from "./version-ref.ts"
 
 export const versionKey = (ref: VersionRef): string => `${ref.imageId}@${ref.version.number}`
 
-/** Of its map. One layer is in maps of several chains, once some of those below it were merged. */
-export const mapKey = ({ imageId, version, below }: VersionRef): string =>
-  `${imageId}@${[version, ...below].map(({ number }) => number).join(".")}`
-
 export interface Source {
   readonly part: LayerPart
-  /** How its layer changes the map; undefined for version 1. */
-  readonly step: Omit<LayerStep, "key"> | undefined
+  /** What its layer did, held once for the maps of all versions that contain it; undefined for version 1. */
+  readonly layer: MapLayer | undefined
   readonly sizeBytes: number
 }
 
@@ -31,7 +30,7 @@ export interface SourceHold {
 }
 
 export interface VersionSources {
-  /** @throws IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED IMAGE_CHANGED IMAGE_DAMAGED */
+  /** @throws IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED IMAGE_CHANGED IMAGE_DAMAGED LAYER_MAPS_FULL */
   hold(ref: VersionRef): Promise<SourceHold>
   /** A check has just recorded this table. */
   checked(ref: VersionRef, table: Uint32Array): void
@@ -57,8 +56,10 @@ interface Entry {
 
 export const makeVersionSources = (
   opener: ImageOpener,
+  budget: LayerMapBudget,
   loadTable: (ref: VersionRef) => Promise<Uint32Array | undefined>,
   onDamage: OnDamage,
+  reads: Pick<StorageReads, "watch">,
 ): VersionSources => {
   const entries = new Map<string, Entry>()
   /** Its place too: what is read from elsewhere is another source. */
@@ -83,12 +84,23 @@ export const makeVersionSources = (
     const [contentId, verify] = [versionKey(ref), judgeOf(ref, judging)]
     if (ref.below.length === 0) {
       const { disk, sizeBytes } = await openRecorded(opener, ref)
-      const part = { layer: 0, contentId, source: disk, verify }
-      return { part, step: undefined, sizeBytes, close: () => disk.close() }
+      const part = { layer: 0, contentId, source: reads.watch(ref.version.storage.kind, disk), verify }
+      return { part, layer: undefined, sizeBytes, close: () => disk.close() }
     }
-    const { data, sizeBytes, runs, close } = await openLayer(opener, ref)
+    const { data, sizeBytes, runs: read, close } = await openLayer(opener, ref)
     const layer = ref.version.number
-    return { part: { layer, contentId, source: data, verify }, step: { layer, runs }, sizeBytes, close }
+    try {
+      const runs = await makeRunsFrom(budget, sizeBytes, read())
+      const closeAll = async () => {
+        runs.release()
+        await close()
+      }
+      const part = { layer, contentId, source: reads.watch(ref.version.storage.kind, data), verify }
+      return { part, layer: { layer, runs }, sizeBytes, close: closeAll }
+    } catch (e) {
+      await close()
+      throw e
+    }
   }
 
   const start = (key: string, ref: VersionRef): Entry => {

@@ -119,7 +119,7 @@ describe("admission", () => {
       makeGate({
         host: { peerCredentials: () => ({ pid: 1, uid, gid: 1 }), userName: () => "imagelink" },
         tokens: () => Promise.reject(new Error("nobody asks")),
-        users: [{ name: "nobody", role: "auditor" }],
+        users: () => [{ name: "nobody", role: "auditor" }],
         now: () => 0,
       })
     const request = { socket: { _handle: { fd: 3 } } } as unknown as IncomingMessage
@@ -132,7 +132,7 @@ describe("admission", () => {
 
   it("takes a peer of whom the kernel says nothing for nobody; where it cannot be asked, the file mode has let in the server's own user alone", async () => {
     const gate = (host: Host) =>
-      makeGate({ host, tokens: () => Promise.reject(new Error("nobody asks")), users: [], now: () => 0 })
+      makeGate({ host, tokens: () => Promise.reject(new Error("nobody asks")), users: () => [], now: () => 0 })
     const request = { socket: { _handle: { fd: 3 } } } as unknown as IncomingMessage
     expect(await codeOf(() => gate({ peerCredentials: () => undefined }).local(request))).toBe("TOKEN_REFUSED")
     expect(

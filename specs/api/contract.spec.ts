@@ -34,7 +34,7 @@ describe("the OpenAPI document", () => {
       Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
     )
     const more = described.filter((place) => !places.includes(place)).sort()
-    expect(more).toEqual(["GET /api/v1/events", "GET /api/v1/jobs/{id}"])
+    expect(more).toEqual(["GET /api/v1/events", "GET /api/v1/jobs/{id}", "GET /api/v1/status/events"])
   })
 
   it("is shown as a page that needs nothing from elsewhere", async () => {
@@ -63,6 +63,9 @@ const walk: ReadonlyArray<readonly { [N in OperationName]: [N, Input<N>] }[Opera
     ["group.show", { group: "lab" }],
     ["group.list", {}],
     ["client.next-boot", { clients: ["PC-002"], to: { kind: "local" } }],
+    ["client.request-reboot", { clients: ["PC-002"] }],
+    ["client.wake", { clients: ["PC-002"] }],
+    ["client.disconnect", { clients: ["PC-002"] }],
     ["client.reset", { clients: ["PC-002"], slot: 0 }],
     ["client.set-super", { client: "PC-002", image: "win11" }],
     ["client.clear-super", { client: "PC-002", image: "win11" }],

@@ -1,10 +1,14 @@
 /** What a running server tells those who watch it: `/metrics`, and whether it is ready. */
+
+import { EventEmitter } from "node:events"
 import { readFileSync } from "node:fs"
 import { describe, expect, it } from "vitest"
 import type { Caller } from "../../adapters/api/caller.ts"
 import { listenRemote } from "../../adapters/api/listen.ts"
+import { makeWatched } from "../../adapters/compose-metrics.ts"
 import { connectNbd } from "../../adapters/nbd/client.ts"
 import { fail } from "../../core/errors.ts"
+import { watchListener } from "../../core/runtime/listening.ts"
 import { serveApi } from "./support.ts"
 
 const site = await serveApi("api-metrics")
@@ -54,6 +58,18 @@ describe("/metrics", () => {
     expect([told.get("imagelink_overlays"), told.get("imagelink_overlay_bytes")]).toEqual([1, 4096])
     expect(told.get('imagelink_computers{state="running"}')).toBe(1)
     expect(told.get("imagelink_cache_misses_total")).toBeGreaterThan(0)
+    const nbd = (kind: string) => `{protocol="nbd",${kind}}`
+    expect(told.get(`imagelink_block_bytes_total${nbd('direction="read"')}`)).toBe(4096)
+    expect(told.get(`imagelink_block_bytes_total${nbd('direction="write"')}`)).toBe(4096)
+    expect(told.get(`imagelink_block_requests_total${nbd('op="read"')}`)).toBe(1)
+    expect(told.get(`imagelink_block_duration_seconds_bucket${nbd('op="read",le="+Inf"')}`)).toBe(1)
+    expect(told.get(`imagelink_block_duration_seconds_count${nbd('op="flush"')}`)).toBe(0)
+    expect(told.get('imagelink_tier_read_bytes_total{tier="file"}')).toBe(65_536)
+    expect(told.get('imagelink_tier_read_duration_seconds_count{tier="file"}')).toBe(1)
+    await disk.read(65_536 + 8192, 512)
+    const again = await scrape()
+    expect(again.get('imagelink_tier_read_bytes_total{tier="cache"}')).toBe(512)
+    expect(again.get('imagelink_tier_read_bytes_total{tier="file"}')).toBe(65_536)
     await disk.disconnect()
     for (let tries = 0; tries < 200; tries++) {
       if ((await scrape()).get('imagelink_sessions{protocol="nbd"}') === 0) break
@@ -103,6 +119,22 @@ describe("/readyz", () => {
   it("answers a server that listens and takes writes, to anybody", async () => {
     const { status, text } = await site.ask(undefined, "GET", "/readyz")
     expect([status, text]).toEqual([200, "ok\n"])
+  })
+
+  it("says which listener is gone, though it was there at the start", async () => {
+    const socket = new EventEmitter()
+    const listens = watchListener(socket, "connection")
+    expect(listens()).toBe(true)
+    socket.emit("error", new Error("EMFILE"))
+    expect(listens()).toBe(false)
+    socket.emit("connection")
+    expect(listens()).toBe(true)
+    socket.emit("close")
+    expect(listens()).toBe(false)
+    const parts = { log: { refusesWrites: () => undefined } }
+    const watched = makeWatched({ parts, listens: () => true, deaf: () => ["nbd"] } as never)
+    watched.close()
+    expect(watched.unready()).toEqual(["nbd hears nobody any more"])
   })
 
   it("says why one is not, and /healthz still answers; metrics that cannot be had are an error like any other", async () => {

@@ -36,11 +36,15 @@ export interface Answered {
 
 const actor = { kind: "cli", name: "operator" } as const
 
-export const serveApi = async (name: string): Promise<ServedSite> => {
+/** `more`: settings besides, or in place of, ports for NBD and the API. */
+export const serveApi = async (
+  name: string,
+  more: Readonly<Record<string, string | number>> = {},
+): Promise<ServedSite> => {
   const dir = scratch(name)
   const image = rawImage(dir, "disk.raw", 4 * 65_536).path
   const said: Array<string> = []
-  const config = effectiveConfig([{ from: "spec", settings: { "nbd-port": 0, "api-port": 0 } }])
+  const config = effectiveConfig([{ from: "spec", settings: { "nbd-port": 0, "api-port": 0, ...more } }])
   const server = await startServer({ dataDir: join(dir, "data"), config, onEvent: ({ text }) => said.push(text) })
   afterAll(() => server.close())
   const base = `http://${server.listeners.api}`

@@ -9,8 +9,10 @@
  * runs of 64 KiB on their own alignment. Version 1 and the newest are read in turn, round by round; figures are medians. `cached`: through the
  * guard, from a cache that holds both. `uncached`: 64 KiB at random places through the least cache there is, from the page cache of the host.
  *
- * The second table makes the maps of a 4 TiB disk in memory alone, until the last version or until the budget refuses; first with every version's map
- * held, then with the newest only, then with the newest flattened. `counted` is what the budget says, `really` what the process grew by.
+ * The second table is of a 4 TiB disk in memory alone: the runs of as many layers as the budget takes, then every page of every map looked at once,
+ * so that what does not fit leaves. `runs` and `all` are what the budget counts, `really` what the process grew by, `ms` making the runs of one layer. Then
+ * 50,000 look-ups at random places of all maps, and as many on a thousand pages of them that were looked at before: µs of CPU each, and how many of them
+ * found no page and derived it.
  *
  * **What it does not show** A cold disk, where each run of a cluster may be a seek: a chain of small scattered changes reads as scattered as it was written,
  * and a flattened one from two files.
@@ -24,9 +26,11 @@ import { ReadCache } from "../../core/block/cache.ts"
 import { computeChecksums } from "../../core/block/checksums.ts"
 import type { BlockDevice, Extent } from "../../core/block/device.ts"
 import { guardDevice } from "../../core/block/guard.ts"
-import { extendMap, extendMapFrom } from "../../core/block/layers/extend.ts"
+import { LayerMapBudget } from "../../core/block/layers/budget.ts"
 import { flattenLayers } from "../../core/block/layers/flatten.ts"
-import { type LayerMap, LayerMapBudget } from "../../core/block/layers/map.ts"
+import { LayerMap, type MapLayer, readMap } from "../../core/block/layers/map.ts"
+import { PAGE_SPAN } from "../../core/block/layers/page.ts"
+import { makeRuns } from "../../core/block/layers/runs-builder.ts"
 import { openLayeredVersion } from "../../core/block/layers/version.ts"
 import { MapBudget } from "../../core/block/overlay/budget.ts"
 import { createOverlay } from "../../core/block/overlay/open.ts"
@@ -51,6 +55,8 @@ const only = process.argv[4]
 const SHARE = 0.01
 const AIM = 1.15
 const SIZE = 128 * MiB
+/** Pages of all maps that are looked at again. */
+const PAGES_HOT = 1000
 const host = {}
 const files: Array<Volume> = []
 setFlagsFromString("--expose-gc")
@@ -94,8 +100,8 @@ const makeLayers = async (dir: string, base: string, runBytes: number): Promise<
   return folders
 }
 
-async function* arriving(runs: Iterable<Extent>): AsyncGenerator<Extent> {
-  yield* runs
+async function* arriving<A>(items: Iterable<A>): AsyncGenerator<A> {
+  yield* items
 }
 
 /** The newest version's layers in one file. */
@@ -131,7 +137,7 @@ const openFlat = async (base: string, path: string, cache: ReadCache): Promise<O
   const budget = new LayerMapBudget()
   const file = await openFileVolume(path)
   const { runs, dataOffset } = await qcow2.map!(file, { signal: new AbortController().signal, path })
-  const map = await extendMapFrom(budget.baseMap(SIZE), 1, runs())
+  const map = await readMap(budget, SIZE, arriving([{ layer: 1, runs }]))
   const moved = {
     sizeBytes: SIZE,
     read: (into: Uint8Array, at: number, offset: number, length: number) =>
@@ -164,15 +170,14 @@ const open = async (base: string, folders: ReadonlyArray<string>, cache: ReadCac
   const first = openVersion({ id: "v1", contentId: "v1", cache, below: source, sizeBytes: SIZE })
   const began = performance.now()
   const budget = new LayerMapBudget()
-  let map = budget.baseMap(SIZE)
+  const layers: Array<MapLayer> = []
   const parts = [{ layer: 0, contentId: "v1", source }]
   for (const [i, path] of folders.entries()) {
     const own = await readOwnExtents(fileFolder(path, host), undefined)
-    const next = extendMap(map, i + 1, own.extents())
-    map.release()
-    map = next
+    layers.push({ layer: i + 1, runs: makeRuns(budget, SIZE, own.extents()) })
     parts.push({ layer: i + 1, contentId: `v${i + 2}`, source: await openFileVolume(join(path, "data")) })
   }
+  const map = new LayerMap(budget, SIZE, layers)
   const newest = openLayeredVersion({ id: "newest", cache, map, parts })
   const openMillis = performance.now() - began
   return { first: guardDevice(first), newest: guardDevice(newest), openMillis, mapBytes: budget.bytes }
@@ -259,28 +264,6 @@ function* union(r: Random, sizeBytes: number, runBytes: number): Generator<Exten
   if (from >= 0) yield { offset: from, length: sizeBytes - from, kind: "data" }
 }
 
-const mergedMemory = async (runBytes: number): Promise<void> => {
-  const budget = new LayerMapBudget()
-  const before = await grown()
-  const base = budget.baseMap(4 * TiB)
-  const began = performance.now()
-  let map: LayerMap
-  try {
-    map = extendMap(base, versions, union(random(3), 4 * TiB, runBytes))
-  } catch (e) {
-    if ((e as { code?: string }).code !== "LAYER_MAPS_FULL") throw e
-    console.log(`1 % in runs of ${runBytes / KiB} KiB, flattened: refused`)
-    return
-  }
-  const took = performance.now() - began
-  const really = (await grown()) - before
-  console.log(
-    `${`1 % in runs of ${runBytes / KiB} KiB, flattened`.padEnd(44)}${String(versions).padStart(20)}${(budget.bytes / MiB).toFixed(1).padStart(9)}${(really / MiB).toFixed(1).padStart(9)}${(budget.bytes / MiB).toFixed(1).padStart(9)}${took.toFixed(0).padStart(10)} ms`,
-  )
-  map.release()
-  base.release()
-}
-
 /** One version's runs, spread evenly with a random place in each stretch: in order without sorting millions of them. */
 function* spread(r: Random, sizeBytes: number, runBytes: number): Generator<Extent> {
   const stretch = runBytes / SHARE
@@ -300,31 +283,57 @@ const grown = async (): Promise<number> => {
   return heapUsed + external
 }
 
-const memory = async (runBytes: number, keepAll: boolean): Promise<void> => {
+interface Row {
+  readonly what: string
+  readonly runBytes: number
+  readonly layers: ReadonlyArray<Iterable<Extent>>
+  /** The maps of these many layers from the oldest on. */
+  readonly maps: ReadonlyArray<number>
+}
+
+/** How long looking at random clusters takes, in µs each, and how many were derived for it. */
+const lookUp = (r: Random, budget: LayerMapBudget, maps: ReadonlyArray<LayerMap>, pages: number) => {
+  const before = budget.stats.derived
+  const places = Array.from({ length: 50_000 }, () => r.int(pages) * 512 + r.int(512))
+  const began = process.cpuUsage()
+  for (const [i, place] of places.entries()) maps[i % maps.length]!.contentOf(place)
+  const { user, system } = process.cpuUsage(began)
+  return { micros: (user + system) / places.length, share: (budget.stats.derived - before) / places.length }
+}
+
+const memory = async ({ what, runBytes, layers, maps }: Row): Promise<void> => {
   const budget = new LayerMapBudget()
   const before = await grown()
-  const maps: Array<LayerMap> = [budget.baseMap(4 * TiB)]
+  const read: Array<MapLayer> = []
   const times: Array<number> = []
-  let reached = 1
-  let peak = 0
+  let refused = ""
   try {
-    for (let version = 2; version <= versions; version++) {
+    for (const [i, runs] of layers.entries()) {
       const began = performance.now()
-      const next = extendMap(maps.at(-1)!, version, spread(random(version), 4 * TiB, runBytes))
+      read.push({ layer: i + 1, runs: makeRuns(budget, 4 * TiB, runs) })
       times.push(performance.now() - began)
-      peak = Math.max(peak, budget.bytes)
-      if (!keepAll) maps.pop()!.release()
-      maps.push(next)
-      reached = version
     }
   } catch (e) {
     if ((e as { code?: string }).code !== "LAYER_MAPS_FULL") throw e
+    refused = ` of ${layers.length}`
   }
-  const really = (await grown()) - before
+  const runsBytes = budget.bytes
+  const open = maps.map((count) => new LayerMap(budget, 4 * TiB, read.slice(0, Math.min(count, read.length))))
+  const r = random(11)
+  // All pages of them once: what does not fit leaves again.
+  for (const map of open) for (let page = 0; page * PAGE_SPAN < 4 * TiB; page++) map.pageAt(page)
+  const full = await grown()
+  const anywhere = lookUp(r, budget, open, (4 * TiB) / PAGE_SPAN)
+  const hot = Math.ceil(PAGES_HOT / maps.length)
+  for (let turn = 0; turn < 2; turn++) lookUp(random(12), budget, open, hot)
+  const again = lookUp(random(12), budget, open, hot)
+  const mib = (bytes: number) => (bytes / MiB).toFixed(0).padStart(7)
+  const look = ({ micros, share }: typeof again) => `${micros.toFixed(2).padStart(8)} (${(100 * share).toFixed(0)} %)`
   console.log(
-    `${`1 % in runs of ${runBytes / KiB} KiB, ${keepAll ? "all maps" : "newest map"}`.padEnd(44)}${`${reached}${reached < versions ? " (then refused)" : ""}`.padStart(20)}${(budget.bytes / MiB).toFixed(1).padStart(9)}${(really / MiB).toFixed(1).padStart(9)}${(peak / MiB).toFixed(1).padStart(9)}${median(times).toFixed(0).padStart(10)} ms`,
+    `${`${runBytes / KiB} KiB, ${what}`.padEnd(28)}${`${read.length}${refused}`.padStart(9)}${mib(runsBytes)}${mib(budget.bytes)}${mib(full - before)}${median(times).toFixed(0).padStart(7)}${look(anywhere)}${look(again)}`,
   )
-  for (const map of maps) map.release()
+  for (const map of open) map.release()
+  for (const { runs } of read) runs.release()
 }
 
 const dir = mkdtempSync(join(tmpdir(), "imagelink-layers-"))
@@ -336,11 +345,22 @@ try {
 }
 if (only !== "read") {
   console.log(
-    `\n${"4 TiB disk, MiB".padEnd(44)}${"versions".padStart(20)}${"counted".padStart(9)}${"really".padStart(9)}${"peak".padStart(9)}${"extend".padStart(13)}`,
+    `\n${"4 TiB disk, MiB".padEnd(28)}${"layers".padStart(9)}${"runs".padStart(7)}${"all".padStart(7)}${"really".padStart(7)}${"ms".padStart(7)}  anywhere, µs    again, µs`,
   )
   for (const runBytes of [16 * MiB, MiB, 64 * KiB, 4 * KiB]) {
-    for (const all of only === "merged" ? [] : [true, false]) await memory(runBytes, all)
-    await mergedMemory(runBytes)
+    const layers = Array.from({ length: versions - 1 }, (_, i) => spread(random(i), 4 * TiB, runBytes))
+    const all = layers.map((_, i) => i + 1)
+    const rows: ReadonlyArray<Row> = [
+      { what: "all maps", runBytes, layers, maps: all },
+      {
+        what: "the newest",
+        runBytes,
+        layers: layers.map((_, i) => spread(random(i), 4 * TiB, runBytes)),
+        maps: [versions],
+      },
+      { what: "flattened", runBytes, layers: [union(random(3), 4 * TiB, runBytes)], maps: [1] },
+    ]
+    for (const row of only === "merged" ? rows.slice(2) : rows) await memory(row)
   }
 }
 console.log(`medians of ${rounds} rounds; "!": above ${AIM} times; budget ${limits.layerMapBytesMax / MiB} MiB`)

@@ -133,8 +133,8 @@ export const folderRules: ReadonlyArray<FolderRule> = [
       "node:**",
       "PACKAGE",
     ],
-    dynamic: ["adapters/compose.ts", "adapters/compose-server.ts"],
-    types: ["adapters/compose-server.ts"],
+    dynamic: ["adapters/compose.ts", "adapters/compose-doctor.ts", "adapters/compose-server.ts"],
+    types: ["adapters/compose-doctor.ts", "adapters/compose-server.ts"],
   },
   {
     name: "an adapter imports core, packages and itself, never another adapter or a plugin",

@@ -1,6 +1,6 @@
 /** What `config show` and `config check` say, and where an error in imagelink.toml is said to be. */
-import { mkdirSync, writeFileSync } from "node:fs"
-import { join } from "node:path"
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs"
+import { join, relative } from "node:path"
 import { describe, expect, it } from "vitest"
 import { readConfigSource } from "../../adapters/cli/config-file.ts"
 import { tomlLines } from "../../adapters/cli/toml-lines.ts"
@@ -84,6 +84,46 @@ describe("an error in imagelink.toml names the line, the key and what was expect
   it("and accepts an empty file", async () => expect(await said("")).toBe("accepted"))
 })
 
+describe("a path in imagelink.toml", () => {
+  const text = `boot-files = "boot"
+iscsi-secrets = "secrets.toml"
+api-cert = "tls/cert.pem"
+api-key = "/run/key.pem"
+plugin = [{ module = "./tar.ts" }, { module = "imagelink-tar" }]
+interface = "eth1"
+`
+  const whole = (at: string) => ({
+    "boot-files": join(at, "boot"),
+    "iscsi-secrets": join(at, "secrets.toml"),
+    "api-cert": join(at, "tls/cert.pem"),
+    "api-key": "/run/key.pem",
+    plugin: [{ module: join(at, "tar.ts") }, { module: "imagelink-tar" }],
+    interface: "eth1",
+  })
+
+  it("is relative to the file, wherever it is named from", async () => {
+    const etc = join(folder, "etc")
+    mkdirSync(etc)
+    writeFileSync(join(etc, "imagelink.toml"), text)
+    expect((await readConfigSource(join(etc, "imagelink.toml"))).settings).toEqual(whole(etc))
+    expect((await readConfigSource(relative(process.cwd(), join(etc, "imagelink.toml")))).settings).toEqual(whole(etc))
+    // as the data folder of an installed service has it
+    const data = join(folder, "linked")
+    mkdirSync(data)
+    symlinkSync("../etc/imagelink.toml", join(data, "imagelink.toml"))
+    expect((await readConfigSource(join(data, "imagelink.toml"))).settings).toEqual(whole(etc))
+  })
+
+  it("of a flag or a variable is relative to where the command runs, and may be all digits", async () => {
+    const shown = await json<ReadonlyArray<Setting>>(["config", "show", "--api-cert", "1", "--api-key", "2"], {
+      data: join(folder, "none"),
+      env: { IMAGELINK_BOOT_FILES: "3" },
+    })
+    const of = (key: string) => shown.find((s) => s.key === key)?.value
+    expect([of("api-cert"), of("api-key"), of("boot-files")]).toEqual(["1", "2", "3"])
+  })
+})
+
 describe("the line of a key", () => {
   it("is the first of its statement, counted from 1", () => {
     const lineOf = tomlLines('a = [\n  1,\n  # [b]\n  2,\n]\n\n[[t]]\nx = """\n[[t]]\n"""\ny = { z = 1 }\n[[t]]\nx = 2')
@@ -118,23 +158,33 @@ describe("config show", () => {
   )
   const env = { IMAGELINK_CACHE: "2G", IMAGELINK_HTTP_PORT: "81", IMAGELINK_TOKEN: "hunter22" }
 
-  it("says of each setting what holds and who said it: default, file and line, environment, flag", async () => {
+  it("says of each setting what holds, who said it (default, file and line, environment, flag), and what a server takes a change with", async () => {
     const shown = await json<ReadonlyArray<Setting>>(["config", "show", "--http-port", "82"], { data, env })
     const of = (key: string) => shown.find((s) => s.key === key)
-    expect(of("nbd-port")).toEqual({ key: "nbd-port", value: 1, from: `${toml}:1` })
-    expect(of("cache")).toEqual({ key: "cache", value: "2G", from: "IMAGELINK_CACHE" })
-    expect(of("http-port")).toEqual({ key: "http-port", value: 82, from: "--http-port" })
-    expect(of("boot-files")).toEqual({ key: "boot-files", value: join(data, "boot"), from: `${toml}:4` })
-    expect(of("subnet")).toEqual({ key: "subnet", value: [{ network: "10.1.0.0/24" }], from: `${toml}:6` })
-    expect(of("address")).toEqual({ key: "address", value: "127.0.0.1", from: "default" })
-    expect(of("ram")).toEqual({ key: "ram", value: null, from: "default" })
+    expect(of("nbd-port")).toEqual({ key: "nbd-port", value: 1, from: `${toml}:1`, applies: "restart" })
+    expect(of("cache")).toEqual({ key: "cache", value: "2G", from: "IMAGELINK_CACHE", applies: "restart" })
+    expect(of("http-port")).toEqual({ key: "http-port", value: 82, from: "--http-port", applies: "restart" })
+    expect(of("boot-files")).toEqual({
+      key: "boot-files",
+      value: join(data, "boot"),
+      from: `${toml}:4`,
+      applies: "reload",
+    })
+    expect(of("subnet")).toEqual({
+      key: "subnet",
+      value: [{ network: "10.1.0.0/24" }],
+      from: `${toml}:6`,
+      applies: "reload",
+    })
+    expect(of("address")).toEqual({ key: "address", value: "127.0.0.1", from: "default", applies: "restart" })
+    expect(of("ram")).toEqual({ key: "ram", value: null, from: "default", applies: "restart" })
   })
 
   it("prints a table without a secret of the environment", async () => {
     const { status, stdout } = await imagelink(["config", "show"], { data, env })
     expect(status).toBe(0)
-    expect(stdout).toMatch(/^nbd-port +1 +.*imagelink\.toml:1$/m)
-    expect(stdout).toMatch(/^dhcp +off +default$/m)
+    expect(stdout).toMatch(/^nbd-port +1 +.*imagelink\.toml:1 +restart$/m)
+    expect(stdout).toMatch(/^dhcp +off +default +restart$/m)
     expect(stdout).not.toContain("hunter22")
   })
 

@@ -91,7 +91,7 @@ describe("a group", () => {
   it("gives options that a client's own go before", async () => {
     await ok("client", "set", "PC-001", "--option", "menu=own", "--option", "kernel-args=quiet a=b")
     expect(await ok("client", "show", "PC-001")).toMatch(
-      /\nin group:lab\nSLOT .*\n +0 +win11@1 +follows +discard +\d+ +group:lab\nOPTION +VALUE +FROM\nkernel-args +quiet a=b +own\nmenu +own +own\n/,
+      /\nin group:lab\nSLOT .*\n +0 +win11@1 +follows +discard +\d+ +group:lab\nSETTING +VALUE +FROM\n(.*\n)*kernel-args +quiet a=b +own\nmenu +own +own\n/,
     )
     await ok("client", "set", "PC-001", "--no-option", "menu")
     const shown = await json<{ client: object }>(["client", "show", "PC-001"], { data })

@@ -2,8 +2,10 @@
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { connectNbd, type NbdClient } from "../../adapters/nbd/client.ts"
+import type { ClientShown } from "../../core/runtime/site.ts"
 import type { Status } from "../../core/runtime/status.ts"
 import { imagelink, json, refusal, type Served, scratch, startServe } from "../support/cli.ts"
+import { until } from "../support/committing.ts"
 import { type Follower, startFollower } from "../support/follower.ts"
 import { rawImage } from "../support/images.ts"
 
@@ -44,14 +46,52 @@ describe("status", () => {
     const [running, other] = (await json<Status>(["status"], { data })).clients
     expect(running).toMatchObject({ client: "PC-001", state: "running", image: "win11", version: 1 })
     expect([running!.writtenBytes, running!.address, other!.state]).toEqual([8192, "127.0.0.1", "off"])
+    expect([running!.sessions, other!.sessions, other!.readBytesPerSecond]).toEqual([1, 0, null])
+  })
+
+  it("has what a client reads and writes now, and how much of it was in memory", async () => {
+    const moving = setInterval(() => {
+      void disk!.read(65_536, 4096)
+      void disk!.write(0, Buffer.alloc(4096, 2))
+    }, 10)
+    try {
+      await until(async () => {
+        const [row] = (await json<Status>(["status"], { data })).clients
+        const { readBytesPerSecond: read, writtenBytesPerSecond: written, cacheHitShare: hits } = row!
+        return read! > 0 && written! > 0 && hits! > 0.5 && hits! <= 1
+      })
+    } finally {
+      clearInterval(moving)
+    }
+  })
+
+  it("of one client has its sessions, its last boot and its settings", async () => {
+    const shown = await json<ClientShown>(["client", "show", "PC-001"], { data })
+    expect(shown.live).toMatchObject({ state: "running", writtenBytes: 8192 })
+    expect(shown.live!.sessions).toEqual([
+      {
+        ...{ protocol: "nbd", address: "127.0.0.1", initiator: null, slot: 0, disk: "PC-001 slot 0 over win11@1" },
+        ...{ since: expect.any(Number), readBytes: expect.any(Number), writtenBytes: expect.any(Number) },
+      },
+    ])
+    expect(shown.live!.sessions[0]!.readBytes).toBeGreaterThanOrEqual(4096)
+    expect(shown.lastBoot).toMatchObject({ protocol: "nbd", version: 1, image: { name: "win11" } })
+    expect(shown.client.settings).toContainEqual({ key: "overlay-quota", value: "none", source: "default" })
+    const { stdout } = await imagelink(["client", "show", "PC-001"], { data })
+    expect(stdout).toMatch(/\nrunning for \d+ \w+; reads [\d.]+ \w+\/s, writes .*; 8 KiB written\nSESSION +SLOT/)
+    expect(stdout).toMatch(/\nlast boot:\n.*PC-001 +win11@1 +discard +127\.0\.0\.1 +nbd/)
+    const then = await json<ClientShown>(["client", "show", "PC-001", "--position", "3"], { data })
+    expect([then.live, then.lastBoot]).toEqual([null, null])
   })
 
   it("is a table for people", async () => {
     const { status, stdout } = await imagelink(["status"], { data })
     const lines = stdout.split("\n")
     expect([status, lines[2]]).toEqual([0, "2 clients: 1 running, 1 off"])
-    expect(lines[4]).toMatch(/^PC-001 +running +\d+ \w+ +win11@1 +8 KiB +127\.0\.0\.1$/)
-    expect(lines[5]).toMatch(/^PC-002 +off +- +- +- +-$/)
+    expect(lines[4]).toMatch(
+      /^PC-001 +running +\d+ \w+ +win11@1 +8 KiB +[\d.]+ \w+ +[\d.]+ \w+ +(-|\d+ %) +127\.0\.0\.1$/,
+    )
+    expect(lines[5]).toMatch(/^PC-002 +off( +-){7}$/)
   })
 
   it("goes on with --watch, without a terminal as a list of answers, and ends with whoever reads it", async () => {

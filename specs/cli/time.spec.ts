@@ -119,7 +119,9 @@ describe("one thing, then", () => {
     )
     expect(then.client).toMatchObject({ links: [{ image: "win11", overlay: "discard", epoch: 3, source: "own" }] })
     expect(then.lastChanges).toHaveLength(2)
-    expect((await ok("client", "show", "PC-001")).stdout).toMatch(/linux@1 +follows +keep +5 +own\nlast changes:/)
+    expect((await ok("client", "show", "PC-001")).stdout).toMatch(
+      /linux@1 +follows +keep +5 +own\nSETTING +VALUE +FROM\n(.*\n)*hook +first +default\n(.*\n)*last changes:/,
+    )
   })
   it("history ends where --until says", async () => {
     const until = new Date(log[2]!.at).toISOString()

@@ -35,6 +35,18 @@ describe("a pool", () => {
     expect(pool.offer("d", undefined, 59_999)).toBeUndefined()
     expect(text(pool.offer("d", undefined, 60_000))).toBe("10.0.0.6")
   })
+  it("lends from other ranges when it is told to, and finds again who was where when it is told back", () => {
+    const pool = leases("10.0.0.5", "10.0.0.6")
+    for (const mac of ["a", "b"]) pool.lease(mac, pool.offer(mac, undefined, 0)!, 100, 0)
+    pool.lendFrom([range("10.0.0.6", "10.0.0.7")])
+    expect(pool.of("a", 1)).toBeUndefined()
+    expect(text(pool.of("b", 1)?.address)).toBe("10.0.0.6")
+    expect([text(pool.offer("c", undefined, 1)), pool.offer("d", undefined, 1)]).toEqual(["10.0.0.7", undefined])
+    pool.lendFrom([range("10.0.0.5", "10.0.0.7")])
+    expect(text(pool.of("a", 1)?.address)).toBe("10.0.0.5")
+    pool.lendFrom([])
+    expect([pool.of("b", 1), pool.offer("d", undefined, 1)]).toEqual([undefined, undefined])
+  })
   it("never gives what is recorded for a client, and takes it from who has it as soon as it is", () => {
     const recorded: Array<string> = ["10.0.0.5"]
     const pool = leases("10.0.0.5", "10.0.0.7", recorded)

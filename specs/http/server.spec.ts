@@ -175,6 +175,15 @@ describe("a script", () => {
     expect(asked).toEqual([expected, expected, expected])
   })
 
+  it("is only looked at with ?preview, and then no choice is taken", async () => {
+    await request("GET /boot/52-54-00-00-00-0a.ipxe?preview")
+    await request("GET /boot/52-54-00-00-00-0a.ipxe?preview=1")
+    expect(asked.map(({ preview, choice, head }) => [preview, choice, head])).toEqual([
+      [true, "", false],
+      [undefined, "preview=1", false],
+    ])
+  })
+
   it("is only measured by HEAD, and has no parts", async () => {
     const { headers, body } = await request("HEAD /boot/52-54-00-00-00-0a.ipxe?image=win11")
     expect([headers["content-length"], body.length, asked[0]?.head, asked[0]?.choice]).toEqual([

@@ -1,6 +1,6 @@
 /** Every operational key by its rule (RFC 7143 §13), at its bounds. */
 import { describe, expect, it } from "vitest"
-import { defaults, negotiate } from "../../adapters/iscsi/keys.ts"
+import { declareAgain, defaults, negotiate } from "../../adapters/iscsi/keys.ts"
 import { parseTargetName } from "../../adapters/iscsi/names.ts"
 import { parseBinary, parseNumber, parseText } from "../../adapters/iscsi/text.ts"
 
@@ -46,6 +46,15 @@ describe("a key", () => {
     ["X-com.example.fast", "1", "NotUnderstood"],
     ["initialR2T", "Yes", "NotUnderstood"],
     ["MaxRecvDataSegmentLength", "511", "Reject"],
+    ["OFMarkInt", "2048", "Reject"],
+    ["iSCSIProtocolLevel", "31", "2"],
+    ["iSCSIProtocolLevel", "32", "Reject"],
+    ["SendTargets", "All", "Reject"],
+    ["TargetAlias", "mine", "Reject"],
+    ["TargetAddress", "10.0.0.1:3260,1", "Reject"],
+    ["TargetPortalGroupTag", "1", "Reject"],
+    ["InitiatorAlias", "a PC", undefined],
+    ["X#NodeArchitecture", "Linux,6.1", undefined],
   ])("%s=%s is answered %s", (key, value, answer) => {
     expect(said(key, value).answer).toBe(answer)
   })
@@ -81,6 +90,23 @@ describe("a key", () => {
       ["FirstBurstLength", "4096"],
       ["MaxBurstLength", "4096"],
     ])
+  })
+})
+
+describe("a key that is said while the session runs", () => {
+  it.each([
+    ["MaxRecvDataSegmentLength", "65536", []],
+    ["MaxRecvDataSegmentLength", "0", [["MaxRecvDataSegmentLength", "Reject"]]],
+    ["InitiatorAlias", "a PC", []],
+    ["MaxBurstLength", "65536", [["MaxBurstLength", "Reject"]]],
+    ["InitiatorName", "iqn.2026-11.test:b", [["InitiatorName", "Reject"]]],
+    ["AuthMethod", "None", [["AuthMethod", "Reject"]]],
+    ["Colour", "blue", [["Colour", "NotUnderstood"]]],
+  ])("%s=%s is answered %j", (key, value, answer) => {
+    const agreed = defaults()
+    expect(declareAgain([key, value], agreed)).toEqual(answer)
+    const sendSegmentBytesMax = value === "65536" && answer.length === 0 ? 65_536 : 8192
+    expect(agreed).toEqual({ ...defaults(), sendSegmentBytesMax })
   })
 })
 

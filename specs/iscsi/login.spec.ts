@@ -1,7 +1,6 @@
 /** Logins as initiators do them, and as they must not: statuses of RFC 7143 §11.13.5 written out. */
-import { createHash } from "node:crypto"
 import { afterEach, describe, expect, it } from "vitest"
-import { chapResponse, type Secret } from "../../adapters/iscsi/chap.ts"
+import { Chap, chapResponse, type Secret } from "../../adapters/iscsi/chap.ts"
 import { connectIscsi, discoverIscsi, IscsiError } from "../../adapters/iscsi/client.ts"
 import { LOGIN } from "../../adapters/iscsi/pdu.ts"
 import { encodeText } from "../../adapters/iscsi/text.ts"
@@ -302,14 +301,49 @@ const secret: Secret = {
 }
 
 describe("CHAP", () => {
-  it("hashes identifier, secret and challenge", () => {
-    // printf '\x01secret\x02\x03' | md5sum
-    const challenge = Buffer.from([2, 3])
-    const direct = createHash("md5")
-      .update(Buffer.from("0173656372657402 03".replace(" ", ""), "hex"))
-      .digest("hex")
-    expect(chapResponse("5", 1, Buffer.from("secret"), challenge).toString("hex")).toBe(direct)
-    expect(direct).toBe("f506c24f35d1c70e450edb8fdf933478")
+  // printf '\x01secret\x02\x03' | openssl dgst -md5, and so on.
+  it.each([
+    ["5", "f506c24f35d1c70e450edb8fdf933478"],
+    ["6", "c89c16e4dae017f9f96fb7e0b771ae92805b9b3f"],
+    ["7", "0139bffdf152606a2cbffc12059829afee1ca9ddf6a682afd2c3d9c5572c387b"],
+    ["8", "f8d632f4120d63e6e132e32a335afbe79b4e84798b132a7a241688ff14c6fd5f"],
+  ])("hashes identifier, secret and challenge with algorithm %s", (algorithm, hash) => {
+    expect(chapResponse(algorithm, 1, Buffer.from("secret"), Buffer.from([2, 3])).toString("hex")).toBe(hash)
+  })
+
+  describe("of the target", () => {
+    const begun = (one: Secret) => {
+      const chap = new Chap([one], (bytes) => Buffer.alloc(bytes, 9))
+      chap.step(new Map([["CHAP_A", "5"]]))
+      const proof = chapResponse("5", 9, one.secret, Buffer.alloc(16, 9))
+      return (more: Readonly<Record<string, string>>) =>
+        chap.step(new Map(Object.entries({ CHAP_N: one.user, CHAP_R: `0x${proof.toString("hex")}`, ...more })))
+    }
+
+    it("is proved when it is asked for", () => {
+      const response = chapResponse("5", 255, secret.mutual!.secret, Buffer.from([7])).toString("hex")
+      expect(begun(secret)({ CHAP_I: "255", CHAP_C: "0x07" })).toEqual({
+        kind: "done",
+        answer: [
+          ["CHAP_N", "server"],
+          ["CHAP_R", `0x${response}`],
+        ],
+      })
+    })
+
+    it.each([
+      ["our own challenge", { CHAP_I: "9", CHAP_C: `0x${"09".repeat(16)}` }],
+      ["a challenge without its identifier", { CHAP_C: "0x07" }],
+      ["an identifier that is no byte", { CHAP_I: "256", CHAP_C: "0x07" }],
+      ["a challenge of 1025 bytes", { CHAP_I: "1", CHAP_C: `0x${"07".repeat(1025)}` }],
+      ["an empty challenge", { CHAP_I: "1", CHAP_C: "0x" }],
+    ])("fails who sends %s", (_what, said) => {
+      expect(begun(secret)(said).kind).toBe("failed")
+    })
+
+    it("fails who asks for it where none is set", () => {
+      expect(begun({ user: secret.user, secret: secret.secret })({ CHAP_I: "1", CHAP_C: "0x07" }).kind).toBe("failed")
+    })
   })
 
   it.each(["5", "6", "7", "8"])(

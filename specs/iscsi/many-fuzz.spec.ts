@@ -52,7 +52,7 @@ it(`${seeds * 20} logins leave memory and handles as they were`, async () => {
   await loop(seeds * 20)
   expect(heap() - before).toBeLessThan(4 * MiB)
   expect(process.getActiveResourcesInfo().length).toBeLessThanOrEqual(handles + 2)
-})
+}, 600_000)
 
 it(`${seeds * 2000} pings leave memory as it was`, async () => {
   const server = (s = await startIscsi())

@@ -1,6 +1,6 @@
 /** The full feature phase over real sockets: data in every way it may come, numbers, digests, task management. */
 import { afterEach, describe, expect, it } from "vitest"
-import { blockCdb, type IscsiClient } from "../../adapters/iscsi/client.ts"
+import { blockCdb, type IscsiClient, type Received } from "../../adapters/iscsi/client.ts"
 import * as pdu from "../../adapters/iscsi/pdu.ts"
 import { fail } from "../../core/errors.ts"
 import { startIscsi, until } from "../support/iscsi-server.ts"
@@ -74,7 +74,7 @@ describe("data", () => {
       await s.connect({ keys: { ImmediateData: "No", DataPDUInOrder: "No", MaxBurstLength: "1048576" } }),
     )
     client.answers.set("MaxRecvDataSegmentLength", "4096")
-    client.order = (pieces) => pieces.toReversed()
+    client.transfers.order = (pieces) => pieces.toReversed()
     const data = noise(64 * KiB)
     await client.write(0, data)
     expect(s.device.bytes.subarray(0, 64 * KiB).equals(data)).toBe(true)
@@ -84,7 +84,7 @@ describe("data", () => {
     const s = await start()
     const client = await ready(await s.connect({ keys: { ImmediateData: "No" } }))
     client.answers.set("MaxRecvDataSegmentLength", "4096")
-    client.order = (pieces) => pieces.toReversed()
+    client.transfers.order = (pieces) => pieces.toReversed()
     await expect(client.write(0, noise(64 * KiB))).rejects.toThrow()
     await client.closed
     expect(s.device.bytes.every((b) => b === 0)).toBe(true)
@@ -99,8 +99,8 @@ describe("data", () => {
     head.writeUInt32BE(4096, 20)
     head.set(blockCdb(0x8a, 0, 4096), 32)
     client.send(head, Buffer.alloc(0))
-    client.dataOut(itt, 0, pdu.NO_TAG, 0, 0, data.subarray(0, 1024), false)
-    client.dataOut(itt, 0, pdu.NO_TAG, 1, 1024, data.subarray(1024), true)
+    client.transfers.dataOut(itt, 0, pdu.NO_TAG, 0, 0, data.subarray(0, 1024), false)
+    client.transfers.dataOut(itt, 0, pdu.NO_TAG, 1, 1024, data.subarray(1024), true)
     await client.nop(Buffer.alloc(0))
     expect(s.device.bytes.subarray(0, 4096).equals(data)).toBe(true)
   })
@@ -110,7 +110,7 @@ describe("data", () => {
     const client = await ready(await s.connect({ keys: { ImmediateData: "No" } }))
     client.onPdu = ({ opcode, head }) => {
       if (opcode !== pdu.R2T) return false
-      client.dataOut(head.readUInt32BE(16), 0, head.readUInt32BE(20), 27, 0, Buffer.alloc(512, 1), true)
+      client.transfers.dataOut(head.readUInt32BE(16), 0, head.readUInt32BE(20), 27, 0, Buffer.alloc(512, 1), true)
       return true
     }
     const { status, sense } = await client.command({ cdb: blockCdb(0x8a, 0, 512), writes: Buffer.alloc(512, 1) })
@@ -168,6 +168,44 @@ describe("residuals", () => {
     const r = await client.command({ cdb: blockCdb(0x8a, 0, 512), writes: Buffer.alloc(512, 5), reads: 512 })
     expect([r.status, r.sense?.readUInt16BE(12)]).toEqual([2, 0x0e03])
     expect(s.device.bytes[0]).toBe(0)
+  })
+})
+
+describe("an additional header segment", () => {
+  /** §11.2.2: AHSLength, AHSType, what it holds. */
+  const ahs = (type: number, bytes: number) => {
+    const b = Buffer.alloc(3 + bytes)
+    b.writeUInt16BE(bytes, 0)
+    b[2] = type
+    return Buffer.concat([b, Buffer.alloc((4 - (b.length & 3)) & 3)])
+  }
+  const EXTENDED_CDB = 1
+  const BIDIRECTIONAL_READ_LENGTH = 2
+
+  it.each([
+    ["of a type nobody knows is passed over", 0x3f, 21, 0x88, 0],
+    ["with the rest of a long CDB is that of a command that is not there", EXTENDED_CDB, 17, 0x7f, 0x2000],
+    ["with the length of a bidirectional read is refused with its command", BIDIRECTIONAL_READ_LENGTH, 5, 0x8a, 0x0e03],
+  ])("%s", async (_what, type, bytes, opcode, code) => {
+    const s = await start()
+    const client = await ready(await s.connect({ keys: { HeaderDigest: "CRC32C" } }))
+    const wanted = noise(512)
+    s.device.put(0, wanted)
+    const segment = ahs(type, bytes)
+    const itt = client.nextTag()
+    const head = client.header(pdu.SCSI_COMMAND, pdu.FINAL, itt, 0, false)
+    head[1]! |= code === 0x0e03 ? pdu.COMMAND_READ | pdu.COMMAND_WRITE : pdu.COMMAND_READ
+    head[4] = segment.length / 4
+    head.writeUInt32BE(512, 20)
+    head.set(blockCdb(opcode, 0, 512), 32)
+    const answers: Array<Received> = []
+    client.onPdu = (r) => answers.push({ ...r, data: Buffer.from(r.data) }) > 0
+    client.send(Buffer.concat([head, segment]), new Uint8Array(0))
+    await until(() => answers.length > 0, "it was answered")
+    const [answer] = answers
+    if (code === 0) expect(answer!.data.equals(wanted)).toBe(true)
+    else expect(answer!.data.readUInt16BE(2 + 12)).toBe(code)
+    client.onPdu = undefined
   })
 })
 
@@ -263,7 +301,7 @@ describe("task attributes", () => {
     await until(() => r2t !== undefined, "an R2T came")
     const read = reads(client, 0, pdu.ATTRIBUTE_ORDERED)
     await client.nop(Buffer.alloc(0))
-    client.dataOut(r2t!.readUInt32BE(16), 0, r2t!.readUInt32BE(20), 0, 0, Buffer.alloc(512, 7), true)
+    client.transfers.dataOut(r2t!.readUInt32BE(16), 0, r2t!.readUInt32BE(20), 0, 0, Buffer.alloc(512, 7), true)
     await written
     expect((await read).data).toEqual(Buffer.alloc(512, 7))
   })
@@ -339,7 +377,7 @@ describe("task management", () => {
     void client.write(0, Buffer.alloc(512, 1)).catch(() => undefined)
     await until(() => r2t !== undefined, "an R2T came")
     expect(await client.taskManagement(pdu.TMF_ABORT_TASK_SET)).toBe(pdu.TMR_COMPLETE)
-    client.dataOut(r2t!.readUInt32BE(16), 0, r2t!.readUInt32BE(20), 0, 0, Buffer.alloc(512, 1), true)
+    client.transfers.dataOut(r2t!.readUInt32BE(16), 0, r2t!.readUInt32BE(20), 0, 0, Buffer.alloc(512, 1), true)
     await client.nop(Buffer.alloc(0))
     expect(s.device.bytes[0]).toBe(0)
   })

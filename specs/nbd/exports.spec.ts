@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest"
 import { describeExport, parseExportName } from "../../adapters/nbd/exports.ts"
-import { peerOf } from "../../adapters/nbd/peer.ts"
+import { peerOf } from "../../adapters/socket/peer.ts"
 import { MemoryDevice } from "../support/memory-disks.ts"
 
 describe("an export's name", () => {
@@ -88,6 +88,6 @@ describe("a peer", () => {
     ["fe80::127.0.0.1", "fe80::127.0.0.1", false],
     [undefined, "unknown", false],
   ])("at %s is shown as %s, loopback %s", (address, shown, loopback) => {
-    expect(peerOf(address)).toEqual({ address: shown, loopback, protocol: "nbd" })
+    expect(peerOf(address, "nbd")).toEqual({ address: shown, loopback, protocol: "nbd" })
   })
 })

@@ -52,10 +52,10 @@ describe("the script of a client that boots its disk", () => {
       "set netX/gateway 0.0.0.0",
       "clear username ||",
       "sanunhook --drive 0x80 ||",
-      "sanhook --drive 0x80 iscsi:192.0.2.1::3261::iqn.2026-11.io.imagelink:pc-001:aaaabbbb || goto failed",
       "sanunhook --drive 0x81 ||",
-      "sanhook --drive 0x81 iscsi:192.0.2.1::3261:1:iqn.2026-11.io.imagelink:pc-001:aaaabbbb || goto failed",
       "sanunhook --drive 0x8a ||",
+      "sanhook --drive 0x80 iscsi:192.0.2.1::3261::iqn.2026-11.io.imagelink:pc-001:aaaabbbb || goto failed",
+      "sanhook --drive 0x81 iscsi:192.0.2.1::3261:1:iqn.2026-11.io.imagelink:pc-001:aaaabbbb || goto failed",
       "sanhook --drive 0x8a iscsi:192.0.2.1::3261:a:iqn.2026-11.io.imagelink:pc-001:aaaabbbb || goto failed",
       "sanboot --filename \\EFI\\debian\\grubx64.efi|exit --drive 0x80 || goto failed",
     ])

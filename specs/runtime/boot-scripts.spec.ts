@@ -10,8 +10,9 @@ import { type BootScripts, inSameSubnet, makeBootScripts, type ScriptAsked } fro
 import type { BootSign } from "../../core/runtime/boot-signs.ts"
 import { makeChange } from "../../core/runtime/operations/change.ts"
 import { makeRegistrar, type NewClient, type Registration } from "../../core/runtime/registration.ts"
+import { codeOf } from "../support/committing.ts"
 import { rawImage } from "../support/images.ts"
-import { readAll, type ServingSite, serveHere } from "../support/serving.ts"
+import { readAll, type ServingSite, serveHere, write } from "../support/serving.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "imagelink-scripts-"))
 const size = 256 * 1024
@@ -25,7 +26,12 @@ let adding: BootScripts
 let now = 0
 let secretive: BootScripts
 let refusing: BootScripts
-const nobody = makeRegistrar({ mode: "closed", defaultImage: undefined, add: async () => {}, now: () => now })
+const nobody = makeRegistrar({
+  mode: () => "closed",
+  defaultImage: () => undefined,
+  add: async () => {},
+  now: () => now,
+})
 const problems: Array<string> = []
 const signs: Array<BootSign> = []
 const mac = (n: number) => `52:54:00:00:00:0${n}`
@@ -49,6 +55,7 @@ beforeAll(async () => {
         { actor: { kind: "server", name: "here" } },
       ),
     signs: { take: (sign: BootSign) => void signs.push(sign) },
+    twins: here.twins,
     onProblem: (text: string) => void problems.push(text),
   }
   const registering = (mode: Registration): BootScripts => {
@@ -57,7 +64,7 @@ beforeAll(async () => {
         { type: "ImportClients", rows: [{ line: 1, clientId: here.parts.newId(), ...one }], file: "registration" },
         { actor: { kind: "server", name: "here" } },
       )
-    const registrar = makeRegistrar({ mode, defaultImage: "win11", add, now: () => now })
+    const registrar = makeRegistrar({ mode: () => mode, defaultImage: () => "win11", add, now: () => now })
     return makeBootScripts({ ...options, registrar })
   }
   scripts = registering("closed")
@@ -230,6 +237,33 @@ describe("a script in place of a disk", () => {
   })
 })
 
+describe("two computers with one MAC", () => {
+  it("the second one is refused and told why, and the first one's bytes are intact; when that is off, it boots", async () => {
+    await client(8)
+    const boot = bootIdIn(await fetched(8))
+    const first = await here.disks.attach("PC-8", 0, boot, peer(8))
+    first.onAsked?.(() => Promise.resolve(true))
+    await write(first, 0, Buffer.alloc(4096, "first"))
+    const copied = bootIdIn(await fetched(8))
+    for (let i = 0; i < 2; i++) expect(await codeOf(bytesOf(8, copied))).toBe("CLIENT_TWICE")
+    expect(here.seconds).toEqual([
+      { client: "PC-8", boot: boot!.slice(0, 24), address: address(8), second: address(8) },
+    ])
+    const shown = await fetched(8)
+    // Its screen has 80 columns.
+    expect(shown).toContain("PC-8 cannot boot: PC-8 runs at 192.0.2.108, so its disk is not\necho given to another")
+    expect(shown).toContain("fix: switch one of them off, or give it a MAC of its own")
+    expect(bootIdIn(shown)).toBe(undefined)
+    // The first one goes on, also with another session.
+    expect((await bytesOf(8, boot)).subarray(0, 5).toString()).toBe("first")
+    expect((await readAll(first)).subarray(0, 5).toString()).toBe("first")
+    await first.release()
+    const again = bootIdIn(await fetched(8))
+    expect((await bytesOf(8, again)).equals(win11.bytes)).toBe(true)
+    expect(await codeOf(bytesOf(8, boot))).toBe("OVERLAY_RETIRED")
+  })
+})
+
 describe("a next boot", () => {
   const nextBootOf = async (name: string) => {
     const { clientsByName } = await here.parts.views.state(catalogueProjection)
@@ -349,7 +383,12 @@ describe("a computer that nobody registered", () => {
 
   it("waits for the next minute when too many came in this one", async () => {
     let added = 0
-    const registrar = makeRegistrar({ mode: "auto", defaultImage: undefined, add: async () => added++, now: () => now })
+    const registrar = makeRegistrar({
+      mode: () => "auto",
+      defaultImage: () => undefined,
+      add: async () => added++,
+      now: () => now,
+    })
     for (let i = 0; i < 240; i++) expect(await registrar.register(mac(1), "")).toBe(true)
     expect(await registrar.register(mac(1), "")).toBe(false)
     now = 60_000

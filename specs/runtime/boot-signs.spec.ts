@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest"
 import { dhcpBootSign, firmwareText } from "../../adapters/dhcp/boot-sign.ts"
 import { firmwareOf } from "../../adapters/dhcp/firmware.ts"
+import { OPTION, text } from "../../adapters/dhcp/options.ts"
 import { httpBootSign } from "../../adapters/http/boot-sign.ts"
 import { tftpBootSign } from "../../adapters/tftp/boot-sign.ts"
 import { fail } from "../../core/errors.ts"
@@ -22,6 +23,14 @@ describe("DHCP tells", () => {
       firmware: "UEFI x64 (PXEClient:Arch:00007:UNDI:003000)",
     })
     expect(answered("ipxe", "ack", 0)).toMatchObject({ address: undefined, by: "ipxe", discover: false })
+  })
+
+  it("nothing of doctor, who is no machine", () => {
+    const options = [...sends.uefiPxe, [OPTION.userClass, text("Imagelink doctor")]] as const
+    const looking = firmwareOf(message({ options }))
+    const answer = { type: "answered", mac: MAC, what: "offer", client: 0x0a00000b, to: "255.255.255.255:68" } as const
+    expect([looking.kind, looking.isProbe]).toEqual(["pxe", true])
+    expect(dhcpBootSign({ ...answer, firmware: looking })).toBeUndefined()
   })
 
   it("nothing of running systems, nor of refusals", () => {

@@ -4,10 +4,11 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import type { Lease } from "../../core/block/lease.ts"
 import type { ClientEntry } from "../../core/domain/catalogue.ts"
 import { catalogueProjection } from "../../core/projections/catalogue.ts"
+import { makeChange } from "../../core/runtime/operations/change.ts"
 import { scratch } from "../support/cli.ts"
 import { codeOf } from "../support/committing.ts"
 import { rawImage } from "../support/images.ts"
-import { loopback, readAll, type ServingSite, serveHere, write } from "../support/serving.ts"
+import { loopback, operator, readAll, type ServingSite, serveHere, write } from "../support/serving.ts"
 
 const folder = scratch("boots")
 const data = join(folder, "data")
@@ -128,6 +129,42 @@ describe("a new boot id", () => {
 })
 
 describe("the current boot id", () => {
+  it("is recorded by the next server, once, where the one that it was shown first was killed before", async () => {
+    const c = await client()
+    const boot = await issue(c)
+    await work(c, boot)
+    const recordable = here.boots.filter((b) => b.client.id === c.id)
+    await here.close()
+    // Nothing of it is in the log.
+    here = await serveHere(data)
+    await Promise.all([work(c, boot), work(c, boot)])
+    await work(c, boot)
+    const again = here.boots.filter((b) => b.client.id === c.id)
+    expect(again).toEqual(recordable)
+    await makeChange(here.parts)({ type: "RecordBoots", boots: again }, { actor: operator })
+    await here.close()
+    here = await serveHere(data)
+    await work(c, boot)
+    expect(here.boots).toEqual([])
+  })
+
+  it("that was a next boot is told from one that was set for the boot after it", async () => {
+    const [c, d] = [await client(), await client()]
+    await here.do("client.next-boot", { clients: [c.name], to: { kind: "image", image: "linux" } })
+    const [first, second] = [await issue(c), await issue(d)]
+    await work(c, first)
+    await work(d, second)
+    await here.do("client.next-boot", { clients: [d.name], to: { kind: "image", image: "linux" } })
+    await here.close()
+    here = await serveHere(data)
+    await work(c, first)
+    await work(d, second)
+    expect(here.boots.map((b) => [b.client.name, b.image.name, b.nextBoot])).toEqual([
+      [c.name, "linux", true],
+      [d.name, "win11", false],
+    ])
+  })
+
   it("gets its own disk back after every session has gone, and after the server was started again", async () => {
     const c = await client()
     const boot = await issue(c)

@@ -1,6 +1,7 @@
 /** A server whose disk fails at one step of a commit: nothing is announced, nothing is lost, and the next commit makes it. */
 import { join } from "node:path"
 import { expect, it } from "vitest"
+import { LayerMapBudget } from "../../core/block/layers/budget.ts"
 import { fail } from "../../core/errors.ts"
 import { makeLayerStore } from "../../core/runtime/layer-store.ts"
 import { scratch } from "../support/cli.ts"
@@ -32,6 +33,7 @@ it("a commit that fails at any step is made by the next, whole", async () => {
   }
   const here = await serveHere(join(folder, "data"), ({ data, files, opener }) => ({
     layers: makeLayerStore(stepping(data, step), stepping(files, step), opener),
+    layerMaps: new LayerMapBudget(),
   }))
   const lab = await makeLab(here, folder, 1)
   const after = await editAsSuper(here, lab, lab.client(1), lab.bytes)

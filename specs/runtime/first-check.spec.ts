@@ -3,6 +3,7 @@ import { readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { afterAll, beforeAll, expect, it } from "vitest"
 import { openParts } from "../../adapters/compose.ts"
+import { LayerMapBudget } from "../../core/block/layers/budget.ts"
 import { catalogueProjection } from "../../core/projections/catalogue.ts"
 import { type Checked, checkVersion } from "../../core/runtime/image-check.ts"
 import { makeLocalSite } from "../../core/runtime/local-site.ts"
@@ -70,7 +71,10 @@ const checkCounted = async (ref: VersionRef): Promise<Checked & { readonly baseB
     },
   }
   const job = { signal: new AbortController().signal, progress: () => {} }
-  return { ...(await checkVersion(counting, sidecars, ref, job)), baseBytes }
+  return {
+    ...(await checkVersion({ opener: counting, layerMaps: new LayerMapBudget(), sidecars }, ref, job)),
+    baseBytes,
+  }
 }
 const sidecar = ({ check }: Checked) => readFileSync(join(data, "sidecars", check.checksums.sidecar))
 

@@ -15,7 +15,7 @@ const bench = (reserveBytes: number | undefined, freeBytes: number, sizeBytes = 
   const crossed: Array<ReserveCrossed> = []
   let waiting: Array<() => void> = []
   const reserve = new OverlayReserve({
-    reserveBytes,
+    reserveBytes: () => reserveBytes,
     space: async () => {
       disk.looks++
       if (!disk.known) throw new Error("no such call")

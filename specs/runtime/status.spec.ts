@@ -27,18 +27,43 @@ const live = (n: number, more: Partial<LiveBoot> = {}): LiveBoot => ({
   ...{ stages: [], stuck: null, error: null, ...more },
 })
 const use = (n: number, version: number, slot = 0): OverlayUse => ({
-  ...{ clientId: `id-${n}`, slot, imageId: "image-1", version, bytes: 8192 },
+  ...{ clientId: `id-${n}`, slot, imageId: "image-1", version, bytes: 8192, hitBytes: 3, missBytes: 1 },
 })
 
-const off = { state: "off", since: null, stuck: null, error: null, writtenBytes: null, address: null }
+const still = {
+  rebootRequested: null,
+  sessions: 0,
+  readBytesPerSecond: null,
+  writtenBytesPerSecond: null,
+  cacheHitShare: null,
+}
+const nobody = new Map()
+const noOne = () => undefined
+const off = { state: "off", since: null, stuck: null, error: null, writtenBytes: null, address: null, ...still }
 
 describe("the rows of a status", () => {
   it("are none where nobody is registered and nobody was heard of", () => {
-    expect(clientStatus({ catalogue: registered(), links: [], live: [], overlays: [] })).toEqual([])
+    expect(
+      clientStatus({
+        catalogue: registered(),
+        links: [],
+        live: [],
+        overlays: [],
+        traffic: nobody,
+        rebootRequested: noOne,
+      }),
+    ).toEqual([])
   })
 
   it("are in natural order, and one that was never heard of is off, with what it would boot", () => {
-    const rows = clientStatus({ catalogue: registered(10, 9, 1), links: [link(9, 3)], live: [], overlays: [] })
+    const rows = clientStatus({
+      catalogue: registered(10, 9, 1),
+      links: [link(9, 3)],
+      live: [],
+      overlays: [],
+      traffic: nobody,
+      rebootRequested: noOne,
+    })
     expect(rows).toEqual([
       { client: "PC-1", mac: mac(1), ...off, image: null, version: null },
       { client: "PC-9", mac: mac(9), ...off, image: "win11", version: 3 },
@@ -49,7 +74,9 @@ describe("the rows of a status", () => {
   it("show the version that runs, not the one that the next boot gets, and no other slot's", () => {
     const [row] = clientStatus({
       ...{ catalogue: registered(1), links: [link(1, 4), link(1, 9, 1)], live: [live(1)] },
-      overlays: [use(1, 3), { ...use(1, 9, 1), bytes: 1 }],
+      overlays: [use(1, 3), { ...use(1, 9, 1), bytes: 1, hitBytes: 4, missBytes: 0 }],
+      rebootRequested: (id) => (id === "id-1" ? 77 : undefined),
+      traffic: new Map([["id-1", { sessions: 2, readBytesPerSecond: 5, writtenBytesPerSecond: 0 }]]),
     })
     expect(row).toEqual({
       ...{
@@ -62,13 +89,14 @@ describe("the rows of a status", () => {
         version: 3,
       },
       ...{ writtenBytes: 8192, stuck: null, error: null },
+      ...{ rebootRequested: 77, sessions: 2, readBytesPerSecond: 5, writtenBytesPerSecond: 0, cacheHitShare: 0.875 },
     })
   })
 
   it("end with those that nobody registered, and say what is wrong", () => {
     const error = { at: 5, text: "no such file" }
     const rows = clientStatus({
-      ...{ catalogue: registered(5), links: [], overlays: [] },
+      ...{ catalogue: registered(5), links: [], overlays: [], traffic: nobody, rebootRequested: noOne },
       live: [
         live(7, { client: null, state: "dhcp" }),
         live(6, { client: null, state: "tftp", stuck: "at tftp", error }),

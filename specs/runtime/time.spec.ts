@@ -137,6 +137,13 @@ describe("a client at a moment", () => {
     ])
   })
 
+  it("shows every setting with who says so, and no server's word where none runs", async () => {
+    const { client, live, lastBoot } = await lab()["client.show"]({ client: "pc-001" }, options)
+    expect([live, lastBoot]).toEqual([null, null])
+    expect(client.settings).toContainEqual({ key: "menu-timeout", value: "10", source: "default" })
+    expect(client.settings.map(({ key }) => key)).not.toContain("overlay-quota")
+  })
+
   it("shows no more than the last changes, oldest first", async () => {
     const flips = Array.from({ length: 4 }, () => [linked(1, 0, to(1)), unlinked(1, 0, to(1))]).flat()
     const { lastChanges } = await siteOf(imageAdded(1), registered(1), ...flips)["client.show"](

@@ -1,10 +1,12 @@
 /** SCSI commands through a nexus, without a network: answers byte by byte, at the bounds of SPC-4 and SBC-3. */
 import { describe, expect, it } from "vitest"
 import { type Completion, ScsiNexus } from "../../adapters/scsi/nexus.ts"
+import { EXCLUSIVE_ACCESS } from "../../adapters/scsi/reservations.ts"
 import { encodeSense } from "../../adapters/scsi/sense.ts"
 import { commandTable } from "../../adapters/scsi/table.ts"
 import { parseTransportId, transportId } from "../../adapters/scsi/transport-id.ts"
 import { LogicalUnit, UnitView } from "../../adapters/scsi/unit.ts"
+import type { DeviceChange } from "../../core/block/device.ts"
 import { MemoryDevice } from "../support/memory-disks.ts"
 
 const BLOCKS = 1024
@@ -232,6 +234,39 @@ describe("a unit", () => {
     expect(await sense([0x12, 0, 0, 0, 36])).toEqual(GOOD)
     expect(await sense([0])).toEqual([2, 6, 0x2900])
     expect(await sense([0])).toEqual(GOOD)
+  })
+})
+
+describe("a change of the disk", () => {
+  it.each([
+    ["capacity", 0x2a09],
+    ["media", 0x2800],
+  ] as const)("of its %s is told to every session, once", async (change, code) => {
+    const device = new MemoryDevice({ sizeBytes: BLOCKS * 512 })
+    const listeners: Array<(change: DeviceChange) => void> = []
+    device.onChange = (listener) => {
+      listeners.push(listener)
+      return () => {}
+    }
+    const a = nexusOf(device)
+    const b = nexusOf(device, a.unit, "b")
+    for (const tell of listeners) tell(change)
+    for (const each of [a, b]) {
+      expect(await each.sense([0])).toEqual([2, 6, code])
+      expect(await each.sense([0])).toEqual(GOOD)
+    }
+  })
+})
+
+describe("PREVENT ALLOW MEDIUM REMOVAL", () => {
+  it("of somebody else conflicts with a reservation when it prevents, not when it allows", async () => {
+    const a = nexusOf()
+    const b = nexusOf(a.device, a.unit, "b")
+    expect(a.unit.reservations.register(a.view.port, 0n, 1n, false)).not.toBe("conflict")
+    expect(a.unit.reservations.reserve(a.view.port, 1n, EXCLUSIVE_ACCESS)).not.toBe("conflict")
+    expect(await b.sense([0x1e, 0, 0, 0, 1])).toEqual([0x18])
+    expect(await b.sense([0x1e, 0, 0, 0, 0])).toEqual(GOOD)
+    expect(await a.sense([0x1e, 0, 0, 0, 1])).toEqual(GOOD)
   })
 })
 

@@ -25,6 +25,7 @@ import type { Drafts } from "../../core/runtime/drafts.ts"
 import type { HeatService } from "../../core/runtime/heat.ts"
 import type { ImageStacks } from "../../core/runtime/image-stacks.ts"
 import { makeOverlayFolders } from "../../core/runtime/overlay-folders.ts"
+import { makeTwins } from "../../core/runtime/twins.ts"
 import type { VolumeFolder } from "../../core/storage/volume.ts"
 import { catalogueOf, clientId, clientRef, imageAdded, linked, pc, registered, to } from "../support/domain.ts"
 import { FaultTree } from "../support/fault-tree.ts"
@@ -135,7 +136,20 @@ class Walk {
     })
     const drafts = {} as Drafts
     const heat = { tap: ({ device }) => new HeatTap(device), untap: () => {} } as Partial<HeatService> as HeatService
-    this.disks = makeDisks({ catalogue: () => catalogue, stacks, folders, drafts, boots, heat, watch: watchNobody })
+    const twins = makeTwins({ now: () => this.now, later: () => () => {}, onTwin: () => {} })
+    const watch = watchNobody
+    const isRecorded = async () => true
+    this.disks = makeDisks({
+      catalogue: () => catalogue,
+      stacks,
+      folders,
+      drafts,
+      boots,
+      heat,
+      twins,
+      isRecorded,
+      watch,
+    })
     const client = { id: clientId(1), name: pc(1) }
     this.issue = () => boots.issue(client)
     // The clock may be set back between two servers, or at any time.

@@ -1,5 +1,5 @@
 /** A Wire into an array, which can be told to take nothing for a while, like a peer that does not read. */
-import type { Wire } from "../../adapters/nbd/wire.ts"
+import type { Wire } from "../../adapters/socket/wire.ts"
 
 export class ArrayWire implements Wire {
   /** What left, one entry for each send. */

@@ -8,7 +8,8 @@ import { createHash } from "node:crypto"
 import { existsSync, mkdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { debianSources, GRUB_BOOT_SECTOR } from "./debian-build.ts"
+import { debianSources, LOADERS } from "./debian-build.ts"
+import { requiresEfi } from "./efi-program.ts"
 import { requiresNetwork, runBounded } from "./network.ts"
 import { type Requirement, requires, skipAloud } from "./requires.ts"
 
@@ -40,10 +41,12 @@ const requiresBuilding = (spec: string): Requirement => {
     requires("mmdebstrap", "mmdebstrap", spec),
     requires("grub-mkimage", "grub-common", spec),
     requires("mke2fs", "e2fsprogs", spec),
+    ...requiresEfi(spec),
   ]
   const missing = tools.find((n) => n.skip)
   if (missing !== undefined) return missing
-  if (!existsSync(GRUB_BOOT_SECTOR)) return skipAloud(spec, "needs GRUB for BIOS (Debian package grub-pc-bin)")
+  const loader = LOADERS.find(({ file }) => !existsSync(file))
+  if (loader !== undefined) return skipAloud(spec, `needs ${loader.file} (Debian package ${loader.package})`)
   return debianSources().length > 0 ? tools[0]! : skipAloud(spec, "needs a mirror of Debian among apt's sources")
 }
 

@@ -1,7 +1,7 @@
 /**
  * A PC in QEMU that runs the Debian of debian-files.ts: what its kernel says is on its first serial port, and its second carries out commands.
  *
- *     const pc = await powerOn({ … })
+ *     const pc = await powerOn({ … }).ready
  *     await pc.run("cat /etc/hostname")     one line of shell; fails the spec if its status is not 0
  *     await pc.powerOff()                   its own shutdown; pc.pull() is the plug
  *
@@ -15,7 +15,10 @@ import { join } from "node:path"
 import { createInterface } from "node:readline"
 import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll } from "vitest"
+import { SYSTEMD_PRODUCT } from "./debian-files.ts"
+import { firmwareOptions, type MachineInput } from "./machine.ts"
 import type { Network } from "./network.ts"
+import { whereItHangs } from "./where-it-hangs.ts"
 
 const running = new Set<ChildProcess>()
 afterAll(async () => {
@@ -25,8 +28,12 @@ afterAll(async () => {
 
 export interface DebianInput {
   readonly folder: string
-  readonly network: Network
+  readonly network: Pick<Network, "inside" | "tap">
   readonly mac: string
+  /** Else BIOS. */
+  readonly firmware?: MachineInput["firmware"]
+  /** systemd starts it, in place of the small init. */
+  readonly systemd?: boolean
 }
 
 export interface Answer {
@@ -54,22 +61,37 @@ const COMMAND_SECONDS = 240
 
 let made = 0
 
-const commandOf = ({ network, mac }: DebianInput, tap: string, console: string, port: string) => [
-  ...network.inside,
-  ...["qemu-system-x86_64", "-M", "pc,graphics=off", "-accel", "tcg", "-m", "256", "-no-reboot"],
+/** `at` answers the path of one of its files and sockets. */
+const commandOf = (input: DebianInput, tap: string, at: (name: string) => string): ReadonlyArray<string> => [
+  ...input.network.inside,
+  ...["qemu-system-x86_64", "-accel", "tcg", "-m", "256", "-no-reboot"],
+  ...firmwareOptions(input.firmware ?? "bios", at("vars")),
+  ...(input.systemd === true ? ["-smbios", `type=1,product=${SYSTEMD_PRODUCT}`] : []),
   ...["-display", "none", "-monitor", "none", "-nodefaults"],
-  ...["-serial", `file:${console}`, "-serial", `unix:${port},server=on,wait=off`],
+  ...["-serial", `file:${at("console")}`, "-serial", `unix:${at("port")},server=on,wait=off`],
+  ...["-qmp", `unix:${at("qmp")},server=on,wait=off`],
   ...["-netdev", `tap,id=n0,ifname=${tap},script=no,downscript=no`],
   // Without event_idx: QEMU 7.2 without KVM was seen to carry out one instruction for ever, where the driver says which buffer it wants to hear of.
-  ...["-device", `virtio-net-pci,netdev=n0,mac=${mac},bootindex=1,event_idx=off`],
+  ...["-device", `virtio-net-pci,netdev=n0,mac=${input.mac},bootindex=1,event_idx=off${romOf(input)}`],
 ]
 
-/** Boots it, and settles when it is ready for commands. */
-export const powerOn = async (input: DebianInput): Promise<Debian> => {
+/** UEFI boots with its own network stack. */
+const romOf = ({ firmware }: DebianInput): string => (firmware === "uefi" ? ",romfile=" : "")
+
+/** A PC that may or may not come to run. */
+export interface Booting {
+  said(): string
+  /** Settles when it takes commands. */
+  readonly ready: Promise<Debian>
+}
+
+/** Boots it. */
+export const powerOn = (input: DebianInput): Booting => {
   const n = made++
-  const [console, port] = [join(input.folder, `console-${n}`), join(input.folder, `port-${n}`)]
+  const at = (name: string) => join(input.folder, `${name}-${n}`)
+  const [console, port] = [at("console"), at("port")]
   const tap = input.network.tap()
-  const [file, ...args] = commandOf(input, tap, console, port)
+  const [file, ...args] = commandOf(input, tap, at)
   const child = spawn(file!, args, { stdio: ["ignore", "ignore", "pipe"] })
   running.add(child)
   let complaint = ""
@@ -80,8 +102,8 @@ export const powerOn = async (input: DebianInput): Promise<Debian> => {
   const failed = (what: string) => new Error(`${input.mac}: ${what}\n${said().slice(-6000)}`)
   const within = async <A>(seconds: number, what: string, wanted: Promise<A>): Promise<A> => {
     const settled = new AbortController()
-    const late = sleep(seconds * 1000, undefined, { signal: settled.signal }).then(() => {
-      throw failed(`${what}: its time was over`)
+    const late = sleep(seconds * 1000, undefined, { signal: settled.signal }).then(async () => {
+      throw failed(`${what}: its time was over\n${await whereItHangs(at("qmp"))}`)
     })
     late.catch(() => {})
     return Promise.race([wanted, late]).finally(() => settled.abort())
@@ -91,45 +113,48 @@ export const powerOn = async (input: DebianInput): Promise<Debian> => {
       throw failed(`${what}: the machine is gone`)
     })
 
-  const waiting = (async () => {
-    while (!existsSync(port)) await sleep(50)
-  })()
-  await within(BOOT_SECONDS, "start", Promise.race([waiting, gone("start")]))
-  const socket = connect(port)
-  socket.on("error", () => {})
-  const answers = answersOf(createInterface({ input: socket, crlfDelay: Number.POSITIVE_INFINITY }))
-  const answer = (seconds: number, what: string, last: RegExp) =>
-    within(seconds, what, Promise.race([answers(last), gone(what)]))
-  await answer(BOOT_SECONDS, "boot", /READY$/)
+  const ready = async (): Promise<Debian> => {
+    const waiting = (async () => {
+      while (!existsSync(port)) await sleep(50)
+    })()
+    await within(BOOT_SECONDS, "start", Promise.race([waiting, gone("start")]))
+    const socket = connect(port)
+    socket.on("error", () => {})
+    const answers = answersOf(createInterface({ input: socket, crlfDelay: Number.POSITIVE_INFINITY }))
+    const answer = (seconds: number, what: string, last: RegExp) =>
+      within(seconds, what, Promise.race([answers(last), gone(what)]))
+    await answer(BOOT_SECONDS, "boot", /READY$/)
 
-  let asked = 0
-  const ask = async (command: string): Promise<Answer> => {
-    const number = ++asked
-    socket.write(`${number} ${command}\n`)
-    const lines = await answer(COMMAND_SECONDS, command, new RegExp(`^=${number} `))
-    return { status: Number(lines.at(-1)!.split(" ")[1]), output: lines.slice(0, -1).join("\n") }
+    let asked = 0
+    const ask = async (command: string): Promise<Answer> => {
+      const number = ++asked
+      socket.write(`${number} ${command}\n`)
+      const lines = await answer(COMMAND_SECONDS, command, new RegExp(`^=${number} `))
+      return { status: Number(lines.at(-1)!.split(" ")[1]), output: lines.slice(0, -1).join("\n") }
+    }
+    return {
+      tap,
+      said,
+      ask,
+      async run(command) {
+        const { status, output } = await ask(command)
+        if (status !== 0) throw failed(`${command} ended with ${status}: ${output}`)
+        return output
+      },
+      async powerOff() {
+        const refused = answers(/^=/).then((lines) => Promise.reject(failed(`does not power off: ${lines.join(" ")}`)))
+        socket.write("0 pc-poweroff\n")
+        await within(COMMAND_SECONDS, "power off", Promise.race([refused, closed]))
+      },
+      async pull() {
+        child.kill("SIGKILL")
+        await closed
+      },
+    }
   }
-  return {
-    tap,
-    said,
-    ask,
-    async run(command) {
-      const { status, output } = await ask(command)
-      if (status !== 0) throw failed(`${command} ended with ${status}: ${output}`)
-      return output
-    },
-    async powerOff() {
-      const refused = ask("pc-poweroff").then(
-        ({ output }) => Promise.reject(failed(`does not power off: ${output}`)),
-        () => closed,
-      )
-      await within(COMMAND_SECONDS, "power off", Promise.race([refused, closed]))
-    },
-    async pull() {
-      child.kill("SIGKILL")
-      await closed
-    },
-  }
+  const booted = ready()
+  booted.catch(() => {})
+  return { said, ready: booted }
 }
 
 /** Waits for a line, and answers what came since the last one that was waited for. */

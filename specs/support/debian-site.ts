@@ -11,8 +11,11 @@ import { join } from "node:path"
 import { afterAll, expect } from "vitest"
 import { imagelink, type Served, scratch, startServe } from "./cli.ts"
 import { BUILD_SECONDS, debianImage } from "./debian-image.ts"
-import { type Debian, powerOn } from "./debian-machine.ts"
+import { type Booting, type Debian, type DebianInput, powerOn } from "./debian-machine.ts"
 import { advertiseRouter, makeNetwork, type Network, SERVER } from "./network.ts"
+
+/** Else with BIOS, and by the small init. */
+export type HowToBoot = Partial<DebianInput>
 
 export interface DebianSite {
   readonly folder: string
@@ -24,7 +27,14 @@ export interface DebianSite {
   serve(): Promise<void>
   /** An operator's command, which must succeed. */
   ok(...args: ReadonlyArray<string>): Promise<string>
-  boot(n: number): Promise<Debian>
+  boot(n: number, how?: HowToBoot): Promise<Debian>
+  /** The same, of one that may not come to run. */
+  switchOn(n: number, how?: HowToBoot): Booting
+}
+
+export interface DebianSiteOptions {
+  /** They come from anywhere: DHCP lends them an address, and a boot id is all that their scripts ask for. */
+  readonly fromAnywhere?: boolean
 }
 
 export const START_MILLIS = (BUILD_SECONDS + 120) * 1000
@@ -35,9 +45,12 @@ const OPTIONS = [
 ]
 
 export const pc = (n: number): string => `PC-00${n}`
-const macOf = (n: number): string => `52:54:00:00:00:0${n}`
+export const macOf = (n: number): string => `52:54:00:00:00:0${n}`
 
-export const debianSite = (overlays: ReadonlyArray<"discard" | "keep">): DebianSite => {
+export const debianSite = (
+  overlays: ReadonlyArray<"discard" | "keep">,
+  { fromAnywhere = false }: DebianSiteOptions = {},
+): DebianSite => {
   const folder = scratch("debian")
   const data = join(folder, "data")
   const network = makeNetwork()
@@ -52,8 +65,10 @@ export const debianSite = (overlays: ReadonlyArray<"discard" | "keep">): DebianS
     return stdout
   }
   const serve = async () => {
-    server = await startServe(data, OPTIONS, { inside: network.inside })
+    const lent = fromAnywhere ? ["--dhcp-range", "10.77.0.50-10.77.0.60"] : []
+    server = await startServe(data, [...OPTIONS, ...lent], { inside: network.inside })
   }
+  const switchOn: DebianSite["switchOn"] = (n, how) => powerOn({ folder, network, mac: macOf(n), ...how })
   return {
     folder,
     data,
@@ -64,12 +79,14 @@ export const debianSite = (overlays: ReadonlyArray<"discard" | "keep">): DebianS
     async start() {
       await ok("image", "add", "debian", await debianImage())
       for (const [i, overlay] of overlays.entries()) {
-        await ok("client", "add", macOf(i + 1), "--name", pc(i + 1), "--ip", `10.77.0.1${i + 1}`)
+        const address = fromAnywhere ? [] : ["--ip", `10.77.0.1${i + 1}`]
+        await ok("client", "add", macOf(i + 1), "--name", pc(i + 1), ...address)
         await ok("client", "link", pc(i + 1), "debian", "--overlay", overlay)
       }
       await router
       await serve()
     },
-    boot: (n) => powerOn({ folder, network, mac: macOf(n) }),
+    switchOn,
+    boot: (n, how) => switchOn(n, how).ready,
   }
 }

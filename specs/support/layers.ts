@@ -2,8 +2,9 @@
 
 import { ReadCache } from "../../core/block/cache.ts"
 import type { Extent, ExtentKind } from "../../core/block/device.ts"
-import { extendMap } from "../../core/block/layers/extend.ts"
-import { type LayerMap, LayerMapBudget } from "../../core/block/layers/map.ts"
+import { LayerMapBudget } from "../../core/block/layers/budget.ts"
+import { LayerMap } from "../../core/block/layers/map.ts"
+import { makeRuns } from "../../core/block/layers/runs-builder.ts"
 import { openLayeredVersion } from "../../core/block/layers/version.ts"
 import { type Behaviour, MemoryVolume } from "./memory-volume.ts"
 
@@ -25,13 +26,30 @@ export const grains = (
 export const data = (layer: number) => 2 * layer
 export const zero = (layer: number) => 2 * layer + 1
 
+/** The map of a first version: everything comes from the base. */
+export const baseMap = (sizeBytes: number, budget = new LayerMapBudget()): LayerMap =>
+  new LayerMap(budget, sizeBytes, [])
+
+/** The map of a version that one layer more was committed to. The runs are its alone. */
+export const extendMap = ({ budget, sizeBytes, layers }: LayerMap, layer: number, runs: Iterable<Extent>): LayerMap => {
+  const own = makeRuns(budget, sizeBytes, runs)
+  try {
+    return new LayerMap(budget, sizeBytes, [...layers, { layer, runs: own }])
+  } finally {
+    own.release()
+  }
+}
+
+/** What its own layer brought: they adjoin and cover the disk. */
+export const ownRuns = (map: LayerMap): ReadonlyArray<Extent> => [...map.layers.at(-1)!.runs.extents()]
+
 /** A base and the versions committed over it, newest last, with what each of them holds written beside it. */
 export const layeredDisk = (bytes: Buffer, behaviour: Behaviour = {}) => {
   const sizeBytes = bytes.length
   const budget = new LayerMapBudget()
   const files = new Map<number, MemoryVolume>([[0, MemoryVolume.of(bytes, behaviour)]])
   const content = new Map<number, Buffer>([[0, bytes]])
-  const maps = new Map<number, LayerMap>([[0, budget.baseMap(sizeBytes)]])
+  const maps = new Map<number, LayerMap>([[0, baseMap(sizeBytes, budget)]])
 
   /** Commits a layer over `parent`. What it zeroes holds other bytes in its file. */
   const commit = (parent: number, layer: number, runs: ReadonlyArray<Extent>, fill: (at: Extent) => Buffer) => {

@@ -38,7 +38,7 @@ export interface Machine {
   /** Settles when it has said this; what it says then. @throws where it ends before, or its time is over */
   said(what: RegExp): Promise<string>
   /** A command of QMP, such as `system_reset`. */
-  command(execute: string): Promise<void>
+  command(execute: string, words?: object): Promise<void>
   /** When it ends by itself, or its time is over. */
   readonly ended: Promise<MachineRun>
   kill(): Promise<MachineRun>
@@ -58,11 +58,12 @@ export const requiresMachine = (spec: string, firmware: MachineInput["firmware"]
 
 let made = 0
 
-const firmwareOptions = ({ folder, firmware }: MachineInput, n: number): ReadonlyArray<string> => {
-  if (firmware === "bios") return []
-  const variables = join(folder, `vars-${n}.fd`)
+/** The words for QEMU that make it a PC with this firmware, which keeps its variables in a file of its own. */
+export const firmwareOptions = (firmware: MachineInput["firmware"], variables: string): ReadonlyArray<string> => {
+  if (firmware === "bios") return ["-M", "pc,graphics=off"]
   copyFileSync(`${OVMF}/OVMF_VARS_4M.fd`, variables)
   return [
+    ...["-M", "q35"],
     ...["-drive", `if=pflash,format=raw,unit=0,readonly=on,file=${OVMF}/OVMF_CODE_4M.fd`],
     ...["-drive", `if=pflash,format=raw,unit=1,file=${variables}`],
   ]
@@ -77,12 +78,12 @@ export const startMachine = (input: MachineInput): Machine => {
   const card = `virtio-net-pci,netdev=n0,mac=${mac}${firmware === "uefi" ? ",romfile=" : ""}`
   const [file, ...args] = [
     ...network.inside,
-    ...["qemu-system-x86_64", "-M", firmware === "uefi" ? "q35" : "pc,graphics=off", "-accel", "tcg", "-m", "256"],
+    ...["qemu-system-x86_64", "-accel", "tcg", "-m", "256"],
+    ...firmwareOptions(firmware, join(folder, `vars-${n}.fd`)),
     ...["-display", "none", "-monitor", "none", "-nodefaults", "-serial", `file:${serial}`],
     ...["-qmp", `unix:${control},server=on,wait=off`],
     ...["-device", "isa-debug-exit,iobase=0xf4,iosize=4"],
     ...["-netdev", `tap,id=n0,ifname=${tap},script=no,downscript=no`, "-device", `${card},bootindex=1`],
-    ...firmwareOptions(input, n),
     ...options,
   ]
   const child = spawn(file!, args, { stdio: ["ignore", "ignore", "pipe"] })
@@ -110,7 +111,9 @@ export const startMachine = (input: MachineInput): Machine => {
       if (what.test(said())) return said()
       throw new Error(`the machine did not say ${what}: ${(await ended).serial}`)
     },
-    command: (execute) => tell(control, execute),
+    async command(execute, words) {
+      await tell(control, execute, words)
+    },
     ended,
     kill() {
       child.kill("SIGKILL")
@@ -122,8 +125,8 @@ export const startMachine = (input: MachineInput): Machine => {
 /** Runs until it ends itself (`isa-debug-exit`), or its time is over. */
 export const runMachine = (input: MachineInput): Promise<MachineRun> => startMachine(input).ended
 
-/** QMP: a greeting, the negotiation, the command; each is answered by a line. */
-const tell = async (path: string, execute: string): Promise<void> => {
+/** QMP: a greeting, the negotiation, the command; each is answered by a line. Answers what the command returned. */
+export const tell = async (path: string, execute: string, words: object = {}): Promise<unknown> => {
   const socket = connect(path)
   const lines: Array<string> = []
   let rest = ""
@@ -133,7 +136,7 @@ const tell = async (path: string, execute: string): Promise<void> => {
     lines.push(...parts)
   })
   await once(socket, "connect")
-  socket.write(`{"execute":"qmp_capabilities"}\n{"execute":${JSON.stringify(execute)}}\n`)
+  socket.write(`{"execute":"qmp_capabilities"}\n${JSON.stringify({ execute, arguments: words })}\n`)
   while (lines.filter((line) => line.includes('"return"')).length < 2) {
     if (lines.some((line) => line.includes('"error"'))) break
     await once(socket, "data")
@@ -141,4 +144,6 @@ const tell = async (path: string, execute: string): Promise<void> => {
   socket.destroy()
   const refused = lines.find((line) => line.includes('"error"'))
   if (refused !== undefined) throw new Error(`QMP ${execute}: ${refused}`)
+  const [, answer] = lines.filter((line) => line.includes('"return"'))
+  return (JSON.parse(answer!) as { readonly return: unknown }).return
 }

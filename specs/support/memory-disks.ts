@@ -11,7 +11,7 @@ import {
   type Extent,
   FAST_ONLY,
 } from "../../core/block/device.ts"
-import type { DiskName, Disks, Lease, Peer } from "../../core/block/lease.ts"
+import type { DiskName, Disks, Ending, Lease, Peer } from "../../core/block/lease.ts"
 import { fail, type ImagelinkError } from "../../core/errors.ts"
 
 /** A small seeded generator (mulberry32): the same seed gives the same numbers everywhere. */
@@ -200,7 +200,7 @@ interface Disk {
   readonly name: string
   readonly device: BlockDevice
   readonly description: string
-  readonly listeners: Set<() => void>
+  readonly listeners: Set<(ending: Ending) => void>
   leases: number
 }
 
@@ -226,7 +226,7 @@ export class MemoryDisks implements Disks {
   revoke(name: string): void {
     const disk = this.disks.get(name.toLowerCase())!
     this.remove(name)
-    for (const listener of disk.listeners) listener()
+    for (const listener of disk.listeners) listener("revoked")
   }
   /** Takes the disk off the list; whoever has it keeps it. */
   remove(name: string): void {

@@ -88,6 +88,40 @@ export const runOtherServer = async ({ client }: Network): Promise<() => string>
   return runDnsmasq(inside, "--dhcp-range=10.77.0.50,10.77.0.99,10m", "--dhcp-authoritative", "--no-ping")
 }
 
+/** Another floor: a network behind a router, which lends addresses of its own. */
+export type Floor = Pick<Network, "inside" | "tap">
+
+/**
+ * 10.78.0.0/24, routed to the server's network by a machine of somebody else's, which tells iPXE there which script to fetch. Whoever is on this floor meets nobody of the
+ * server's network on its cable.
+ */
+export const makeFloor = async ({ inside: here, client }: Network, script: string): Promise<Floor> => {
+  const inside = client("02:78:00:00:00:01")
+  const run = (where: ReadonlyArray<string>, ...command: ReadonlyArray<string>) =>
+    execFileSync(where[0]!, [...where.slice(1), ...command], { stdio: ["ignore", "ignore", "pipe"] })
+  run(inside, "ip", "addr", "add", "10.77.0.3/24", "dev", "eth0")
+  run(inside, "ip", "link", "add", "br0", "type", "bridge", "forward_delay", "0", "stp_state", "0")
+  run(inside, "ip", "link", "set", "br0", "address", "02:78:00:00:00:02", "up")
+  run(inside, "ip", "addr", "add", "10.78.0.1/24", "dev", "br0")
+  run(inside, "ip", "addr", "add", "fd78::1/64", "dev", "br0", "nodad")
+  run(inside, "sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
+  run(here, "ip", "route", "add", "10.78.0.0/24", "via", "10.77.0.3")
+  let ports = 0
+  const tap = () => {
+    const device = `tap${ports++}`
+    run(inside, "ip", "tuntap", "add", device, "mode", "tap")
+    run(inside, "ip", "link", "set", device, "master", "br0", "up")
+    return device
+  }
+  // A bridge without a port has no link.
+  tap()
+  const lends = ["--dhcp-range=10.78.0.50,10.78.0.99,10m", "--dhcp-option=3,10.78.0.1", `--dhcp-boot=${script}`]
+  const advertises = ["--enable-ra", "--dhcp-range=::,constructor:br0,ra-only"]
+  const serves = ["--interface=br0", "--bind-interfaces", "--dhcp-authoritative", "--no-ping"]
+  await runDnsmasq(inside, ...serves, ...lends, ...advertises)
+  return { inside, tap }
+}
+
 /**
  * A DHCP server on the same machine as Imagelink, which lends the same addresses and says `PXEClient` (option 60) without a boot file: ask my machine at port 4011.
  * Answers what it has said so far.

@@ -13,6 +13,7 @@ import type { OverlayReserve } from "../../core/runtime/overlay-reserve.ts"
 import type { Parts } from "../../core/runtime/parts.ts"
 import { makeServing, type Serving } from "../../core/runtime/serving.ts"
 import type { Input, OperationName, Result, Site } from "../../core/runtime/site.ts"
+import type { Twin, Twins } from "../../core/runtime/twins.ts"
 import { watchNobody } from "./watch.ts"
 
 export const operator: Actor = { kind: "cli", name: "operator" }
@@ -33,6 +34,9 @@ export interface ServingSite {
   readonly stacks: Serving["stacks"]
   /** Retired boot ids that were reported. */
   readonly stale: ReadonlyArray<StaleBoot>
+  readonly twins: Twins
+  /** Second PCs that were reported. */
+  readonly seconds: ReadonlyArray<Twin>
   do<N extends OperationName>(name: N, input: Input<N>): Promise<Result<N>>
   attach(client: string, slot?: number): Promise<Lease>
   close(): Promise<void>
@@ -60,6 +64,7 @@ export const serveHere = async (
   const boots: Array<Boot> = []
   const watch = { ...watchNobody, began: (boot: Boot) => void boots.push(boot) }
   const stale: Array<StaleBoot> = []
+  const seconds: Array<Twin> = []
   const notInRam: Array<string> = []
   const onNotInRam = ({ code }: { readonly code: string }) => void notInRam.push(code)
   const serving = await makeServing(parts, {
@@ -74,6 +79,7 @@ export const serveHere = async (
     bootSecret: await bootSecret(),
     ...(reserve === undefined ? {} : { reserve }),
     onStaleBoot: (s) => void stale.push(s),
+    onTwin: (twin) => void seconds.push(twin),
   })
   const site = makeLocalSite({ ...parts, serving }, async () => {})
   await serving.disks.sweep()
@@ -88,6 +94,8 @@ export const serveHere = async (
     bootIds: serving.boots,
     stacks: serving.stacks,
     stale,
+    twins: serving.twins,
+    seconds,
     overlays: join(data, "overlays"),
     do: (name, input) => site.call(name, input, { actor: operator }),
     attach: (client, slot = 0) => serving.disks.attach(client, slot, undefined, loopback),

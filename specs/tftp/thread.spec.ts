@@ -59,6 +59,17 @@ it("what is refused is told here and to the client", async () => {
   expect(events.map(({ type }) => type)).toEqual(["refused", "refused"])
 })
 
+it("files of another folder come as soon as it is told so", async () => {
+  const { server, fetch } = await start()
+  expect(server.listens()).toBe(true)
+  expect((await fetch("file")).length).toBe(file.length)
+  server.serve(join(folder, "sub"))
+  await expect.poll(() => fetch("file").catch((e: Error) => e.message), { timeout: 20_000 }).toMatch(/no such file/u)
+  expect((await fetch("autoexec.ipxe")).toString()).toBe("#!ipxe\n")
+  await server.close()
+  expect(server.listens()).toBe(false)
+})
+
 it("a port that somebody has is refused with its code", async () => {
   const { server } = await start()
   await expect(start(server.port)).rejects.toMatchObject({ code: "PORT_IN_USE" })

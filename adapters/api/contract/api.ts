@@ -15,7 +15,7 @@ import * as OpenApi from "effect/http-api/OpenApi"
 import * as Schema from "effect/Schema"
 import type { OperationName } from "../../../core/runtime/site.ts"
 import { inputs } from "./inputs.ts"
-import { ErrorBody, Event, items, Job, results } from "./results.ts"
+import { ErrorBody, Event, items, Job, results, StatusChanged } from "./results.ts"
 import { hasBody, pathKeys, type Route, routes } from "./routes.ts"
 
 const opt = Schema.optionalKey
@@ -68,7 +68,7 @@ const endpointOf = (op: OperationName, route: Route): AnyEndpoint => {
   const keys = pathKeys(route.path)
   const fields: Schema.Struct.Fields = inputs[op].fields
   const rest = without(fields, keys)
-  const dryRun = route.changes ? { dryRun: opt(Schema.Boolean) } : {}
+  const dryRun = route.changes || route.acts ? { dryRun: opt(Schema.Boolean) } : {}
   const query = hasBody(route) ? dryRun : { ...rest, ...dryRun }
   const options = {
     ...(keys.length === 0 ? {} : { params: Schema.Struct(pick(fields, keys)) }),
@@ -127,6 +127,20 @@ const Events = HttpApiGroup.make("events").add(
   ),
 )
 
+/** Where everybody stands, as it changes: `status` whole, then `changes`. */
+const LiveStatus = HttpApiGroup.make("live").add(
+  HttpApiEndpoint.get("status.events", "/api/v1/status/events", {
+    headers: Schema.Struct({ "last-event-id": opt(Schema.String) }),
+    success: HttpApiSchema.StreamSse({ data: StatusChanged }),
+    error: problems,
+  }).annotateMerge(
+    OpenApi.annotations({
+      summary: "The status as it changes: whole once, then the rows that are others than before",
+      description: "Role: viewer.",
+    }),
+  ),
+)
+
 /** A call that is answered later, or any job, by its id; asked for events, it is followed to its end. */
 const Call = Schema.Struct({
   id: Schema.String,
@@ -168,6 +182,7 @@ const secured = (document: Record<string, unknown>): Record<string, unknown> => 
 
 export const api = withOperations
   .add(Events as never)
+  .add(LiveStatus as never)
   .add(Following as never)
   .middleware(Judged)
   .annotate(HttpApi.ParseOptions, { errors: "all", onExcessProperty: "error" })

@@ -89,6 +89,9 @@ export const inputs = {
   "client.unlink": Schema.Struct({ ...clients, slot: Natural, ...discardKept }),
   "client.reset": Schema.Struct({ ...clients, slot: Natural, discardSuper: Flag, atNextBoot: Flag }),
   "client.remove": Schema.Struct({ ...clients, ...discardKept }),
+  "client.disconnect": Schema.Struct(clients),
+  "client.wake": Schema.Struct(clients),
+  "client.request-reboot": Schema.Struct({ ...clients, cancel: Flag }),
   "client.next-boot": Schema.Struct({
     ...clients,
     to: Schema.NullOr(
@@ -119,6 +122,7 @@ export const inputs = {
   boots: Schema.Struct({ client: opt(Text) }),
   "boots.live": Schema.Struct({ client: opt(Text), follow: Flag }),
   status: Nothing,
+  "config.reload": Nothing,
   history: Schema.Struct({
     client: opt(Text),
     image: opt(Text),

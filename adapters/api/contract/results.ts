@@ -251,7 +251,7 @@ const LiveBoot = Schema.Struct({
   error: Schema.NullOr(Schema.Struct({ at: Natural, text: Text })),
 }).annotate({ identifier: "LiveBoot" })
 
-const ClientStatus = Schema.Struct({
+const clientStatus = {
   client: NullText,
   mac: Text,
   address: NullText,
@@ -260,9 +260,40 @@ const ClientStatus = Schema.Struct({
   image: NullText,
   version: NullNatural,
   writtenBytes: NullNatural,
+  rebootRequested: NullNatural,
+  sessions: Natural,
+  readBytesPerSecond: NullNatural,
+  writtenBytesPerSecond: NullNatural,
+  cacheHitShare: Schema.NullOr(Schema.Finite),
   stuck: NullText,
   error: Schema.NullOr(Schema.Struct({ at: Natural, text: Text })),
-}).annotate({ identifier: "ClientStatus" })
+}
+const ClientStatus = Schema.Struct(clientStatus).annotate({ identifier: "ClientStatus" })
+
+/** `source`: `own`, `group:NAME`, `site` or `default`. */
+const Setting = Schema.Struct({ key: Text, value: Text, source: Text })
+
+const Session = Schema.Struct({
+  protocol: Schema.Literals(["nbd", "iscsi"]),
+  address: Text,
+  initiator: NullText,
+  slot: NullNatural,
+  disk: Text,
+  since: Natural,
+  readBytes: Natural,
+  writtenBytes: Natural,
+}).annotate({ identifier: "Session" })
+
+const Boot = Schema.Struct({ ...ClientBooted[1].fields, position: Natural, at: Natural })
+
+const status = {
+  server: Schema.Struct({ version: Text, since: Natural, memoryBytes: Natural, position: Natural }),
+  listeners: list(Schema.Struct({ protocol: Text, at: Text })),
+  clients: list(ClientStatus),
+}
+
+/** `clients` are those that changed; `gone` are MACs. */
+export const StatusChanged = Schema.Struct({ ...status, gone: list(Text) })
 
 const token = {
   name: Text,
@@ -272,6 +303,9 @@ const token = {
   expiresAt: NullNatural,
 }
 const Position = Schema.Struct({ position: Natural })
+
+const action = <F extends Schema.Struct.Fields>(row: F) =>
+  Schema.Struct({ dryRun: Schema.Boolean, clients: list(Schema.Struct({ client: Text, ...row })) })
 
 export const results = {
   "image.list": list(ImageRow),
@@ -315,9 +349,12 @@ export const results = {
       ...clientFields,
       links: list(EffectiveLink),
       groups: list(Text),
-      options: list(Schema.Struct({ key: Text, value: Text, source: Text })),
+      options: list(Setting),
+      settings: list(Setting),
     }),
     lastChanges: list(HistoryLine),
+    lastBoot: Schema.NullOr(Boot),
+    live: Schema.NullOr(Schema.Struct({ ...clientStatus, sessions: list(Session) })),
   }),
   "client.set": Changed,
   "client.script": Schema.Struct({ client: Text, script: Text }),
@@ -330,6 +367,9 @@ export const results = {
   "client.reset": Changed,
   "client.remove": Changed,
   "client.next-boot": Changed,
+  "client.disconnect": action({ sessions: Natural, left: Natural }),
+  "client.wake": action({ mac: Text, sentTo: list(Text) }),
+  "client.request-reboot": action({ requestedAt: NullNatural }),
   "group.list": list(GroupRow),
   "group.create": Changed,
   "group.show": Schema.Struct({
@@ -351,13 +391,10 @@ export const results = {
     changed: list(Schema.Struct({ from: LinkRow, to: LinkRow, fields: list(Schema.Literals(linkKeys)) })),
   }),
   "links.restore": Schema.Struct({ ...changed, asOf: AsOf }),
-  boots: list(Schema.Struct({ ...ClientBooted[1].fields, position: Natural, at: Natural })),
+  boots: list(Boot),
   "boots.live": list(LiveBoot),
-  status: Schema.Struct({
-    server: Schema.Struct({ version: Text, since: Natural, memoryBytes: Natural, position: Natural }),
-    listeners: list(Schema.Struct({ protocol: Text, at: Text })),
-    clients: list(ClientStatus),
-  }),
+  status: Schema.Struct(status),
+  "config.reload": Schema.Struct({ applied: list(Text), restart: list(Text) }),
   history: Position,
   log: Position,
   "audit.key": Schema.Struct({ key: Text }),

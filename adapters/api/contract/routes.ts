@@ -21,6 +21,8 @@ export interface Route {
   /** It appends to the log: it takes a dry run, an idempotency key and a position to hold against. */
   readonly changes?: true
   readonly items?: true
+  /** It does something that is not recorded: it takes a dry run. */
+  readonly acts?: true
 }
 
 const read = (path: Route["path"], says: string, role: Role = "viewer"): Route => ({ method: "GET", path, role, says })
@@ -31,6 +33,8 @@ const change = (
   says: string,
   role: Role = "operator",
 ): Route & { changes: true } => ({ method, path, role, says, changes: true })
+
+const act = (path: Route["path"], says: string): Route => ({ ...ask(path, says, "operator"), acts: true })
 
 export const routes: { readonly [N in OperationName]: Route } = {
   "image.list": read("/api/v1/images", "Every image with its versions"),
@@ -70,6 +74,9 @@ export const routes: { readonly [N in OperationName]: Route } = {
   "client.reset": change("POST", "/api/v1/clients/reset", "Throw away what clients wrote"),
   "client.remove": change("POST", "/api/v1/clients/remove", "Remove clients"),
   "client.next-boot": change("POST", "/api/v1/clients/next-boot", "Say what clients boot next, once"),
+  "client.disconnect": act("/api/v1/clients/disconnect", "End the sessions of clients; they may come back"),
+  "client.wake": act("/api/v1/clients/wake", "Switch clients on over the network"),
+  "client.request-reboot": act("/api/v1/clients/request-reboot", "Ask clients to boot anew, until they have"),
   "group.list": read("/api/v1/groups", "Every group"),
   "group.create": change("POST", "/api/v1/groups", "Make a group of clients"),
   "group.show": read("/api/v1/groups/{group}", "One group, now or then"),
@@ -84,6 +91,7 @@ export const routes: { readonly [N in OperationName]: Route } = {
   boots: read("/api/v1/boots", "The last boots"),
   "boots.live": read("/api/v1/boots/live", "Where computers stand now"),
   status: read("/api/v1/status", "How the server stands, and every computer in a row"),
+  "config.reload": ask("/api/v1/config/reload", "Read the settings again, and go by those that can change", "admin"),
   history: { ...read("/api/v1/history", "Who changed what, from what to what", "auditor"), items: true },
   log: { ...read("/api/v1/log", "The events themselves", "auditor"), items: true },
   "audit.key": read("/api/v1/audit/key", "The key that the log's checkpoints are signed with"),

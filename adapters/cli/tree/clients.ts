@@ -4,7 +4,7 @@ import { bootOptions, moment, verb } from "./declare.ts"
 
 const clients = () => import("../verbs/clients.ts")
 const boots = () => import("../verbs/boots.ts")
-const time = () => import("../verbs/time.ts")
+const actions = () => import("../verbs/client-actions.ts")
 const versions = () => import("../verbs/versions.ts")
 
 export const declareClients = (root: Command): void => {
@@ -29,7 +29,16 @@ export const declareClients = (root: Command): void => {
     "copy",
   )
   verb(client, "list", "clients and what each is linked to", "reads", clients, "list")
-  moment(verb(client, "show <client>", "a client's links and last changes, now or then", "reads", time, "showClient"))
+  moment(
+    verb(
+      client,
+      "show <client>",
+      "a client's links, settings, last boot and changes, now or then; now also its sessions",
+      "reads",
+      () => import("../verbs/client-show.ts"),
+      "showClient",
+    ),
+  )
   verb(
     client,
     "link <clients...>",
@@ -85,6 +94,23 @@ export const declareClients = (root: Command): void => {
     versions,
     "nextBoot",
   )
+  verb(
+    client,
+    "disconnect <clients...>",
+    "end the sessions of running clients; what they wrote stays, and they may come back",
+    "acts",
+    actions,
+    "disconnect",
+  )
+  verb(client, "wake <clients...>", "switch clients on over the network (Wake-on-LAN)", "acts", actions, "wake")
+  verb(
+    client,
+    "request-reboot <clients...>",
+    "ask clients to boot anew: shown in status and to the guest that looks for it, until they have",
+    "acts",
+    actions,
+    "requestReboot",
+  ).option("--cancel", "it is not wanted any more")
   verb(client, "script <client>", "the iPXE script it would be given now; makes no boot id", "reads", boots, "script")
   bootOptions(
     verb(client, "set <client>", "change a client's name, address, MAC or boot options", "changes", clients, "set"),

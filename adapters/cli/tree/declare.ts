@@ -1,7 +1,7 @@
 /** How a verb is declared: its usage, what every verb of its kind takes, and the module that is loaded when it runs. */
 import type { Command } from "commander"
 
-type Kind = "reads" | "changes" | "runs"
+type Kind = "reads" | "changes" | "acts" | "runs"
 
 const common = (command: Command, kind: Kind): Command => {
   command
@@ -16,6 +16,7 @@ const common = (command: Command, kind: Kind): Command => {
     command
       .option("--dry-run", "print the events it would append, and change nothing")
       .option("--command-id <uuid>", "retry key: the same id appends once")
+  if (kind === "acts") command.option("--dry-run", "say whom it would reach, and do nothing")
   return command
 }
 

@@ -1,4 +1,4 @@
-/** `imagelink serve`, `imagelink init`, `imagelink config …`, `imagelink demo` and `imagelink status`. */
+/** `imagelink serve`, `imagelink init`, `imagelink config …`, `imagelink doctor`, `imagelink demo` and `imagelink status`. */
 import type { Command } from "commander"
 import { verb } from "./declare.ts"
 
@@ -21,7 +21,7 @@ export const declareServer = (root: Command): void => {
     .option("--boot-files <dir>", "what TFTP and HTTP serve; usual: boot/ in the data folder, else /usr/lib/ipxe")
     .option("--yes", "ask nothing: what no flag says is as usual, without DHCP and for this machine only")
     .option("--force", "replace a file that is there")
-  const config = root.command("config").description("what a server would be told, and by whom")
+  const config = root.command("config").description("what a server is told, and by whom")
   settings(
     verb(config, "show", "every setting a server would start with, and where it was said", "runs", configs, "show"),
   )
@@ -33,6 +33,16 @@ export const declareServer = (root: Command): void => {
     configs,
     "check",
   )
+  verb(
+    config,
+    "reload",
+    "have the running server read its settings again, as SIGHUP does; says what has to wait for a restart",
+    "runs",
+    configs,
+    "reload",
+  )
+
+  declareDoctor(root)
 
   verb(
     root,
@@ -54,6 +64,26 @@ export const declareServer = (root: Command): void => {
     () => import("../verbs/status.ts"),
     "status",
   ).option("--watch", "go on every two seconds until stopped; a terminal is drawn over in place")
+}
+
+/** It looks with the settings that a server would have. */
+const declareDoctor = (root: Command): void => {
+  settings(
+    verb(
+      root,
+      "doctor",
+      "look for what keeps PCs from booting, from the server's side and a client's; 1 is the exit code where something fails",
+      "runs",
+      () => import("../verbs/doctor.ts"),
+      "doctor",
+    ),
+  )
+    .option("--as <client>", "ask as this client (default: one that is linked, and off if any is)")
+    .option(
+      "--from <place>",
+      "try the client's side from a network namespace, or an address of this machine (default: loopback)",
+    )
+    .option("--only <checks>", "these checks only: ports,firewall,iscsi")
 }
 
 /** Every setting of core/runtime/config.ts that is no table. */

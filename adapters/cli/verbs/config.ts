@@ -1,22 +1,26 @@
-/** `imagelink config show|check`: what a server started now would be told, by whom, and whether that holds together. */
+/** `imagelink config show|check|reload`: what a server would be told, by whom, whether that holds together; and telling it to the one that runs. */
 import { fail } from "../../../core/errors.ts"
 import { type ConfigFile, defaults, effectiveConfig, settingKeys } from "../../../core/runtime/config.ts"
+import { settingTraits } from "../../../core/runtime/settings.ts"
 import { configFileIn } from "../config-file.ts"
 import { type Column, count, print, printJson, table } from "../output.ts"
 import { type NamedSource, type SettingOptions, settingSources } from "../settings.ts"
-import { dataDir } from "../site.ts"
+import { callOptions, dataDir, withServer } from "../site.ts"
 
 interface Setting {
   readonly key: keyof ConfigFile
   /** Null: not set, and decided when the server starts. */
   readonly value: unknown
   readonly from: string
+  /** What a running server takes a change with. */
+  readonly applies: "reload" | "restart"
 }
 
 const settingOf = (sources: ReadonlyArray<NamedSource>, key: keyof ConfigFile): Setting => {
   const source = sources.findLast((s) => s.settings[key] !== undefined)
-  if (source !== undefined) return { key, value: source.settings[key], from: source.at(key) }
-  return { key, value: (defaults as ConfigFile)[key] ?? null, from: "default" }
+  const { applies } = settingTraits[key]
+  if (source !== undefined) return { key, value: source.settings[key], from: source.at(key), applies }
+  return { key, value: (defaults as ConfigFile)[key] ?? null, from: "default", applies }
 }
 
 const valueText = (value: unknown): string =>
@@ -26,6 +30,7 @@ const columns: ReadonlyArray<Column<Setting>> = [
   { title: "SETTING", value: (s) => s.key },
   { title: "VALUE", value: (s) => valueText(s.value) },
   { title: "FROM", value: (s) => s.from },
+  { title: "TAKES", value: (s) => s.applies },
 ]
 
 /** The files and the environment are of this machine; a server elsewhere has its own. */
@@ -54,3 +59,13 @@ export const check = async (options: SettingOptions, named?: string): Promise<vo
   if (options.json) printJson({ file, settings })
   else print(`${file}: ${count(settings, "setting")}, no error`)
 }
+
+/** Done although some of it waits for a restart: that is said. @throws CONFIG_INVALID, and the server goes on as it was; SERVER_NOT_REACHABLE */
+export const reload = (options: SettingOptions): Promise<void> =>
+  withServer(options, async (site) => {
+    const answer = await site.call("config.reload", {}, callOptions(options))
+    if (options.json) return printJson(answer)
+    const { applied, restart } = answer
+    print(applied.length === 0 ? "nothing changed that can while it runs" : `in force: ${applied.join(", ")}`)
+    if (restart.length > 0) print(`needs a restart: ${restart.join(", ")}`)
+  })

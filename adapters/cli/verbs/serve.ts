@@ -7,12 +7,14 @@ import { dataDir } from "../site.ts"
 
 export const serve = async (options: SettingOptions): Promise<void> => {
   const dir = dataDir(options)
-  const config = effectiveConfig(await settingSources(options))
-  const shownLevels = { error: ["error"], info: ["error", "info"], debug: ["error", "info", "debug"] }[config.logLevel]
+  const first = await settingSources(options)
+  const config = effectiveConfig(first)
+  let logLevel = (): keyof typeof shown => config.logLevel
   const onEvent = (event: { readonly level: string; readonly text: string }) => {
-    if (shownLevels.includes(event.level)) process.stderr.write(`${new Date().toISOString()} ${event.text}\n`)
+    if (shown[logLevel()].includes(event.level)) process.stderr.write(`${new Date().toISOString()} ${event.text}\n`)
   }
   const stopped = stopSignal()
+  const reloads = reloadSignals()
   const sockets = await openHandedOver(takeHandedOver())
   const { startServer, waitForInterface } = await import("../../compose-server.ts")
   const ready = await waitForInterface(config, { stopped, onEvent }).catch((e: unknown) => {
@@ -20,12 +22,34 @@ export const serve = async (options: SettingOptions): Promise<void> => {
     throw e
   })
   if (!ready) return sockets.close()
-  const server = await startServer({ dataDir: dir, config, onEvent, sockets })
+  const sources = { first, read: () => settingSources(options) }
+  const server = await startServer({ dataDir: dir, config, sources, onEvent, sockets })
+  logLevel = () => server.config().logLevel
+  // What came of it is in the log.
+  reloads.heard(() => server.reload().catch(() => {}))
   onEvent({ level: "debug", text: `effective configuration: ${JSON.stringify(config)}` })
   if (options.json) printJson({ ready: true, listeners: server.listeners })
   else for (const [protocol, at] of Object.entries(server.listeners)) print(`${protocol.padEnd(8)} ${at}`)
   await stopped
   await server.close()
+}
+
+const shown = { error: ["error"], info: ["error", "info"], debug: ["error", "info", "debug"] }
+
+/** SIGHUP, kept for as long as there is no server to tell. */
+const reloadSignals = () => {
+  let tell: (() => void) | undefined
+  let early = false
+  process.on("SIGHUP", () => {
+    if (tell === undefined) early = true
+    else tell()
+  })
+  return {
+    heard(reload: () => unknown) {
+      tell = reload
+      if (early) reload()
+    },
+  }
 }
 
 /** Once: what this process starts is given none of them. */

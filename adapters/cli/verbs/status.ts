@@ -1,14 +1,15 @@
 /**
  * `imagelink status`: the running server, where it listens, and every PC in a row.
  *
- * **Details** With `--watch` a terminal is drawn over in place, as much as it has lines for, troubles and those on the way first; anything else is
+ * **Details** With `--watch` a terminal is drawn over in place, troubles and those on the way first; anything else is
  * given the whole again every two seconds.
  */
 import type { ClientStatus, Status } from "../../../core/runtime/status.ts"
 import type { CommonOptions } from "../options.ts"
 import { print, printFlowing, printJson } from "../output.ts"
 import { callOptions, interruptible, withServer } from "../site.ts"
-import { fitted, statusLines } from "../status-text.ts"
+import { screenLines } from "../status-screen.ts"
+import { statusLines } from "../status-text.ts"
 import { untilUnread } from "./log.ts"
 
 interface StatusOptions extends CommonOptions {
@@ -51,7 +52,7 @@ const draw = (now: Status): void => {
   const { rows = 24, columns = 80 } = process.stdout
   const clients = now.clients.toSorted((a, b) => interest(a) - interest(b))
   // Nothing is put into the last column: what erases the rest of a line would take it away again.
-  const lines = fitted(statusLines({ ...now, clients }, Date.now()), rows - 1, columns - 1)
+  const lines = screenLines({ ...now, clients }, Date.now(), rows - 1, columns - 1)
   process.stdout.write(`${HOME}${lines.map((line) => `${line}${REST_OF_LINE}\n`).join("")}${REST_OF_SCREEN}`)
 }
 

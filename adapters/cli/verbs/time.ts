@@ -1,11 +1,9 @@
-/** The verbs that look back: `links`, `image show`, `client show`, now or at a moment. */
+/** The verbs that look back: `links` and `image show`, now or at a moment. */
 
-import type { EffectiveOption } from "../../../core/domain/group-links.ts"
 import { fail } from "../../../core/errors.ts"
 import type { ImageRow, VersionRow } from "../../../core/projections/image-versions.ts"
 import type { LinkRow } from "../../../core/projections/link-table.ts"
-import type { EffectiveLink, LinkDiffAnswer } from "../../../core/runtime/site.ts"
-import { eventLine } from "../event-text.ts"
+import type { LinkDiffAnswer } from "../../../core/runtime/site.ts"
 import { asked, asOfText, type MomentOptions, momentOf, sayAsOf } from "../moment.ts"
 import { bytes, type Column, count, print, printJson, table, time } from "../output.ts"
 import { callOptions, withSite } from "../site.ts"
@@ -138,36 +136,5 @@ export const showImage = (options: MomentOptions, name: string): Promise<void> =
     const rows = image.versions.map((v) => ({ ...v, current: v.number === image.current, users: of(v.number) }))
     const isFlattened = rows.some((v) => v.flattened !== null)
     print(table(isFlattened ? [...versionColumns, flattenedColumn] : versionColumns, rows))
-  })
-}
-
-const effectiveColumns: ReadonlyArray<Column<EffectiveLink>> = [
-  { title: "SLOT", align: "right", value: (l) => String(l.slot) },
-  { title: "IMAGE", value: (l) => `${l.image}@${l.version}` },
-  { title: "LINK", value: (l) => (l.follows ? "follows" : "pinned") },
-  { title: "OVERLAY", value: (l) => l.overlay },
-  { title: "EPOCH", align: "right", value: (l) => String(l.epoch) },
-  { title: "FROM", value: (l) => l.source },
-]
-
-const optionColumns: ReadonlyArray<Column<EffectiveOption>> = [
-  { title: "OPTION", value: (o) => o.key },
-  { title: "VALUE", value: (o) => o.value },
-  { title: "FROM", value: (o) => o.source },
-]
-
-export const showClient = (options: MomentOptions, client: string): Promise<void> => {
-  const moment = momentOf(options)
-  return withSite(options, false, async (site) => {
-    const answer = await site.call("client.show", { client, ...moment }, callOptions(options))
-    if (asked(options)) sayAsOf(answer)
-    if (options.json) return printJson(answer)
-    const { name, mac, address, id, links: effective, groups, options: boot } = answer.client
-    print(`${name}  ${mac}, ${address ?? "no address"}, id ${id}`)
-    if (groups.length > 0) print(`in ${groups.map((group) => `group:${group}`).join(", ")}`)
-    print(effective.length === 0 ? "not linked" : table(effectiveColumns, effective))
-    if (boot.length > 0) print(table(optionColumns, boot))
-    print("last changes:")
-    for (const line of answer.lastChanges) print(eventLine(line))
   })
 }

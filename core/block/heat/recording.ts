@@ -7,11 +7,11 @@
  * **Scans.** A stream that reads one cluster after the other for longer than `limits.heatScanBytes` is a backup, a virus scan or a copy. It is told from
  * other reads that go on beside it by where streams ended; what it was first to read is left out again, what others had read before it stays.
  *
- * **Details** All memory is taken when it is made, whatever the size of the disk; when that is full, what is read later is not recorded. A touch of the
- * cluster that was read last costs one comparison, any other one a look at eight streams and a table.
+ * **Details** All memory is taken when it is made, whatever the size of the disk; when that is full, what is read later is not recorded. A touch of a cluster that was
+ * read before, and where no stream ended, is a look at a bit; any other one looks at eight streams.
  */
 import { limits } from "../../limits.ts"
-import { ClusterTable } from "./cluster-table.ts"
+import { SeenClusters } from "./seen-clusters.ts"
 
 const CLUSTER = limits.clusterBytes
 const SCAN = limits.heatScanBytes / CLUSTER
@@ -35,16 +35,17 @@ export class HeatRecording {
   readonly #max: number
   readonly #order: Uint32Array
   readonly #contentOf: Uint16Array
-  readonly #table: ClusterTable
+  readonly #seen: SeenClusters
   readonly #contents: Array<string> = []
   readonly #onFirst: () => void
   /** By which stream each cluster was read first. */
   readonly #streamOf: Uint32Array
-  #last = -1
   /** Of each stream that is watched: its number, its first cluster, the one it would read next, and whether it is a scan. */
   readonly #numbers = new Uint32Array(STREAMS)
   readonly #starts = new Uint32Array(STREAMS)
   readonly #ends = new Uint32Array(STREAMS)
+  /** Low five bits of all ends, as a set. */
+  #endBits = 1
   readonly #isScan = new Uint8Array(STREAMS)
   /** Numbers of streams that are scans. */
   readonly #scans = new Set<number>()
@@ -58,14 +59,14 @@ export class HeatRecording {
     this.#order = new Uint32Array(clustersMax)
     this.#contentOf = new Uint16Array(clustersMax)
     this.#streamOf = new Uint32Array(clustersMax)
-    this.#table = new ClusterTable(clustersMax)
+    this.#seen = new SeenClusters(clustersMax)
   }
 
   /** A client reads this range. */
   touch(source: HeatSource, offset: number, length: number): void {
-    const last = Math.floor((offset + length - 1) / CLUSTER)
-    for (let cluster = Math.floor(offset / CLUSTER); cluster <= last; cluster++)
-      if (cluster !== this.#last) this.#touch(source, cluster)
+    const last = ((offset + length - 1) / CLUSTER) | 0
+    for (let cluster = (offset / CLUSTER) | 0; cluster <= last; cluster++)
+      if (((this.#endBits >>> (cluster & 31)) & 1) === 1 || !this.#seen.has(cluster)) this.#touch(source, cluster)
   }
 
   /** What was read so far, without scans. */
@@ -86,11 +87,10 @@ export class HeatRecording {
   }
 
   #touch(source: HeatSource, cluster: number): void {
-    this.#last = cluster
-    const isKnown = this.#table.get(cluster) >= 0
+    const isKnown = this.#seen.has(cluster)
     const stream = this.#streamAt(cluster, isKnown)
     if (isKnown || this.#isScan[stream] === 1 || this.count === this.#max) return
-    this.#table.add(cluster, this.count)
+    this.#seen.add(cluster)
     this.#order[this.count] = cluster
     this.#streamOf[this.count] = this.#numbers[stream]!
     this.#contentOf[this.count] = this.#numberOf(source.contentIdOf(cluster))
@@ -107,9 +107,15 @@ export class HeatRecording {
       if (end === cluster && end > 0 && (found < 0 || this.#starts[i]! < this.#starts[found]!)) found = i
     }
     if (found < 0) return again >= 0 || isKnown ? again : this.#begin(cluster)
-    this.#ends[found] = cluster + 1
+    this.#endsAt(found, cluster + 1)
     if (this.#isScan[found] === 0 && cluster + 1 - this.#starts[found]! >= SCAN) this.#markScan(found)
     return found
+  }
+
+  #endsAt(stream: number, end: number): void {
+    this.#ends[stream] = end
+    this.#endBits = 0
+    for (let i = 0; i < STREAMS; i++) this.#endBits |= 1 << (this.#ends[i]! & 31)
   }
 
   #markScan(stream: number): void {
@@ -128,7 +134,7 @@ export class HeatRecording {
     this.#hand = (place + 1) % STREAMS
     this.#numbers[place] = ++this.#streams
     this.#starts[place] = cluster
-    this.#ends[place] = cluster + 1
+    this.#endsAt(place, cluster + 1)
     this.#isScan[place] = 0
     return place
   }

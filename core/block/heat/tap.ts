@@ -1,5 +1,5 @@
 /**
- * The version under one client's overlay, where recordings see what the client reads of it; what the overlay holds itself never comes here.
+ * The version under one client's overlay, where what the client reads of it is counted, and recordings see it; what the overlay holds itself never comes here.
  *
  *     overlay ─► heat tap ─► version            recording: of this client's boot, of windows over all clients of the image
  *                                               read-ahead: of a boot over something slow
@@ -13,14 +13,32 @@ import type { HeatRecording, HeatSource } from "./recording.ts"
 
 const NONE: ReadonlyArray<HeatRecording> = []
 
-export class HeatTap implements BlockDevice {
+/** Bytes that were read here since it was made: answered at once, or waited for. */
+export interface BaseReads {
+  readonly hitBytes: number
+  readonly missBytes: number
+}
+
+const HIT = 0
+const MISS = 1
+
+export class HeatTap implements BlockDevice, BaseReads {
   readonly #device: BlockDevice & HeatSource
   #recordings: ReadonlyArray<HeatRecording> = NONE
   #ahead: ReadAhead | undefined = undefined
   #isOn = false
+  /** A typed array, because a sum that outgrows a small integer is not to be made anew by each read. */
+  readonly #bytes = new Float64Array(2)
 
   constructor(device: BlockDevice & HeatSource) {
     this.#device = device
+  }
+
+  get hitBytes(): number {
+    return this.#bytes[HIT]!
+  }
+  get missBytes(): number {
+    return this.#bytes[MISS]!
   }
 
   get id(): string {
@@ -63,11 +81,14 @@ export class HeatTap implements BlockDevice {
 
   readSync(into: Uint8Array, at: number, offset: number, length: number): boolean {
     if (this.#isOn) this.#touch(offset, length)
-    return this.#device.readSync(into, at, offset, length)
+    if (!this.#device.readSync(into, at, offset, length)) return false
+    this.#bytes[HIT]! += length
+    return true
   }
 
   read(into: Uint8Array, at: number, offset: number, length: number, signal?: AbortSignal): Promise<void> {
     if (this.#isOn) this.#touch(offset, length)
+    this.#bytes[MISS]! += length
     const asked = this.#device.read(into, at, offset, length, signal)
     return this.#ahead === undefined ? asked : this.#ahead.timed(asked)
   }

@@ -11,11 +11,10 @@ import { fail } from "../../errors.ts"
 import { limits } from "../../limits.ts"
 import type { ComputeOptions } from "../checksums.ts"
 import type { LayerMap } from "./map.ts"
-import { GRAIN, isUniform, isZeroCode, PAGE_SPAN } from "./page.ts"
+import { GRAIN, isZeroCode } from "./page.ts"
 import type { LayeredVolume } from "./volume.ts"
 
 const CLUSTER = limits.clusterBytes
-const PAGE_CLUSTERS = PAGE_SPAN / CLUSTER
 const ZERO_CRC = crc32c(new Uint8Array(CLUSTER))
 
 /** A run of clusters that the map's own layer touched: `[first, end)`. */
@@ -26,25 +25,17 @@ export interface ClusterRun {
 
 /** The clusters that `map.layer` touched, in runs as long as they can be; every other one is as in the parent. */
 export function* ownClusters(map: LayerMap): Generator<ClusterRun> {
-  const total = Math.ceil(map.sizeBytes / CLUSTER)
-  let first = -1
-  for (let cluster = 0; cluster < total; ) {
-    const isOwn = map.contentOf(cluster) === map.layer
-    if (isOwn && first < 0) first = cluster
-    if (!isOwn && first >= 0) {
-      yield { first, end: cluster }
-      first = -1
+  let open: { readonly first: number; end: number } | undefined
+  for (const { offset, length } of map.layers.at(-1)?.runs.own() ?? []) {
+    const first = Math.floor(offset / CLUSTER)
+    const end = Math.ceil((offset + length) / CLUSTER)
+    if (open !== undefined && first <= open.end) open.end = end
+    else {
+      if (open !== undefined) yield open
+      open = { first, end }
     }
-    cluster += stepAt(map, cluster)
   }
-  if (first >= 0) yield { first, end: total }
-}
-
-/** How many clusters from here on are like this one at a glance: a page when none or all of it is the layer's own. */
-const stepAt = (map: LayerMap, cluster: number): number => {
-  if (cluster % PAGE_CLUSTERS !== 0) return 1
-  const page = map.pageAt(cluster / PAGE_CLUSTERS)
-  return page.newest < map.layer || isUniform(page) ? PAGE_CLUSTERS : 1
+  if (open !== undefined) yield open
 }
 
 /**

@@ -12,7 +12,8 @@
  * An entry is believed only when the slot still holds that cluster of that content.
  */
 import { limits } from "../../limits.ts"
-import type { CachedContent, ReadCache } from "../cache.ts"
+import type { ReadCache } from "../cache.ts"
+import type { CachedContent } from "../cached-content.ts"
 import { inParallel } from "../parallel.ts"
 import type { VersionContent } from "../version.ts"
 import type { LayerMap } from "./map.ts"

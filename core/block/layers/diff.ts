@@ -3,18 +3,21 @@
  *
  * | in one            | in the other        | differs                                                    |
  * | ----------------- | ------------------- | ---------------------------------------------------------- |
- * | the same page     | the same page       | no: passed by without a look inside                        |
  * | the same code     | the same code       | no: a sealed layer's bytes do not change                   |
  * | zero, of a layer  | zero, of any layer  | no                                                         |
  * | anything else     |                     | yes: it was written, perhaps with the bytes that were there |
  *
- * **Gotchas** Both maps descend from one base map, or their layer numbers mean nothing to each other.
+ * **Details** Pages to which only layers that both have did something are passed by without a look inside.
+ *
+ * **Gotchas** Both maps are of one image, or their layer numbers mean nothing to each other. A layer that both have has the same runs object in both,
+ * or its pages are looked into for nothing.
  */
 import assert from "node:assert"
 import { crc32c } from "../../bytes.ts"
 import { limits } from "../../limits.ts"
-import type { LayerMap } from "./map.ts"
+import type { LayerMap, MapLayer } from "./map.ts"
 import { codeIn, GRAIN, isZeroCode, type LayerPage, PAGE_GRAINS, runEndIn } from "./page.ts"
+import { NOTHING } from "./run-leaf.ts"
 
 const CLUSTER = limits.clusterBytes
 const ZERO_CRC = crc32c(new Uint8Array(CLUSTER))
@@ -40,9 +43,10 @@ export function* differences(before: LayerMap, after: LayerMap): Generator<Diffe
     const length = Math.min(d.end, after.sizeBytes) - d.offset
     return { offset: d.offset, length, kind: d.kind }
   }
+  const others = [...notIn(before, after), ...notIn(after, before)]
   for (let number = 0; number * PAGE_GRAINS < after.grains; number++) {
+    if (others.every(({ runs }) => runs.ofPage(number) === NOTHING)) continue
     const [a, b] = [before.pageAt(number), after.pageAt(number)]
-    if (a === b) continue
     const start = number * PAGE_GRAINS
     const limit = Math.min(PAGE_GRAINS, after.grains - start)
     for (let g = 0; g < limit; ) {
@@ -62,6 +66,10 @@ export function* differences(before: LayerMap, after: LayerMap): Generator<Diffe
   }
   if (open !== undefined) yield closed(open)
 }
+
+/** Layers of the first that the second does not have. */
+const notIn = (map: LayerMap, other: LayerMap): ReadonlyArray<MapLayer> =>
+  map.layers.filter(({ runs }) => !other.layers.some((layer) => layer.runs === runs))
 
 const differs = (a: LayerPage, b: LayerPage, grain: number): Difference["kind"] | undefined => {
   const was = codeIn(a, grain)

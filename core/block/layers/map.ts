@@ -2,159 +2,115 @@
  * The flattened map of a version: where each grain's bytes come from, however many layers there are.
  *
  *     LayerMap ─► leaf (256 pages, 8 GiB) ─► page (8,192 grains, 32 MiB) ─► code: layer, and whether that layer zeroed it
+ *                                              ▲
+ *     runs of layer 2, of layer 3, … ──────────┘ derived when it is first looked at, and again after it left
  *
- * A map never changes. The map of the next version has its own leaves and pages where its layer changed something, and its
- * parent's everywhere else; so fifty versions cost what they changed, and a look-up costs the same in the first and in the fiftieth.
+ * A page is derived synchronously, from runs that are in memory: the newest layer that has all of it, and what the ones above did to it. That
+ * costs microseconds, once for 32 MiB of disk; whatever is looked up afterwards costs the same in the first version and in the fiftieth.
  *
  * **Layers** are numbers that grow from parent to child; 0 is the base image. A version's number does well: versions that were committed
- * on two sides of a rollback have a parent in common and never meet in one map.
+ * on two sides of a rollback never meet in one map.
  *
- * **Memory.** All maps of a server have one budget. A page or leaf counts once, however many maps have it, and gives its bytes back
- * when the last map that has it is released.
+ * **Memory** Runs are held once for all maps and stay; pages are a map's own, and leave when the budget needs their room (budget.ts).
  *
  * **Gotchas** Grain numbers of the largest disks pass 2^31: they are divided, never shifted.
  */
 import assert from "node:assert"
-import { fail } from "../../errors.ts"
 import { limits } from "../../limits.ts"
+import type { Extent } from "../device.ts"
+import type { LayerMapBudget, PageOwner } from "./budget.ts"
+import { PageCanvas } from "./canvas.ts"
 import {
   BASE_CODE,
   codeIn,
+  dataCode,
   GRAIN,
   isUniform,
   type LayerPage,
+  LEAF_BITS,
+  LEAF_MASK,
+  LEAF_PAGES,
   newestIn,
   PAGE_GRAINS,
   PAGE_SPAN,
+  POINTER_BYTES,
+  rootBytes,
   runEndIn,
-  type Slab,
   uniformPage,
+  zeroCode,
 } from "./page.ts"
+import { type Doing, NOTHING, PARTS } from "./run-leaf.ts"
+import type { LayerRuns } from "./runs.ts"
+import { makeRunsFrom } from "./runs-builder.ts"
 
-export const LEAF_BITS = 8
-export const LEAF_PAGES = 1 << LEAF_BITS
-const LEAF_MASK = LEAF_PAGES - 1
-const POINTER_BYTES = 8
 const LEAF_BYTES = LEAF_PAGES * POINTER_BYTES + 128
 const CLUSTER_GRAINS = limits.clusterBytes / GRAIN
 const PAGE_CLUSTERS = PAGE_GRAINS / CLUSTER_GRAINS
 
-export class Leaf {
-  readonly pages: ReadonlyArray<LayerPage>
-  /** One leaf for all maps: it costs nothing and is never given back. */
-  readonly shared: boolean
-  /** How many maps have it. */
-  refs = 0
+type Leaf = Array<LayerPage | undefined>
 
-  constructor(pages: ReadonlyArray<LayerPage>, shared: boolean) {
-    this.pages = pages
-    this.shared = shared
-  }
-}
-
+/** Of which nothing was looked at yet. Nobody writes to it. */
+const UNSEEN: Leaf = new Array(LEAF_PAGES).fill(undefined)
 const uniform: Array<Leaf> = []
-const uniformLeaf = (code: number): Leaf =>
-  (uniform[code] ??= new Leaf(new Array(LEAF_PAGES).fill(uniformPage(code)), true))
+/** One for all maps, which costs nothing. */
+const uniformLeaf = (code: number): Leaf => (uniform[code] ??= new Array(LEAF_PAGES).fill(uniformPage(code)))
 
-/** The leaf of these pages: a new one with a reference to each, or the shared one when they are all uniform alike. */
-export const takeLeaf = (budget: LayerMapBudget, pages: ReadonlyArray<LayerPage>): Leaf => {
-  const [first] = pages
-  if (isUniform(first!) && pages.every((page) => page === first)) return uniformLeaf(first!.code)
-  let bytes = LEAF_BYTES
-  const slabs = new Set<Slab>()
-  for (const page of pages) {
-    if (page.refs > 0 || isUniform(page)) continue
-    bytes += page.bytes
-    slabs.add(page.slab)
-  }
-  for (const slab of slabs) bytes += slab.bytes
-  budget.take(bytes)
-  for (const page of pages) page.refs++
-  return new Leaf(pages, false)
+const canvas = new PageCanvas()
+
+/** A layer of a map, by the number that its codes have. */
+export interface MapLayer {
+  readonly layer: number
+  readonly runs: LayerRuns
 }
 
-/** Gives a leaf that no map has back to the budget, with the pages that no other leaf has. */
-export const dropLeaf = (budget: LayerMapBudget, leaf: Leaf): void => {
-  if (leaf.shared) return
-  let bytes = LEAF_BYTES
-  for (const page of leaf.pages) {
-    page.refs--
-    if (page.refs > 0 || isUniform(page)) continue
-    bytes += page.bytes
-    page.slab.refs--
-    if (page.slab.refs === 0) bytes += page.slab.bytes
-  }
-  budget.giveBack(bytes)
-}
-
-export const holdLeaves = (leaves: ReadonlyArray<Leaf>): void => {
-  for (const leaf of leaves) leaf.refs++
-}
-
-export const releaseLeaves = (budget: LayerMapBudget, leaves: ReadonlyArray<Leaf>): void => {
-  for (const leaf of leaves) {
-    leaf.refs--
-    if (leaf.refs === 0) dropLeaf(budget, leaf)
-  }
-}
-
-const rootBytes = (leaves: number): number => leaves * POINTER_BYTES + 256
-
-/** The memory of all layer maps together. One for a server. */
-export class LayerMapBudget {
-  readonly bytesMax: number
-  /** Bytes of maps now. */
-  bytes = 0
-
-  constructor(bytesMax: number = limits.layerMapBytesMax) {
-    this.bytesMax = bytesMax
-  }
-
-  /** The map of an image's first version: everything comes from the base. @throws LAYER_MAPS_FULL */
-  baseMap(sizeBytes: number): LayerMap {
-    assert(sizeBytes > 0 && sizeBytes <= limits.imageBytesMax, "a disk has bytes")
-    const pages = Math.ceil(sizeBytes / PAGE_SPAN)
-    return new LayerMap(this, sizeBytes, [0], new Array(Math.ceil(pages / LEAF_PAGES)).fill(uniformLeaf(BASE_CODE)))
-  }
-
-  /** @throws LAYER_MAPS_FULL, and then nothing was taken */
-  take(bytes: number): void {
-    if (this.bytes + bytes > this.bytesMax) throw fail("LAYER_MAPS_FULL", { bytesMax: this.bytesMax })
-    this.bytes += bytes
-  }
-
-  giveBack(bytes: number): void {
-    this.bytes -= bytes
-    assert(this.bytes >= 0, "what is given back was taken")
-  }
-}
-
-export class LayerMap {
+export class LayerMap implements PageOwner {
   readonly sizeBytes: number
   /** Grains of the disk; the last one may be shorter than the others. */
   readonly grains: number
-  /** The layers it is made of, from the base, which is 0, to its version's own. */
+  /** Over the base, from the oldest to its version's own. */
+  readonly layers: ReadonlyArray<MapLayer>
+  /** Their numbers, after that of the base, which is 0. */
   readonly chain: ReadonlyArray<number>
   /** The last of them. */
   readonly layer: number
   readonly budget: LayerMapBudget
-  readonly leaves: ReadonlyArray<Leaf>
+  readonly #leaves: Array<Leaf>
+  /** Taken from the budget, whether looked at or not: what pages need to be found. */
+  readonly #bytes: number
   #released = false
 
-  /** Takes a reference to every leaf. Leaves and pages that are new in it were taken from the budget by whoever made them. */
-  constructor(budget: LayerMapBudget, sizeBytes: number, chain: ReadonlyArray<number>, leaves: ReadonlyArray<Leaf>) {
-    budget.take(rootBytes(leaves.length))
+  /** Holds the runs of its layers until it is released. @throws LAYER_MAPS_FULL */
+  constructor(budget: LayerMapBudget, sizeBytes: number, layers: ReadonlyArray<MapLayer>) {
+    assert(sizeBytes > 0 && sizeBytes <= limits.imageBytesMax, "a disk has bytes")
+    const chain = [0, ...layers.map(({ layer }) => layer)]
+    for (const [i, { layer, runs }] of layers.entries()) {
+      assert(Number.isInteger(layer) && layer > chain[i]!, "a child's layer is newer than its parent's")
+      assert(layer <= limits.layerNumberMax, "a layer's number fits the map")
+      assert.equal(runs.sizeBytes, sizeBytes, "every layer of a version has the size of its disk")
+    }
+    this.layers = layers
+    this.#leaves = new Array(Math.ceil(sizeBytes / PAGE_SPAN / LEAF_PAGES)).fill(UNSEEN)
+    let own = 0
+    for (let number = 0; number < this.#leaves.length; number++) {
+      const code = this.#leafCode(number)
+      if (code < 0) own++
+      else this.#leaves[number] = uniformLeaf(code)
+    }
+    this.#bytes = rootBytes(this.#leaves.length) + own * LEAF_BYTES
+    budget.take(this.#bytes)
+    for (const { runs } of layers) runs.hold()
     this.budget = budget
     this.sizeBytes = sizeBytes
     this.grains = Math.ceil(sizeBytes / GRAIN)
     this.chain = chain
     this.layer = chain.at(-1)!
-    this.leaves = leaves
-    holdLeaves(leaves)
   }
 
   pageAt(number: number): LayerPage {
-    return this.leaves[number >> LEAF_BITS]!.pages[number & LEAF_MASK]!
+    const page = this.#leaves[number >> LEAF_BITS]![number & LEAF_MASK]
+    if (page === undefined) return this.#derive(number)
+    page.used = true
+    return page
   }
 
   /** Code of a grain: see page.ts. */
@@ -187,15 +143,88 @@ export class LayerMap {
     return newestIn(page, first, first + CLUSTER_GRAINS)
   }
 
-  /** Gives its memory back, but for what other maps have too. A second release is the first; nothing may be looked up afterwards. */
+  /** The budget takes a page away. */
+  forget({ number }: LayerPage): void {
+    this.#leaves[number >> LEAF_BITS]![number & LEAF_MASK] = undefined
+  }
+
+  /** Gives its memory back, and its hold of the runs. A second release is the first; nothing may be looked up afterwards. */
   release(): void {
     if (this.#released) return
     this.#released = true
-    releaseLeaves(this.budget, this.leaves)
-    this.budget.giveBack(rootBytes(this.leaves.length))
+    for (const leaf of this.#leaves) for (const page of leaf) if (page?.owner === this) this.budget.drop(page)
+    this.#leaves.fill(UNSEEN)
+    for (const { runs } of this.layers) runs.release()
+    this.budget.giveBack(this.#bytes)
   }
 
   get released(): boolean {
     return this.#released
+  }
+
+  #derive(number: number): LayerPage {
+    assert(!this.#released, "a map is looked up while somebody holds it")
+    const page = this.#paint(number)
+    if (!isUniform(page)) {
+      page.owner = this
+      page.number = number
+      this.budget.keep(page)
+    }
+    const at = number >> LEAF_BITS
+    if (this.#leaves[at] === UNSEEN) this.#leaves[at] = [...UNSEEN]
+    this.#leaves[at]![number & LEAF_MASK] = page
+    return page
+  }
+
+  /** Over what the newest layer that has all of it did, what the newer ones did to parts. */
+  #paint(number: number): LayerPage {
+    const { layers } = this
+    let below = BASE_CODE
+    let first = layers.length
+    for (let i = layers.length - 1; i >= 0; i--) {
+      const { layer, runs } = layers[i]!
+      const doing = runs.ofPage(number)
+      if (doing === PARTS) first = i
+      else if (doing !== NOTHING) {
+        below = codeOf(layer, doing)
+        break
+      }
+    }
+    if (first === layers.length) return uniformPage(below)
+    canvas.begin(below)
+    for (let i = first; i < layers.length; i++) {
+      const { layer, runs } = layers[i]!
+      runs.paint(number, canvas, dataCode(layer), zeroCode(layer))
+    }
+    return canvas.page()
+  }
+
+  /** The code of all grains of a leaf, or -1 where layers did something to parts of it. */
+  #leafCode(number: number): number {
+    for (let i = this.layers.length - 1; i >= 0; i--) {
+      const { layer, runs } = this.layers[i]!
+      const doing = runs.ofLeaf(number)
+      if (doing === PARTS) return -1
+      if (doing !== NOTHING) return codeOf(layer, doing)
+    }
+    return BASE_CODE
+  }
+}
+
+const codeOf = (layer: number, doing: Doing): number => (doing === 1 ? zeroCode(layer) : dataCode(layer))
+
+/** The map of a version whose layers' runs are read for it alone, one layer after the other. @throws LAYER_MAPS_FULL, and what reading runs throws */
+export const readMap = async (
+  budget: LayerMapBudget,
+  sizeBytes: number,
+  layers: AsyncIterable<{ readonly layer: number; runs(): AsyncIterable<Extent> }>,
+): Promise<LayerMap> => {
+  const made: Array<MapLayer> = []
+  try {
+    for await (const { layer, runs } of layers)
+      made.push({ layer, runs: await makeRunsFrom(budget, sizeBytes, runs()) })
+    return new LayerMap(budget, sizeBytes, made)
+  } finally {
+    for (const { runs } of made) runs.release()
   }
 }

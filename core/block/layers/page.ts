@@ -6,26 +6,31 @@
  * | form    | kept as                                                   | bytes                | found by        |
  * | ------- | --------------------------------------------------------- | -------------------- | --------------- |
  * | uniform | one page object for each code, shared by every map        | none                 | nothing to find |
- * | runs    | `start << 16 \| code` for each run, ascending, in a slab  | 4 for each run       | binary search   |
+ * | runs    | `start << 16 | code` for each run, ascending              | 4 for each run       | binary search   |
  * | packed  | the codes it has, and a number of 1, 2 or 4 bits for each grain, while it has at most 16 of them | 1, 2 or 4 KiB | index |
  * | dense   | a code for each grain, in 8 bits while all of them fit    | 8 or 16 KiB          | index           |
  *
- * A **slab** holds the runs of all pages that were made together for one leaf: an array of its own would cost a page more than its runs do.
- *
- * **Details** A page never changes once it is made. Past `RUNS_MAX` runs it is packed or dense, though that may take more memory: the search would cost
+ * **Details** What a page says never changes. Past `RUNS_MAX` runs it is packed or dense, though that may take more memory: the search would cost
  * more than a read can afford. Packed is what scattered changes come to once their layers are merged: there are two codes then, or three.
  */
 import assert from "node:assert"
 import { limits } from "../../limits.ts"
+import type { PageOwner } from "./budget.ts"
 
 export const GRAIN = limits.grainBytes
 export const PAGE_GRAINS = 8192
 /** Bytes of disk that one page covers. */
 export const PAGE_SPAN = PAGE_GRAINS * GRAIN
+export const LEAF_BITS = 8
+export const LEAF_PAGES = 1 << LEAF_BITS
+export const LEAF_MASK = LEAF_PAGES - 1
 export const RUNS_MAX = 1024
-/** What the engine keeps for a page object, and for a typed array with its buffer. Measured on Node 24. */
-const OBJECT_BYTES = 104
-const ARRAY_BYTES = 240
+/** What the engine keeps for a page object with its place in the budget, for a typed array with its buffer, and for a pointer. Measured on Node 24. */
+const OBJECT_BYTES = 136
+export const ARRAY_BYTES = 240
+export const POINTER_BYTES = 8
+/** Of a list of leaves, with what holds it. */
+export const rootBytes = (leaves: number): number => leaves * POINTER_BYTES + 256
 
 assert(PAGE_SPAN % limits.clusterBytes === 0, "a cluster lies in one page")
 assert(limits.imageBytesMax / PAGE_SPAN < 2 ** 31, "a page number is a small integer")
@@ -44,66 +49,36 @@ const PACKED = 3
 const PACKED_MAX = 16
 /** Below so many runs no other form takes less. */
 const RUNS_ALWAYS = 256
-const NO_CODES = new Uint8Array(0)
-
-/** The runs of pages that were made together. */
-export class Slab {
-  readonly runs: Uint32Array
-  /** How many of its pages are left. */
-  refs = 0
-
-  constructor(runs: Uint32Array) {
-    this.runs = runs
-  }
-
-  get bytes(): number {
-    return this.runs.length === 0 ? 0 : ARRAY_BYTES + this.runs.byteLength
-  }
-}
-
-const NO_SLAB = new Slab(new Uint32Array(0))
+const NOTHING = new Uint32Array(0)
 
 export class LayerPage {
   readonly form: number
   /** Of every grain of a uniform page. */
   readonly code: number
-  readonly slab: Slab
-  /** Its runs in there: `[from, to)`. */
-  readonly from: number
-  readonly to: number
-  /** Dense: of each grain. Packed: those it has, then the grains' numbers, the first in the lowest bits. */
-  readonly codes: Uint8Array | Uint16Array
+  /** Its runs; those of a dense page: a code of each grain; of a packed one: the codes it has, then the grains' numbers, the first in the lowest bits. */
+  readonly words: Uint8Array | Uint16Array | Uint32Array
   /** Of a packed page: bits of a grain's number. */
   readonly bits: number
   /** Newest layer that any of its grains comes from. */
   readonly newest: number
-  /** How many leaves have it. */
-  refs = 0
+  /** Looked at since the budget's hand passed. */
+  used = false
+  /** Who has it, under which number, and where the budget has it; a uniform page is everybody's. */
+  owner: PageOwner | undefined = undefined
+  number = 0
+  place = 0
 
-  constructor(
-    form: number,
-    code: number,
-    slab: Slab,
-    from: number,
-    to: number,
-    codes: Uint8Array | Uint16Array,
-    newest: number,
-    bits = 0,
-  ) {
+  constructor(form: number, code: number, words: LayerPage["words"], bits: number, newest: number) {
     this.form = form
     this.code = code
-    this.slab = slab
-    this.from = from
-    this.to = to
-    this.codes = codes
-    this.newest = newest
+    this.words = words
     this.bits = bits
+    this.newest = newest
   }
 
-  /** What it costs its budget, but for its slab. */
+  /** What it costs its budget. */
   get bytes(): number {
-    if (this.form === UNIFORM) return 0
-    return OBJECT_BYTES + (this.form === RUNS ? 0 : ARRAY_BYTES + this.codes.byteLength)
+    return this.form === UNIFORM ? 0 : OBJECT_BYTES + ARRAY_BYTES + this.words.byteLength
   }
 }
 
@@ -111,30 +86,28 @@ const uniform: Array<LayerPage> = []
 
 /** The page whose grains all have `code`. */
 export const uniformPage = (code: number): LayerPage =>
-  (uniform[code] ??= new LayerPage(UNIFORM, code, NO_SLAB, 0, 0, NO_CODES, layerOfCode(code)))
+  (uniform[code] ??= new LayerPage(UNIFORM, code, NOTHING, 0, layerOfCode(code)))
 
 export const isUniform = (page: LayerPage): boolean => page.form === UNIFORM
 
-/** A page whose runs are `[from, to)` of a slab. */
-export const runsPage = (slab: Slab, from: number, to: number, codeMax: number): LayerPage => {
-  slab.refs++
-  return new LayerPage(RUNS, -1, slab, from, to, NO_CODES, layerOfCode(codeMax))
+/** A page in the form that suits it, from its runs and its codes. Both are copied. */
+export const pageOf = (runs: Uint32Array, codes: Uint16Array): LayerPage => {
+  if (runs.length === 1) return uniformPage(runs[0]! & 0xffff)
+  let codeMax = 0
+  for (let i = 0; i < runs.length; i++) codeMax = Math.max(codeMax, runs[i]! & 0xffff)
+  return packedPage(runs, codeMax) ?? (runs.length <= RUNS_MAX ? runsPage(runs, codeMax) : densePage(codes, codeMax))
 }
 
-/** A page with a code for each grain, from its runs. */
-export const densePage = (runs: Uint32Array, codeMax: number): LayerPage => {
-  const codes = codeMax < 256 ? new Uint8Array(PAGE_GRAINS) : new Uint16Array(PAGE_GRAINS)
-  for (let i = 0; i < runs.length; i++) {
-    const end = i + 1 === runs.length ? PAGE_GRAINS : runs[i + 1]! >>> 16
-    codes.fill(runs[i]! & 0xffff, runs[i]! >>> 16, end)
-  }
-  return new LayerPage(DENSE, -1, NO_SLAB, 0, 0, codes, layerOfCode(codeMax))
-}
+const runsPage = (runs: Uint32Array, codeMax: number): LayerPage =>
+  new LayerPage(RUNS, -1, runs.slice(), 0, layerOfCode(codeMax))
+
+const densePage = (codes: Uint16Array, codeMax: number): LayerPage =>
+  new LayerPage(DENSE, -1, codeMax < 256 ? Uint8Array.from(codes) : codes.slice(), 0, layerOfCode(codeMax))
 
 const WORD_BITS = 16
 
 /** A page of many runs that has few codes; undefined where it has too many, or its runs take less. */
-export const packedPage = (runs: Uint32Array, codeMax: number): LayerPage | undefined => {
+const packedPage = (runs: Uint32Array, codeMax: number): LayerPage | undefined => {
   if (runs.length <= RUNS_ALWAYS) return undefined
   const palette: Array<number> = []
   for (let i = 0; i < runs.length; i++) {
@@ -144,7 +117,7 @@ export const packedPage = (runs: Uint32Array, codeMax: number): LayerPage | unde
   }
   const bits = palette.length <= 2 ? 1 : palette.length <= 4 ? 2 : 4
   const words = 2 ** bits + (PAGE_GRAINS * bits) / WORD_BITS
-  if (runs.length <= RUNS_MAX && 4 * runs.length <= ARRAY_BYTES + 2 * words) return undefined
+  if (runs.length <= RUNS_MAX && 4 * runs.length <= 2 * words) return undefined
   const codes = new Uint16Array(words)
   codes.set(palette)
   for (let i = 0; i < runs.length; i++) {
@@ -155,23 +128,22 @@ export const packedPage = (runs: Uint32Array, codeMax: number): LayerPage | unde
       codes[2 ** bits + (at >> 4)]! |= number << (at & 15)
     }
   }
-  return new LayerPage(PACKED, -1, NO_SLAB, 0, 0, codes, layerOfCode(codeMax), bits)
+  return new LayerPage(PACKED, -1, codes, bits, layerOfCode(codeMax))
 }
 
-const packedCode = ({ codes, bits }: LayerPage, grain: number): number => {
+const packedCode = ({ words, bits }: LayerPage, grain: number): number => {
   const at = grain * bits
-  return codes[(codes[(1 << bits) + (at >> 4)]! >> (at & 15)) & ((1 << bits) - 1)]!
+  return words[(words[(1 << bits) + (at >> 4)]! >> (at & 15)) & ((1 << bits) - 1)]!
 }
 
 /** Index of the run that holds `grain`. */
-const runAt = (page: LayerPage, grain: number): number => {
-  const { runs } = page.slab
+const runAt = ({ words }: LayerPage, grain: number): number => {
   const key = (grain << 16) | 0xffff
-  let low = page.from
-  let high = page.to - 1
+  let low = 0
+  let high = words.length - 1
   while (low < high) {
     const middle = (low + high + 1) >> 1
-    if (runs[middle]! <= key) low = middle
+    if (words[middle]! <= key) low = middle
     else high = middle - 1
   }
   return low
@@ -179,17 +151,18 @@ const runAt = (page: LayerPage, grain: number): number => {
 
 export const codeIn = (page: LayerPage, grain: number): number => {
   if (page.form === UNIFORM) return page.code
-  if (page.form === DENSE) return page.codes[grain]!
+  if (page.form === DENSE) return page.words[grain]!
   if (page.form === PACKED) return packedCode(page, grain)
-  return page.slab.runs[runAt(page, grain)]! & 0xffff
+  return page.words[runAt(page, grain)]! & 0xffff
 }
 
 /** First grain in `(grain, limit]` whose code differs from that of `grain`; `limit` when none does. */
 export const runEndIn = (page: LayerPage, grain: number, limit: number): number => {
   if (page.form === UNIFORM) return limit
+  const { words } = page
   if (page.form === RUNS) {
     const next = runAt(page, grain) + 1
-    return next === page.to ? limit : Math.min(limit, page.slab.runs[next]! >>> 16)
+    return next === words.length ? limit : Math.min(limit, words[next]! >>> 16)
   }
   let end = grain + 1
   if (page.form === PACKED) {
@@ -197,28 +170,26 @@ export const runEndIn = (page: LayerPage, grain: number, limit: number): number 
     while (end < limit && packedCode(page, end) === code) end++
     return end
   }
-  const { codes } = page
-  const code = codes[grain]
-  while (end < limit && codes[end] === code) end++
+  const code = words[grain]
+  while (end < limit && words[end] === code) end++
   return end
 }
 
 /** Newest layer among grains `[from, to)`. */
 export const newestIn = (page: LayerPage, from: number, to: number): number => {
   if (page.form === UNIFORM) return page.newest
+  const { words } = page
   let newest = 0
   if (page.form === DENSE) {
-    const { codes } = page
-    for (let g = from; g < to; g++) if (codes[g]! > newest) newest = codes[g]!
+    for (let g = from; g < to; g++) if (words[g]! > newest) newest = words[g]!
     return newest >> 1
   }
   if (page.form === PACKED) {
     for (let g = from; g < to; g++) newest = Math.max(newest, packedCode(page, g))
     return newest >> 1
   }
-  const { runs } = page.slab
-  for (let i = runAt(page, from); i < page.to && runs[i]! >>> 16 < to; i++) {
-    const code = runs[i]! & 0xffff
+  for (let i = runAt(page, from); i < words.length && words[i]! >>> 16 < to; i++) {
+    const code = words[i]! & 0xffff
     if (code > newest) newest = code
   }
   return newest >> 1

@@ -9,7 +9,8 @@
  * **Gotchas** Closing the device closes no source and does not release the map: whoever opened those does, after the device is closed.
  */
 import assert from "node:assert"
-import type { CacheSource, ReadCache } from "../cache.ts"
+import type { ReadCache } from "../cache.ts"
+import type { CacheSource } from "../cached-content.ts"
 import { Version } from "../version.ts"
 import { LayeredContent } from "./content.ts"
 import type { LayerMap } from "./map.ts"

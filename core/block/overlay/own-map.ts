@@ -1,13 +1,12 @@
 /**
- * An overlay's own runs, put together page by page while its map file is read, and held as the map of a layer (layers/map.ts).
+ * An overlay's own runs, put together page by page while its map file is read, and held as those of a layer (layers/runs.ts).
  *
- * **Details** Sealing goes over the runs more than once, and what was read and judged need not be read again. It takes what the map of the version
+ * **Details** Sealing goes over the runs more than once, and what was read and judged need not be read again. It takes what the layer
  * will take: a few bytes for each run, or, where they are short, a bit or two for each grain of a page.
  */
 import type { Extent } from "../device.ts"
-import { MapExtension } from "../layers/extend.ts"
-import { LayerMapBudget } from "../layers/map.ts"
-import { ownRuns } from "../layers/own.ts"
+import { LayerMapBudget } from "../layers/budget.ts"
+import { LayerRunsBuilder } from "../layers/runs-builder.ts"
 import { GRAIN, PAGE_GRAINS, PAGE_SPAN } from "./geometry.ts"
 import { RunJoiner } from "./own.ts"
 import type { Sectors } from "./sectors.ts"
@@ -18,7 +17,7 @@ const RUNS_A_TURN = 16_384
 export class OwnMapBuilder {
   readonly #sizeBytes: number
   readonly #joiner: RunJoiner
-  readonly #extension: MapExtension
+  readonly #builder: LayerRunsBuilder
   /** One past the last page that was told. */
   #next = 0
   #runs = 0
@@ -26,7 +25,7 @@ export class OwnMapBuilder {
   constructor(sizeBytes: number) {
     this.#sizeBytes = sizeBytes
     this.#joiner = new RunJoiner(sizeBytes, (run) => this.#add(run))
-    this.#extension = new MapExtension(new LayerMapBudget().baseMap(sizeBytes), 1)
+    this.#builder = new LayerRunsBuilder(new LayerMapBudget(), sizeBytes)
   }
 
   /** Takes the next page that exists, at `at` of `sectors`; now and then a turn of the loop is to be waited for, so that clients are served. */
@@ -47,12 +46,12 @@ export class OwnMapBuilder {
     if (this.#next * PAGE_SPAN < this.#sizeBytes) this.#joiner.noPage(this.#next)
     const lastState = this.#joiner.state
     this.#joiner.end()
-    const map = this.#extension.finish()
-    return { extents: () => ownRuns(map), lastState }
+    const runs = this.#builder.finish()
+    return { extents: () => runs.extents(), lastState }
   }
 
   #add(run: Extent): void {
     this.#runs++
-    this.#extension.add(run)
+    this.#builder.add(run)
   }
 }

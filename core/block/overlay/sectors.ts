@@ -42,18 +42,30 @@ export class Sectors {
 
   /** Calls `turn` where a run of grains begins, for the first `grains` of the page at `at`. `before` is the state of the grain before it. */
   eachTurn(at: number, grains: number, before: number, turn: (grain: number, state: number) => void): void {
+    const words = this.#words
     let state = before
-    for (let grain = 0; grain < grains; grain += WORD_GRAINS) {
-      const sector = at + Math.floor(grain / SECTOR_GRAINS) * SECTOR
-      const byte = sector + PAYLOAD_AT + (grain % SECTOR_GRAINS) / 4
-      if (this.#words[byte >> 2] === wordOf(state)) continue
-      const end = Math.min(WORD_GRAINS, grains - grain)
-      for (let g = 0; g < end; g++) {
-        const here = (this.bytes[byte + (g >> 2)]! >> ((g & 3) << 1)) & 3
-        if (here !== state) turn(grain + g, here)
-        state = here
+    let same = wordOf(state)
+    for (let first = 0, sector = at; first < grains; first += SECTOR_GRAINS, sector += SECTOR) {
+      const from = (sector + PAYLOAD_AT) >> 2
+      const to = from + Math.ceil(Math.min(SECTOR_GRAINS, grains - first) / WORD_GRAINS)
+      for (let w = from; w < to; w++) {
+        if (words[w] === same) continue
+        const grain = first + (w - from) * WORD_GRAINS
+        state = this.#turnsIn(w << 2, grain, Math.min(WORD_GRAINS, grains - grain), state, turn)
+        same = wordOf(state)
       }
     }
+  }
+
+  /** The same for the `count` grains of one word, from `grain` of the page on; answers the state of the last. */
+  #turnsIn(byte: number, grain: number, count: number, before: number, turn: (grain: number, state: number) => void) {
+    let state = before
+    for (let g = 0; g < count; g++) {
+      const here = (this.bytes[byte + (g >> 2)]! >> ((g & 3) << 1)) & 3
+      if (here !== state) turn(grain + g, here)
+      state = here
+    }
+    return state
   }
 
   #isValid(at: number, number: number, tag: number): boolean {

@@ -1,6 +1,22 @@
 /** How often a value was at most so much, for a few bounds: plain counters that a scrape reads. */
 import { type Labels, numberText, type Sample } from "./text.ts"
 
+/** Buckets are cumulative, and the last one is of everything; `counts` has one more than there are bounds. */
+export const histogramSamples = (
+  bounds: ReadonlyArray<number>,
+  counts: Iterable<number>,
+  sum: number,
+  labels: Labels = {},
+): ReadonlyArray<Sample> => {
+  let count = 0
+  const buckets = Array.from(counts, (n, i) => {
+    count += n
+    const le = numberText(bounds[i] ?? Number.POSITIVE_INFINITY)
+    return { suffix: "_bucket", labels: { ...labels, le }, value: count }
+  })
+  return [...buckets, { suffix: "_sum", labels, value: sum }, { suffix: "_count", labels, value: count }]
+}
+
 export class Histogram {
   readonly #bounds: ReadonlyArray<number>
   /** The last is of what is above every bound. */
@@ -20,14 +36,7 @@ export class Histogram {
     this.#sum += value
   }
 
-  /** Buckets are cumulative, and the last one is of everything. */
   samples(labels: Labels = {}): ReadonlyArray<Sample> {
-    let count = 0
-    const buckets = this.#counts.map((n, i) => {
-      count += n
-      const le = numberText(this.#bounds[i] ?? Number.POSITIVE_INFINITY)
-      return { suffix: "_bucket", labels: { ...labels, le }, value: count }
-    })
-    return [...buckets, { suffix: "_sum", labels, value: this.#sum }, { suffix: "_count", labels, value: count }]
+    return histogramSamples(this.#bounds, this.#counts, this.#sum, labels)
   }
 }

@@ -1,16 +1,18 @@
 /** The site as numbers: its log, clients and links, who runs, what the cache and the overlays hold. */
 import { limits } from "../../limits.ts"
 import { catalogueProjection } from "../../projections/catalogue.ts"
-import { linkTable } from "../../projections/link-table.ts"
 import type { LiveBoot } from "../live-boot.ts"
 import type { Parts } from "../parts.ts"
 import type { Serving } from "../serving.ts"
+import type { Sessions } from "../sessions.ts"
+import { protocolMetrics, tierMetrics } from "./block-metrics.ts"
 import { Tally } from "./tally.ts"
 import type { Metric, Sample } from "./text.ts"
 
 export interface SiteMetricsOptions {
   readonly parts: Pick<Parts, "log" | "views">
-  readonly serving: Pick<Serving, "disks" | "memory">
+  readonly serving: Pick<Serving, "disks" | "memory" | "reads">
+  readonly sessions: Pick<Sessions, "protocols">
   readonly live: () => ReadonlyArray<LiveBoot>
 }
 
@@ -23,12 +25,18 @@ const counter = (name: string, help: string, value: number): Metric => ({
   ...{ name: `imagelink_${name}`, type: "counter", help, samples: [{ value }] },
 })
 
-export const siteMetrics = async ({ parts, serving, live }: SiteMetricsOptions): Promise<ReadonlyArray<Metric>> => {
+export const siteMetrics = async ({
+  parts,
+  serving,
+  sessions,
+  live,
+}: SiteMetricsOptions): Promise<ReadonlyArray<Metric>> => {
   const { log, views } = parts
   const { clients, images } = await views.state(catalogueProjection)
   const counts = [clients.size, images.size] as const
   let links = 0
-  for (const client of (await views.state(linkTable)).clients.values()) links += client.links.size
+  // Not from the link table: whoever scrapes first would wait until it is folded.
+  for (const client of clients.values()) links += client.links.size
   return [
     gauge("log_position", "Position of the newest event of the log.", log.head()),
     gauge("log_writable", "Whether the log takes events: 1, or 0.", log.refusesWrites() === undefined ? 1 : 0),
@@ -37,7 +45,10 @@ export const siteMetrics = async ({ parts, serving, live }: SiteMetricsOptions):
     gauge("links", "Links of clients, those that groups give included.", links),
     gauge("computers", "Computers that were heard of lately, by where they stand.", states(live())),
     ...cacheMetrics(serving.memory),
+    ...layerMapMetrics(serving.memory),
     ...overlayMetrics(serving),
+    ...protocolMetrics(sessions),
+    ...tierMetrics(serving.memory.cache, serving.reads),
   ]
 }
 
@@ -60,6 +71,15 @@ const cacheMetrics = ({ cache }: Serving["memory"]): ReadonlyArray<Metric> => {
     counter("cache_evictions_total", "Clusters that others took the place of.", evictions),
   ]
 }
+
+const layerMapMetrics = ({ layerMaps }: Serving["memory"]): ReadonlyArray<Metric> => [
+  gauge("layer_map_bytes", "Memory of the maps of committed versions.", layerMaps.bytes),
+  counter(
+    "layer_map_pages_derived_total",
+    "Pages of those maps that were put together from their layers.",
+    layerMaps.stats.derived,
+  ),
+]
 
 const overlayMetrics = ({ disks, memory }: SiteMetricsOptions["serving"]): ReadonlyArray<Metric> => {
   const open = disks.overlays()

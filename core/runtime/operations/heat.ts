@@ -113,7 +113,7 @@ const broughtHere = async (
   kept: ReadonlyArray<KeptReads>,
 ): Promise<ReadonlyArray<KeptReads>> => {
   const base = baseRef(ref).version.number
-  const { disk, map } = await openVersionDisk(parts.opener, ref)
+  const { disk, map } = await openVersionDisk(parts, ref)
   try {
     const versionOf = (cluster: number) => map?.contentOf(cluster) || base
     return kept.map((reads) => ({ ...reads, versions: reads.clusters.map(versionOf) }))

@@ -26,13 +26,17 @@ export const diffOperations = (parts: Parts): Operations<"image.diff"> => {
       if (image === undefined) throw fail("IMAGE_NOT_FOUND", { name: after.imageName })
       const request = { image, from: before, to: after, runsMax: Math.min(runsMax, limits.diffRunsMax) }
       const differences = await versionDifferences(parts, request)
-      const answer = await describeDifferences(differences, request, options.signal)
-      if (filesMax === undefined) return answer
-      const rowsMax = Math.min(filesMax, limits.diffFilesListedMax)
-      const title = `list files of ${named(before)} and @${after.version.number}`
-      const { runs } = differences
-      const work = (job: JobContext) => diffFiles(parts, { from: before, to: after, runs, rowsMax }, job)
-      return { ...answer, files: await parts.jobs.run(title, work, options) }
+      try {
+        const answer = await describeDifferences(differences, request, options.signal)
+        if (filesMax === undefined) return answer
+        const rowsMax = Math.min(filesMax, limits.diffFilesListedMax)
+        const title = `list files of ${named(before)} and @${after.version.number}`
+        const { runs } = differences
+        const work = (job: JobContext) => diffFiles(parts, { from: before, to: after, runs, rowsMax }, job)
+        return { ...answer, files: await parts.jobs.run(title, work, options) }
+      } finally {
+        differences.close()
+      }
     },
   }
 }

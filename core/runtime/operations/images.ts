@@ -114,7 +114,7 @@ export const runCheck = async (
 ): Promise<CheckAnswer> => {
   const ref: VersionRef = versionRef(await parts.views.state(catalogueProjection), imageId, version)
   const title = `check ${ref.imageName}@${version}`
-  const work = (job: JobContext) => checkVersion(parts.opener, parts.sidecars, ref, job)
+  const work = (job: JobContext) => checkVersion(parts, ref, job)
   const checked = await parts.jobs.run(title, work, options).catch(async (e: unknown) => {
     if (await wasFlattened(parts, ref)) return undefined
     throw e

@@ -5,12 +5,14 @@
  * answers for the head.
  */
 import * as Effect from "effect/Effect"
+import type { ClientEntry } from "../../domain/catalogue.ts"
 import { effectiveOptions, groupsOf } from "../../domain/group-links.ts"
 import { findClient } from "../../domain/lookup.ts"
 import { nameKey } from "../../domain/names.ts"
 import { nearest } from "../../domain/nearest.ts"
 import { fail, ImagelinkError } from "../../errors.ts"
 import { cellsAsOf } from "../../projections/as-of.ts"
+import { bootHistory, bootRows } from "../../projections/boot-history.ts"
 import { catalogueProjection } from "../../projections/catalogue.ts"
 import type { AnyProjection } from "../../projections/cell.ts"
 import { describe } from "../../projections/client-history.ts"
@@ -20,10 +22,12 @@ import { diffLinks } from "../../projections/link-diff.ts"
 import { type LinkTable, linkRows, linkTable } from "../../projections/link-table.ts"
 import type { Projection } from "../../projections/projection.ts"
 import { readPage } from "../../projections/read.ts"
+import { clientSettings } from "../client-settings.ts"
 import type { Parts } from "../parts.ts"
-import type { AsOf, Operations } from "../site.ts"
+import type { AsOf, ClientLive, Operations } from "../site.ts"
 import { effectiveLinks } from "./effective-links.ts"
 import { resolveMoment } from "./moment.ts"
+import { clientRows } from "./status.ts"
 
 type Names = "links.at" | "links.diff" | "image.show" | "client.show"
 
@@ -38,6 +42,11 @@ export const timeOperations = (parts: Parts): Operations<Names> => {
     return <S>(projection: Projection<S>) => cells.find((cell) => cell.projection === projection)!.state as S
   }
   const linksAt = async (asOf: AsOf): Promise<LinkTable> => (await statesAt(asOf, [linkTable]))(linkTable)
+
+  const liveOf = async ({ id, mac }: ClientEntry): Promise<ClientLive | null> => {
+    const row = (await clientRows(parts))?.find((one) => one.mac === mac)
+    return row === undefined ? null : { ...row, sessions: parts.serving?.sessions?.of(id) ?? [] }
+  }
 
   return {
     "links.at": async (moment) => {
@@ -67,6 +76,7 @@ export const timeOperations = (parts: Parts): Operations<Names> => {
 
     "client.show": async ({ client: key, ...moment }) => {
       const asOf = await resolveMoment(log, moment)
+      const isNow = moment.at === undefined && moment.position === undefined
       const state = await statesAt(asOf, [catalogueProjection, lastChanges])
       const catalogue = state(catalogueProjection)
       const client = findClient(catalogue, key)
@@ -78,7 +88,15 @@ export const timeOperations = (parts: Parts): Operations<Names> => {
       const links = effectiveLinks(catalogue, client)
       const groups = groupsOf(catalogue, id).map((group) => group.name)
       const options = effectiveOptions(catalogue, client)
-      return { ...asOf, client: { id, name, mac, address, links, groups, options }, lastChanges: changes }
+      const boots = isNow ? await views.state(bootHistory) : (await statesAt(asOf, [bootHistory]))(bootHistory)
+      const settings = clientSettings(catalogue, client, isNow ? parts.serving?.siteSettings?.() : undefined)
+      return {
+        ...asOf,
+        client: { id, name, mac, address, links, groups, options, settings },
+        lastChanges: changes,
+        lastBoot: bootRows(boots, id).at(-1) ?? null,
+        live: isNow ? await liveOf(client) : null,
+      }
     },
   }
 }

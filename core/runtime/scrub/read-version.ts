@@ -14,7 +14,7 @@ import { crc32c } from "../../bytes.ts"
 import { fail, isImagelinkError } from "../../errors.ts"
 import type { JobContext } from "../../jobs.ts"
 import { limits } from "../../limits.ts"
-import type { ImageOpener } from "../../storage/opener.ts"
+import type { Parts } from "../parts.ts"
 import { openVersionDisk, type VersionDisk } from "../version-disk.ts"
 import { baseRef, changed, parentRef, refuseIfChanged, sinceRecorded, type VersionRef } from "../version-ref.ts"
 import type { Pace } from "./pace.ts"
@@ -26,7 +26,7 @@ const STEP = limits.scanBytes / CLUSTER
 type Disk = VersionDisk["disk"]
 
 export interface ReadOptions {
-  readonly opener: ImageOpener
+  readonly parts: Pick<Parts, "opener" | "layerMaps">
   readonly ref: VersionRef
   /** The recorded checksums. */
   readonly table: Uint32Array
@@ -42,8 +42,9 @@ export interface ReadOptions {
 
 /** @throws CANCELLED IMAGE_CHANGED IMAGE_FILE_NOT_FOUND IMAGE_ACCESS_DENIED IMAGE_DAMAGED IO_ERROR */
 export const readVersion = async (options: ReadOptions): Promise<void> => {
-  const { opener, ref, table, job } = options
-  const { disk, files, map } = await openVersionDisk(opener, ref)
+  const { parts, ref, table, job } = options
+  const { opener } = parts
+  const { disk, files, map } = await openVersionDisk(parts, ref)
   const refuseOther = async () => {
     await refuseIfChanged(opener, ref)
     if (ref.below.length > 0) await refuseIfChanged(opener, baseRef(ref))

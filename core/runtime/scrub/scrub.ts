@@ -73,7 +73,7 @@ export const makeScrub = ({ parts, actor, bytesPerSecond, everyDays, sleep, repo
       savedAt = now()
     }
     const listed = async () => (await entryNow(candidate))?.check?.mismatches.clusters ?? []
-    await readVersion({ opener: parts.opener, ref, table, position, pace, onStep, listed, job })
+    await readVersion({ parts, ref, table, position, pace, onStep, listed, job })
     await record(candidate, ref, table, position)
   }
 

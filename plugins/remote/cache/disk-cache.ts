@@ -5,13 +5,11 @@
  *     FOLDER/index    header │ record 0 │ …    which block of which object a slot has, and its CRC-32C
  *
  * **Details** The first read of a slot after a start is judged by its CRC: a block that was torn by a power loss or has rotted is a miss, and is fetched again. From then on it
- * is read as any file is, if the folder is this process's alone; where others may write too, each read is judged. A block whose slot was taken for another while
- * it was read is a miss. A slot is written before its record, and listed after both; the first write that finds the disk full ends the growth, and from then on
- * blocks take each other's place.
+ * is read as any file is, if the folder is this process's alone (slot-reader.ts); where others may write too, each read is judged. A slot is written before its record, and listed
+ * after both; the first write that finds the disk full ends the growth, and from then on blocks take each other's place.
  *
  * **Gotchas** Two processes with one folder stay right, and make each other slow.
  */
-import { read } from "node:fs"
 import { type FileHandle, mkdir, open } from "node:fs/promises"
 import { join } from "node:path"
 import { setImmediate } from "node:timers/promises"
@@ -26,10 +24,10 @@ import {
   RECORD_BYTES,
   type SlotRecord,
 } from "./record.ts"
+import { SlotReader } from "./slot-reader.ts"
 import { Slots } from "./slots.ts"
 
 const BLOCK = limits.remoteBlockBytes
-const RECENT_BLOCKS = limits.remoteRecentBytes / BLOCK
 const TURN_RECORDS = 4096
 const slotsIn = (bytesMax: number) => Math.max(1, Math.floor(bytesMax / (BLOCK + RECORD_BYTES)))
 
@@ -92,104 +90,30 @@ class SlotFile implements DiskCache {
   readonly #index: FileHandle
   readonly #blocks: FileHandle
   readonly #slots: Slots
-  /** Records whose slots this process has judged, or written; undefined: each read is judged. */
-  readonly #judged: WeakSet<SlotRecord> | undefined
-  /** Blocks that were judged a moment ago, by slot: small reads of one block read it once. */
-  readonly #recent = new Map<number, { readonly record: SlotRecord; readonly bytes: Uint8Array }>()
+  readonly #isOwn: boolean
+  readonly #reader: SlotReader
   readonly #writing = new Set<Promise<unknown>>()
-  #reading = 0
-  #readingEnded: (() => void) | undefined
   #closed = false
 
   constructor(index: FileHandle, blocks: FileHandle, slots: Slots, isOwn: boolean) {
     this.#index = index
     this.#blocks = blocks
     this.#slots = slots
-    this.#judged = isOwn ? new WeakSet() : undefined
+    this.#isOwn = isOwn
+    this.#reader = new SlotReader(blocks.fd, slots, isOwn)
   }
 
   has(object: string, block: number): boolean {
     return this.#slots.slotOf(object, block) !== undefined
   }
 
-  get(object: string, block: number, into?: Uint8Array): Promise<Uint8Array | undefined> | undefined {
-    const slot = this.#slots.slotOf(object, block)
-    if (slot === undefined || this.#closed) return undefined
-    const record = this.#slots.recordIn(slot)!
-    this.#slots.touch(slot)
-    const recent = this.#recent.get(slot)
-    if (recent?.record === record) return Promise.resolve(recent.bytes)
-    return this.#read(slot, record, into?.length === record.length ? into : undefined)
-  }
-
-  /** With the callback API of `fs`, because a FileHandle's promise costs twice as much. */
-  #read(slot: number, record: SlotRecord, own: Uint8Array | undefined): Promise<Uint8Array | undefined> {
-    const { length } = record
-    const bytes = own ?? Buffer.allocUnsafeSlow(length)
-    return new Promise((resolve) => {
-      this.#fill(slot, 0, bytes, 0, length, (isWhole) => {
-        const isStill = this.#slots.recordIn(slot) === record
-        const isRight = isStill && isWhole && this.#judge(record, bytes)
-        if (isRight && own === undefined) this.#remember(slot, record, bytes)
-        if (isStill && !isRight) this.#slots.drop(slot)
-        resolve(isRight ? bytes : undefined)
-      })
-    })
-  }
-
-  part(
-    object: string,
-    block: number,
-    from: number,
-    into: Uint8Array,
-    at: number,
-    length: number,
-  ): Promise<boolean> | undefined {
-    const slot = this.#slots.slotOf(object, block)
-    if (slot === undefined || this.#closed) return undefined
-    const record = this.#slots.recordIn(slot)!
-    if (!this.#judged?.has(record) || from + length > record.length || this.#recent.has(slot)) return undefined
-    this.#slots.touch(slot)
-    return new Promise((resolve) =>
-      this.#fill(slot, from, into, at, length, (isWhole) => resolve(isWhole && this.#slots.recordIn(slot) === record)),
-    )
-  }
-
-  #fill(
-    slot: number,
-    from: number,
-    into: Uint8Array,
-    at: number,
-    length: number,
-    done: (isWhole: boolean) => void,
-  ): void {
-    this.#reading++
-    read(this.#blocks.fd, into, at, length, slot * BLOCK + from, (error, count) => {
-      done(error === null && count === length)
-      if (--this.#reading === 0) this.#readingEnded?.()
-    })
-  }
-
-  #judge(record: SlotRecord, bytes: Uint8Array): boolean {
-    if (this.#judged?.has(record)) return true
-    if (crc32c(bytes) !== record.crc) return false
-    this.#judged?.add(record)
-    return true
-  }
-
-  #remember(slot: number, record: SlotRecord, bytes: Uint8Array): void {
-    this.#recent.delete(slot)
-    this.#recent.set(slot, { record, bytes })
-    if (this.#recent.size <= RECENT_BLOCKS) return
-    for (const oldest of this.#recent.keys()) {
-      this.#recent.delete(oldest)
-      return
-    }
+  read(object: string, offset: number, into: Uint8Array, at: number, length: number): Promise<boolean> | undefined {
+    return this.#closed ? undefined : this.#reader.read(object, offset, into, at, length)
   }
 
   async put(object: string, block: number, bytes: Uint8Array): Promise<void> {
     if (this.#closed || this.has(object, block)) return
-    const slot = this.#slots.take()
+    const slot = this.#slots.take(object, block)
     if (slot === undefined) return
     const writing = this.#write(slot, bytes, { object, block, length: bytes.length, crc: crc32c(bytes) })
     this.#writing.add(writing)
@@ -201,7 +125,7 @@ class SlotFile implements DiskCache {
       await writeWhole(this.#blocks, bytes, slot * BLOCK)
       await writeWhole(this.#index, encodeRecord(record), HEADER_BYTES + slot * RECORD_BYTES)
       this.#slots.settle(slot, record)
-      this.#judged?.add(record)
+      if (this.#isOwn) this.#slots.judged(slot)
     } catch {
       this.#slots.stopGrowing(slot)
     }
@@ -218,10 +142,7 @@ class SlotFile implements DiskCache {
   async close(): Promise<void> {
     this.#closed = true
     await Promise.allSettled([...this.#writing])
-    await new Promise<void>((resolve) => {
-      if (this.#reading === 0) resolve()
-      else this.#readingEnded = resolve
-    })
+    await this.#reader.idle()
     await this.#index.close()
     await this.#blocks.close()
   }

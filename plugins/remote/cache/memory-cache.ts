@@ -1,6 +1,9 @@
 /** The cache of an image where there is no folder: the blocks used last, within a budget. */
 import { limits } from "imagelink/plugin"
+import { copyBlock } from "../copy-block.ts"
 import type { BlockCache } from "./block-cache.ts"
+
+const BLOCK = limits.remoteBlockBytes
 
 export const memoryCache = (bytesMax: number = limits.remoteMemoryBytes): BlockCache => {
   /** In order of use. */
@@ -13,13 +16,17 @@ export const memoryCache = (bytesMax: number = limits.remoteMemoryBytes): BlockC
   }
   return {
     has: (object, block) => blocks.has(keyOf(object, block)),
-    get(object, block) {
-      const key = keyOf(object, block)
-      const bytes = blocks.get(key)
-      if (bytes === undefined) return undefined
-      blocks.delete(key)
-      blocks.set(key, bytes)
-      return Promise.resolve(bytes)
+    read(object, offset, into, at, length) {
+      const [first, end] = [Math.floor(offset / BLOCK), Math.ceil((offset + length) / BLOCK)]
+      for (let block = first; block < end; block++) if (!blocks.has(keyOf(object, block))) return undefined
+      for (let block = first; block < end; block++) {
+        const key = keyOf(object, block)
+        const bytes = blocks.get(key)!
+        blocks.delete(key)
+        blocks.set(key, bytes)
+        copyBlock(bytes, block, into, at, offset, length)
+      }
+      return Promise.resolve(true)
     },
     async put(object, block, bytes) {
       const key = keyOf(object, block)

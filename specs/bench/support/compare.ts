@@ -2,7 +2,7 @@
  * Loads several servers in turn and prints what ours did beside each of the others.
  *
  * **Details** A ratio is the median of the rounds' own ratios, not the ratio of the medians: what else the machine does changes from minute to minute, and the
- * targets of one round are seconds apart.
+ * targets of one round are seconds apart. Every other round goes the other way round, so that what grows or wanes meets all alike.
  */
 import { type Load, type Measured, measure, median, type Target, title } from "./load.ts"
 
@@ -30,8 +30,11 @@ export const compare = async (c: Comparison): Promise<void> => {
   console.log(`${"load".padEnd(22)}${names}${beside}  ${names}${beside}`)
   for (const load of c.loads) {
     const got: Array<Array<Measured>> = c.targets.map(() => [])
-    for (let round = 0; round < c.rounds; round++)
-      for (const [i, target] of c.targets.entries()) got[i]!.push(await measure(target, load, c.sizeBytes, c.seconds))
+    for (let round = 0; round < c.rounds; round++) {
+      const order = [...c.targets.entries()]
+      if (round % 2 === 1) order.reverse()
+      for (const [i, target] of order) got[i]!.push(await measure(target, load, c.sizeBytes, c.seconds))
+    }
     console.log(row(load, got, c.aims?.(load) ?? []))
   }
   console.log(`medians of ${c.rounds} rounds of ${c.seconds} s${c.aims ? '; "!": below the aim' : ""}`)

@@ -1,10 +1,8 @@
 import { expect, it } from "vitest"
 import { computeChecksums } from "../../../core/block/checksums.ts"
 import { extendChecksums, ownClusters } from "../../../core/block/layers/checksums.ts"
-import { extendMap } from "../../../core/block/layers/extend.ts"
-import { LayerMapBudget } from "../../../core/block/layers/map.ts"
 import { layeredVolume } from "../../../core/block/layers/volume.ts"
-import { grains, layeredDisk, PAGE } from "../../support/layers.ts"
+import { baseMap, extendMap, grains, layeredDisk, PAGE } from "../../support/layers.ts"
 import { patterned } from "../../support/random.ts"
 
 const C = 65_536
@@ -32,7 +30,7 @@ it("the clusters a layer touched are told in runs, to the last of them", () => {
 
 it("pages that a layer did not touch are passed by, whole disks are one run", () => {
   const bytes = 100 * PAGE * 4096
-  const base = new LayerMapBudget().baseMap(bytes)
+  const base = baseMap(bytes)
   const map = extendMap(base, 1, grains(bytes, [50 * PAGE - 1, 2, "data"], [99 * PAGE, PAGE, "zero"]))
   const page = PAGE / 16
   expect([...ownClusters(map)]).toEqual([

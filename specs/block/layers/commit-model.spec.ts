@@ -7,15 +7,16 @@ import { ReadCache } from "../../../core/block/cache.ts"
 import { computeChecksums, verifierOf } from "../../../core/block/checksums.ts"
 import { type BlockDevice, MAY_UNMAP } from "../../../core/block/device.ts"
 import { guardDevice } from "../../../core/block/guard.ts"
+import { LayerMapBudget } from "../../../core/block/layers/budget.ts"
 import { extendChecksums } from "../../../core/block/layers/checksums.ts"
-import { LayerMapBudget } from "../../../core/block/layers/map.ts"
-import { ownRuns } from "../../../core/block/layers/own.ts"
+import { LayerMap, type MapLayer } from "../../../core/block/layers/map.ts"
+import { makeRunsFrom } from "../../../core/block/layers/runs-builder.ts"
 import { openLayeredVersion } from "../../../core/block/layers/version.ts"
-import { type LayerStep, type MapHold, VersionMaps } from "../../../core/block/layers/version-maps.ts"
 import { layeredVolume } from "../../../core/block/layers/volume.ts"
 import { MapBudget } from "../../../core/block/overlay/budget.ts"
 import { createOverlay } from "../../../core/block/overlay/open.ts"
 import { readOwnExtents } from "../../../core/block/overlay/sealed.ts"
+import { ownRuns } from "../../support/layers.ts"
 import { MemoryFolder, MemoryVolume } from "../../support/memory-volume.ts"
 import { patterned, type Random, random } from "../../support/random.ts"
 
@@ -24,8 +25,8 @@ const SIZE = 20 * 65_536 + 3 * GRAIN + 512
 
 interface Committed {
   readonly version: number
-  readonly path: ReadonlyArray<LayerStep>
-  readonly hold: MapHold
+  readonly path: ReadonlyArray<MapLayer>
+  readonly map: LayerMap
   readonly device: BlockDevice
   readonly content: Buffer
   readonly table: Uint32Array
@@ -54,23 +55,22 @@ const run = async (seed: number): Promise<void> => {
   const base = MemoryVolume.of(patterned(SIZE, seed), { misses })
   const cache = new ReadCache({ bytes: r.pick([1, 5, 64]) * 65_536 })
   const mapBudget = new LayerMapBudget()
-  const maps = new VersionMaps(mapBudget)
   const files = new Map<number, MemoryVolume>([[0, base]])
   const tables = new Map<number, Uint32Array>()
 
-  const open = async (version: number, path: ReadonlyArray<LayerStep>, parent?: Uint32Array): Promise<Committed> => {
-    const hold = await maps.hold({ key: "i@1", sizeBytes: SIZE }, path)
-    const below = layeredVolume(hold.map, files)
-    const table = parent === undefined ? await computeChecksums(below) : await extendChecksums(parent, hold.map, below)
-    tables.set(hold.map.layer, table)
-    const parts = hold.map.chain.map((layer) => ({
+  const open = async (version: number, path: ReadonlyArray<MapLayer>, parent?: Uint32Array): Promise<Committed> => {
+    const map = new LayerMap(mapBudget, SIZE, path)
+    const below = layeredVolume(map, files)
+    const table = parent === undefined ? await computeChecksums(below) : await extendChecksums(parent, map, below)
+    tables.set(map.layer, table)
+    const parts = map.chain.map((layer) => ({
       layer,
       contentId: `i@${layer}`,
       source: files.get(layer)!,
       verify: verifierOf({ table: tables.get(layer)! }),
     }))
-    const device = guardDevice(openLayeredVersion({ id: `i@${version}`, cache, map: hold.map, parts }))
-    return { version, path, hold, device, content: await readAll(device), table }
+    const device = guardDevice(openLayeredVersion({ id: `i@${version}`, cache, map, parts }))
+    return { version, path, map, device, content: await readAll(device), table }
   }
 
   const commit = async (parent: Committed, version: number): Promise<Committed> => {
@@ -87,23 +87,23 @@ const run = async (seed: number): Promise<void> => {
     const overlay = await createOverlay({ folder, base: parent.device, binding, client: "PC", hostBootId: "b", budget })
     await change(r, overlay, version)
     const seen = await readAll(overlay)
-    const own = await overlay.freeze()
+    const frozen = await overlay.freeze()
     await overlay.close()
     const runs = async function* () {
       const sealed = await readOwnExtents(folder, undefined)
-      expect(sealed).toMatchObject(own)
+      expect(sealed).toMatchObject(frozen)
       yield* sealed.extents()
     }
     files.set(version, folder.volumes.get("data")!.reopened())
-    const child = await open(
-      version,
-      [...parent.path, { key: `i@${version}`, layer: version, runs, keep: r.chance(0.5) }],
-      parent.table,
-    )
+    const own = await makeRunsFrom(mapBudget, SIZE, runs())
+    const child = await open(version, [...parent.path, { layer: version, runs: own }], parent.table)
+    own.release()
     expect(child.content.equals(seen), `version ${version} as its overlay was`).toBe(true)
     const bytes = (kind: string) =>
-      [...ownRuns(child.hold.map)].filter((e) => e.kind === kind).reduce((n, e) => n + e.length, 0)
-    expect({ dataBytes: bytes("data"), zeroBytes: bytes("zero") }).toEqual(own)
+      ownRuns(child.map)
+        .filter((e) => e.kind === kind)
+        .reduce((n, e) => n + e.length, 0)
+    expect({ dataBytes: bytes("data"), zeroBytes: bytes("zero") }).toEqual(frozen)
     return child
   }
 
@@ -117,9 +117,9 @@ const run = async (seed: number): Promise<void> => {
     expect((await readAll(device)).equals(content), `version ${version} stays what it was`).toBe(true)
   }
   expect(cache.stats.mismatches).toBe(0)
-  for (const { device, hold } of versions) {
+  for (const { device, map } of versions) {
     await device.close()
-    hold.release()
+    map.release()
   }
   expect(mapBudget.bytes).toBe(0)
 }

@@ -1,11 +1,9 @@
 import { expect, it } from "vitest"
 import { differences, differenceTotals } from "../../../core/block/layers/diff.ts"
-import { extendMap } from "../../../core/block/layers/extend.ts"
-import { LayerMapBudget } from "../../../core/block/layers/map.ts"
-import { GRAIN, grains, PAGE } from "../../support/layers.ts"
+import { baseMap, extendMap, GRAIN, grains, PAGE } from "../../support/layers.ts"
 
 const size = 3 * PAGE * GRAIN + 512
-const base = new LayerMapBudget().baseMap(size)
+const base = baseMap(size)
 const two = extendMap(base, 2, grains(size, [0, 2, "data"], [PAGE - 1, 2, "data"], [3 * PAGE, 1, "zero"]))
 const three = extendMap(two, 3, grains(size, [1, 1, "zero"], [2, 1, "data"]))
 const other = extendMap(base, 4, grains(size, [0, 1, "data"], [1, 1, "zero"], [3 * PAGE, 1, "zero"]))
@@ -38,5 +36,5 @@ it("versions on two sides of a rollback are compared by who wrote last, and zero
 })
 
 it("versions of disks of different sizes are not compared", () => {
-  expect(() => [...differences(base, new LayerMapBudget().baseMap(size + 512))]).toThrow("one size")
+  expect(() => [...differences(base, baseMap(size + 512))]).toThrow("one size")
 })

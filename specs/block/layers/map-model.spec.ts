@@ -3,11 +3,10 @@
  */
 import { expect, it } from "vitest"
 import type { Extent } from "../../../core/block/device.ts"
+import { LayerMapBudget } from "../../../core/block/layers/budget.ts"
 import { differences, differenceTotals } from "../../../core/block/layers/diff.ts"
-import { extendMap } from "../../../core/block/layers/extend.ts"
-import { type LayerMap, LayerMapBudget } from "../../../core/block/layers/map.ts"
-import { ownRuns } from "../../../core/block/layers/own.ts"
-import { GRAIN, PAGE } from "../../support/layers.ts"
+import type { LayerMap } from "../../../core/block/layers/map.ts"
+import { baseMap, extendMap, GRAIN, ownRuns, PAGE } from "../../support/layers.ts"
 import { type Random, random } from "../../support/random.ts"
 
 interface Version {
@@ -86,9 +85,9 @@ const checkDifferences = (a: Version, b: Version, sizeBytes: number): void => {
 const run = (seed: number): void => {
   const r = random(seed)
   const sizeBytes = r.pick([1, 16, PAGE - 1, PAGE, 3 * PAGE + 5]) * GRAIN + r.pick([0, 512, 4000])
-  const budget = new LayerMapBudget()
+  const budget = new LayerMapBudget(r.pick([60_000, 10_000_000]))
   const codes = new Uint16Array(Math.ceil(sizeBytes / GRAIN))
-  const versions: Array<Version> = [{ map: budget.baseMap(sizeBytes), codes, own: [] }]
+  const versions: Array<Version> = [{ map: baseMap(sizeBytes, budget), codes, own: [] }]
   const start = r.pick([0, 100, 125, 32_000])
   for (let layer = start + 1; layer <= start + 8; layer++) {
     const parent = r.chance(0.7) ? versions.at(-1)! : r.pick(versions)

@@ -1,17 +1,8 @@
 /** A page of a layer map answers the same in whatever form it is kept. */
 import { describe, expect, it } from "vitest"
-import { LeafBuilder } from "../../../core/block/layers/leaf-builder.ts"
-import { codeIn, type LayerPage, newestIn, PAGE_GRAINS, runEndIn } from "../../../core/block/layers/page.ts"
+import { PageCanvas } from "../../../core/block/layers/canvas.ts"
+import { codeIn, newestIn, PAGE_GRAINS, runEndIn } from "../../../core/block/layers/page.ts"
 import { random } from "../../support/random.ts"
-
-const pageOf = (codes: ArrayLike<number>): LayerPage => {
-  const builder = new LeafBuilder()
-  for (let g = 0; g < PAGE_GRAINS; g++) builder.push(g, codes[g]!)
-  const pages: Array<LayerPage> = []
-  builder.endPage(pages, 0)
-  builder.finish(pages)
-  return pages[0]!
-}
 
 /** Runs of equal codes: as many as `runs`, of as many codes as `count`. */
 const codesOf = (count: number, runs: number, scale: number, seed: number): Uint16Array => {
@@ -26,24 +17,35 @@ const codesOf = (count: number, runs: number, scale: number, seed: number): Uint
 }
 
 describe.each([
-  // codes, runs, what a code is multiplied by, bytes but for the slab
+  // codes, runs, what a code is multiplied by, bytes but for what every page costs
   [1, 1, 5, 0],
-  [2, 256, 5, 104],
-  [2, 512, 5, 104 + 240 + 2 * (2 + 512)],
-  [2, 8192, 5, 104 + 240 + 2 * (2 + 512)],
-  [3, 574, 5, 104],
-  [3, 575, 5, 104 + 240 + 2 * (4 + 1024)],
-  [3, 1025, 5, 104 + 240 + 2 * (4 + 1024)],
-  [4, 8192, 65_535 / 5, 104 + 240 + 2 * (4 + 1024)],
-  [5, 2000, 5, 104 + 240 + 2 * (16 + 2048)],
-  [16, 8192, 5, 104 + 240 + 2 * (16 + 2048)],
-  [17, 8192, 5, 104 + 240 + 8192],
-  [17, 8192, 50, 104 + 240 + 16_384],
+  [2, 256, 5, 4 * 256],
+  [2, 257, 5, 4 * 257],
+  [2, 258, 5, 2 * (2 + 512)],
+  [2, 8192, 5, 2 * (2 + 512)],
+  [3, 514, 5, 4 * 514],
+  [3, 515, 5, 2 * (4 + 1024)],
+  [3, 1025, 5, 2 * (4 + 1024)],
+  [4, 8192, 65_535 / 5, 2 * (4 + 1024)],
+  [5, 2000, 5, 2 * (16 + 2048)],
+  [16, 8192, 5, 2 * (16 + 2048)],
+  [17, 1024, 5, 4 * 1024],
+  [17, 1025, 5, 8192],
+  [17, 8192, 50, 16_384],
 ])("%d codes in %d runs, in steps of %d", (count, runs, scale, bytes) => {
-  it("is looked up as it was pushed", () => {
+  it("is looked up as it was painted", () => {
     const codes = codesOf(count, runs, scale, count)
-    const page = pageOf(codes)
-    expect(page.bytes).toBe(bytes)
+    const canvas = new PageCanvas()
+    canvas.begin(99)
+    // Every other one first, so that what is painted later lies between.
+    for (const odd of [1, 0])
+      for (let g = 0, n = 0; g < PAGE_GRAINS; n++) {
+        const from = g
+        while (g < PAGE_GRAINS && codes[g] === codes[from]) g++
+        if (n % 2 === odd) canvas.paint(from, g - 1, codes[from]!)
+      }
+    const page = canvas.page()
+    expect(page.bytes).toBe(bytes === 0 ? 0 : 136 + 240 + bytes)
     for (let g = 0; g < PAGE_GRAINS; g++) {
       if (codeIn(page, g) !== codes[g]) expect([g, codeIn(page, g)]).toEqual([g, codes[g]])
       let end = g + 1

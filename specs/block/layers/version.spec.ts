@@ -1,10 +1,9 @@
 import { describe, expect, it } from "vitest"
 import { ReadCache } from "../../../core/block/cache.ts"
 import { guardDevice } from "../../../core/block/guard.ts"
-import { LayerMapBudget } from "../../../core/block/layers/map.ts"
 import { openLayeredVersion } from "../../../core/block/layers/version.ts"
 import { openVersion } from "../../../core/block/version.ts"
-import { GRAIN, grains, layeredDisk } from "../../support/layers.ts"
+import { baseMap, GRAIN, grains, layeredDisk } from "../../support/layers.ts"
 import { MemoryVolume } from "../../support/memory-volume.ts"
 import { patterned } from "../../support/random.ts"
 
@@ -211,7 +210,7 @@ describe("a version of layers", () => {
   })
 
   it("opens with exactly the layers of its map, each of the disk's size", () => {
-    const map = new LayerMapBudget().baseMap(C)
+    const map = baseMap(C)
     const part = (layer: number, bytes: number) => ({
       layer,
       contentId: `i@${layer}`,

@@ -1,10 +1,8 @@
 import { describe, expect, it } from "vitest"
 import { type Extent, MAY_UNMAP } from "../../../core/block/device.ts"
-import { extendMap } from "../../../core/block/layers/extend.ts"
-import { LayerMapBudget } from "../../../core/block/layers/map.ts"
-import { ownRuns } from "../../../core/block/layers/own.ts"
 import { createOverlay, openOverlay } from "../../../core/block/overlay/open.ts"
 import { readOwnExtents } from "../../../core/block/overlay/sealed.ts"
+import { baseMap, extendMap, ownRuns } from "../../support/layers.ts"
 import { overlaySetup } from "../../support/overlay.ts"
 import { random } from "../../support/random.ts"
 
@@ -188,7 +186,7 @@ describe("a generation that nobody opens any more", () => {
     const sealed = await readOwnExtents(folder, undefined)
     expect(sealed).toMatchObject({ ...own, header: { imageId: "i", version: 1, sizeBytes } })
     expect([...sealed.extents()]).toEqual(runs)
-    const map = extendMap(new LayerMapBudget().baseMap(sizeBytes), 2, sealed.extents())
+    const map = extendMap(baseMap(sizeBytes), 2, sealed.extents())
     expect([...ownRuns(map)]).toEqual(runs)
     expect(volume("durable").closed).toBe(true)
   })

@@ -1,5 +1,5 @@
 /** `serve` with its iSCSI listener: disks through the whole stack, reservations and writes across a killed server, CHAP from a file. */
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { chmodSync, closeSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
@@ -136,6 +136,40 @@ describe("served disks", () => {
     expect(await client.sizeBytes()).toBe(4 * MiB)
     await until(() => server.stderr().includes("(CHAP pc-001) opened"), "the log names the user")
     expect(server.stderr()).not.toContain(one.chap.secret.toString())
+  })
+
+  it("that are full refuse what is new with 27h/07h, take what is written over, and keep what they have", async () => {
+    const { port } = await serve("--overlay-quota", "64K")
+    const client = await login(port)
+    const written = Buffer.alloc(64 * 1024, 1)
+    await client.write(0, written)
+    const { status, sense } = await client.command({ cdb: blockCdb(0x8a, MiB, 4096), writes: Buffer.alloc(4096, 2) })
+    expect([status, sense![2], sense!.readUInt16BE(12)]).toEqual([2, 7, 0x2707])
+    await client.write(4096, Buffer.alloc(4096, 3))
+    written.fill(3, 4096, 8192)
+    expect(await client.read(0, written.length)).toEqual(written)
+    expect(await client.read(MiB, 4096)).toEqual(Buffer.alloc(4096, 0xa5))
+  })
+
+  it("of an image with a damaged cluster tell which block cannot be read, and read on everywhere else", async () => {
+    await told(["image", "check", "win11"])
+    const { port } = await serve()
+    const client = await login(port)
+    expect(await client.read(0, 512)).toEqual(Buffer.alloc(512, 0xa5))
+    const file = openSync(join(folder, "disk.raw"), "r+")
+    writeSync(file, Buffer.from([0]), 0, 1, 2 * MiB + 70_000)
+    closeSync(file)
+    const lba = (2 * MiB + 65_536) / 512
+    const { status, sense } = await client.command({ cdb: blockCdb(0x88, lba * 512, 4096), reads: 4096 })
+    expect([status, sense![0], sense![2], sense!.readUInt32BE(3), sense!.readUInt16BE(12)]).toEqual([
+      2,
+      0xf0,
+      3,
+      lba,
+      0x1100,
+    ])
+    expect(await client.read(2 * MiB, 65_536)).toEqual(Buffer.alloc(65_536, 0xa5))
+    expect(await client.read(2 * MiB + 131_072, 4096)).toEqual(Buffer.alloc(4096, 0xa5))
   })
 
   it("of an image that is gone are not ready, and the log says what to do", async () => {

@@ -83,8 +83,8 @@ const testToolOn = (url: string): Promise<string> =>
 
 /**
  * GetLBAStatus.UnmapSingle takes a physical block for a logical one: after unmapping blocks 0 to i - 1 it asks for the status from LBA i + 1 on, and wants
- * the answer to begin at i + (logical blocks per physical block). Where these are 8, as on a disk of a client, no answer can be both that and what SBC-3 §5.6.2
- * says (the first descriptor begins where it was asked for), which qemu insists on.
+ * the answer to begin at i + (logical blocks per physical block). Where these are 8, as on a disk of a client, no answer can be both that and what SBC-3
+ * says (README.md has its words), which qemu insists on.
  */
 const ofLargeBlocks = ["test_get_lba_status_unmap_single.c:135"]
 

@@ -130,38 +130,126 @@ describe("the budget", () => {
     expect(await read(BUDGET)).toBeGreaterThan(BUDGET - MiB)
   })
 
-  it("goes to blocks that are read again, not to those of one long scan", async () => {
+  const put = (slots: Slots, block: number, object = "a") => {
+    const slot = slots.take(object, block)!
+    slots.settle(slot, { object, block, length: 1, crc: 0 })
+    return slot
+  }
+
+  it("goes to blocks that are read again, not to those of one long scan", () => {
     const slots = new Slots(4)
-    const put = (block: number) => slots.settle(slots.take()!, { object: "a", block, length: 1, crc: 0 })
-    for (const block of [0, 1, 2, 3]) put(block)
+    for (const block of [0, 1, 2, 3]) put(slots, block)
     slots.touch(0)
-    for (const block of [10, 11, 12]) put(block)
+    for (const block of [10, 11, 12]) put(slots, block)
     expect([0, 1, 2, 3, 10, 11, 12].filter((block) => slots.slotOf("a", block) !== undefined)).toEqual([0, 10, 11, 12])
   })
 
   it("gives a slot to one block at a time, and none that is being written", () => {
     const slots = new Slots(2)
-    expect([slots.take(), slots.take(), slots.take()]).toEqual([0, 1, undefined])
+    expect([slots.take("a", 0), slots.take("a", 1), slots.take("a", 2)]).toEqual([0, 1, undefined])
     slots.settle(0, { object: "a", block: 7, length: 1, crc: 0 })
-    expect(slots.take()).toBe(0)
+    expect(slots.take("a", 8)).toBe(0)
     expect(slots.slotOf("a", 7)).toBeUndefined()
   })
 
-  it("is what there is room for, once the disk is full", () => {
+  it("lays what adjoins side by side, in whatever order it comes, until there is no room for another MiB", () => {
+    const slots = new Slots(40)
+    expect([17, 5, 16, 4, 31, 0].map((block) => put(slots, block))).toEqual([1, 21, 0, 20, 15, 16])
+    expect(put(slots, 100, "b")).toBe(36)
+    const places = new Set([1, 21, 0, 20, 15, 16, 36])
+    for (let block = 0; block < 33; block++) places.add(put(slots, 1000 + 16 * block, "b"))
+    expect(places.size).toBe(40)
+    expect(slots.slotOf("a", 17)).toBe(1)
+    expect([put(slots, 2000), slots.slotOf("a", 16)]).toEqual([0, undefined])
+  })
+
+  it("has a block's place again after a start", () => {
+    const slots = new Slots(40)
+    for (let slot = 0; slot < 17; slot++)
+      slots.load(slot, slot === 3 ? { object: "a", block: 35, length: 1, crc: 0 } : undefined)
+    expect([36, 47, 32].map((block) => put(slots, block))).toEqual([4, 15, 0])
+  })
+
+  it("goes first to the homes of an object that was forgotten", () => {
+    const slots = new Slots(1000)
+    for (let block = 0; block < 40; block++) put(slots, block)
+    slots.forget("a")
+    for (let block = 0; block < 48; block++) expect(put(slots, block, "b")).toBeLessThan(48)
+    expect(put(slots, 48, "b")).toBe(48)
+  })
+
+  it("takes back what is dropped or forgotten, and tells who read it meanwhile", () => {
+    const slots = new Slots(2)
+    for (const block of [0, 1]) put(slots, block)
+    const { takings } = slots
+    slots.drop(1)
+    slots.drop(1)
+    expect([slots.isTakenSince(0, takings), slots.isTakenSince(1, takings)]).toEqual([false, false])
+    expect(put(slots, 9, "b")).toBe(1)
+    expect([slots.isTakenSince(0, takings), slots.isTakenSince(1, takings)]).toEqual([false, true])
+    slots.forget("a")
+    slots.forget("a")
+    expect([put(slots, 0, "b"), slots.slotOf("a", 0)]).toEqual([0, undefined])
+  })
+
+  it("is what there is room for, once the disk is full, and what was forgotten; and grows again with the next image", () => {
     const slots = new Slots(100)
-    for (const block of [0, 1, 2]) slots.settle(slots.take()!, { object: "a", block, length: 1, crc: 0 })
-    slots.stopGrowing(slots.take()!)
-    expect(slots.max).toBe(3)
-    expect(slots.take()).toBe(0)
+    for (const block of [0, 1, 2]) put(slots, block)
+    slots.stopGrowing(slots.take("a", 3)!)
+    expect([put(slots, 3), put(slots, 30)]).toEqual([0, 1])
+    slots.forget("a")
+    expect([7, 8, 9].map((block) => put(slots, block, "b")).sort()).toEqual([0, 1, 2])
+    slots.grow(100)
+    expect(put(slots, 48, "b")).toBe(16)
     const none = new Slots(100)
-    none.stopGrowing(none.take()!)
-    expect(none.take()).toBeUndefined()
+    none.stopGrowing(none.take("a", 0)!)
+    expect(none.take("a", 1)).toBeUndefined()
+  })
+
+  it("holds whatever is put, dropped, forgotten and not written, by seed", () => {
+    for (let seed = 1; seed <= 30; seed++) {
+      const random = randomFrom(seed)
+      const any = (n: number) => Math.floor(random() * n)
+      let max = 1 + any(80)
+      const slots = new Slots(max)
+      const held = new Map<number, string>()
+      for (let step = 0; step < 300; step++) {
+        const [name, block, choice] = ["abc"[any(3)]!, any(120), any(40)]
+        const known = slots.slotOf(name, block)
+        if (choice === 0) slots.forget(name)
+        else if (choice === 1) slots.grow((max += any(9)))
+        else if (choice < 6 && known !== undefined) slots.drop(known)
+        else if (known === undefined) {
+          const slot = slots.take(name, block)
+          if (slot !== undefined && choice === 6) slots.stopGrowing(slot)
+          else if (slot !== undefined) {
+            slots.settle(slot, { object: name, block, length: 1, crc: 0 })
+            expect(slots.slotOf(name, block), `seed ${seed}, step ${step}`).toBe(slot)
+            expect(slot, `seed ${seed}, step ${step}`).toBeLessThan(max)
+          }
+        }
+        held.clear()
+        for (const object of "abc")
+          for (let of = 0; of < 120; of++) {
+            const slot = slots.slotOf(object, of)
+            if (slot === undefined) continue
+            expect(held.get(slot), `seed ${seed}, step ${step}`).toBeUndefined()
+            expect(slots.recordIn(slot), `seed ${seed}, step ${step}`).toMatchObject({ object, block: of })
+            held.set(slot, object)
+          }
+      }
+    }
   })
 
   it("of memory drops what was used least recently", async () => {
     const memory = memoryCache(3 * BLOCK)
     for (const block of [0, 1, 2]) await memory.put("a", block, new Uint8Array(BLOCK).fill(block))
-    await memory.get("a", 0)
+    const into = Buffer.alloc(BLOCK + 2)
+    expect(memory.read("a", 2 * BLOCK, into, 1, BLOCK + 1)).toBeUndefined()
+    expect(await memory.read("a", BLOCK - 1, into, 1, 2)).toBe(true)
+    expect([...into.subarray(0, 4)]).toEqual([0, 0, 1, 0])
+    await memory.read("a", 2 * BLOCK, into, 0, 1)
+    await memory.read("a", 0, into, 0, 1)
     await memory.put("a", 3, new Uint8Array(BLOCK))
     expect([0, 1, 2, 3].map((block) => memory.has("a", block))).toEqual([true, false, true, true])
     memory.forget("a")
@@ -193,7 +281,7 @@ describe("while the server is away", () => {
     await server.stop()
     expect((await bytesAt(volume, 0, 512)).equals(first)).toBe(true)
     expect(await refusalOf(bytesAt(volume, MiB, 512))).toBe(
-      `REMOTE_UNREACHABLE: cannot read ${server.origin}/disk.raw at byte 1048576 (+65536) now: its server refuses connections`,
+      `REMOTE_UNREACHABLE: cannot read ${server.origin}/disk.raw at byte 1048576 (+262144) now: its server refuses connections`,
     )
     await server.start()
     expect(Buffer.compare(await bytesAt(volume, MiB, 512), bytes.subarray(MiB, MiB + 512))).toBe(0)
@@ -240,8 +328,18 @@ describe("while the server is away", () => {
   })
 })
 
+const object = "0".repeat(32)
+type DiskCache = Awaited<ReturnType<typeof openDiskCache>>
+
+/** A block, or part of it; undefined where it is missed. */
+const blockOf = async (disk: DiskCache, name: string, block: number, from = 0, length = BLOCK) => {
+  const into = Buffer.alloc(length + 2, 0xee)
+  const isThere = (await disk.read(name, block * BLOCK + from, into, 1, length)) === true
+  expect([into[0], into.at(-1)]).toEqual([0xee, 0xee])
+  return isThere ? into.subarray(1, -1) : undefined
+}
+
 describe("a block that was judged", () => {
-  const object = "0".repeat(32)
   const content = Buffer.alloc(BLOCK, "judged once")
   const isContent = (got: Uint8Array | undefined) => got && content.equals(got)
   const spoil = async () => {
@@ -255,14 +353,12 @@ describe("a block that was judged", () => {
     await writing.put(object, 0, content)
     await writing.close()
     const disk = await openDiskCache(cache, BUDGET, isOwn)
-    // Whole blocks are read into the caller's memory, so that none is remembered as read a moment ago.
-    const read = async () => isContent(await disk.get(object, 0, Buffer.alloc(BLOCK)))
-    const before = await read()
+    const before = isContent(await blockOf(disk, object, 0))
     await spoil()
-    const after = await read()
+    const after = isContent(await blockOf(disk, object, 0))
     await disk.close()
     const again = await openDiskCache(cache, BUDGET, isOwn)
-    const later = await again.get(object, 0)
+    const later = await blockOf(again, object, 0)
     await again.close()
     return [before, after, later === undefined]
   }
@@ -275,26 +371,29 @@ describe("a block that was judged", () => {
     expect(await seen(false)).toEqual([true, undefined, true])
   })
 
-  it("is read in part from then on, to its last byte and not past it, and not where others may write", async () => {
-    const read = async (isOwn: boolean, from: number, length: number) => {
+  it.each([true, false])(
+    "is read in part, to its last byte and over its end, and not after close (own: %s)",
+    async (isOwn) => {
       const disk = await openDiskCache(cache, BUDGET, isOwn)
-      const into = Buffer.alloc(length + 2, 0xee)
-      const part = () => disk.part?.(object, 0, from, into, 1, length)
-      expect(part()).toBeUndefined()
-      await disk.put(object, 0, content)
-      await disk.get(object, 0, Buffer.alloc(BLOCK))
-      const done = await part()
+      expect(await blockOf(disk, object, 0, 0, 512)).toBeUndefined()
+      const last = Buffer.alloc(700, "the object's last block")
+      const others = [Buffer.alloc(BLOCK, "the next"), Buffer.alloc(BLOCK, "far away"), last]
+      for (const [i, block] of [0, 1, 17, 18].entries())
+        await disk.put(object, block, i === 0 ? content : others[i - 1]!)
+      for (let round = 0; round < 2; round++) {
+        const at = (block: number, from: number, length: number) => blockOf(disk, object, block, from, length)
+        expect((await at(0, BLOCK - 3, 3))?.equals(content.subarray(-3))).toBe(true)
+        const over = await at(0, 5, BLOCK)
+        expect(over?.equals(Buffer.concat([content.subarray(5), others[0]!.subarray(0, 5)]))).toBe(true)
+        expect((await at(17, 1, BLOCK + 699))?.equals(Buffer.concat([others[1]!.subarray(1), last]))).toBe(true)
+        expect(await at(1, BLOCK - 1, 2)).toBeUndefined()
+        expect(await at(18, 699, 1)).toEqual(last.subarray(699))
+      }
+      expect(await blockOf(disk, object, 18, 699, 2)).toBeUndefined()
       await disk.close()
-      expect(part()).toBeUndefined()
-      const isIt = into.subarray(1, -1).equals(content.subarray(from, from + length))
-      return [done, isIt, into[0], into.at(-1)]
-    }
-    expect(await read(false, 0, 512)).toEqual([undefined, false, 0xee, 0xee])
-    await fs.rm(cache, { recursive: true })
-    expect(await read(true, BLOCK - 3, 3)).toEqual([true, true, 0xee, 0xee])
-    await fs.rm(cache, { recursive: true })
-    expect(await read(true, BLOCK - 3, 4)).toEqual([undefined, false, 0xee, 0xee])
-  })
+      expect(await blockOf(disk, object, 0, 0, 1)).toBeUndefined()
+    },
+  )
 
   it("is read out of the server's own cache folder, whole and in part, as it was fetched", async () => {
     const host = { cacheFolder: () => cache }
@@ -323,7 +422,7 @@ describe("a block that was judged", () => {
     const other = Buffer.alloc(BLOCK, "another")
     for (let i = 0; i < 50; i++) {
       await disk.put(object, i, content)
-      const reading = disk.get(object, i, Buffer.alloc(BLOCK))
+      const reading = blockOf(disk, object, i)
       const writing = disk.put(object, 1000 + i, other)
       const got = await reading
       await writing
@@ -356,13 +455,13 @@ it("never answers a wrong byte after a power loss, whatever was kept of its file
       const disk = await openDiskCache(cache, 30 * BLOCK)
       for (const object of objects)
         for (let block = 0; block < 40; block++) {
-          const got = await disk.get(object, block)
+          const got = await blockOf(disk, object, block)
           if (got !== undefined) expect(content(object, block).equals(got), `seed ${seed}, life ${life}`).toBe(true)
         }
       for (let i = 0; i < 40; i++) {
         const [object, block] = anything()
         await disk.put(object, block, content(object, block))
-        const got = await disk.get(object, block)
+        const got = await blockOf(disk, object, block)
         expect(got !== undefined && content(object, block).equals(got), `seed ${seed}, life ${life}`).toBe(true)
       }
       await disk.close()

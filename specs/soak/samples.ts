@@ -1,0 +1,81 @@
+/** What is looked at while the server soaks, and what is found right in the end. */
+
+export interface Sample {
+  readonly rssBytes: number
+  readonly heapBytes: number
+  readonly files: number
+  readonly resources: number
+  readonly lagSeconds: number
+}
+
+const value = (metrics: string, name: string): number => {
+  const line = metrics.split("\n").find((l) => l.startsWith(`${name} `))
+  if (line === undefined) throw new Error(`the metrics have no ${name}`)
+  return Number(line.slice(name.length + 1))
+}
+
+/** `metrics`: Prometheus' text. */
+export const sampleOf = (metrics: string): Sample => ({
+  rssBytes: value(metrics, "process_resident_memory_bytes"),
+  heapBytes: value(metrics, "nodejs_heap_size_used_bytes"),
+  files: value(metrics, "process_open_fds"),
+  resources: value(metrics, "nodejs_active_resources"),
+  lagSeconds: value(metrics, 'imagelink_event_loop_lag_seconds{quantile="0.99"}'),
+})
+
+export interface Check {
+  readonly what: string
+  readonly right: boolean
+  readonly found: string
+}
+
+export interface Soaked {
+  readonly boots: number
+  readonly problems: ReadonlyArray<string>
+  readonly unfinished: number
+}
+
+/** Beyond the second quarter, in which caches and pools have filled. */
+const GROWTH_MAX = 1.15
+/** What a collector may leave lying when it has no need to hurry; thousands of boots that each kept something are far above it. */
+const SPARE_BYTES = 48 * 2 ** 20
+/** Handles come and go with the clients that are on just then. */
+const HANDLES_MORE_MAX = 1.25
+
+const quarter = (samples: ReadonlyArray<Sample>, n: number, of: (s: Sample) => number): ReadonlyArray<number> =>
+  samples.slice(Math.floor((samples.length * n) / 4), Math.ceil((samples.length * (n + 1)) / 4)).map(of)
+
+const sortedAt = (share: number) => (xs: ReadonlyArray<number>) =>
+  xs.toSorted((a, b) => a - b)[Math.floor(xs.length * share)] ?? 0
+const middle = sortedAt(0.5)
+/** Of what a collector lets grow and takes back: what remains after it. */
+const low = sortedAt(0.1)
+
+/** The last quarter beside the second. */
+const flat = (
+  samples: ReadonlyArray<Sample>,
+  what: string,
+  of: (s: Sample) => number,
+  most: number,
+  { typical = middle, spare = 0 } = {},
+): Check => {
+  const before = typical(quarter(samples, 1, of))
+  const after = typical(quarter(samples, 3, of))
+  const ratio = (after / Math.max(1, before)).toFixed(3)
+  return { what, right: after <= Math.max(before * most, before + spare), found: `${ratio} of what it was` }
+}
+
+export const judged = (
+  samples: ReadonlyArray<Sample>,
+  { boots, problems, unfinished }: Soaked,
+): ReadonlyArray<Check> => [
+  {
+    what: "every boot came to its end, and every byte was right",
+    right: boots > 0 && unfinished === 0 && problems.length === 0,
+    found: `${boots} boots, ${problems.length} problems, ${unfinished} PCs gave up`,
+  },
+  flat(samples, "memory", (s) => s.rssBytes, GROWTH_MAX, { spare: SPARE_BYTES }),
+  flat(samples, "heap", (s) => s.heapBytes, GROWTH_MAX, { typical: low, spare: SPARE_BYTES }),
+  flat(samples, "open files", (s) => s.files, HANDLES_MORE_MAX),
+  flat(samples, "what keeps the event loop alive", (s) => s.resources, HANDLES_MORE_MAX),
+]
