@@ -61,7 +61,7 @@ beforeAll(async () => {
   server = await startServe(data, [...dhcp, "--dhcp-range", "127.77.1.10-127.77.1.99", ...others])
   wires = await simulatedPcs(server.listeners, "127.77.255.2")
   follower = startFollower(["--data", data, "boots", "--follow"])
-}, 60_000)
+}, 120_000)
 afterAll(async () => {
   await follower?.stop()
   await wires?.close()
