@@ -106,6 +106,9 @@ export const secretsOf = (run: Run): SecretOf => {
   return (target) => secretOf(target)
 }
 
+/** As they are in the file now. @throws FILE_UNREADABLE CONFIG_INVALID */
+export const secretsIn = (config: ServeConfig): SecretOf => decodeFile(config.iscsiSecrets, secretsText(config))
+
 /** A file of secrets is its owner's alone. */
 const secretsText = ({ iscsiSecrets: file }: ServeConfig): string | undefined => {
   if (file === undefined) return undefined
