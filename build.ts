@@ -14,11 +14,12 @@ import { build } from "rolldown"
 import { limits } from "./core/limits.ts"
 
 const suites = readdirSync("specs/conformance").filter((file) => file.endsWith(".ts"))
-const input = {
-  main: "./adapters/cli/main.ts",
+const doors = {
   plugin: "./core/storage/door.ts",
   ...Object.fromEntries(suites.map((file) => [`conformance/${file.slice(0, -3)}`, `./specs/conformance/${file}`])),
 }
+/** `transfers` is a thread's. */
+const input = { main: "./adapters/cli/main.ts", ...doors, transfers: "./adapters/compose-transfers.ts" }
 
 /** What would slow the start down for nothing: dozens of small files of the database's, and a module that only external subcommands need. */
 const lean = {
@@ -58,8 +59,7 @@ const ofStart = loadedBy(...cli("links"))
 const ofDoors = loadedBy(
   "--input-type=module",
   "--eval",
-  Object.values(input)
-    .slice(1)
+  Object.values(doors)
     .map((file) => `await import("${file}")`)
     .join("\n"),
 )

@@ -14,7 +14,7 @@ import type { Host } from "../core/host.ts"
 import { limits } from "../core/limits.ts"
 import { catalogueProjection } from "../core/projections/catalogue.ts"
 import { bootFolder } from "../core/runtime/boot-folder.ts"
-import type { BootSigns } from "../core/runtime/boot-signs.ts"
+import type { BootTracker } from "../core/runtime/boot-tracker.ts"
 import type { DhcpConfig, ServeConfig } from "../core/runtime/config.ts"
 import type { HandedSocket } from "../core/runtime/handed-over.ts"
 import type { LivePeers } from "../core/runtime/live-peers.ts"
@@ -44,7 +44,7 @@ export interface DhcpComposition {
   /** As it is at the start. */
   readonly dhcp: DhcpConfig
   readonly live: LivePeers
-  readonly signs: BootSigns
+  readonly signs: Pick<BootTracker, "take" | "modelOf">
   readonly counts: ServerCounts
   /** What else is served, as `address:port`. */
   readonly listeners: { readonly tftp?: string | undefined; readonly http?: string | undefined }
@@ -74,6 +74,7 @@ export const serveDhcp = async (given: DhcpComposition) => {
         http: listeners.http === undefined ? undefined : `http://${listeners.http}`,
         programs: [...firmwareRows(firmware), ...(await signedRows(given, config))],
       },
+      productOf: (mac) => signs.modelOf(mac)?.product,
       liveAddress: live.addressOf,
       liveClient: live.clientAt,
       optionsOf: (client) =>

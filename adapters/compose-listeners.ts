@@ -8,6 +8,7 @@ import { bootFolder } from "../core/runtime/boot-folder.ts"
 import { autoexecScript, NEXT_SERVER } from "../core/runtime/boot-script.ts"
 import type { BootScripts } from "../core/runtime/boot-scripts.ts"
 import type { BootSign, BootSigns } from "../core/runtime/boot-signs.ts"
+import type { BootTracker } from "../core/runtime/boot-tracker.ts"
 import type { ServeConfig } from "../core/runtime/config.ts"
 import type { LivePeers } from "../core/runtime/live-peers.ts"
 import type { BootPasswordOf } from "./compose-boots.ts"
@@ -29,6 +30,7 @@ import { listenNbd } from "./nbd/server.ts"
 import { tftpBootSign } from "./tftp/boot-sign.ts"
 import { describeTftpEvent, type TftpEvent } from "./tftp/events.ts"
 import { listenTftp } from "./tftp/server.ts"
+import { listenTftpInThread, type TftpThread } from "./tftp/thread.ts"
 
 const takeSign = (signs: BootSigns, sign: BootSign | undefined): void => {
   if (sign !== undefined) signs.take(sign)
@@ -128,18 +130,27 @@ const decodeFile = (file: string | undefined, text: string | undefined): SecretO
   return decodeSecrets(file, input)
 }
 
-/** Of the folder that is named now: a file that is open stays the one that it was. */
-const bootFiles = async (run: Run): Promise<BootFiles> => {
+/** Tells a listener the folder of boot files again where another one is named: a file that is open stays the one that it was. */
+const bootFolderNow = async (run: Run, follow: (folder: string) => void): Promise<string> => {
   let folder = await bootFolder(run.config.bootFiles, run.dataDir)
-  let files = folderFiles(folder)
   run.reloading(async ({ bootFiles: named }) => {
     const next = await bootFolder(named, run.dataDir)
     const apply = () => {
-      if (next !== folder) files = folderFiles(next)
+      if (next !== folder) follow(next)
       folder = next
     }
     return { apply }
   })
+  return folder
+}
+
+/** Files of the folder that is named now. */
+const bootFiles = async (run: Run, filesIn: (folder: string) => BootFiles = folderFiles): Promise<BootFiles> => {
+  let files = filesIn(
+    await bootFolderNow(run, (folder) => {
+      files = filesIn(folder)
+    }),
+  )
   return { open: (name, peer) => files.open(name, peer) }
 }
 
@@ -171,30 +182,51 @@ const autoexecFor = (http: string): string => {
   return autoexecScript(`http://${isWildcard(address) ? NEXT_SERVER : address}${port}`)
 }
 
-/** `http`: where scripts are. */
+/** Bundled, it lies beside the folder of chunks. */
+const threadEntry = import.meta.url.endsWith(".ts")
+  ? new URL("./compose-transfers.ts", import.meta.url)
+  : new URL("../transfers.mjs", import.meta.url)
+
+const filesOf = (folder: string, autoexec: string | undefined): BootFiles =>
+  autoexec === undefined ? folderFiles(folder) : withAutoexec(folderFiles(folder), autoexec)
+
+/** `http`: where scripts are. A socket that was handed over is this thread's, so what comes to it is served here. */
 export const listenForTftp = async (run: Run, http: string | undefined, signs: BootSigns): Promise<Listeners> => {
   const { config, onEvent, counts, sockets } = run
   const { address, tftpPort: port } = config
   if (port === "off") return {}
-  const folder = await bootFiles(run)
-  const files: BootFiles = http === undefined ? folder : withAutoexec(folder, autoexecFor(http))
+  const autoexec = http === undefined ? undefined : autoexecFor(http)
   const [handed] = sockets.take(port, 1)
   const take = (e: TftpEvent) => {
     onEvent({ ...describeTftpEvent(e), about: aboutTftp(e) })
     takeSign(signs, tftpBootSign(e))
     counts.event("tftp", e.type, e.type === "done" ? e.sizeBytes : 0)
   }
-  const tftp = await listenTftp({ address, port, socket: handed?.socket, files, onEvent: take })
+  const tftp =
+    handed === undefined
+      ? await tftpInThread(run, autoexec, take)
+      : await listenTftp({
+          ...{ address, port, socket: handed.socket, onEvent: take },
+          files: await bootFiles(run, (folder) => filesOf(folder, autoexec)),
+        })
   run.closing(tftp.close)
   run.listening("tftp", tftp.listens)
   return { tftp: `${tftp.address}:${tftp.port}` }
+}
+
+const tftpInThread = async (run: Run, autoexec: string | undefined, take: (e: TftpEvent) => void) => {
+  const { address, tftpPort } = run.config
+  let thread: TftpThread | undefined
+  const folder = await bootFolderNow(run, (next) => thread?.serve(next))
+  thread = await listenTftpInThread(threadEntry, { address, port: Number(tftpPort), folder, autoexec }, take)
+  return thread
 }
 
 /** `listeners`: what PCs are sent to. */
 export const listenForDhcp = async (
   run: Run,
   live: LivePeers,
-  signs: BootSigns,
+  signs: BootTracker,
   listeners: { readonly tftp?: string | undefined; readonly http?: string | undefined },
 ): Promise<Listeners> => {
   const { onEvent, counts, sockets } = run

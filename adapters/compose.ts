@@ -188,11 +188,11 @@ export const openParts = async ({
       (await import("./host/sleuthkit.ts")).sleuthkit({ folder: cacheFolder(), host, newId }),
     ),
     tokens: lazily(async () => {
-      const [{ openTokens }, { secretFile }] = await Promise.all([
+      const [{ openTokens, TOKENS }, { secretFile }] = await Promise.all([
         import("../core/runtime/tokens.ts"),
         import("./host/secret-file.ts"),
       ])
-      return openTokens(secretFile(join(resolve(dataDir), "tokens.json")), now, random)
+      return openTokens(secretFile(join(resolve(dataDir), TOKENS)), now, random)
     }),
     hostBootId: host.bootId?.(),
     sidecars: data.folder("sidecars"),

@@ -38,6 +38,8 @@ export interface Host {
   readonly datagrams?: ((count: number, bytesMax: number) => DatagramBatch) | undefined
   /** Whether the kernel holds its clock for synchronised; undefined where it does not tell. */
   readonly clockSynchronised?: (() => boolean | undefined) | undefined
+  /** Waits for datagrams on the calling thread, which does nothing else meanwhile. */
+  readonly readiness?: (() => Readiness) | undefined
   /** A folder of this server for what can be fetched again at any time. */
   readonly cacheFolder?: () => string | undefined
 }
@@ -50,8 +52,8 @@ export interface PeerCredentials {
 
 /** IPv4 datagrams that were taken from a socket together, and a line of those that are sent together. Addresses are numbers. */
 export interface DatagramBatch {
-  /** Takes what has come, without waiting for more; how many. What is longer than fits is cut. */
-  receive(fd: number): number
+  /** Takes what has come, without waiting for more, at most so many or as many as fit; how many. What is longer than fits is cut. */
+  receive(fd: number, most?: number): number
   /** Of those taken last. The bytes are the batch's own, and others when it takes again. */
   bytes(n: number): Uint8Array
   address(n: number): number
@@ -62,4 +64,16 @@ export interface DatagramBatch {
   put(bytes: Uint8Array, address: number, port: number): boolean
   /** Sends the line and empties it. `failed` hears of each that the system does not take, by its place in the line. */
   send(fd: number, failed: (n: number, why: string) => void): void
+}
+
+/** Which of many sockets have something to be read. */
+export interface Readiness {
+  /** False when it cannot be watched. */
+  watch(fd: number): boolean
+  forget(fd: number): void
+  /** Waits until there is one, or so long; how many there are. */
+  wait(millis: number): number
+  /** Of those, the n-th. */
+  fd(n: number): number
+  close(): void
 }

@@ -140,6 +140,9 @@ export const limits = {
   /** Taken at once of what is read of a file. */
   tftpReadBytes: 64 * KiB,
   tftpTransfersMax: 512,
+  /** How long the thread of transfers waits for packets at most, and for how long it takes them, until the event loop has a turn. */
+  tftpWaitMillis: 5,
+  tftpTurnMillis: 10,
   tftpTransfersPerPeerMax: 64,
   /** Before a round trip was measured; doubled with each retry, up to the next. */
   tftpTimeoutMillis: 1000,
@@ -197,6 +200,8 @@ export const limits = {
   registrationsPerMinute: 240,
   /** Failures after which a client with a fallback boots from its own disk. */
   bootFailuresMax: 3,
+  /** Of a model's name, as SMBIOS has it. */
+  machineModelCharsMax: 64,
   bootMenuSecondsDefault: 10,
   bootMenuSecondsMax: 3600,
 

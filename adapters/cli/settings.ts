@@ -19,10 +19,13 @@ const flagOf = (key: string) => key.replaceAll(/-(.)/g, (_, letter: string) => l
 const variableOf = (key: string) => `IMAGELINK_${key.toUpperCase().replaceAll("-", "_")}`
 
 /** In the order of their weight, the last one wins. @throws CONFIG_INVALID */
-export const settingSources = async (options: SettingOptions): Promise<ReadonlyArray<NamedSource>> => {
+export const settingSources = async (
+  options: SettingOptions,
+  environment: NodeJS.ProcessEnv = process.env,
+): Promise<ReadonlyArray<NamedSource>> => {
   const file = options.config ?? configFileIn(dataDir(options))
   const flags = options as Readonly<Record<string, string | undefined>>
-  const fromEnvironment = configFromTexts("the environment (IMAGELINK_*)", (key) => process.env[variableOf(key)])
+  const fromEnvironment = configFromTexts("the environment (IMAGELINK_*)", (key) => environment[variableOf(key)])
   const fromFlags = configFromTexts("the command line", (key) => flags[flagOf(key)])
   return [
     ...(options.config !== undefined || existsSync(file) ? [await fileSource(file)] : []),
@@ -30,6 +33,12 @@ export const settingSources = async (options: SettingOptions): Promise<ReadonlyA
     { from: "the command line", settings: fromFlags, at: (key) => `--${key}` },
   ]
 }
+
+/** Flags that another process was given, for this one's where it was given none of its own. */
+export const withFlagsOf = (flags: Readonly<Record<string, string>>, options: SettingOptions): SettingOptions => ({
+  ...Object.fromEntries(Object.entries(flags).map(([key, text]) => [flagOf(key), text])),
+  ...options,
+})
 
 /** What was said by flag, to be said again to another process. */
 export const settingFlags = (options: SettingOptions): ReadonlyArray<string> => {

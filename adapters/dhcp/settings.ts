@@ -77,14 +77,15 @@ const rangesOf = ({ range }: SubnetConfig, subnet: Subnet): ReadonlyArray<LeaseR
 
 /** The operator's rows for the table of firmware. @throws CONFIG_INVALID */
 export const firmwareRows = (configs: ReadonlyArray<FirmwareConfig>): ReadonlyArray<BootProgramRow> =>
-  configs.map(({ program, mac, machine, architecture, "vendor-class": vendorClass }) => {
-    if ([mac, machine, architecture, vendorClass].every((key) => key === undefined))
-      throw refuse("firmware", "vendor-class, mac, machine or architecture to say which one boots it", program)
+  configs.map(({ program, mac, machine, product, architecture, "vendor-class": vendorClass }) => {
+    if ([mac, machine, product, architecture, vendorClass].every((key) => key === undefined))
+      throw refuse("firmware", "vendor-class, mac, machine, product or architecture to say which one boots it", program)
     return {
       program,
       ...(vendorClass === undefined ? {} : { vendorClass }),
       ...(mac === undefined ? {} : { macs: [macStart(mac)] }),
       ...(machine === undefined ? {} : { machineIds: [machine.toLowerCase()] }),
+      ...(product === undefined ? {} : { products: [product] }),
       ...(architecture === undefined ? {} : { architectures: [architecture] }),
     }
   })

@@ -1,4 +1,5 @@
 /** What every check is given: the site's settings, the server that runs, the operator's choices, and the ways to ask. */
+import { networkInterfaces } from "node:os"
 import type { ImagelinkError } from "../../core/errors.ts"
 import type { Host } from "../../core/host.ts"
 import type { ServeConfig } from "../../core/runtime/config.ts"
@@ -15,8 +16,10 @@ export interface Exam {
   readonly said: ReadonlySet<string>
   /** The server on this data folder, if one runs. */
   readonly running: RunningServer | undefined
-  /** Why it cannot be asked whether one does. */
+  /** Why one that seems to run cannot be asked. */
   readonly runningError: ImagelinkError | undefined
+  /** The process that has the store open, where the system tells: the server, or another command. */
+  readonly holder: number | undefined
   /** The server, or the store itself where none runs. @throws DATA_NOT_FOUND and what opening a store throws */
   readonly site: () => Promise<Site>
   readonly images: ImageOpener
@@ -92,9 +95,13 @@ export const isLoopback = (address: string): boolean => address === "::1" || add
 /** The address to ask from, if one is to be chosen. */
 export const localAddress = ({ from }: Exam, at: Place): string | undefined => {
   if (from.kind === "address") return from.address
-  if (from.kind === "here") return undefined
+  // Loopback leads to this machine's own addresses, and nowhere else.
+  if (from.kind === "here" || !isOfThisMachine(at.address)) return undefined
   return at.address.includes(":") ? "::1" : "127.0.0.1"
 }
+
+const isOfThisMachine = (address: string): boolean =>
+  isLoopback(address) || Object.values(networkInterfaces()).some((list) => list?.some((one) => one.address === address))
 
 /** Where a protocol of the running server is reached from this machine. */
 export const served = ({ running }: Exam, protocol: string): Place | undefined => {

@@ -1,5 +1,5 @@
 /**
- * Takes and sends IPv4 datagrams many at a time: recvmmsg(2), sendmmsg(2), over memory that is laid out once.
+ * Takes and sends IPv4 datagrams, many at a time: recvmmsg(2), sendmmsg(2), and for one recvmsg(2), sendmsg(2), over memory that is laid out once.
  *
  *     0        64 bytes each    struct mmsghdr: msghdr (name, its length, iovec, 1, no control data, flags), msg_len at 56
  *     64 n     16 bytes each    struct iovec: where the bytes are, how many
@@ -17,8 +17,11 @@ import type { DatagramBatch } from "../../core/host.ts"
 
 /** The C library's, by number; `vector` is the memory from a header on. */
 export interface DatagramCalls {
-  readonly recvmmsg: (fd: number, vector: bigint, count: number, flags: number, timeout: null) => number
-  readonly sendmmsg: (fd: number, vector: bigint, count: number, flags: number) => number
+  readonly recvmmsg: (fd: number, vector: number, count: number, flags: number, timeout: null) => number
+  readonly sendmmsg: (fd: number, vector: number, count: number, flags: number) => number
+  /** Of one: a header begins with what these take. */
+  readonly recvmsg: (fd: number, header: number, flags: number) => number
+  readonly sendmsg: (fd: number, header: number, flags: number) => number
   readonly addressOf: (memory: Uint8Array) => bigint
   readonly errno: () => number
 }
@@ -33,7 +36,8 @@ const MSG_LEN = 56
 
 class Lines {
   readonly count: number
-  readonly at: bigint
+  /** Where each header is, for the kernel. */
+  readonly headers: ReadonlyArray<number>
   readonly memory: Buffer
   readonly #bytesMax: number
 
@@ -41,8 +45,9 @@ class Lines {
     this.count = count
     this.#bytesMax = bytesMax
     this.memory = Buffer.alloc(count * (HEADER + IOVEC + NAME + bytesMax), 0)
-    this.at = calls.addressOf(this.memory)
-    const place = (offset: number) => this.at + BigInt(offset)
+    const at = calls.addressOf(this.memory)
+    const place = (offset: number) => at + BigInt(offset)
+    this.headers = Array.from({ length: count }, (_, n) => Number(place(n * HEADER)))
     for (let n = 0; n < count; n++) {
       this.memory.writeBigUInt64LE(place(this.name(n)), n * HEADER)
       this.memory.writeUInt32LE(NAME, n * HEADER + NAME_LENGTH)
@@ -53,9 +58,6 @@ class Lines {
     }
   }
 
-  header(n: number): bigint {
-    return this.at + BigInt(n * HEADER)
-  }
   name(n: number): number {
     return this.count * (HEADER + IOVEC) + n * NAME
   }
@@ -85,12 +87,22 @@ export class LibcDatagrams implements DatagramBatch {
     this.#out = new Lines(calls, count, bytesMax)
   }
 
-  receive(fd: number): number {
-    const { memory, at, count } = this.#in
-    const got = this.#calls.recvmmsg(fd, at, count, MSG_DONTWAIT, null)
+  receive(fd: number, most = this.#in.count): number {
+    const { memory, headers, count } = this.#in
+    const got =
+      most === 1
+        ? this.#receiveOne(fd)
+        : this.#calls.recvmmsg(fd, headers[0]!, Math.min(most, count), MSG_DONTWAIT, null)
     // The kernel wrote there how long the sender's address is; the next call reads how much room there is.
     for (let n = 0; n < got; n++) memory.writeUInt32LE(NAME, n * HEADER + NAME_LENGTH)
     return Math.max(0, got)
+  }
+
+  /** The kernel does less for it than for one of many. */
+  #receiveOne(fd: number): number {
+    const bytes = this.#calls.recvmsg(fd, this.#in.headers[0]!, MSG_DONTWAIT)
+    if (bytes >= 0) this.#in.memory.writeUInt32LE(bytes, MSG_LEN)
+    return bytes < 0 ? 0 : 1
   }
 
   bytes(n: number): Uint8Array {
@@ -126,10 +138,16 @@ export class LibcDatagrams implements DatagramBatch {
     const count = this.#waiting
     this.#waiting = 0
     for (let n = 0; n < count; ) {
-      const sent = this.#calls.sendmmsg(fd, this.#out.header(n), count - n, MSG_DONTWAIT)
+      const sent = this.#sendFrom(fd, n, count - n)
       if (sent > 0) n += sent
       // An error is about the first of those that it was to send.
       else failed(n++, getSystemErrorName(-this.#calls.errno()))
     }
+  }
+
+  #sendFrom(fd: number, n: number, count: number): number {
+    const { sendmsg, sendmmsg } = this.#calls
+    if (count > 1) return sendmmsg(fd, this.#out.headers[n]!, count, MSG_DONTWAIT)
+    return sendmsg(fd, this.#out.headers[n]!, MSG_DONTWAIT) < 0 ? -1 : 1
   }
 }

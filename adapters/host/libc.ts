@@ -6,7 +6,8 @@
  *     getsockopt(2)  SO_PEERCRED, unix(7)                            at once
  *     setsockopt(2)  SO_BINDTODEVICE, socket(7)                      at once; getsockopt(2) reads it
  *     setsockopt(2)  TCP_USER_TIMEOUT, tcp(7)                        at once
- *     recvmmsg(2), sendmmsg(2)   (datagrams.ts)                      at once, and they do not wait
+ *     recvmmsg(2), sendmmsg(2), recvmsg(2), sendmsg(2)   (datagrams.ts)   at once, and they do not wait
+ *     epoll(7)                   (readiness.ts)                      waits, for whoever has a thread of its own
  *     adjtimex(2)    with nothing to set: STA_UNSYNC                 at once
  *
  * **Details** The functions are looked up in the running process, which has its C library loaded already, whichever that is. The numbers below
@@ -15,17 +16,11 @@
 import { createRequire } from "node:module"
 import type { Host } from "../../core/host.ts"
 import { type DatagramCalls, LibcDatagrams } from "./datagrams.ts"
+import { type EpollCalls, LibcReadiness } from "./readiness.ts"
 
-type Call =
-  | "punchHole"
-  | "nextData"
-  | "peerCredentials"
-  | "bindToDevice"
-  | "boundDevice"
-  | "unansweredMax"
-  | "datagrams"
-  | "clockSynchronised"
-export type LibcCalls = { readonly [K in Call]: NonNullable<Host[K]> }
+type OfFiles = "punchHole" | "nextData"
+type OfSockets = "peerCredentials" | "bindToDevice" | "boundDevice" | "unansweredMax" | "datagrams" | "readiness"
+export type LibcCalls = { readonly [K in OfFiles | OfSockets | "clockSynchronised"]: NonNullable<Host[K]> }
 
 const FALLOC_FL_KEEP_SIZE = 1
 const FALLOC_FL_PUNCH_HOLE = 2
@@ -69,11 +64,20 @@ const callsOf = (koffi: typeof import("koffi")): LibcCalls => {
   const getsockopt = libc.func("int getsockopt(int fd, int level, int name, void *value, _Inout_ uint32_t *length)")
   const datagramCalls: DatagramCalls = {
     recvmmsg: libc.func("int recvmmsg(int fd, uintptr_t vector, uint32_t count, int flags, void *timeout)"),
+    recvmsg: libc.func("int64_t recvmsg(int fd, uintptr_t header, int flags)"),
+    sendmsg: libc.func("int64_t sendmsg(int fd, uintptr_t header, int flags)"),
     sendmmsg: libc.func("int sendmmsg(int fd, uintptr_t vector, uint32_t count, int flags)"),
     addressOf: koffi.address,
     errno: koffi.errno,
   }
   const adjtimex = libc.func("int adjtimex(_Inout_ void *timex)")
+  const epollCalls: EpollCalls = {
+    create: libc.func("int epoll_create1(int flags)"),
+    control: libc.func("int epoll_ctl(int epoll, int operation, int fd, void *event)"),
+    wait: libc.func("int epoll_wait(int epoll, uintptr_t events, int count, int millis)"),
+    close: libc.func("int close(int fd)"),
+    addressOf: koffi.address,
+  }
   const setsockopt = libc.func("int setsockopt(int fd, int level, int name, void *value, uint32_t length)")
 
   return {
@@ -122,6 +126,7 @@ const callsOf = (koffi: typeof import("koffi")): LibcCalls => {
       if (adjtimex(timex) < 0) return undefined
       return (new Int32Array(timex.buffer, timex.byteOffset + TIMEX_STATUS, 1)[0]! & STA_UNSYNC) === 0
     },
+    readiness: () => new LibcReadiness(epollCalls),
 
     boundDevice(fd) {
       const name = Buffer.alloc(IFNAMSIZ)

@@ -58,6 +58,9 @@ class LinuxHost implements Host {
   get boundDevice() {
     return this.#calls()?.boundDevice
   }
+  get readiness() {
+    return this.#calls()?.readiness
+  }
   get datagrams() {
     return this.#calls()?.datagrams
   }

@@ -4,10 +4,9 @@
  * **Details** A packet from anyone but the client is answered ERROR 5 and changes nothing. Steps run one after the other, so that the
  * file is read once at a time.
  */
-import type { Socket } from "node:dgram"
 import type { BootPeer, OpenedFile } from "../../core/runtime/boot-files.ts"
-import { datagramSocket } from "../../core/runtime/datagram-socket.ts"
 import { decode, ERROR_CODE, encode, type TftpOption } from "./packet.ts"
+import type { OpenTransferSocket, TransferSocket } from "./sockets.ts"
 import { begin, type Input, type Outcome, type Step, step, type Transfer, type TransferLimits } from "./transfer.ts"
 
 /** Time, as it comes in: milliseconds that never go back, and a call at a later one. */
@@ -24,6 +23,7 @@ export interface RunningInput {
   readonly options: ReadonlyArray<TftpOption>
   readonly bounds: TransferLimits
   readonly clock: Clock
+  readonly open: OpenTransferSocket
   readonly started: (transfer: Transfer) => void
   /** Called once. */
   readonly ended: (outcome: Outcome) => void
@@ -31,7 +31,7 @@ export interface RunningInput {
 
 export class RunningTransfer {
   readonly #input: RunningInput
-  readonly #socket: Socket
+  readonly #socket: TransferSocket
   #transfer: Transfer | undefined
   #cancel: () => void = () => {}
   /** When the clock calls; a step that only puts it off leaves it, and the call asks for the next one. */
@@ -40,15 +40,11 @@ export class RunningTransfer {
 
   constructor(input: RunningInput) {
     this.#input = input
-    this.#socket = datagramSocket(input.address)
-    this.#socket.on("error", (e) => this.#end({ type: "failed", message: e.message }))
-    this.#socket.on("message", (bytes, from) => this.#receive(bytes, from))
-    this.#socket.bind({ address: input.address, port: 0 }, () => {
-      if (this.#closed) return
-      const { options, file, bounds, clock } = input
-      const first = begin(options, file.sizeBytes, bounds, clock.now())
-      input.started(first[0])
-      this.#follow(first)
+    this.#socket = input.open(input.address)
+    this.#socket.start({
+      bound: () => this.#begin(),
+      message: (bytes, from) => this.#receive(bytes, from),
+      failed: (message) => this.#end({ type: "failed", message }),
     })
   }
 
@@ -63,7 +59,15 @@ export class RunningTransfer {
     this.#end({ type: "stopped", message: "the client began anew" })
   }
 
-  #receive(bytes: Buffer, from: BootPeer): void {
+  #begin(): void {
+    if (this.#closed) return
+    const { options, file, bounds, clock, started } = this.#input
+    const first = begin(options, file.sizeBytes, bounds, clock.now())
+    started(first[0])
+    this.#follow(first)
+  }
+
+  #receive(bytes: Uint8Array, from: BootPeer): void {
     const { peer } = this.#input
     const packet = decode(bytes)
     if (from.address === peer.address && from.port === peer.port) this.#step({ type: "packet", packet })
@@ -83,7 +87,7 @@ export class RunningTransfer {
   #follow([transfer, packets, effect]: Step): void {
     this.#transfer = transfer
     for (const packet of packets) this.#send(encode(packet), this.#input.peer)
-    if (effect.type === "read") void this.#read(effect.offset, effect.length)
+    if (effect.type === "read") this.#read(effect.offset, effect.length)
     else if (effect.type === "end") this.#end(effect.outcome)
     else if (effect.type === "wait" && effect.until < this.#callsAt) this.#callAt(effect.until)
   }
@@ -99,7 +103,13 @@ export class RunningTransfer {
     this.#cancel = clock.later(call, Math.max(0, moment - clock.now()))
   }
 
-  async #read(offset: number, length: number): Promise<void> {
+  #read(offset: number, length: number): void {
+    const bytes = this.#input.file.readNow?.(offset, length)
+    if (bytes === undefined) void this.#readLater(offset, length)
+    else this.#step({ type: "bytes", bytes })
+  }
+
+  async #readLater(offset: number, length: number): Promise<void> {
     let input: Input
     try {
       input = { type: "bytes", bytes: await this.#input.file.read(offset, length) }
@@ -110,16 +120,14 @@ export class RunningTransfer {
   }
 
   #send(bytes: Buffer, to: BootPeer): void {
-    if (this.#closed) return
-    // What could not be sent counts as lost on the way: time sends it again, or ends the transfer.
-    this.#socket.send(bytes, to.port, to.address)
+    if (!this.#closed) this.#socket.send(bytes, to)
   }
 
   #end(outcome: Outcome): void {
     if (this.#closed) return
     this.#closed = true
     this.#cancel()
-    closeSocket(this.#socket)
+    this.#socket.close()
     void this.#input.file.close().catch(() => {})
     this.#input.ended(outcome)
   }
@@ -129,9 +137,4 @@ export class RunningTransfer {
 const reasonOf = (e: unknown): string => {
   const { code, message, name } = e as NodeJS.ErrnoException
   return name === "FileChanged" ? message : `the file cannot be read (${code ?? "unknown"})`
-}
-
-/** Closing at once would throw away what was just given to send. */
-const closeSocket = (socket: Socket): void => {
-  setImmediate(() => socket.close())
 }

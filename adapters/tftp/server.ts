@@ -12,12 +12,14 @@ import type { Socket } from "node:dgram"
 import { fail } from "../../core/errors.ts"
 import { limits } from "../../core/limits.ts"
 import { type BootFiles, type BootPeer, FileRefused, type OpenedFile } from "../../core/runtime/boot-files.ts"
-import { bindDatagram, closeDatagram } from "../../core/runtime/datagram-socket.ts"
+import { bindDatagram, closeDatagram, fileDescriptor } from "../../core/runtime/datagram-socket.ts"
 import { watchListener } from "../../core/runtime/listening.ts"
 import type { TftpEvent } from "./events.ts"
 import { decode, ERROR_CODE, encode, OPCODE, type Request } from "./packet.ts"
+import type { Pump } from "./pump.ts"
 import { type Clock, RunningTransfer } from "./running.ts"
 import { shown } from "./shown.ts"
+import { nodeTransferSocket } from "./sockets.ts"
 import type { Outcome, TransferLimits } from "./transfer.ts"
 
 export interface TftpServerLimits extends TransferLimits {
@@ -35,6 +37,8 @@ export interface TftpServerInput {
   readonly onEvent?: (event: TftpEvent) => void
   readonly limits?: Partial<TftpServerLimits>
   readonly clock?: Clock
+  /** Where the host has the calls for it, and this thread nothing else to do. */
+  readonly pump?: Pump | undefined
 }
 
 export interface TftpServer {
@@ -84,10 +88,13 @@ export const listenTftp = async (input: TftpServerInput): Promise<TftpServer> =>
   const socket = input.socket ?? (await bindDatagram({ protocol: "tftp", address: at, port: wanted }))
   const requests = new Requests(input, socket)
   const listens = watchListener(socket, "message", (e) => requests.report({ type: "broken", message: e.message }))
-  socket.on("message", (bytes, from) => requests.receive(bytes, from))
+  const take = (bytes: Uint8Array, from: BootPeer) => requests.receive(bytes, from)
+  socket.on("message", take)
+  input.pump?.watch(fileDescriptor(socket), take)
   const { address, port } = socket.address()
   let closing: Promise<void> | undefined
   const close = async (): Promise<void> => {
+    input.pump?.forget(fileDescriptor(socket))
     await Promise.all([closeDatagram(socket), requests.stop()])
   }
   return { address, port, transfers: () => requests.slots.size, listens, close: () => (closing ??= close()) }
@@ -97,6 +104,7 @@ class Requests {
   /** By the client's `address:port`. */
   readonly slots = new Map<string, Slot>()
   readonly #input: TftpServerInput
+  readonly #files: BootFiles
   readonly #socket: Socket
   readonly #bounds: TftpServerLimits
   readonly #opening = new Set<Promise<void>>()
@@ -106,6 +114,7 @@ class Requests {
 
   constructor(input: TftpServerInput, socket: Socket) {
     this.#input = input
+    this.#files = input.pump?.files(input.files) ?? input.files
     this.#socket = socket
     this.#bounds = { ...defaults, ...input.limits }
   }
@@ -114,7 +123,7 @@ class Requests {
     this.#input.onEvent?.(event)
   }
 
-  receive(bytes: Buffer, from: BootPeer): void {
+  receive(bytes: Uint8Array, from: BootPeer): void {
     if (this.#stopped) return
     const client = nameOf(from)
     const packet = decode(bytes)
@@ -174,7 +183,7 @@ class Requests {
     const about = { client: nameOf(from), file: request.file }
     let file: OpenedFile | undefined
     try {
-      file = await this.#input.files.open(request.file, from)
+      file = await this.#files.open(request.file, from)
     } catch (e) {
       const refused = e instanceof FileRefused
       const message = refused
@@ -204,6 +213,7 @@ class Requests {
       options: request.options,
       bounds: this.#bounds,
       clock: this.#input.clock ?? systemClock,
+      open: this.#input.pump?.open ?? nodeTransferSocket,
       started: ({ sizeBytes, agreed }) =>
         this.report({ ...about, type: "started", sizeBytes, answers: agreed.answers }),
       ended: (outcome) => {

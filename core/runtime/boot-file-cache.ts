@@ -18,10 +18,16 @@ export interface PieceLimits {
   readonly bytesMax: number
 }
 
+interface Piece {
+  readonly loading: Promise<Uint8Array>
+  /** Once it is there. */
+  bytes: Uint8Array | undefined
+}
+
 export class PieceCache {
   readonly #limits: PieceLimits
   /** Least used first. */
-  readonly #pieces = new Map<string, Promise<Uint8Array>>()
+  readonly #pieces = new Map<string, Piece>()
 
   constructor(limits: PieceLimits) {
     this.#limits = limits
@@ -31,6 +37,18 @@ export class PieceCache {
     return this.#pieces.size
   }
 
+  /** The same as `read`, at once; undefined where it must be waited for. */
+  readNow(file: PieceFile, offset: number, length: number): Uint8Array | undefined {
+    const { pieceBytes } = this.#limits
+    const n = Math.floor(offset / pieceBytes)
+    const from = offset - n * pieceBytes
+    const bytes = from + length > pieceBytes ? undefined : this.#pieces.get(keyOf(file, n))?.bytes
+    if (bytes === undefined) return undefined
+    this.#piece(file, n)
+    this.#ahead(file, n + 1)
+    return bytes.subarray(from, from + length)
+  }
+
   /** Exactly `length` bytes of the file, which nobody writes to again. */
   async read(file: PieceFile, offset: number, length: number): Promise<Uint8Array> {
     const { pieceBytes } = this.#limits
@@ -38,24 +56,42 @@ export class PieceCache {
     const last = Math.max(first, Math.floor((offset + length - 1) / pieceBytes))
     const pieces: Array<Uint8Array> = []
     for (let n = first; n <= last; n++) pieces.push(await this.#piece(file, n))
-    // A failure is told to whoever needs the piece.
-    this.#piece(file, last + 1).catch(() => {})
+    this.#ahead(file, last + 1)
     const from = offset - first * pieceBytes
     const [only] = pieces
     if (only !== undefined && pieces.length === 1) return only.subarray(from, from + length)
     return Buffer.concat(pieces).subarray(from, from + length)
   }
 
+  /** A failure is told to whoever needs the piece. */
+  #ahead(file: PieceFile, n: number): void {
+    this.#piece(file, n).catch(() => {})
+  }
+
   #piece(file: PieceFile, n: number): Promise<Uint8Array> {
     const { pieceBytes, bytesMax } = this.#limits
     const length = Math.min(pieceBytes, file.sizeBytes - n * pieceBytes)
-    if (length <= 0) return Promise.resolve(new Uint8Array(0))
-    const key = `${n} ${file.identity}`
-    const piece = this.#pieces.get(key) ?? file.load(n * pieceBytes, length)
+    if (length <= 0) return nothing
+    const key = keyOf(file, n)
+    const piece = this.#pieces.get(key) ?? this.#load(key, file.load(n * pieceBytes, length))
     this.#pieces.delete(key)
     this.#pieces.set(key, piece)
-    piece.catch(() => this.#pieces.get(key) === piece && this.#pieces.delete(key))
     if (this.#pieces.size * pieceBytes > bytesMax) this.#pieces.delete(this.#pieces.keys().next().value!)
+    return piece.loading
+  }
+
+  #load(key: string, loading: Promise<Uint8Array>): Piece {
+    const piece: Piece = { loading, bytes: undefined }
+    loading.then(
+      (bytes) => {
+        piece.bytes = bytes
+      },
+      () => this.#pieces.get(key) === piece && this.#pieces.delete(key),
+    )
     return piece
   }
 }
+
+const nothing = Promise.resolve(new Uint8Array(0))
+
+const keyOf = ({ identity }: PieceFile, n: number): string => `${n} ${identity}`

@@ -10,6 +10,9 @@ import { createHash, scrypt, timingSafeEqual } from "node:crypto"
 import { fail } from "../errors.ts"
 import { limits } from "../limits.ts"
 
+/** In the data folder. */
+export const TOKENS = "tokens.json"
+
 export type TokenRole = "viewer" | "auditor" | "operator" | "admin"
 export const tokenRoles: ReadonlyArray<TokenRole> = ["viewer", "auditor", "operator", "admin"]
 

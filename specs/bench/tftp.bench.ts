@@ -1,7 +1,7 @@
 /**
  * Throughput of one and of 32 transfers of a 1 MiB file beside dnsmasq, tftpd-hpa and atftpd, by real clients, without loss and with 2 %.
  *
- *     npm run bench -- tftp [rounds] [filter] [seed]     needs what support/tftp-servers.ts names, root, and dist/
+ *     npm run bench -- tftp [rounds] [title, a regular expression] [seed]     needs what support/tftp-servers.ts names, root, and dist/
  *
  * **Details** All serve at once, one is asked at a time, in turn and round by round. One transfer is timed ten times in a row. With loss all are asked at the same time,
  * for then everybody waits for timers; each packet is lost with the same chance, drawn from a seed. MiB/s are of all transfers together, medians of rounds.
@@ -49,7 +49,7 @@ const withLoss = async (bench: TftpBench, client: ClientName, count: number) => 
   cpu: bench.targets.map(() => Number.NaN),
 })
 
-const main = async (rounds: number, filter: string, seed: number): Promise<void> => {
+const main = async (rounds: number, filter: RegExp, seed: number): Promise<void> => {
   const dir = mkdtempSync(join(tmpdir(), "imagelink-bench-"))
   const removeDir = toPutAway(() => rmSync(dir, { recursive: true, force: true }))
   const bench = await startTftpBench(dir, LOSS, seed)
@@ -61,7 +61,7 @@ const main = async (rounds: number, filter: string, seed: number): Promise<void>
       for (const client of clientNames)
         for (const count of [1, 32]) {
           const title = `${client} x${count}${loss > 0 ? ` ${loss * 100} % lost` : ""}`
-          if (!title.includes(filter)) continue
+          if (!filter.test(title)) continue
           const { got, cpu } =
             loss === 0 ? await clean(bench, client, count, rounds) : await withLoss(bench, client, count)
           const [ours = 0, ...theirs] = got.map(median)
@@ -78,4 +78,4 @@ const main = async (rounds: number, filter: string, seed: number): Promise<void>
   }
 }
 
-await main(Number(process.argv[2] ?? 3), process.argv[3] ?? "", Number(process.argv[4] ?? 1))
+await main(Number(process.argv[2] ?? 3), new RegExp(process.argv[3] ?? "", "u"), Number(process.argv[4] ?? 1))

@@ -10,6 +10,7 @@ import { Leases } from "../../adapters/dhcp/leases.ts"
 import { type DhcpMessage, decode, encode } from "../../adapters/dhcp/message.ts"
 import { OPTION, text } from "../../adapters/dhcp/options.ts"
 import type { DhcpPort } from "../../adapters/dhcp/reply.ts"
+import { MODEL_QUERY } from "../../core/runtime/machine-model.ts"
 import { random } from "../support/random.ts"
 import { at, lan, plan } from "./support/messages.ts"
 
@@ -41,7 +42,7 @@ const goldensOf = (file: string): ReadonlyArray<Golden> =>
       return { title: `${file} ${i + 1}: ${what}`, port: Number(port) as DhcpPort, bytes, message }
     })
 
-const files = ["udhcpc", "ipxe-rom-bios", "ovmf"] as const
+const files = ["udhcpc", "ipxe-rom-bios", "ovmf", "ovmf-boot-server"] as const
 const all = files.flatMap((file) => goldensOf(file))
 
 const serverAddress = at("10.77.0.1")
@@ -111,10 +112,11 @@ describe.each(all.filter(({ port }) => port === 67).map((g) => [g.title, g] as c
         .toString("hex")
         .replaceAll(/..(?!$)/gu, "$&-")
       const program = architecture === 0 ? "undionly.kpxe" : "snponly.efi"
-      const expected = { ipxe: `http://10.77.0.1:8080/boot/${mac}.ipxe`, pxe: program, system: "" } as Record<
-        string,
-        string
-      >
+      const expected = {
+        ipxe: `http://10.77.0.1:8080/boot/${mac}.ipxe?${MODEL_QUERY}`,
+        pxe: program,
+        system: "",
+      } as Record<string, string>
       const url = `http://10.77.0.1:8080/${program}`
       expect(out!.file).toBe(kind === "http" ? url : expected[kind])
     })
@@ -139,6 +141,16 @@ describe("beside a server that gives the addresses", () => {
     expect([out.yiaddr, out.options.has(OPTION.leaseSeconds), addressText(out.siaddr)]).toEqual([0, false, "10.77.0.1"])
     expect(out.file).not.toBe("")
   })
+})
+
+it("a REQUEST to port 4011 of firmware that was named no boot file is answered with one, to the port it came from", () => {
+  const [golden, ...more] = goldensOf("ovmf-boot-server").filter(({ port }) => port === 4011)
+  expect([typeOf(golden!.message), addressText(golden!.message.ciaddr), more.length]).toEqual([3, "10.77.0.11", 0])
+  const answer = answered(golden!, { mode: "proxy" })
+  const out = read(answer!.bytes)
+  expect([typeOf(out), out.file, addressText(out.siaddr), addressText(answer!.address), answer!.port]).toEqual([
+    ...[5, "snponly.efi", "10.77.0.1", "10.77.0.11", 4011],
+  ])
 })
 
 interface Independent {

@@ -202,7 +202,8 @@ describe.skipIf(skip)("with a server,", () => {
       "pass iscsi: iqn.2026-11.io.imagelink:pc-001 is shown",
       "pass iscsi: login, and LBA 0 is read: a boot sector",
     ]
-    const near = await here("--as", "PC-001")
+    // It says by itself what it was told.
+    const near = await examine(["--as", "PC-001"], { data, inside: lan.inside })
     judge(near, [])
     expect(client(near)).toEqual(whole)
     const ports = near.findings.filter(({ check, state }) => check === "ports" && state === "pass")

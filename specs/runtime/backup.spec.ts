@@ -13,6 +13,7 @@ import {
 } from "node:fs"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { restoreSite } from "../../adapters/compose.ts"
 import { verifyBackup } from "../../core/runtime/backup/verify-backup.ts"
 import type { BackupAnswer, Input } from "../../core/runtime/site.ts"
 import { scratch } from "../support/cli.ts"
@@ -53,6 +54,12 @@ const content = (at: string): ReadonlyMap<string, string> =>
       .sort()
       .map((name) => [name, readFileSync(join(at, name), "base64")]),
   )
+
+const restored = (to: string) => {
+  const { signal } = new AbortController()
+  const options = { backup: dir, data: to, force: false, dryRun: false, actor: operator, signal, onProgress: () => {} }
+  return restoreSite(options)
+}
 
 beforeAll(async () => {
   here = await serveHere(data)
@@ -192,6 +199,29 @@ describe("secrets and what is left out", () => {
     expect(statSync(key).mode & 0o777).toBe(0o600)
     expect((await backup()).secrets).toBe(false)
     expect(existsSync(join(dir, "secrets"))).toBe(false)
+  })
+
+  it("has the API tokens, hashed, only in a backup that asked for it, and a restored site lets them in", async () => {
+    const tokens = join(dir, "secrets/tokens.json")
+    const { token } = await here.do("token.create", { name: "desk", role: "viewer" })
+    const secret = token.split("_")[2]!
+    await backup({ secrets: true })
+    expect(statSync(tokens).mode & 0o777).toBe(0o600)
+    expect(readFileSync(tokens, "utf8")).not.toContain(secret)
+    const to = join(folder, "with-tokens")
+    const answer = await restored(to)
+    expect(answer.notes).toContain("1 API token of the backup may ask here too: imagelink token list")
+    expect(statSync(join(to, "tokens.json")).mode & 0o777).toBe(0o600)
+    const there = await serveHere(to)
+    expect(await (await there.parts.tokens()).verify(token)).toMatchObject({ name: "desk", role: "viewer" })
+    await there.close()
+    await backup()
+    const hash = JSON.parse(readFileSync(join(data, "tokens.json"), "utf8")).tokens[0].hash as string
+    for (const [file, bytes] of content(dir)) {
+      const text = Buffer.from(bytes, "base64").toString("latin1")
+      expect([file, text.includes(secret), text.includes(hash)]).toEqual([file, false, false])
+    }
+    expect((await restored(join(folder, "without-tokens"))).notes.join()).not.toContain("token")
   })
 
   it("names the writes that clients keep", async () => {

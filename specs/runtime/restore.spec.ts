@@ -258,6 +258,7 @@ describe("no log signs two histories:", () => {
     const to = fresh()
     await another(to, { backup: secret })
     expect(existsSync(join(to, "secrets"))).toBe(false)
+    expect(existsSync(join(to, "tokens.json"))).toBe(false)
   })
 
   it("a backup of a restored log, into its own folder only, restored again", async () => {

@@ -122,6 +122,17 @@ export const makeFloor = async ({ inside: here, client }: Network, script: strin
   return { inside, tap }
 }
 
+/**
+ * A DHCP server on the same machine as Imagelink, which lends the same addresses and says `PXEClient` (option 60) without a boot file: ask my machine at port 4011.
+ * Answers what it has said so far.
+ */
+export const runServerBeside = ({ inside }: Network): Promise<() => string> =>
+  runDnsmasq(
+    inside,
+    ...["--interface=br0", "--bind-interfaces", "--dhcp-range=10.77.0.50,10.77.0.99,10m", "--dhcp-authoritative"],
+    ...["--no-ping", "--dhcp-option-force=60,PXEClient"],
+  )
+
 let made = 0
 
 const ip = (...args: ReadonlyArray<string>): void => {

@@ -79,7 +79,7 @@ export const declareStore = (root: Command): void => {
     "backup",
   )
     .option("--images", "the image files and layers of all versions too")
-    .option("--secrets", "the key that signs the log too; keep that backup as you keep the key")
+    .option("--secrets", "the key that signs the log and the API tokens too; keep that backup as you keep the key")
     .option("--dry-run", "say what would be copied, and copy nothing")
 
   verb(

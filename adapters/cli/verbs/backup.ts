@@ -48,7 +48,7 @@ const printBackup = (
   for (const { image, version, path, sizeBytes, done } of images.slice(0, LINES_MAX))
     print(`  ${image}@${version} ${dryRun && done === "copied" ? "to copy" : done}: ${path}, ${bytes(sizeBytes)}`)
   if (images.length > LINES_MAX) print(`  … and ${images.length - LINES_MAX} more`)
-  if (secrets) print("  with the key that signs this log: keep it as you keep the key")
+  if (secrets) print("  with the key that signs this log and the API tokens: keep it as you keep the key")
   for (const line of leftOut.slice(0, LINES_MAX)) print(`  left out: ${line}`)
   if (leftOut.length > LINES_MAX) print(`  … and ${leftOut.length - LINES_MAX} more`)
 }

@@ -1,11 +1,15 @@
 /** `imagelink doctor`: what keeps PCs from booting, with cause and fix. It looks from this machine, whether a server runs or not. */
+import { join } from "node:path"
 import { fail, type ImagelinkError, isImagelinkError } from "../../../core/errors.ts"
+import { lockHolder } from "../../../core/log/lock-holder.ts"
+import { storePaths } from "../../../core/log/store-files.ts"
 import { effectiveConfig, type ServeConfig } from "../../../core/runtime/config.ts"
 import type { Finding } from "../../compose-doctor.ts"
 import { type Column, count, print, printJson, table } from "../output.ts"
 import { progressView } from "../progress.ts"
-import { type SettingOptions, settingFlags, settingSources } from "../settings.ts"
+import { type SettingOptions, settingFlags, settingSources, withFlagsOf } from "../settings.ts"
 import { dataDir, runningSite } from "../site.ts"
+import { type StartedWith, startedWith } from "../started-with.ts"
 
 interface DoctorOptions extends SettingOptions {
   readonly as?: string
@@ -23,11 +27,14 @@ export const doctor = async (options: DoctorOptions): Promise<void> => {
   const { examine, checkNames } = await import("../../compose-doctor.ts")
   const only = onlyOf(options.only, checkNames)
   const dir = dataDir(options)
-  const [settings, server] = await Promise.all([settingsOf(options), serverOn(dir)])
+  const server = await serverOn(dir)
+  const told = server.server === undefined ? undefined : toldOf(dir)
+  const all: DoctorOptions = withFlagsOf(told?.flags ?? {}, options)
+  const settings = await settingsOf(all, { ...told?.environment, ...process.env })
   const progress = await progressView("doctor", options.json ?? false)
   try {
     const findings = await examine({
-      ...{ dataDir: dir, as: options.as, only, from: fromOf(options) },
+      ...{ dataDir: dir, as: options.as, only, from: fromOf(all) },
       ...settings,
       ...server,
       onProgress: (done, total) => progress.report({ done, total, unit: "items" }),
@@ -56,15 +63,21 @@ interface Settings {
 }
 
 /** What is wrong with them is one of the findings. */
-const settingsOf = async (options: DoctorOptions): Promise<Settings> => {
+const settingsOf = async (options: DoctorOptions, environment: NodeJS.ProcessEnv): Promise<Settings> => {
   try {
-    const sources = await settingSources(options)
+    const sources = await settingSources(options, environment)
     const said = new Set(sources.flatMap(({ settings }) => Object.keys(settings)))
     return { config: effectiveConfig(sources), configError: undefined, said }
   } catch (e) {
     if (!isImagelinkError(e)) throw e
     return { config: effectiveConfig([]), configError: e, said: new Set() }
   }
+}
+
+/** What the running server was started with, so that it need not be said again. */
+const toldOf = (dir: string): StartedWith | undefined => {
+  const pid = lockHolder(join(storePaths(dir).database, "LOCK"))
+  return pid === undefined ? undefined : startedWith(pid)
 }
 
 const serverOn = async (dir: string) => {
@@ -107,20 +120,23 @@ const columns: ReadonlyArray<Column<Finding>> = [
 
 const show = (findings: ReadonlyArray<Finding>, millis: number): void => {
   print(table(columns, findings))
-  for (const { state, error } of findings.toSorted((a, b) => rank(a) - rank(b))) {
-    if (error === undefined) continue
-    const details = (error.details ?? []).map((detail) => `  - ${detail}`)
-    const lines = [
-      `${state}: ${error.message} [${error.code}]`,
-      ...details,
-      `  cause: ${error.cause}`,
-      `  fix: ${error.fix}`,
-    ]
-    print(`\n${lines.join("\n")}`)
-  }
+  for (const text of alarmTexts(findings)) print(`\n${text}`)
   const { pass, warn, fail: failures, skip } = totalsOf(findings)
   const words = [`${pass} passed`, count(warn, "warning"), count(failures, "failure"), `${skip} skipped`]
   print(`\n${words.join(", ")}; ${(millis / 1000).toFixed(1)} s`)
+}
+
+/** Failures first; what several checks met is told once. */
+const alarmTexts = (findings: ReadonlyArray<Finding>): ReadonlySet<string> => {
+  const texts = findings
+    .toSorted((a, b) => rank(a) - rank(b))
+    .flatMap(({ state, error }) => {
+      if (error === undefined) return []
+      const details = (error.details ?? []).map((detail) => `  - ${detail}`)
+      const head = `${state}: ${error.message} [${error.code}]`
+      return [[head, ...details, `  cause: ${error.cause}`, `  fix: ${error.fix}`].join("\n")]
+    })
+  return new Set(texts)
 }
 
 const rank = ({ state }: Finding): number => (state === "fail" ? 0 : 1)

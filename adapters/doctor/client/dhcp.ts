@@ -26,12 +26,16 @@ export const dhcp: Check = {
     const client = await exam.client()
     const hearing = await exam.hearing()
     if (hearing.silent !== undefined) return [skip("dhcp", hearing.silent)]
-    const mode = exam.config.dhcp?.mode ?? "full"
     const ours = isWildcard(at.address) ? exam.config.address : at.address
+    const mode = exam.config.dhcp?.mode ?? modeIn(hearing, ours)
     const own = asks.map((ask) => judge(exam, hearing, { ask, ours, client }))
     return [...own, ...others(hearing, ours, mode)]
   },
 }
+
+/** Where the settings do not say it, ours does by what it offers. */
+const modeIn = (hearing: Hearing, ours: string): "full" | "proxy" =>
+  asks.some((ask) => ownOffer(hearing, ask, ours)?.address === NO_ADDRESS) ? "proxy" : "full"
 
 interface Judging {
   readonly ask: Ask

@@ -30,7 +30,7 @@ const strangerMac = (): string => ["02", ...randomBytes(5).toString("hex").match
 const interfaceToAskOn = (isElsewhere: boolean, served: string | undefined): string | undefined => {
   const there = interfaces()
   if (served !== undefined && there.includes(served)) return served
-  return isElsewhere ? there.find((name) => name !== "lo") : served
+  return isElsewhere ? there.find((name) => name !== "lo") : undefined
 }
 
 /** proc_pid_net(5): of the namespace that this process is in. */

@@ -10,7 +10,6 @@
  * What could not be copied (an image file that is gone, or changed) does not keep the rest from it; the backup is finished without, and
  * then fails with BACKUP_INCOMPLETE.
  */
-import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import type { Catalogue } from "../../domain/catalogue.ts"
@@ -18,7 +17,6 @@ import { fail } from "../../errors.ts"
 import type { JobContext } from "../../jobs.ts"
 import { limits } from "../../limits.ts"
 import { storeError } from "../../log/database.ts"
-import { storePaths } from "../../log/store-files.ts"
 import { openCheckpoint } from "../../log/tiles/checkpoint.ts"
 import type { Published, Publisher } from "../../log/tiles/publisher.ts"
 import { cellsAsOf } from "../../projections/as-of.ts"
@@ -42,6 +40,7 @@ import { rememberBackup } from "./known-backups.ts"
 import { copyLog, isThere } from "./log-part.ts"
 import { type BackupFile, encodeManifest, type Manifest, manifestName, sha256 } from "./manifest.ts"
 import { overlaysLeftOut } from "./overlays-left-out.ts"
+import { copySecrets } from "./secrets-part.ts"
 
 export interface BackupOptions {
   readonly dir: string
@@ -185,7 +184,7 @@ const gather = async (
   const heat = await copyHeat(dir, parts.data, catalogue, before)
   for (const { file, isNew } of heat.files) gathered.add(file, isNew)
   const without = await addImages(dir, wantedImages(catalogue, parts.opener.pathOf), before, images, gathered, job)
-  if (secrets) await addKey(dir, publisher.options.dir, gathered)
+  if (secrets) for (const file of await copySecrets(dir, publisher.options.dir)) gathered.add(file, true)
   const leftOut = [...without, ...heat.leftOut, ...unsealedDrafts(catalogue), ...overlaysLeftOut(catalogue)]
   return { published, events: copied.events, gathered, leftOut }
 }
@@ -296,11 +295,4 @@ const addImages = async (
 const noImages = (files: ReadonlyArray<WantedFile>, images: ReadonlyArray<BackupImage>): ReadonlyArray<string> => {
   const missing = files.length - images.length
   return missing === 0 ? [] : [`${missing} image ${missing === 1 ? "file" : "files"}: --images copies them`]
-}
-
-const addKey = async (dir: string, dataDir: string, gathered: Gathered): Promise<void> => {
-  const bytes = readFileSync(storePaths(dataDir).key)
-  const path = "secrets/site.key"
-  await writeWhole(join(dir, path), bytes)
-  gathered.add({ path, sizeBytes: bytes.length, sha256: sha256(bytes) }, true)
 }

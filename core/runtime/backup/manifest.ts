@@ -7,7 +7,7 @@
  *     DIR/heat/<image id>-<hash>.heat      what was learnt of an image's clients
  *     DIR/images/<image id>/v<N>-<hash>/…
  *     DIR/layers/<image id>/v<N>.{qcow2,data} and DIR/drafts/<image id>.raw, as in the data folder
- *     DIR/secrets/site.key   only where that was asked for
+ *     DIR/secrets/           the key and the API tokens, only where that was asked for
  *
  * **Details** What it does not name is no part of the backup: the rest of one that was interrupted, or of the one before. It carries the
  * checkpoint, which says what the log in it is, and a SHA-256 of itself, which finds an accident; against intent there is the signature.

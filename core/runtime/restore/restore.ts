@@ -33,6 +33,7 @@ import { copyWhole } from "../backup/copy-file.ts"
 import { restoreHeat } from "../backup/heat-part.ts"
 import { type Manifest, sha256 } from "../backup/manifest.ts"
 import { lastingOverlays } from "../backup/overlays-left-out.ts"
+import { restoreTokens } from "../backup/secrets-part.ts"
 import { type VerifiedBackup, verifyBackup } from "../backup/verify-backup.ts"
 import { makeLocalSite } from "../local-site.ts"
 import type { Parts } from "../parts.ts"
@@ -115,18 +116,23 @@ const build = async (
     await copySidecars(backup, verified.manifest, building)
     await copySealed(backup, verified.manifest, building, { signal, onProgress })
     await restoreHeat(backup, verified.manifest, building)
+    const tokens = await restoreTokens(backup, verified.manifest, building)
     const config = join(target.dir, "imagelink.toml")
     if (target.replaces && existsSync(config)) copyFileSync(config, join(building, "imagelink.toml"))
     await makeStore(parts, options, verified, building, name)
     if (imagesTo !== undefined) await copyImages(backup, verified.manifest, imagesTo, force, { signal, onProgress })
     const finished = await finish(parts, options, verified, building)
     if (signal.aborted) throw fail("CANCELLED", { what: "the restore" })
-    return { ...finished, aside: exchange(target, building, id) }
+    const notes = tokens === 0 ? finished.notes : [...finished.notes, tokensNote(tokens)]
+    return { ...finished, notes, aside: exchange(target, building, id) }
   } catch (e) {
     discard(building)
     throw e
   }
 }
+
+const tokensNote = (count: number): string =>
+  `${count} API ${count === 1 ? "token" : "tokens"} of the backup may ask here too: imagelink token list`
 
 const copySidecars = async (backup: string, { files }: Manifest, building: string): Promise<void> => {
   for (const { path, sha256: expected } of files) {

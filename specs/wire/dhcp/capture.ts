@@ -1,11 +1,11 @@
 /**
  * Captures what real DHCP clients send, and writes each as a file beside this one.
  *
- *     node --conditions=source specs/wire/dhcp/capture.ts        needs root, iproute2, udhcpc, qemu-system-x86, ipxe-qemu, ovmf; two minutes
+ *     node --conditions=source specs/wire/dhcp/capture.ts [name]        needs root, iproute2, udhcpc, qemu-system-x86, ipxe-qemu, ovmf; five minutes
  *
  * **Details** Clients run in a network namespace without a way out, with QEMU's iPXE ROM (BIOS) and OVMF's own network stack (UEFI). They are answered by the pure
  * part of ours, so that they go on to the REQUEST; what they are told is not in the files. A line is a message: the port it came to and its bytes, in
- * hexadecimal. Nothing is served over TFTP or HTTP, so firmware goes on to its next way of booting.
+ * hexadecimal. For `ovmf-boot-server`, port 67 answers as a DHCP server that says `PXEClient` and names no boot file, so that it asks port 4011. Nothing is served over TFTP or HTTP, so firmware goes on to its next way of booting.
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process"
 import { createSocket } from "node:dgram"
@@ -16,6 +16,8 @@ import { fileURLToPath } from "node:url"
 import { addressText, parseAddress } from "../../../adapters/dhcp/address.ts"
 import { Answerer, type DhcpSite } from "../../../adapters/dhcp/answer.ts"
 import { Leases } from "../../../adapters/dhcp/leases.ts"
+import { decode, encode } from "../../../adapters/dhcp/message.ts"
+import { OPTION } from "../../../adapters/dhcp/options.ts"
 
 const SERVER = "10.77.0.1"
 const MAC = "52:54:00:77:00:01"
@@ -30,8 +32,17 @@ const site: DhcpSite = {
   liveHolder: () => undefined,
 }
 
-/** Inside the namespace: prints each message as it comes, and answers. */
-const listen = (): void => {
+/** The same without a boot file, and what goes with one. */
+const withoutFile = (bytes: Uint8Array): Uint8Array => {
+  const decoded = decode(bytes)
+  if (!decoded.ok) throw new Error(decoded.why)
+  const bootOptions: ReadonlyArray<number> = [OPTION.vendorSpecific, OPTION.bootServer, OPTION.bootFile]
+  const options = new Map([...decoded.message.options].filter(([code]) => !bootOptions.includes(code)))
+  return encode({ ...decoded.message, file: "", options })
+}
+
+/** Inside the namespace: prints each message as it comes, and answers; `separate`: the boot file on port 4011 alone. */
+const listen = (separate: boolean): void => {
   const answerer = new Answerer({
     ...{ site: () => site, leases: new Leases({ ranges: [], reserved: () => true }), server: at(SERVER) },
     ...{ note: () => {}, rate: { perMachine: 1000, strangers: 1000 } },
@@ -44,7 +55,8 @@ const listen = (): void => {
       console.log(`${port} ${bytes.toString("hex")}`)
       const { answer } = answerer.take(bytes, { address: at(from.address), port: from.port }, port, Date.now())
       const out = port === 67 ? sender : socket
-      if (answer) out.send(answer.bytes, answer.port, addressText(answer.address), () => {})
+      const given = answer && (port === 67 && separate ? withoutFile(answer.bytes) : answer.bytes)
+      if (answer && given) out.send(given, answer.port, addressText(answer.address), () => {})
     }
     socket.on("message", hear)
     if (port === 67) sender.on("message", hear)
@@ -82,6 +94,7 @@ const qemu = (folder: string, uefi: boolean): ReadonlyArray<string> => {
 }
 
 const capture = async (name: string, command: ReadonlyArray<string>, seconds: number): Promise<void> => {
+  if (process.argv[2] !== undefined && process.argv[2] !== name) return
   const space = `imagelink-${process.pid}-c`
   const ip = (...args: ReadonlyArray<string>) => execFileSync("ip", args)
   const inside = (words: ReadonlyArray<string>): ChildProcess =>
@@ -96,7 +109,12 @@ const capture = async (name: string, command: ReadonlyArray<string>, seconds: nu
     ip("-n", space, "link", "set", "veth1", "address", MAC)
     for (const device of ["tap0", "veth0"]) ip("-n", space, "link", "set", device, "master", "br0")
     for (const device of ["lo", "br0", "tap0", "veth0", "veth1"]) ip("-n", space, "link", "set", device, "up")
-    const self = [process.execPath, "--conditions=source", fileURLToPath(import.meta.url), "listen"]
+    const self = [
+      process.execPath,
+      "--conditions=source",
+      fileURLToPath(import.meta.url),
+      name === "ovmf-boot-server" ? "listen-separate" : "listen",
+    ]
     let said = ""
     children.push(inside(self))
     children[0]!.stdout!.on("data", (chunk: Buffer) => (said += chunk))
@@ -130,13 +148,14 @@ const stopped = (child: ChildProcess): Promise<void> =>
     child.kill("SIGKILL")
   })
 
-if (process.argv[2] === "listen") listen()
+if (process.argv[2]?.startsWith("listen")) listen(process.argv[2] === "listen-separate")
 else {
   const folder = mkdtempSync(join(tmpdir(), "imagelink-capture-"))
   try {
     await capture("udhcpc", ["udhcpc", "-i", "veth1", "-n", "-q", "-f", "-s", "/bin/true"], 5)
     await capture("ipxe-rom-bios", qemu(folder, false), 45)
     await capture("ovmf", qemu(folder, true), 150)
+    await capture("ovmf-boot-server", qemu(folder, true), 60)
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }

@@ -1,0 +1,200 @@
+/**
+ * Sockets of transfers that are served as fast as the host can, by a thread that has nothing else to do.
+ *
+ *     wait for any of the sockets ─► take the ACK ─► the transfer's next block ─► send ─► wait …
+ *                  └─► now and then, and while a file is read: a turn of Node's event loop
+ *
+ * **Details** A client that has one block at a time waits for the server each time, so what a block costs is how fast its file comes. Waiting, taking and sending
+ * here are one call of the system each; through the event loop each of them is several, and objects besides (a third more time for each block). Node's sockets
+ * stay what they are: what the event loop sees first comes through it and is treated alike. Timers are late by no more than one wait.
+ *
+ * **Gotchas** While a transfer runs, this thread waits inside of a call, so it must be one of its own (thread.ts).
+ */
+import type { Socket } from "node:dgram"
+import type { DatagramBatch, Host, Readiness } from "../../core/host.ts"
+import { limits } from "../../core/limits.ts"
+import type { BootFiles, BootPeer, OpenedFile } from "../../core/runtime/boot-files.ts"
+import { datagramSocket, fileDescriptor } from "../../core/runtime/datagram-socket.ts"
+import type { OpenTransferSocket, TransferSocket, TransferSocketEvents } from "./sockets.ts"
+
+type Take = TransferSocketEvents["message"]
+
+interface Watched {
+  readonly take: Take
+  /** Who sent last, as the kernel has it and as it is handed on. */
+  address: number
+  from: BootPeer
+}
+
+export class Pump {
+  readonly #batch: DatagramBatch
+  readonly #readiness: Readiness
+  readonly #watched = new Map<number, Watched>()
+  /** Its socket, while what came to it is taken: answers wait in line. */
+  #taking = -1
+  #turning = false
+  /** Transfers' sockets; while there is none, the event loop does it all. */
+  #running = 0
+  /** What the event loop has to finish. */
+  #awaited = 0
+  /** Waits in a row that brought nothing. */
+  #fruitless = 0
+
+  constructor({ datagrams, readiness }: Required<Pick<Host, "datagrams" | "readiness">>) {
+    this.#batch = datagrams!(limits.datagramsTogether, limits.tftpBlksizeMax + 4)
+    this.#readiness = readiness!()
+  }
+
+  /** IPv4. */
+  readonly open: OpenTransferSocket = (address) => new PumpedSocket(this, address)
+
+  /** The same files; while one is opened or read, the event loop has more turns. */
+  files(files: BootFiles): BootFiles {
+    return {
+      open: async (name, peer) => {
+        const file = await this.#while(files.open(name, peer))
+        return file === undefined ? undefined : this.#file(file)
+      },
+    }
+  }
+
+  /** What comes to a socket is taken here too, while transfers run. */
+  watch(fd: number, take: Take): void {
+    if (this.#readiness.watch(fd)) this.#watched.set(fd, { take, address: 0, from: { address: textOf(0), port: 0 } })
+  }
+
+  /** To be called before it is closed. */
+  forget(fd: number): void {
+    if (this.#watched.delete(fd)) this.#readiness.forget(fd)
+  }
+
+  began(): void {
+    this.#running++
+    if (this.#turning) return
+    this.#turning = true
+    setImmediate(() => this.#turn())
+  }
+
+  ended(): void {
+    this.#running--
+  }
+
+  send(fd: number, bytes: Uint8Array, address: number, port: number): void {
+    if (this.#batch.full) this.#sendLine(fd)
+    this.#batch.put(bytes, address, port)
+    if (this.#taking !== fd) this.#sendLine(fd)
+  }
+
+  close(): void {
+    this.#readiness.close()
+  }
+
+  #turn(): void {
+    if (this.#running === 0) {
+      this.#turning = false
+      return
+    }
+    const until = performance.now() + limits.tftpTurnMillis
+    do {
+      const patience = this.#awaited === 0 ? limits.tftpWaitMillis : Math.min(this.#fruitless, limits.tftpWaitMillis)
+      const count = this.#readiness.wait(patience)
+      this.#fruitless = count === 0 ? this.#fruitless + 1 : 0
+      for (let n = 0; n < count; n++) this.#take(this.#readiness.fd(n))
+    } while (this.#fruitless === 0 && this.#awaited === 0 && this.#running > 0 && performance.now() < until)
+    setImmediate(() => this.#turn())
+  }
+
+  #take(fd: number): void {
+    const watched = this.#watched.get(fd)
+    // One at a time: most have no more, and whoever has is ready again.
+    if (watched === undefined || this.#batch.receive(fd, 1) === 0) return
+    const [address, port] = [this.#batch.address(0), this.#batch.port(0)]
+    if (watched.address !== address || watched.from.port !== port) {
+      watched.address = address
+      watched.from = { address: textOf(address), port }
+    }
+    this.#taking = fd
+    watched.take(this.#batch.bytes(0), watched.from)
+    this.#taking = -1
+    this.#sendLine(fd)
+  }
+
+  #sendLine(fd: number): void {
+    this.#batch.send(fd, lost)
+  }
+
+  async #while<A>(work: Promise<A>): Promise<A> {
+    this.#awaited++
+    try {
+      return await work
+    } finally {
+      this.#awaited--
+    }
+  }
+
+  #file(file: OpenedFile): OpenedFile {
+    return {
+      sizeBytes: file.sizeBytes,
+      read: (offset, length) => this.#while(file.read(offset, length)),
+      readNow: (offset, length) => file.readNow?.(offset, length),
+      close: () => file.close(),
+    }
+  }
+}
+
+const lost = () => {}
+
+class PumpedSocket implements TransferSocket {
+  readonly #pump: Pump
+  readonly #socket: Socket
+  readonly #address: string
+  /** -1 while it is not bound, and again when it is closed: the number is somebody else's then. */
+  #fd = -1
+  /** Whom it sent to last, and that address as a number. */
+  #to = ""
+  #toNumber = 0
+
+  constructor(pump: Pump, address: string) {
+    this.#pump = pump
+    this.#address = address
+    this.#socket = datagramSocket(address)
+  }
+
+  start({ bound, message, failed }: TransferSocketEvents): void {
+    this.#socket.on("error", (e) => failed(e.message))
+    this.#socket.on("message", message)
+    this.#socket.bind({ address: this.#address, port: 0 }, () => {
+      this.#fd = fileDescriptor(this.#socket)
+      this.#pump.watch(this.#fd, message)
+      this.#pump.began()
+      bound()
+    })
+  }
+
+  send(bytes: Uint8Array, { address, port }: BootPeer): void {
+    if (this.#fd < 0) return
+    if (address !== this.#to) {
+      this.#to = address
+      this.#toNumber = numberOf(address)
+    }
+    this.#pump.send(this.#fd, bytes, this.#toNumber, port)
+  }
+
+  close(): void {
+    const fd = this.#fd
+    if (fd >= 0) {
+      this.#pump.ended()
+      this.#pump.forget(fd)
+    }
+    // Its last packet may wait in line.
+    setImmediate(() => {
+      this.#fd = -1
+      this.#socket.close()
+    })
+  }
+}
+
+const numberOf = (address: string): number =>
+  address.split(".").reduce((number, part) => number * 256 + Number(part), 0)
+
+const textOf = (a: number): string => `${a >>> 24}.${(a >>> 16) & 255}.${(a >>> 8) & 255}.${a & 255}`

@@ -1,0 +1,108 @@
+/** TFTP in a thread of its own, as `serve` has it: the same as without, but that other work does not hold it up. */
+import { createSocket, type Socket } from "node:dgram"
+import { once } from "node:events"
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterAll, afterEach, expect, it } from "vitest"
+import { fetchTftp } from "../../adapters/tftp/client.ts"
+import type { TftpEvent } from "../../adapters/tftp/events.ts"
+import { listenTftpInThread, type TftpThread } from "../../adapters/tftp/thread.ts"
+import { limits } from "../../core/limits.ts"
+import { patterned } from "../support/random.ts"
+
+const entry = new URL("../../adapters/compose-transfers.ts", import.meta.url)
+const folder = mkdtempSync(join(tmpdir(), "imagelink-tftp-thread-"))
+const file = patterned(3 * limits.bootPieceBytes + 77, 5)
+mkdirSync(join(folder, "sub"))
+writeFileSync(join(folder, "file"), file)
+writeFileSync(join(folder, "empty"), "")
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+const opened: Array<TftpThread> = []
+afterEach(async () => {
+  for (const one of opened.splice(0)) await one.close()
+})
+
+const start = async (port = 0) => {
+  const events: Array<TftpEvent> = []
+  const input = { address: "127.0.0.1", port, folder, autoexec: "#!ipxe\n" }
+  const server = await listenTftpInThread(entry, input, (e) => void events.push(e))
+  opened.push(server)
+  const fetch = async (name: string, options: { readonly blksize?: number; readonly windowsize?: number } = {}) =>
+    (await fetchTftp({ host: "127.0.0.1", port: server.port, file: name, ...options })).bytes
+  return { server, events, fetch }
+}
+
+it("files come whole, one after the other and many at once, with blocks and windows of any size", async () => {
+  const { fetch, events } = await start()
+  expect(await fetch("empty")).toEqual(Buffer.alloc(0))
+  expect((await fetch("sub/autoexec.ipxe")).toString()).toBe("#!ipxe\n")
+  const sizes = [
+    {},
+    { blksize: 1468 },
+    { blksize: 1468, windowsize: 16 },
+    { blksize: 65464 },
+    { blksize: 8192, windowsize: 3 },
+  ]
+  const all = await Promise.all([...sizes, ...sizes, ...sizes].map((options) => fetch("file", options)))
+  for (const bytes of all) expect(Buffer.compare(bytes, file)).toBe(0)
+  // The client has its last block before the server has the last ACK.
+  const done = () => events.filter(({ type }) => type === "done").length
+  await expect.poll(done, { timeout: 20_000 }).toBe(2 + all.length)
+}, 60_000)
+
+it("what is refused is told here and to the client", async () => {
+  const { fetch, events } = await start()
+  await expect(fetch("none")).rejects.toThrow(/there is no such file/u)
+  await expect(fetch("../none")).rejects.toThrow(/leads out/u)
+  expect(events.map(({ type }) => type)).toEqual(["refused", "refused"])
+})
+
+it("files of another folder come as soon as it is told so", async () => {
+  const { server, fetch } = await start()
+  expect(server.listens()).toBe(true)
+  expect((await fetch("file")).length).toBe(file.length)
+  server.serve(join(folder, "sub"))
+  await expect.poll(() => fetch("file").catch((e: Error) => e.message), { timeout: 20_000 }).toMatch(/no such file/u)
+  expect((await fetch("autoexec.ipxe")).toString()).toBe("#!ipxe\n")
+  await server.close()
+  expect(server.listens()).toBe(false)
+})
+
+it("a port that somebody has is refused with its code", async () => {
+  const { server } = await start()
+  await expect(start(server.port)).rejects.toMatchObject({ code: "PORT_IN_USE" })
+})
+
+it("a client that is not heard any more is told as TFTP_TIMEOUT, also from there", async () => {
+  const { server, events } = await start()
+  const socket: Socket = createSocket("udp4")
+  socket.bind(0, "127.0.0.1")
+  await once(socket, "listening")
+  // With a timeout of one second that was agreed, there is no more patience than the retries.
+  socket.send("\0\x01file\0octet\0timeout\x001\0", server.port, "127.0.0.1")
+  await expect.poll(() => events.at(-1)?.type, { timeout: 30_000, interval: 100 }).toBe("timeout")
+  socket.close()
+  const last = events.at(-1)
+  expect(last?.type === "timeout" && [last.error.code, last.error.message.includes("file")]).toEqual([
+    "TFTP_TIMEOUT",
+    true,
+  ])
+}, 40_000)
+
+it("closing ends what runs and tells its client; a second close is the first", async () => {
+  const { server, events } = await start()
+  const socket: Socket = createSocket("udp4")
+  socket.bind(0, "127.0.0.1")
+  await once(socket, "listening")
+  const heard: Array<string> = []
+  socket.on("message", (bytes) => heard.push(bytes.toString("latin1")))
+  socket.send("\0\x01file\0octet\0", server.port, "127.0.0.1")
+  await expect.poll(() => heard.length, { timeout: 20_000 }).toBeGreaterThan(0)
+  expect(server.close()).toBe(server.close())
+  await server.close()
+  await expect.poll(() => heard.at(-1), { timeout: 20_000 }).toMatch(/^\0\x05\0\0the server is stopping/u)
+  socket.close()
+  expect(events.at(-1)?.type).toBe("stopped")
+})
