@@ -27,7 +27,8 @@ export const data = (layer: number) => 2 * layer
 export const zero = (layer: number) => 2 * layer + 1
 
 /** The map of a first version: everything comes from the base. */
-export const baseMap = (sizeBytes: number, budget = new LayerMapBudget()): LayerMap => new LayerMap(budget, sizeBytes, [])
+export const baseMap = (sizeBytes: number, budget = new LayerMapBudget()): LayerMap =>
+  new LayerMap(budget, sizeBytes, [])
 
 /** The map of a version that one layer more was committed to. The runs are its alone. */
 export const extendMap = ({ budget, sizeBytes, layers }: LayerMap, layer: number, runs: Iterable<Extent>): LayerMap => {
