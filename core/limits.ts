@@ -119,9 +119,9 @@ export const limits = {
   /** Asked of the kernel for a UDP socket, so that a burst waits instead of being lost. */
   datagramReceiveBytes: 4 * MiB,
   /** Taken from a socket, or sent, with one call. */
-  datagramsTogether: 64,
+  datagramsTogether: 16,
   /** Taken one after the other before anybody else has a turn. */
-  datagramsInARowMax: 512,
+  datagramsInARowMax: 64,
   /** By a service manager (LISTEN_FDS). */
   socketsHandedOverMax: 64,
 
