@@ -15,6 +15,7 @@
  */
 import type { Socket } from "node:dgram"
 import { fail } from "../../core/errors.ts"
+import { limits } from "../../core/limits.ts"
 import { bindDatagram, closeDatagram, fileDescriptor } from "../../core/runtime/datagram-socket.ts"
 import type { HandedSocket } from "../../core/runtime/handed-over.ts"
 import type { DhcpPort } from "./reply.ts"
@@ -73,7 +74,10 @@ export const openDhcpSockets = async (place: DhcpPlace): Promise<ReadonlyArray<H
     // One that was handed over is its unit's to keep, and beside a wildcard one there may be no privileges to keep ours.
     if (wildcard === undefined && place.interface !== undefined)
       for (const socket of opened.slice(handed.length)) confine(fileDescriptor(socket), place.interface)
-    for (const socket of opened) socket.setBroadcast(true)
+    for (const socket of opened) {
+      socket.setBroadcast(true)
+      socket.setRecvBufferSize(limits.dhcpReceiveBytes)
+    }
     return [
       ...hearing.map((socket) => ({ socket, port: 67, sender: own }) as const),
       // The answer of port 4011 comes from there (captured: firmware takes no other).

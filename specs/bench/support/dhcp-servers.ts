@@ -191,6 +191,17 @@ export interface DhcpMeasured {
   readonly perSecond: number
   /** The same for each CPU-second of the server. */
   readonly perCpuSecond: number
+  /** Of the answers that came to perfdhcp, how many it had no room for, in percent: what the server did and nobody took. */
+  readonly lostPercent: number
+}
+
+/** What came to a namespace's UDP sockets, and what of it found their buffers full. */
+const udpOf = async (outside: ReadonlyArray<string>): Promise<{ readonly taken: number; readonly lost: number }> => {
+  const [file, ...args] = [...outside, "cat", "/proc/net/snmp"]
+  const { stdout } = await run(file!, args)
+  const [names = [], values = []] = stdout.split("\n").flatMap((l) => (l.startsWith("Udp: ") ? [l.split(" ")] : []))
+  const of = (name: string) => Number(values[names.indexOf(name)])
+  return { taken: of("InDatagrams"), lost: of("RcvbufErrors") }
 }
 
 /** Exchanges begun at a rate for so many seconds, by as many machines. */
@@ -198,8 +209,12 @@ export const measure = async (
   t: DhcpTarget,
   { rate, seconds, machines }: { readonly rate: number; readonly seconds: number; readonly machines: number },
 ): Promise<DhcpMeasured> => {
-  const before = cpuSeconds(t.pid)
+  const [before, cpuBefore] = [await udpOf(t.outside), cpuSeconds(t.pid)]
   const load = ["-R", `${machines}`, "-r", `${rate}`, "-p", `${seconds}`, "-W", "500000", "-g", "single"]
   const whole = received(await ask(t.outside, ...load), "ACK")
-  return { perSecond: whole / seconds, perCpuSecond: whole / Math.max(cpuSeconds(t.pid) - before, 0.01) }
+  const perCpuSecond = whole / Math.max(cpuSeconds(t.pid) - cpuBefore, 0.01)
+  const after = await udpOf(t.outside)
+  const lost = after.lost - before.lost
+  const lostPercent = (100 * lost) / Math.max(1, lost + after.taken - before.taken)
+  return { perSecond: whole / seconds, perCpuSecond, lostPercent }
 }
