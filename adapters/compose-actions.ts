@@ -22,5 +22,6 @@ export const clientActions = (
     return networks.map(({ broadcast, name }) => `${broadcast} by ${name}`)
   },
   sleep: makeSleep(later),
-  note: (text) => onEvent({ level: "info", text }),
+  note: (actor, client, did) =>
+    onEvent({ level: "info", text: `${actor} ${did} ${client}`, about: { protocol: "api", actor, client } }),
 })

@@ -35,7 +35,10 @@ export const serveApi = async ({ run, site, watched }: ApiOptions): Promise<Serv
   const { parts, host } = opened
   const calls = new Calls()
   const onDenied = (who: string, what: string) =>
-    onEvent({ level: "info", text: `${who} was refused ${what} [PERMISSION_DENIED]` })
+    onEvent({
+      ...{ level: "info", text: `${who} was refused ${what} [PERMISSION_DENIED]` },
+      about: { protocol: "api", actor: who, code: "PERMISSION_DENIED" },
+    })
   const { now, newId } = parts
   const ask = () => site.call("status", {}, { actor: serverActor })
   const feed = makeStatusFeed({ run: parts.now(), ask, monotonic: () => performance.now() })

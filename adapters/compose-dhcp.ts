@@ -13,13 +13,15 @@ import type { Host } from "../core/host.ts"
 import { limits } from "../core/limits.ts"
 import { catalogueProjection } from "../core/projections/catalogue.ts"
 import { bootFolder } from "../core/runtime/boot-folder.ts"
-import type { BootSigns } from "../core/runtime/boot-signs.ts"
+import type { BootTracker } from "../core/runtime/boot-tracker.ts"
 import type { DhcpConfig, ServeConfig } from "../core/runtime/config.ts"
 import type { HandedSocket } from "../core/runtime/handed-over.ts"
 import type { LivePeers } from "../core/runtime/live-peers.ts"
+import type { LogLine } from "../core/runtime/log-line.ts"
 import type { ServerCounts } from "../core/runtime/metrics/server-counts.ts"
 import { makeChange } from "../core/runtime/operations/change.ts"
 import { refuseSetting } from "../core/runtime/refused-setting.ts"
+import { aboutDhcp } from "./compose-log.ts"
 import type { Run } from "./compose-run.ts"
 import { parseAddress } from "./dhcp/address.ts"
 import type { BootProgramRow } from "./dhcp/boot-programs.ts"
@@ -42,7 +44,7 @@ export interface DhcpComposition {
   /** As it is at the start. */
   readonly dhcp: DhcpConfig
   readonly live: LivePeers
-  readonly signs: BootSigns
+  readonly signs: Pick<BootTracker, "take" | "modelOf">
   readonly counts: ServerCounts
   /** What else is served, as `address:port`. */
   readonly listeners: { readonly tftp?: string | undefined; readonly http?: string | undefined }
@@ -50,7 +52,7 @@ export interface DhcpComposition {
   readonly onEvent: OnEvent
 }
 
-type OnEvent = (event: { readonly level: "error" | "info" | "debug"; readonly text: string }) => void
+type OnEvent = (line: LogLine) => void
 
 /** @throws CONFIG_INVALID PORT_IN_USE LISTEN_FAILED DHCP_UNCONFINED STORE_DAMAGED */
 export const serveDhcp = async (given: DhcpComposition) => {
@@ -72,6 +74,7 @@ export const serveDhcp = async (given: DhcpComposition) => {
         http: listeners.http === undefined ? undefined : `http://${listeners.http}`,
         programs: [...firmwareRows(firmware), ...(await signedRows(given, config))],
       },
+      productOf: (mac) => signs.modelOf(mac)?.product,
       liveAddress: live.addressOf,
       liveClient: live.clientAt,
       optionsOf: (client) =>
@@ -93,7 +96,7 @@ export const serveDhcp = async (given: DhcpComposition) => {
   })
   const change = makeChange(parts)
   const take = (e: DhcpEvent) => {
-    onEvent(describeDhcpEvent(e))
+    onEvent({ ...describeDhcpEvent(e), about: aboutDhcp(e) })
     counts.event("dhcp", e.type === "answered" ? e.what : e.type)
     const sign = dhcpBootSign(e)
     if (sign !== undefined) signs.take(sign)

@@ -20,6 +20,7 @@ import { makeSessions, type Sessions } from "../core/runtime/sessions.ts"
 import { sizeText } from "../core/runtime/sizes.ts"
 import type { Twin } from "../core/runtime/twins.ts"
 import type { OnDamage } from "../core/runtime/version-sources.ts"
+import { bootLine } from "./compose-log.ts"
 import { later, type Run, serverActor } from "./compose-run.ts"
 
 export interface ServedDisks {
@@ -66,6 +67,7 @@ const trackBoots = async (run: Run, change: Change): Promise<BootTracker> => {
     later,
     record: (boot) => {
       run.counts.boot(boot)
+      run.onEvent(bootLine(boot))
       boots.record(boot)
     },
     nameOf: (mac) => catalogue().clientsByMac.get(mac)?.name,

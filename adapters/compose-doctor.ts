@@ -72,6 +72,7 @@ const examOf = async (asked: Examination): Promise<{ readonly exam: Exam; close(
   const { running, runningError } = await lookAtServer(asked)
   const exam: Exam = {
     ...{ dataDir, config, configError: asked.configError, said: asked.said, running, runningError },
+    holder: holderOf(dataDir),
     ...{ site, host, wires, now: container.resolve(tokens.clock).now },
     images: makeOpener(container.resolve(tokens.registry), host, resolve(dataDir)),
     from: from.kind === "namespace" ? { kind: "here" } : from,
@@ -99,6 +100,8 @@ const openStore = async (dataDir: string, { plugins }: ServeConfig): Promise<Sit
   return makeLocalSite(opened.parts, () => opened.release())
 }
 
+const holderOf = (dataDir: string): number | undefined => lockHolder(join(storePaths(dataDir).database, "LOCK"))
+
 const lookAtServer = async ({
   server,
   dataDir,
@@ -107,7 +110,7 @@ const lookAtServer = async ({
   if (server === undefined) return { running: undefined, runningError }
   try {
     const { server: about, listeners } = await within(limits.doctorToolMillisMax, server.call("status", {}, asDoctor))
-    const pid = lockHolder(join(storePaths(dataDir).database, "LOCK"))
+    const pid = holderOf(dataDir)
     const at = Object.fromEntries(listeners.map(({ protocol, at }) => [protocol, at]))
     return { running: { pid, version: about.version, listeners: at }, runningError }
   } catch (e) {

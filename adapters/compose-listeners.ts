@@ -8,10 +8,12 @@ import { bootFolder } from "../core/runtime/boot-folder.ts"
 import { autoexecScript, NEXT_SERVER } from "../core/runtime/boot-script.ts"
 import type { BootScripts } from "../core/runtime/boot-scripts.ts"
 import type { BootSign, BootSigns } from "../core/runtime/boot-signs.ts"
+import type { BootTracker } from "../core/runtime/boot-tracker.ts"
 import type { ServeConfig } from "../core/runtime/config.ts"
 import type { LivePeers } from "../core/runtime/live-peers.ts"
 import type { BootPasswordOf } from "./compose-boots.ts"
 import { isServable, serveDhcp } from "./compose-dhcp.ts"
+import { aboutHttp, aboutIscsi, aboutNbd, aboutTftp } from "./compose-log.ts"
 import { isWildcard, type Listeners, type Run } from "./compose-run.ts"
 import { httpBootSign } from "./http/boot-sign.ts"
 import { describeHttpEvent, type HttpEvent } from "./http/events.ts"
@@ -39,7 +41,7 @@ export const listenForNbd = async (run: Run, disks: Disks): Promise<Listeners> =
   const { address, nbdPort: port } = config
   if (port === "off") return {}
   const take = (e: NbdEvent) => {
-    onEvent(describeNbdEvent(e))
+    onEvent({ ...describeNbdEvent(e), about: aboutNbd(e) })
     counts.event("nbd", e.type)
   }
   const nbd = await listenNbd({ address, port, disks, unansweredMax: run.opened.host.unansweredMax, onEvent: take })
@@ -79,7 +81,7 @@ export const listenForIscsi = async (
       return { user: target.client, secret: Buffer.from(known.password, "latin1"), given }
     },
     onEvent(e) {
-      onEvent(describeIscsiEvent(e, run.config.logLevel === "debug"))
+      onEvent({ ...describeIscsiEvent(e, run.config.logLevel === "debug"), about: aboutIscsi(e) })
       counts.event("iscsi", e.type)
     },
   })
@@ -166,7 +168,7 @@ export const listenForHttp = async (
   if (port === "off") return {}
   const files = await bootFiles(run)
   const take = (e: HttpEvent) => {
-    onEvent(describeHttpEvent(e))
+    onEvent({ ...describeHttpEvent(e), about: aboutHttp(e) })
     takeSign(signs, httpBootSign(e))
     counts.event("http", e.type, e.type === "sent" ? e.bytes : 0)
   }
@@ -199,7 +201,7 @@ export const listenForTftp = async (run: Run, http: string | undefined, signs: B
   const autoexec = http === undefined ? undefined : autoexecFor(http)
   const [handed] = sockets.take(port, 1)
   const take = (e: TftpEvent) => {
-    onEvent(describeTftpEvent(e))
+    onEvent({ ...describeTftpEvent(e), about: aboutTftp(e) })
     takeSign(signs, tftpBootSign(e))
     counts.event("tftp", e.type, e.type === "done" ? e.sizeBytes : 0)
   }
@@ -227,7 +229,7 @@ const tftpInThread = async (run: Run, autoexec: string | undefined, take: (e: Tf
 export const listenForDhcp = async (
   run: Run,
   live: LivePeers,
-  signs: BootSigns,
+  signs: BootTracker,
   listeners: { readonly tftp?: string | undefined; readonly http?: string | undefined },
 ): Promise<Listeners> => {
   const { onEvent, counts, sockets } = run

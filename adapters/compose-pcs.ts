@@ -23,11 +23,14 @@ export const simulatedPcs = async (listeners: Readonly<Record<string, string>>, 
       const asked = { host: tftp.address, port: tftp.port, file, localAddress: from, ...TFTP }
       return (await fetchTftp(asked)).bytes
     },
-    http: async (from, url) => (await fetchHttp({ url, localAddress: from })).toString(),
+    http: async (from, url) => (await fetchHttp({ url: withoutSettings(url), localAddress: from })).toString(),
     disk: openDisk,
     close: dhcp.close,
   }
 }
+
+/** iPXE puts its settings in; this one has none. */
+const withoutSettings = (url: string): string => url.replaceAll(/\$\{[^}]*\}/gu, "")
 
 const openDisk = async (from: string, at: DiskAddress): Promise<DiskClient> => {
   const client = await connectIscsi({ ...at, localAddress: from })

@@ -3,16 +3,14 @@ import { hostname } from "node:os"
 import { type ImagelinkError, isImagelinkError } from "../core/errors.ts"
 import { type ConfigFile, type ConfigSource, effectiveConfig, type ServeConfig } from "../core/runtime/config.ts"
 import { HandedSockets } from "../core/runtime/handed-over.ts"
+import { errorAbout, type LogLine } from "../core/runtime/log-line.ts"
 import { makeServerCounts, type ServerCounts } from "../core/runtime/metrics/server-counts.ts"
 import { located } from "../core/runtime/refused-setting.ts"
 import { changedSettings, liveConfig, type Reload, type Reloaded, settingsOf } from "../core/runtime/reload.ts"
 import type { OpenedSite } from "./compose.ts"
 
 /** A line of the server's own log. */
-export interface ServerEvent {
-  readonly level: "error" | "info" | "debug"
-  readonly text: string
-}
+export type ServerEvent = LogLine
 
 export interface ServerOptions {
   readonly dataDir: string
@@ -125,8 +123,11 @@ export class Run {
 
   readonly problem = (text: string): void => this.onEvent({ level: "error", text })
   /** With what was `done` in spite of it. */
-  readonly failed = ({ message, code, reason, fix }: ImagelinkError, done = ""): void =>
-    this.problem(`${message} [${code}]; ${reason}; ${done}fix: ${fix}`)
+  readonly failed = (error: ImagelinkError, done = ""): void => {
+    const { message, code, reason, fix } = error
+    const text = `${message} [${code}]; ${reason}; ${done}fix: ${fix}`
+    this.onEvent({ level: "error", text, about: errorAbout(error) })
+  }
 }
 
 /** Who acts where nobody asked. */

@@ -200,6 +200,8 @@ export const limits = {
   registrationsPerMinute: 240,
   /** Failures after which a client with a fallback boots from its own disk. */
   bootFailuresMax: 3,
+  /** Of a model's name, as SMBIOS has it. */
+  machineModelCharsMax: 64,
   bootMenuSecondsDefault: 10,
   bootMenuSecondsMax: 3600,
 

@@ -34,6 +34,8 @@ export interface DhcpSite {
   /** `boot`: registered clients and firmware; `all`: everybody. */
   readonly answers: "boot" | "all"
   readonly machine: (mac: string) => RegisteredMachine | undefined
+  /** Its model, where it has told it. */
+  readonly productOf?: ((mac: string) => string | undefined) | undefined
   /** The MAC of the registered machine that uses an address in a session now. */
   readonly liveHolder: (address: Address) => string | undefined
 }
@@ -172,6 +174,7 @@ export class Answerer {
       liveAddress: machine?.liveAddress,
       boot: site.boot,
       program: machine?.program,
+      product: site.productOf?.(mac),
     }
     const given = reply(message, plan, port)
     if (given === undefined) {

@@ -11,6 +11,7 @@
  * **Details** Option 43 with PXE_DISCOVERY_CONTROL bit 3 (Intel PXE 2.1 §3, table 2-1): "if a boot file name is present in the initial DHCP or ProxyDHCP offer
  * packet, download the boot file (do not prompt/menu/discover)". Without 60 in the answer some ROMs take no notice of it; without 43 some look for a menu.
  */
+import { MODEL_QUERY } from "../../core/runtime/machine-model.ts"
 import { type Address, addressText } from "./address.ts"
 import { type BootProgramRow, bootProgramFor } from "./boot-programs.ts"
 import type { Firmware } from "./firmware.ts"
@@ -50,22 +51,26 @@ export const bootPart = (request: DhcpMessage, firmware: Firmware, plan: DhcpPla
  * an offer without option 60.
  */
 const scriptPart = ({ mode, mac, boot: { http }, server }: DhcpPlan): BootPart => {
-  const file = http === undefined ? "" : `${http}/boot/${mac.replaceAll(":", "-")}.ipxe`
+  const file = http === undefined ? "" : `${http}/boot/${mac.replaceAll(":", "-")}.ipxe?${MODEL_QUERY}`
   const beside =
     mode === "full" ? ([OPTION.ipxe, noPxeDhcp] as const) : ([OPTION.vendorClass, text("PXEClient")] as const)
   return { siaddr: server, file, options: [beside, ...nameOf(file)] }
 }
 
-const httpPart = (request: DhcpMessage, firmware: Firmware, { boot, mac, program, server }: DhcpPlan): BootPart => {
-  const file = program ?? bootProgramFor(firmware, mac, boot.programs)?.program
+const httpPart = (
+  request: DhcpMessage,
+  firmware: Firmware,
+  { boot, mac, program, product, server }: DhcpPlan,
+): BootPart => {
+  const file = program ?? bootProgramFor(firmware, { mac, product }, boot.programs)?.program
   if (boot.http === undefined || file === undefined) return nothing
   const url = `${boot.http}/${file}`
   const options = [[OPTION.vendorClass, text("HTTPClient")] as const, ...machineIdOf(request), ...nameOf(url)]
   return { siaddr: server, file: url, options }
 }
 
-const tftpPart = (request: DhcpMessage, firmware: Firmware, { boot, mac, program }: DhcpPlan): BootPart => {
-  const row = bootProgramFor(firmware, mac, boot.programs)
+const tftpPart = (request: DhcpMessage, firmware: Firmware, { boot, mac, program, product }: DhcpPlan): BootPart => {
+  const row = bootProgramFor(firmware, { mac, product }, boot.programs)
   const file = program ?? row?.program
   if (boot.tftp === undefined || file === undefined) return nothing
   const server = text(addressText(boot.tftp))

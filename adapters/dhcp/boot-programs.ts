@@ -6,7 +6,8 @@
  * An operator's choice goes before the table: `boot-program` of a client or a group, then the `[[firmware]]` tables of imagelink.toml, then signed programs that are there
  * (secure-boot.ts).
  *
- * **Gotchas** No message of DHCP says the product that SMBIOS names; what it says of the model is its vendor class, its MAC and its UUID.
+ * **Gotchas** No message of DHCP says the product that SMBIOS names: it is known of a computer that has fetched a script before (machine-model.ts). Its vendor class, MAC and
+ * UUID are in its first message.
  *
  * Processor architecture types, IANA: 0 BIOS · 6 UEFI x86 · 7 UEFI x64 · 9 UEFI x64 as some firmware sends it (EBC in RFC 4578) · 10, 11 UEFI ARM 32, 64 ·
  * 15, 16, 17, 18, 19 the same over HTTP · 20 BIOS over HTTP · 21, 22 U-Boot ARM 32, 64 · 25, 27 UEFI RISC-V 32, 64.
@@ -22,6 +23,8 @@ export interface BootProgramRow {
   readonly macs?: ReadonlyArray<string>
   /** Beginnings of its UUID (option 97), lower case. */
   readonly machineIds?: ReadonlyArray<string>
+  /** Beginnings of its model, as SMBIOS names it. */
+  readonly products?: ReadonlyArray<string>
   readonly program: string
   /** Bytes of option 43 that this firmware insists on. */
   readonly vendorSpecific?: Uint8Array
@@ -54,16 +57,22 @@ const table: ReadonlyArray<BootProgramRow> = [
   { kinds: ["pxe"], architectures: [undefined], program: "undionly.kpxe" },
 ]
 
-const fits = (row: BootProgramRow, firmware: Firmware, mac: string): boolean =>
+export interface AskingMachine {
+  readonly mac: string
+  readonly product?: string | undefined
+}
+
+const fits = (row: BootProgramRow, firmware: Firmware, { mac, product }: AskingMachine): boolean =>
   (row.kinds?.includes(firmware.kind) ?? true) &&
   (row.architectures?.includes(firmware.architecture) ?? true) &&
   (row.vendorClass === undefined || firmware.vendorClass.startsWith(row.vendorClass)) &&
   (row.machineIds?.some((start) => firmware.machineId?.startsWith(start)) ?? true) &&
+  (row.products?.some((start) => product?.startsWith(start)) ?? true) &&
   (row.macs?.some((start) => mac.startsWith(start)) ?? true)
 
 /** The row for a machine's first boot program; undefined when there is none for it. */
 export const bootProgramFor = (
   firmware: Firmware,
-  mac: string,
+  machine: AskingMachine,
   extra: ReadonlyArray<BootProgramRow> = [],
-): BootProgramRow | undefined => [...extra, ...table].find((row) => fits(row, firmware, mac))
+): BootProgramRow | undefined => [...extra, ...table].find((row) => fits(row, firmware, machine))

@@ -42,6 +42,8 @@ export interface DhcpPlan {
   /** An address that it uses in a session now; it keeps that although its entry changed. */
   readonly liveAddress: Address | undefined
   readonly boot: BootSource
+  /** The model that its SMBIOS names, where that is known. */
+  readonly product?: string | undefined
   /** A boot program chosen for this machine by the operator. */
   readonly program: string | undefined
 }

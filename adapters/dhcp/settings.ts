@@ -88,14 +88,19 @@ const rangesOf = ({ range }: SubnetConfig, subnet: Subnet, pathOf: PathOf): Read
 
 /** The operator's rows for the table of firmware. @throws CONFIG_INVALID */
 export const firmwareRows = (configs: ReadonlyArray<FirmwareConfig>): ReadonlyArray<BootProgramRow> =>
-  configs.map(({ program, mac, machine, architecture, "vendor-class": vendorClass }, i) => {
-    if ([mac, machine, architecture, vendorClass].every((key) => key === undefined))
-      throw refuse(["firmware", i], "vendor-class, mac, machine or architecture to say which one boots it", program)
+  configs.map(({ program, mac, machine, product, architecture, "vendor-class": vendorClass }, i) => {
+    if ([mac, machine, product, architecture, vendorClass].every((key) => key === undefined))
+      throw refuse(
+        ["firmware", i],
+        "vendor-class, mac, machine, product or architecture to say which one boots it",
+        program,
+      )
     return {
       program,
       ...(vendorClass === undefined ? {} : { vendorClass }),
       ...(mac === undefined ? {} : { macs: [macStart(mac, i)] }),
       ...(machine === undefined ? {} : { machineIds: [machine.toLowerCase()] }),
+      ...(product === undefined ? {} : { products: [product] }),
       ...(architecture === undefined ? {} : { architectures: [architecture] }),
     }
   })

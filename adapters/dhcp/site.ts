@@ -6,7 +6,7 @@ import type { DhcpSite, RegisteredMachine } from "./answer.ts"
 /** Boot option of a client or a group that names its boot program. */
 export const BOOT_PROGRAM = "boot-program"
 
-export interface DhcpSiteInput extends Pick<DhcpSite, "mode" | "subnets" | "boot" | "answers"> {
+export interface DhcpSiteInput extends Pick<DhcpSite, "mode" | "subnets" | "boot" | "answers" | "productOf"> {
   readonly catalogue: () => Catalogue
   /** The address from which a client uses a disk now. */
   readonly liveAddress: (clientId: string) => string | undefined
@@ -17,7 +17,7 @@ export interface DhcpSiteInput extends Pick<DhcpSite, "mode" | "subnets" | "boot
 }
 
 export const makeDhcpSite = (input: DhcpSiteInput): DhcpSite => {
-  const { mode, subnets, boot, answers, catalogue, liveAddress, liveClient, optionsOf } = input
+  const { mode, subnets, boot, answers, productOf, catalogue, liveAddress, liveClient, optionsOf } = input
   const machineOf = (client: ClientEntry): RegisteredMachine => ({
     name: client.name,
     address: client.address === null ? undefined : parseAddress(client.address),
@@ -25,7 +25,7 @@ export const makeDhcpSite = (input: DhcpSiteInput): DhcpSite => {
     program: optionsOf(client)[BOOT_PROGRAM],
   })
   return {
-    ...{ mode, subnets, boot, answers },
+    ...{ mode, subnets, boot, answers, productOf },
     machine(mac) {
       const client = catalogue().clientsByMac.get(mac)
       return client === undefined ? undefined : machineOf(client)

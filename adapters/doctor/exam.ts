@@ -16,8 +16,10 @@ export interface Exam {
   readonly said: ReadonlySet<string>
   /** The server on this data folder, if one runs. */
   readonly running: RunningServer | undefined
-  /** Why it cannot be asked whether one does. */
+  /** Why one that seems to run cannot be asked. */
   readonly runningError: ImagelinkError | undefined
+  /** The process that has the store open, where the system tells: the server, or another command. */
+  readonly holder: number | undefined
   /** The server, or the store itself where none runs. @throws DATA_NOT_FOUND and what opening a store throws */
   readonly site: () => Promise<Site>
   readonly images: ImageOpener

@@ -11,18 +11,32 @@ import { storeExists } from "../../core/log/store-files.ts"
 import type { Site } from "../../core/runtime/site.ts"
 import type { Exam } from "./exam.ts"
 import { type Found, skip } from "./finding.ts"
-import { userNameOf } from "./system/users.ts"
+import { type User, userNameOf, userOf } from "./system/users.ts"
 
 /** Nothing is changed in anybody's name. */
 export const asDoctor: { readonly actor: Actor } = { actor: { kind: "cli", name: "doctor" } }
 
 /** Why the site cannot be asked; undefined: it can. */
-export const whyNot = ({ dataDir, running }: Exam): string | undefined => {
+export const whyNot = ({ dataDir, running, runningError, holder }: Exam): string | undefined => {
   if (running !== undefined) return undefined
+  if (runningError !== undefined) return "the server cannot be asked"
+  if (holder !== undefined && holder !== process.pid) return `process ${holder} has the store open`
   if (!storeExists(dataDir)) return "there is no store yet"
   const owner = statSync(dataDir).uid
   if (process.getuid === undefined || process.getuid() === owner) return undefined
   return `the store is ${userNameOf(owner)}'s: run doctor as that user, or while the server runs`
+}
+
+/** Whom the data folder belongs to: who runs the server, or would. Undefined: there is no folder yet. */
+export const ownerOf = ({ dataDir }: Exam): User | undefined => {
+  const stats = statSync(dataDir, { throwIfNoEntry: false })
+  return stats === undefined ? undefined : userOf(stats.uid)
+}
+
+/** A user who may ask the running server, and is neither its own nor root: what is not for that user says nothing of the server. */
+export const isGuest = (exam: Exam): boolean => {
+  const uid = process.getuid?.()
+  return exam.running !== undefined && uid !== undefined && uid !== 0 && uid !== ownerOf(exam)?.uid
 }
 
 export const askSite = async (

@@ -22,6 +22,7 @@ import {
 } from "../../core/runtime/boot-files.ts"
 import { autoexecScript } from "../../core/runtime/boot-script.ts"
 import type { BootScripts } from "../../core/runtime/boot-scripts.ts"
+import { modelIn } from "../../core/runtime/machine-model.ts"
 import { contentType, SCRIPT_TYPE } from "./content-type.ts"
 
 export interface Answer {
@@ -103,8 +104,10 @@ export const answerTo = async (asked: Asked, { files, scripts, rebootWanted }: S
   const { name, query, peer, local, server, http, method } = asked
   const mac = scriptMac(name)
   if (mac !== undefined) {
-    const how = query === "preview" ? { choice: "", preview: true } : { choice: decoded(query) ?? "" }
-    const ask = { mac, peer: peer.address, local, server, http, ...how, head: method === "HEAD" }
+    const { model, rest } = modelIn(query)
+    const how = rest === "preview" ? { choice: "", preview: true } : { choice: decoded(rest) ?? "" }
+    const said = { ...how, head: method === "HEAD", ...(model === undefined ? {} : { model }) }
+    const ask = { mac, peer: peer.address, local, server, http, ...said }
     return scriptAnswer(await scripts.script(ask), true)
   }
   const polling = rebootMac(name)

@@ -54,7 +54,6 @@ export const listenTftpInThread = (
   })
   let closing: Promise<void> | undefined
   const close = async () => {
-    hears = false
     told({ type: "close" })
     await closed
   }
@@ -64,7 +63,7 @@ export const listenTftpInThread = (
         case "listening":
           return resolve({
             ...{ address: m.address, port: m.port },
-            listens: () => hears,
+            listens: () => hears && closing === undefined,
             serve: (folder) => told({ type: "serve", folder }),
             close: () => (closing ??= close()),
           })

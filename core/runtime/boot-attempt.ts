@@ -12,6 +12,7 @@
 import { limits } from "../limits.ts"
 import type { Boot } from "./boot-recorder.ts"
 import type { BootSign } from "./boot-signs.ts"
+import { type MachineModel, modelText } from "./machine-model.ts"
 
 export type StageName = "offer" | "tftp" | "http" | "ipxe" | "menu" | "script" | "login" | "first read"
 
@@ -116,11 +117,18 @@ export const transferred = (before: Attempt | undefined, sign: Transfer, now: nu
 type Scripted = Extract<BootSign, { type: "script" }>
 
 export const scripted = (before: Attempt | undefined, sign: Scripted, now: number): Attempt => {
-  const { plan, boot, address } = sign
+  const { plan, boot, address, model } = sign
   const attempt = before === undefined || isOver(before, now) || before.state === "local" ? newAttempt(now) : before
   const state = plan === "menu" || plan === "local" ? plan : "script"
   const marks = withMark(attempt.marks, plan === "menu" ? "menu" : "script", now)
-  return { ...inState(attempt, state, now), marks, boot, address }
+  return { ...inState(attempt, state, now), marks, boot, address, firmware: withModel(attempt.firmware, model) }
+}
+
+/** iPXE fetches its script again from a menu, and when a boot has failed. */
+const withModel = (firmware: string | null, model: MachineModel | undefined): string | null => {
+  if (model === undefined) return firmware
+  const said = modelText(model)
+  return firmware === null || firmware.endsWith(said) ? (firmware ?? said) : `${firmware}, ${said}`
 }
 
 /** Which stage a boot that goes no further has not reached, for whoever looks for the reason. */

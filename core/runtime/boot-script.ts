@@ -16,6 +16,7 @@
 import type { ErrorJson } from "../errors.ts"
 import { limits } from "../limits.ts"
 import { echo, ipxeText } from "./ipxe-text.ts"
+import { MODEL_QUERY } from "./machine-model.ts"
 
 /** Of an error, on a screen of 25 lines. */
 const DETAILS = 5
@@ -82,7 +83,7 @@ export const autoexecScript = (http: string): string =>
     ...echo("Imagelink: looking for the boot script of this computer"),
     ":start",
     `isset ${setting("netX/ip")} || dhcp || goto failed`,
-    `chain --replace --autofree ${http}/boot/${setting("netX/mac:hexhyp")}.ipxe || goto failed`,
+    `chain --replace --autofree ${http}/boot/${setting("netX/mac:hexhyp")}.ipxe?${MODEL_QUERY} || goto failed`,
     ":failed",
     ...echo(`There is no answer from ${http}. Is the network cable plugged in, and does the server run?`, NEXT_SERVER),
     ...again,

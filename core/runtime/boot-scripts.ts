@@ -18,6 +18,7 @@ import { type BootPlan, bootScript, type DiskPlan } from "./boot-script.ts"
 import type { BootSigns } from "./boot-signs.ts"
 import type { Boots } from "./boots.ts"
 import type { ImageStacks } from "./image-stacks.ts"
+import type { MachineModel } from "./machine-model.ts"
 import type { Registrar } from "./registration.ts"
 import type { Twins } from "./twins.ts"
 import { versionRef } from "./version-ref.ts"
@@ -37,6 +38,8 @@ export interface ScriptAsked {
   readonly http: string
   /** `image=NAME` or `local`, from the menu; `register=NAME`, where a name was asked for. */
   readonly choice: string
+  /** What it says of itself. */
+  readonly model?: MachineModel | undefined
   /** Only its length is asked for. */
   readonly head: boolean
   /** What it would say is asked for. As for a head, nothing is made and nothing changes. */
@@ -164,9 +167,10 @@ export const makeBootScripts = (options: BootScriptsOptions): BootScripts => {
     }
   }
 
-  const tell = ({ mac, peer }: ScriptAsked, plan: BootPlan, own: boolean): void => {
+  const tell = ({ mac, peer, model }: ScriptAsked, plan: BootPlan, own: boolean): void => {
     const boot = plan.kind === "disk" ? bootName(plan.bootId) : undefined
-    signs.take({ type: "script", mac, address: peer, own, plan: plan.kind, boot, problem: problemOf(plan) })
+    const told = model === undefined ? {} : { model }
+    signs.take({ type: "script", mac, address: peer, own, plan: plan.kind, boot, problem: problemOf(plan), ...told })
   }
 
   /** For a client that asks from where it may. */

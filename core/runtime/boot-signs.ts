@@ -8,6 +8,7 @@
  */
 import type { Boot } from "./boot-recorder.ts"
 import type { BootPlan } from "./boot-script.ts"
+import type { MachineModel } from "./machine-model.ts"
 
 export type BootSign =
   /** DHCP answered it; `discover`: with an offer. */
@@ -35,6 +36,8 @@ export type BootSign =
       readonly plan: BootPlan["kind"]
       /** Name of the boot id in it. */
       readonly boot: string | undefined
+      /** Where it said so. */
+      readonly model?: MachineModel | undefined
       /** What it says is missing. */
       readonly problem: string | undefined
     }

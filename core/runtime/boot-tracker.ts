@@ -14,11 +14,14 @@ import { type Attempt, isOver, newAttempt, offered, scripted, stagesOf, transfer
 import type { Boot } from "./boot-recorder.ts"
 import type { BootSign, BootSigns, BootWatch } from "./boot-signs.ts"
 import { type DiskInUse, type Followed, type LiveBoot, liveBoot } from "./live-boot.ts"
+import type { MachineModel } from "./machine-model.ts"
 import { RecentMap } from "./recent-map.ts"
 
 export interface BootTracker extends BootSigns, BootWatch {
   /** Who is on its way, runs, or was seen lately. */
   list(): ReadonlyArray<LiveBoot>
+  /** The model of a computer that said so when it fetched its script, since this server started. */
+  modelOf(mac: string): MachineModel | undefined
   /** Records boots that wait for their first read. */
   close(): void
 }
@@ -41,6 +44,7 @@ export const makeBootTracker = ({ now, later, record, nameOf, macAt }: BootTrack
   const strangers = new RecentMap<Followed>(limits.bootStrangersFollowedMax, inUse)
   /** Where DHCP's answers and scripts went. */
   const macs = new RecentMap<string>(limits.bootsFollowedMax)
+  const models = new RecentMap<MachineModel>(limits.bootsFollowedMax)
   /** Records a boot that waits for its first read as it is now; by the client's id. */
   const waiting = new Map<string, () => void>()
 
@@ -78,6 +82,7 @@ export const makeBootTracker = ({ now, later, record, nameOf, macAt }: BootTrack
     if (sign.boot !== undefined)
       followed.scripts = [...followed.scripts, attempt].slice(-limits.bootScriptsRememberedMax)
     if (!own) return
+    if (sign.model !== undefined) models.set(sign.mac, sign.model)
     followed.attempt = attempt
     followed.problem = sign.problem === undefined ? undefined : { at, text: sign.problem }
     macs.set(sign.address, sign.mac)
@@ -192,6 +197,7 @@ export const makeBootTracker = ({ now, later, record, nameOf, macAt }: BootTrack
       const shown = [...clients.values(), ...strangers.values()].map((f) => liveBoot(f, nameOf(f.mac), at))
       return shown.filter((live) => live !== undefined)
     },
+    modelOf: (mac) => models.get(mac),
     close() {
       for (const tell of [...waiting.values()]) tell()
     },

@@ -37,6 +37,7 @@ const FirmwareConfig = Schema.Struct({
   "vendor-class": Schema.optionalKey(Schema.String),
   mac: Schema.optionalKey(Schema.String),
   machine: Schema.optionalKey(Schema.String),
+  product: Schema.optionalKey(Schema.String),
   architecture: Schema.optionalKey(Schema.Int),
 })
 export type FirmwareConfig = typeof FirmwareConfig.Type

@@ -31,8 +31,8 @@ export interface ClientActions {
   wake(mac: string, dryRun: boolean): Promise<ReadonlyArray<string>>
   /** Waits until the time has passed or the signal has ended. */
   sleep(millis: number, signal: AbortSignal): Promise<void>
-  /** A line in the server's log. */
-  note(text: string): void
+  /** A line in the server's log: who did what to whom. */
+  note(actor: string, client: string, did: string): void
 }
 
 export interface Parts {

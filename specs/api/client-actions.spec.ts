@@ -48,7 +48,7 @@ describe("disconnecting a client", () => {
     await expect(disk.read(0, 512)).rejects.toThrow()
     disk.destroy()
     expect((await row("PC-001")).sessions).toBe(0)
-    expect(site.said.join("\n")).toMatch(/api:operator-\d disconnected PC-001: 1 sessions/)
+    expect(site.said.join("\n")).toMatch(/api:operator-\d ended 1 sessions of PC-001/)
     const again = await nbd("PC-001")
     await again.read(0, 512)
     await again.disconnect()

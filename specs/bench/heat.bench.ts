@@ -1,10 +1,10 @@
 /**
  * The RAM tier and the hot zone: reads beside a bare buffer, a real boot over a slow base, and what clients see of a move.
  *
- *     npm run bench -- heat [reads|boot|stall] [rounds] [seconds]      `reads` needs fio with its nbd engine, and dist/; `boot` needs nbdkit
+ *     npm run bench -- heat [reads|boot|stall] [rounds] [seconds]      `reads` needs fio with its nbd engine; `boot` needs nbdkit
  *
- * **reads**: 4 KiB random reads over NBD by 16 clients, of an image that is in RAM whole, through the whole stack, beside a bare buffer behind the same
- * server. Aim: 0.95 of its I/O per server CPU-second. The client has just booted, so what it reads is recorded too.
+ * **reads**: 4 KiB random reads over NBD by 16 clients, of an image that is in RAM whole, through the whole stack, beside a bare buffer that the same
+ * process serves. Aim: 0.95 of its I/O per server CPU-second. The client has just booted, so what it reads is recorded too.
  *
  * **boot**: the boot trace over NBD, one read after the other, on a base behind nbdkit that takes 5 ms for each. The aim is that every client after the first boots as from
  * an image that is in RAM whole.
@@ -12,7 +12,6 @@
  * **stall**: the longest time that one of eight clients waits for a read while an image goes to RAM and back, beside the same time without. Clients
  * and server share one process here, and with it one loop; its longest turn is told in CPU time, which a busy machine does not stretch.
  */
-import { spawn } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
 import { loadavg, tmpdir } from "node:os"
 import { join } from "node:path"
@@ -29,7 +28,7 @@ import { BareBuffer } from "./support/bare-buffer.ts"
 import { compare } from "./support/compare.ts"
 import { writeRandomImage } from "./support/image.ts"
 import { measure, median } from "./support/load.ts"
-import { startOurs, startScript } from "./support/targets.ts"
+import { startScript } from "./support/targets.ts"
 
 const MiB = 2 ** 20
 const READS_BYTES = 256 * MiB
@@ -44,41 +43,44 @@ const inFolder = async (work: (dir: string) => Promise<void>): Promise<void> => 
   }
 }
 
-const reads = (rounds: number, seconds: number) =>
-  inFolder(async (dir) => {
-    const image = join(dir, "bench.raw")
-    writeRandomImage(image, READS_BYTES)
-    const data = join(dir, "data")
-    const ours = await startOurs(data, image, "16M", ["--ram", "512M"])
-    const bare = { ...(await startScript(fileURLToPath(import.meta.url), "image/bare")), name: "bare" }
-    try {
-      await cli("image", "place", "bench", "--tier", "ramdisk", "--data", data)
-      // Held throughout, so that no round pays for opening the client's disk.
-      const held = await openNbdDisk(new URL(ours.uri).host, "client/PC-001/0")
-      const loads = [1, 8].map((depth) => ({ rw: "randread" as const, bs: "4k", depth, connections: 16 }))
-      for (const target of [ours, bare]) await measure(target, loads[1]!, READS_BYTES, 4)
-      await compare({ targets: [ours, bare], loads, sizeBytes: READS_BYTES, rounds, seconds, aims: () => [0.95] })
-      await held.close()
-    } finally {
-      await ours.stop()
-      await bare.stop()
-    }
-  })
-
-const cli = async (...args: ReadonlyArray<string>): Promise<void> => {
-  const child = spawn(process.execPath, ["dist/imagelink.mjs", ...args], { stdio: ["ignore", "ignore", "inherit"] })
-  const code = await new Promise((resolve) => child.once("exit", resolve))
-  if (code !== 0) throw new Error(`imagelink ${args.join(" ")} ended with ${code}`)
+const reads = async (rounds: number, seconds: number): Promise<void> => {
+  const ours = { ...(await startScript(fileURLToPath(import.meta.url), "client/pc-0/0")), name: "in RAM" }
+  const bare = { ...ours, name: "bare", uri: ours.uri.replace("client/pc-0/0", "image/bare") }
+  try {
+    // Held throughout, so that no round pays for opening the client's disk.
+    const held = await openNbdDisk(new URL(ours.uri).host, "client/pc-0/0")
+    const loads = [1, 8].map((depth) => ({ rw: "randread" as const, bs: "4k", depth, connections: 16 }))
+    for (const target of [ours, bare]) await measure(target, loads[1]!, READS_BYTES, 4)
+    await compare({ targets: [ours, bare], loads, sizeBytes: READS_BYTES, rounds, seconds, aims: () => [0.95] })
+    await held.close()
+  } finally {
+    await ours.stop()
+  }
 }
 
-/** The bare buffer, as the other server of `reads`. */
-const serveBare = async (): Promise<void> => {
+/** An image in RAM and a bare buffer, as the one server of `reads`. */
+const serveReads = async (): Promise<void> => {
+  const dir = mkdtempSync(join(tmpdir(), "imagelink-bench-"))
+  process.once("SIGTERM", () => {
+    rmSync(dir, { recursive: true, force: true })
+    process.exit()
+  })
+  writeRandomImage(join(dir, "bench.raw"), READS_BYTES)
+  const here = await serveHere(join(dir, "data"), undefined, 2 * READS_BYTES)
+  await here.do("image.add", { name: "os", path: join(dir, "bench.raw"), check: false })
+  await here.do("client.add", { mac: "52:54:00:00:00:10", name: "pc-0" })
+  await here.do("client.link", { clients: ["pc-0"], image: "os", slot: 0 })
+  await here.do("image.place", { name: "os", tier: "ramdisk" })
   const device = guardDevice(new BareBuffer(READS_BYTES))
-  const lease = async () => ({ device, description: "bare", onRevoked: () => () => {}, release: async () => {} })
-  const disks: Disks = { attach: lease, attachImage: lease, list: () => [] }
+  const attachImage = async () => ({
+    device,
+    description: "bare",
+    onRevoked: () => () => {},
+    release: async () => {},
+  })
+  const disks: Disks = { attach: (...asked) => here.disks.attach(...asked), attachImage, list: () => [] }
   const server = await listenNbd({ address: "127.0.0.1", port: 0, disks })
   console.log(server.port)
-  process.once("SIGTERM", () => process.exit())
 }
 
 /** A serving site with NBD, one image and some clients linked to it. */
@@ -210,7 +212,7 @@ const stall = (rounds: number, seconds: number) =>
   })
 
 const [what = "", rounds = "3", seconds = "2"] = process.argv.slice(2)
-if (what === "serve") await serveBare()
+if (what === "serve") await serveReads()
 else {
   if (what === "" || what === "reads") await reads(Number(rounds), Number(seconds))
   if (what === "" || what === "boot") await boot(Number(rounds))

@@ -109,6 +109,25 @@ describe("status", () => {
     expect(await follower!.ended()).toBe(4)
   })
 
+  it("left a log of JSON lines, one of them for the boot", () => {
+    const lines = server
+      .stderr()
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Record<string, unknown>)
+    for (const line of lines)
+      expect(line).toMatchObject({
+        time: expect.any(String),
+        level: expect.stringMatching(/info|error/),
+        msg: expect.any(String),
+      })
+    const boots = lines.filter(({ msg }) => String(msg).startsWith("boot "))
+    expect(boots).toEqual([
+      expect.objectContaining({ client: "PC-001", image: "win11", version: 1, protocol: "nbd", address: "127.0.0.1" }),
+    ])
+    expect(Object.keys(boots[0]!.stages as object)).toEqual(["login", "first read"])
+  })
+
   it("is refused where no server runs, with what to do", async () => {
     const nowhere = join(scratch("status-none"), "data")
     const run = await imagelink(["status", "--json"], { data: nowhere })

@@ -10,8 +10,8 @@ import { MAC, message, plan, type Sent, sends, shown } from "./support/messages.
 
 type Options = NonNullable<Sent["options"]>
 
-const program = (options: Options, extra: ReadonlyArray<BootProgramRow> = [], mac = MAC) =>
-  bootProgramFor(firmwareOf(message({ options })), mac, extra)?.program
+const program = (options: Options, extra: ReadonlyArray<BootProgramRow> = [], mac = MAC, product?: string) =>
+  bootProgramFor(firmwareOf(message({ options })), { mac, product }, extra)?.program
 const offered = (options: Options, mac = MAC) => shown(reply(message({ options, mac }), { ...plan, mac })!.message)
 
 const uBoot = (vendorClass: string, ...more: Options): Options => [[OPTION.vendorClass, text(vendorClass)], ...more]
@@ -64,6 +64,13 @@ describe("an operator's row", () => {
     for (const mac of ["52", MAC]) expect(program(sends.uefiPxe, firmwareRows([{ program: "a", mac }]))).toBe("a")
     const without = sends.uefiPxe.filter(([code]) => code !== OPTION.machineId)
     expect(program(without, firmwareRows([{ program: "a", machine: "1" }]))).toBe("snponly.efi")
+  })
+  it("goes by the beginning of the model that SMBIOS names, once that is known", () => {
+    const rows = firmwareRows([{ program: "a", product: "20HD" }])
+    const models = ["20HDA000", "20HD", "20H", "x20HD", undefined]
+    expect(models.map((product) => program(sends.uefiPxe, rows, MAC, product))).toEqual([
+      ...["a", "a", "snponly.efi", "snponly.efi", "snponly.efi"],
+    ])
   })
   it("is refused where it is for everybody, or for no MAC", () => {
     expect(() => firmwareRows([{ program: "ipxe.efi" }])).toThrow("cannot be used")

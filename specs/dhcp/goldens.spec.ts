@@ -10,6 +10,7 @@ import { Leases } from "../../adapters/dhcp/leases.ts"
 import { type DhcpMessage, decode, encode } from "../../adapters/dhcp/message.ts"
 import { OPTION, text } from "../../adapters/dhcp/options.ts"
 import type { DhcpPort } from "../../adapters/dhcp/reply.ts"
+import { MODEL_QUERY } from "../../core/runtime/machine-model.ts"
 import { random } from "../support/random.ts"
 import { at, lan, plan } from "./support/messages.ts"
 
@@ -111,10 +112,11 @@ describe.each(all.filter(({ port }) => port === 67).map((g) => [g.title, g] as c
         .toString("hex")
         .replaceAll(/..(?!$)/gu, "$&-")
       const program = architecture === 0 ? "undionly.kpxe" : "snponly.efi"
-      const expected = { ipxe: `http://10.77.0.1:8080/boot/${mac}.ipxe`, pxe: program, system: "" } as Record<
-        string,
-        string
-      >
+      const expected = {
+        ipxe: `http://10.77.0.1:8080/boot/${mac}.ipxe?${MODEL_QUERY}`,
+        pxe: program,
+        system: "",
+      } as Record<string, string>
       const url = `http://10.77.0.1:8080/${program}`
       expect(out!.file).toBe(kind === "http" ? url : expected[kind])
     })

@@ -113,7 +113,8 @@ describe("a machine that boots", () => {
     expect(boot(sends.uefiHttp, { boot: { ...plan.boot, http: undefined } }).file).toBe("")
   })
   it("with iPXE gets its script, and need not wait for another server", () => {
-    const url = "http://10.0.0.1:8080/boot/52-54-00-00-00-01.ipxe"
+    const model = `product=\${product:uristring}&manufacturer=\${manufacturer:uristring}`
+    const url = `http://10.0.0.1:8080/boot/52-54-00-00-00-01.ipxe?${model}`
     expect(boot(sends.ipxe)).toMatchObject({
       siaddr: "10.0.0.1",
       file: url,
@@ -212,6 +213,6 @@ describe("firmware", () => {
         ],
       }),
     )
-    expect(bootProgramFor(firmware, MAC)?.program).toBe(program)
+    expect(bootProgramFor(firmware, { mac: MAC })?.program).toBe(program)
   })
 })

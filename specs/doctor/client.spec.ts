@@ -54,7 +54,14 @@ const exam = (more: Partial<Exam> = {}, mode = "full"): Exam => {
   const shown = { url, text: disk, why: undefined }
   return {
     ...{ dataDir: "/nowhere", config: effectiveConfig([{ from: "here", settings }]), configError: undefined },
-    ...{ said: new Set(), running: { pid: 1, version: "1", listeners }, runningError: undefined, host: {}, wires },
+    ...{
+      said: new Set(),
+      running: { pid: 1, version: "1", listeners },
+      runningError: undefined,
+      holder: 1,
+      host: {},
+      wires,
+    },
     ...{ now: () => 0, from: { kind: "here" }, client: async () => client, script: async () => shown },
     ...{ hearing: async () => heard(), told: async () => heard() },
     site: () => Promise.reject(new Error("nobody asks it")),

@@ -130,6 +130,18 @@ it.skipIf(root.skip)(
   },
 )
 
+it.skipIf(root.skip)("files that root may read and the server's user may not are found", async () => {
+  const copy = copied()
+  const own = join(folder, "own boot files")
+  cpSync(bootFiles, own, { recursive: true })
+  chmodSync(own, 0o700)
+  judge(await look(copy, { ...settings, "boot-files": own }), [])
+  execFileSync("chown", ["-R", "65534:65534", copy])
+  const seen = await look(copy, { ...settings, "boot-files": own })
+  judge(seen, ["fail FILE_UNREADABLE"])
+  expect(found(seen, "FILE_UNREADABLE").error.cause).toContain(`may not read ${own}`)
+})
+
 it("what others may read or replace is found", async () => {
   const copy = copied()
   chmodSync(copy, 0o777)

@@ -4,6 +4,7 @@ import { placeOf } from "../../adapters/doctor/exam.ts"
 import { ipxeVersion, isBeforeAutoexec } from "../../adapters/doctor/system/ipxe-version.ts"
 import { mountOf, mountsIn } from "../../adapters/doctor/system/mounts.ts"
 import { collides, socketsIn } from "../../adapters/doctor/system/sockets.ts"
+import { barrier, userOf } from "../../adapters/doctor/system/users.ts"
 import { bytesText } from "../../adapters/doctor/words.ts"
 import { bootProgram } from "../support/doctor.ts"
 
@@ -77,6 +78,32 @@ describe("the version in a boot program", () => {
     expect(ipxeVersion(Buffer.from("iPXE\0packed"))).toBeUndefined()
     expect(ipxeVersion(Buffer.from("GRUB\x002.12.1\0"))).toBeUndefined()
     expect(ipxeVersion(Buffer.alloc(0))).toBeUndefined()
+  })
+})
+
+describe("what a user may read", () => {
+  const tree: Readonly<Record<string, { mode: number; uid: number; gid: number }>> = {
+    "/": { mode: 0o40755, uid: 0, gid: 0 },
+    "/srv": { mode: 0o40750, uid: 0, gid: 7 },
+    "/srv/a.raw": { mode: 0o100640, uid: 5, gid: 7 },
+    "/root": { mode: 0o40700, uid: 0, gid: 0 },
+    "/root/b.raw": { mode: 0o100644, uid: 0, gid: 0 },
+  }
+  const user = (uid: number, ...gids: ReadonlyArray<number>) => ({ uid, name: "x", gids: new Set(gids) })
+  const closed = (who: ReturnType<typeof user>, path: string) => barrier(who, path, (at) => tree[at])
+
+  it("is told by the first class that fits, of the file and of every folder above it", () => {
+    expect(closed(user(5, 7), "/srv/a.raw")).toBeUndefined()
+    expect(closed(user(6, 7), "/srv/a.raw")).toBeUndefined()
+    expect(closed(user(6, 8), "/srv/a.raw")).toBe("/srv")
+    expect(closed(user(5, 7), "/root/b.raw")).toBe("/root")
+    expect(closed(user(0), "/root/b.raw")).toBeUndefined()
+    expect(closed(user(5, 7), "/srv/not there")).toBeUndefined()
+  })
+
+  it("a user without an entry is known by number", () => {
+    expect(userOf(4_000_000)).toEqual({ uid: 4_000_000, name: "uid 4000000", gids: new Set() })
+    expect(userOf(0).name).toBe("root")
   })
 })
 

@@ -195,6 +195,14 @@ describe("a script", () => {
     expect((await request("GET /boot/52-54-00-00-00-0a.ipxe", "Range: bytes=0-1\r\n")).body.length).toBe(18)
   })
 
+  it("is told the model of the computer beside what was chosen", async () => {
+    await request("GET /boot/52-54-00-00-00-0a.ipxe?product=20HDA000&manufacturer=LENOVO&image=win11")
+    expect([asked[0]?.choice, asked[0]?.model]).toEqual([
+      "image=win11",
+      { product: "20HDA000", manufacturer: "LENOVO" },
+    ])
+  })
+
   it("is not there for what is no MAC of a computer", async () => {
     for (const name of ["pc-001", "52-54-00-00-00", "00-00-00-00-00-00", "ff-ff-ff-ff-ff-ff"])
       expect((await request(`GET /boot/${name}.ipxe`)).status).toContain("404")
@@ -206,7 +214,7 @@ describe("a script", () => {
     async (at) => {
       const { body } = await request(`GET ${at}`)
       expect(body.toString()).toContain(
-        `chain --replace --autofree http://192.0.2.1:8080/boot/\${netX/mac:hexhyp}.ipxe ||`,
+        `chain --replace --autofree http://192.0.2.1:8080/boot/\${netX/mac:hexhyp}.ipxe?product=\${product:uristring}&manufacturer=\${manufacturer:uristring} ||`,
       )
     },
   )

@@ -161,12 +161,13 @@ describe("the script of any other client", () => {
   })
 
   it("is found by whatever iPXE was started without one", () => {
+    const model = `product=\${product:uristring}&manufacturer=\${manufacturer:uristring}`
     expect(lines(autoexecScript("http://192.0.2.1:8080"))).toEqual([
       "#!ipxe",
       "echo Imagelink: looking for the boot script of this computer",
       ":start",
       `isset \${netX/ip} || dhcp || goto failed`,
-      `chain --replace --autofree http://192.0.2.1:8080/boot/\${netX/mac:hexhyp}.ipxe || goto failed`,
+      `chain --replace --autofree http://192.0.2.1:8080/boot/\${netX/mac:hexhyp}.ipxe?${model} || goto failed`,
       ":failed",
       "echo There is no answer from http://192.0.2.1:8080. Is the network cable plugged",
       "echo in, and does the server run?",

@@ -71,6 +71,18 @@ const tracking = (registered: (mac: string) => boolean = (mac) => mac === MAC) =
 }
 
 describe("a boot's stages", () => {
+  it("go with its model, which is remembered for its next boot, where the computer itself said it", () => {
+    const { tracker, say, arrive, login, recorded } = tracking()
+    const model = { manufacturer: "LENOVO", product: "20HDA000" }
+    say(script(undefined, { model, own: false, address: "10.0.0.99" }))
+    expect(tracker.modelOf(MAC)).toBeUndefined()
+    arrive("a")
+    say(script("b", { model }), script("c", { model }))
+    expect(tracker.modelOf(MAC)).toEqual(model)
+    login("c").firstRead!()
+    expect(recorded.at(-1)?.firmware).toMatch(/^[^,]*, LENOVO 20HDA000$/u)
+  })
+
   it("are recorded at its first read, counted from its first sign of life", () => {
     const { arrive, login, pass, last, recorded } = tracking()
     arrive("a")

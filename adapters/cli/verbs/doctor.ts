@@ -120,20 +120,23 @@ const columns: ReadonlyArray<Column<Finding>> = [
 
 const show = (findings: ReadonlyArray<Finding>, millis: number): void => {
   print(table(columns, findings))
-  for (const { state, error } of findings.toSorted((a, b) => rank(a) - rank(b))) {
-    if (error === undefined) continue
-    const details = (error.details ?? []).map((detail) => `  - ${detail}`)
-    const lines = [
-      `${state}: ${error.message} [${error.code}]`,
-      ...details,
-      `  cause: ${error.cause}`,
-      `  fix: ${error.fix}`,
-    ]
-    print(`\n${lines.join("\n")}`)
-  }
+  for (const text of alarmTexts(findings)) print(`\n${text}`)
   const { pass, warn, fail: failures, skip } = totalsOf(findings)
   const words = [`${pass} passed`, count(warn, "warning"), count(failures, "failure"), `${skip} skipped`]
   print(`\n${words.join(", ")}; ${(millis / 1000).toFixed(1)} s`)
+}
+
+/** Failures first; what several checks met is told once. */
+const alarmTexts = (findings: ReadonlyArray<Finding>): ReadonlySet<string> => {
+  const texts = findings
+    .toSorted((a, b) => rank(a) - rank(b))
+    .flatMap(({ state, error }) => {
+      if (error === undefined) return []
+      const details = (error.details ?? []).map((detail) => `  - ${detail}`)
+      const head = `${state}: ${error.message} [${error.code}]`
+      return [[head, ...details, `  cause: ${error.cause}`, `  fix: ${error.fix}`].join("\n")]
+    })
+  return new Set(texts)
 }
 
 const rank = ({ state }: Finding): number => (state === "fail" ? 0 : 1)

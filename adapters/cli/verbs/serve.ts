@@ -1,6 +1,7 @@
-/** `imagelink serve`: opens the store, listens, and serves until it is told to stop. */
+/** `imagelink serve`: opens the store, listens, and serves until it is told to stop. Its log is on stderr: for people on a terminal, JSON lines anywhere else. */
 import { effectiveConfig } from "../../../core/runtime/config.ts"
 import { handedOver, openHandedOver } from "../../../core/runtime/handed-over.ts"
+import { jsonLine, type LogLine, prettyLine } from "../../../core/runtime/log-line.ts"
 import { located } from "../../../core/runtime/refused-setting.ts"
 import { print, printJson } from "../output.ts"
 import { type SettingOptions, settingSources } from "../settings.ts"
@@ -11,8 +12,9 @@ export const serve = async (options: SettingOptions): Promise<void> => {
   const first = await settingSources(options)
   const config = effectiveConfig(first)
   let logLevel = (): keyof typeof shown => config.logLevel
-  const onEvent = (event: { readonly level: string; readonly text: string }) => {
-    if (shown[logLevel()].includes(event.level)) process.stderr.write(`${new Date().toISOString()} ${event.text}\n`)
+  const write = process.stderr.isTTY === true ? prettyLine : jsonLine
+  const onEvent = (line: LogLine) => {
+    if (shown[logLevel()].includes(line.level)) process.stderr.write(`${write(line, Date.now())}\n`)
   }
   const stopped = stopSignal()
   const reloads = reloadSignals()

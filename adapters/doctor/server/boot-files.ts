@@ -13,7 +13,9 @@ import { bootFolder, IPXE_FOLDER } from "../../../core/runtime/boot-folder.ts"
 import type { Check } from "../check.ts"
 import type { Exam } from "../exam.ts"
 import { type Found, failed, pass, skip, warn } from "../finding.ts"
+import { isGuest, ownerOf } from "../store.ts"
 import { ipxeVersion, isBeforeAutoexec } from "../system/ipxe-version.ts"
+import { barrier } from "../system/users.ts"
 
 /** For BIOS and for UEFI on x64, the first rows of the table of firmware. */
 const usual = ["undionly.kpxe", "snponly.efi"]
@@ -59,8 +61,16 @@ const judge = async (folder: string, program: string, exam: Exam): Promise<Found
   try {
     await access(path, constants.R_OK)
   } catch (e) {
+    if (isGuest(exam)) return skip(program, "this user may not read it")
     return failed(program, fail("FILE_UNREADABLE", { path, why: (e as Error).message }, { underlying: e }))
   }
+  const user = ownerOf(exam)
+  const closed = user === undefined ? undefined : barrier(user, path)
+  if (user !== undefined && closed !== undefined)
+    return failed(
+      program,
+      fail("FILE_UNREADABLE", { path, why: `${user.name}, whose the data folder is, may not read ${closed}` }),
+    )
   if (stats.size > limits.doctorTftpBytesMax) return pass(program, path)
   const version = ipxeVersion(await readFile(path))
   if (version === undefined) return pass(program, path)

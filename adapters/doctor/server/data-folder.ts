@@ -12,6 +12,7 @@ import { limits } from "../../../core/limits.ts"
 import { storeExists } from "../../../core/log/store-files.ts"
 import type { Check } from "../check.ts"
 import { type Found, failed, pass, skip, warn } from "../finding.ts"
+import { isGuest } from "../store.ts"
 import { namesIn } from "../system/proc.ts"
 import { userNameOf } from "../system/users.ts"
 import { PROBE_FILE } from "./file-system.ts"
@@ -22,7 +23,8 @@ const secrets = ["store/site.key", "store/boot.key", "tokens.json"]
 export const dataFolder: Check = {
   name: "data folder",
   side: "server",
-  async run({ dataDir, host }) {
+  async run(exam) {
+    const { dataDir, host } = exam
     const folder = statSync(dataDir, { throwIfNoEntry: false })
     if (folder === undefined) return [skip(dataDir, "not there yet; the first command that adds something makes it")]
     const user = host.userName?.() ?? "this user"
@@ -30,6 +32,7 @@ export const dataFolder: Check = {
       () => true,
       () => false,
     )
+    if (!mayWrite && isGuest(exam)) return [skip(dataDir, `the server's, which ${user} may ask and need not write`)]
     if (!mayWrite) return [failed(dataDir, fail("DATA_ACCESS_DENIED", { path: dataDir, user }))]
     const store = storeExists(dataDir) ? "" : ", without a store yet"
     const about = `writable for ${user}, of ${userNameOf(folder.uid)}${store}`

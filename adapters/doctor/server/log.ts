@@ -21,13 +21,19 @@ export const log: Check = {
   side: "server",
   async run(exam) {
     if (!storeExists(exam.dataDir)) return [skip("log", "there is no store yet")]
-    const isOpened = whyNot(exam) === undefined
-    if (isOpened) await exam.site()
-    return [judge(exam, isOpened)]
+    const why = whyNot(exam)
+    if (why === undefined) await exam.site()
+    try {
+      return [judge(exam, why !== undefined && exam.holder === undefined)]
+    } catch (e) {
+      if ((e as NodeJS.ErrnoException).code === "EACCES") return [skip("log", why ?? (e as Error).message)]
+      throw e
+    }
   },
 }
 
-const judge = ({ dataDir }: Exam, isOpened: boolean): Found => {
+/** `unused`: nobody writes to the database now, so that its files can be looked at. */
+const judge = ({ dataDir }: Exam, unused: boolean): Found => {
   const paths = storePaths(dataDir)
   const { name, publicKey } = readSite(paths)
   const files = new TlogFiles(dataDir)
@@ -36,7 +42,7 @@ const judge = ({ dataDir }: Exam, isOpened: boolean): Found => {
   const head = openHead(paths.head, { write: false })
   head.close()
   const position = head.position()
-  if (!isOpened) scanDatabase(paths.database, position, limits.doctorLogBytesMax)
+  if (unused) scanDatabase(paths.database, position, limits.doctorLogBytesMax)
   const about = `${position} events acknowledged`
   if (note === undefined) return pass("head", about)
   const tree = openCheckpoint(note, { name, publicKey })

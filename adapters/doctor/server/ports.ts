@@ -82,7 +82,12 @@ const judge = async (
   const held = sockets.filter(
     (s) => s.transport === transport && s.port === port && collides(s.address, wanted.address),
   )
-  const holder = held[0] === undefined ? undefined : holderText(held[0], owners)
+  const owner = held[0] === undefined ? undefined : owners.get(held[0].inode)
+  if (owner !== undefined && owner.pid === exam.holder)
+    return pass(subject, `the server on this data folder has it (process ${owner.pid})`)
+  if (held[0] !== undefined && owner === undefined && exam.runningError !== undefined)
+    return skip(subject, "held, perhaps by the server on this data folder, which cannot be asked")
+  const holder = held[0] === undefined ? undefined : holderText(held[0], owner)
   if (wanted.port === "off")
     return skip(
       subject,
@@ -112,8 +117,7 @@ const isShared = (address: string, port: number): Promise<boolean> =>
     () => false,
   )
 
-const holderText = ({ inode, address }: HeldSocket, owners: ReadonlyMap<string, Holder>): string => {
-  const owner = owners.get(inode)
+const holderText = ({ address }: HeldSocket, owner: Holder | undefined): string => {
   return owner === undefined
     ? `a program of another user (at ${address}; run doctor as root to see which)`
     : `${owner.name} (process ${owner.pid}, at ${address})`

@@ -25,7 +25,8 @@ export const clientActions = (parts: Parts): Operations<Names> => {
     if (parts.serving?.actions !== undefined) return parts.serving.actions
     throw fail("SERVER_NOT_REACHABLE", { path: "the data folder", why: "no server runs on it" })
   }
-  const note = ({ kind, name }: Actor, did: string) => parts.serving?.actions?.note(`${kind}:${name} ${did}`)
+  const note = ({ kind, name }: Actor, client: string, did: string) =>
+    parts.serving?.actions?.note(`${kind}:${name}`, client, did)
 
   return {
     async "client.disconnect"({ clients: names }, { actor, dryRun = false }) {
@@ -47,7 +48,7 @@ export const clientActions = (parts: Parts): Operations<Names> => {
         sleep(limits.disconnectMillisMax, enough.signal),
       ])
       enough.abort()
-      for (const { row } of rows) note(actor, `disconnected ${row.client}: ${row.sessions} sessions`)
+      for (const { row } of rows) note(actor, row.client, `ended ${row.sessions} sessions of`)
       return { dryRun, clients: rows.map(({ row }) => ({ ...row })) }
     },
 
@@ -57,7 +58,7 @@ export const clientActions = (parts: Parts): Operations<Names> => {
       const rows: Array<{ client: string; mac: string; sentTo: ReadonlyArray<string> }> = []
       for (const { name, mac } of clients) {
         rows.push({ client: name, mac, sentTo: await wake(mac, dryRun) })
-        if (!dryRun) note(actor, `woke ${name} (${mac})`)
+        if (!dryRun) note(actor, name, "sent a packet to wake")
       }
       return { dryRun, clients: rows }
     },
@@ -70,7 +71,7 @@ export const clientActions = (parts: Parts): Operations<Names> => {
       if (!dryRun && !cancel) await requests.ask(ids, parts.now())
       if (!dryRun)
         for (const { name } of clients)
-          note(actor, cancel ? `no longer asks ${name} to boot anew` : `asked ${name} to boot anew`)
+          note(actor, name, cancel ? "took back a request to reboot of" : "asked for a reboot of")
       return {
         dryRun,
         clients: clients.map(({ id, name }) => ({ client: name, requestedAt: requests.at(id) ?? null })),
