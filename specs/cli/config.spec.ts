@@ -226,7 +226,7 @@ describe("config check", () => {
     ],
     [
       dhcp('[[firmware]]\nprogram = "a.efi"'),
-      "line 3: firmware[0]: expected vendor-class, mac, machine or architecture",
+      "line 3: firmware[0]: expected vendor-class, mac, machine, product or architecture",
     ],
     ['iscsi-port = 3260\niscsi-moved = "nowhere:x"\n', "line 2: iscsi-moved: expected PORTAL or CLIENT=PORTAL"],
     ['http-port = 80\nboot-files = "none"\n', "line 2: boot-files: there is nothing to serve"],
