@@ -87,14 +87,14 @@ describe.skipIf(openssl.skip)("a running server", () => {
       return "refused"
     }
   }
-  /** The line with this text that the server logs after it was given a cause to. */
+  /** The message with this text that the server logs after it was given a cause to. */
   const logged = async (text: string, cause: () => unknown): Promise<string> => {
     const before = server.stderr().length
     await cause()
     for (let i = 0; i < 200; i++) {
       const lines = server.stderr().slice(before).split("\n").slice(0, -1)
       const line = lines.find((one) => one.includes(text))
-      if (line !== undefined) return line
+      if (line !== undefined) return (JSON.parse(line) as { readonly msg: string }).msg
       await new Promise((resolve) => setTimeout(resolve, 100))
     }
     throw new Error(`never logged: ${text}\n${server.stderr()}`)
