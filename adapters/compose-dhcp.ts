@@ -9,7 +9,6 @@ import { hostname, networkInterfaces } from "node:os"
 import { join } from "node:path"
 import { isDeepStrictEqual } from "node:util"
 import { effectiveOptions } from "../core/domain/group-links.ts"
-import { fail } from "../core/errors.ts"
 import type { Host } from "../core/host.ts"
 import { limits } from "../core/limits.ts"
 import { catalogueProjection } from "../core/projections/catalogue.ts"
@@ -21,6 +20,7 @@ import type { LivePeers } from "../core/runtime/live-peers.ts"
 import type { LogLine } from "../core/runtime/log-line.ts"
 import type { ServerCounts } from "../core/runtime/metrics/server-counts.ts"
 import { makeChange } from "../core/runtime/operations/change.ts"
+import { refuseSetting } from "../core/runtime/refused-setting.ts"
 import { aboutDhcp } from "./compose-log.ts"
 import type { Run } from "./compose-run.ts"
 import { parseAddress } from "./dhcp/address.ts"
@@ -65,7 +65,7 @@ export const serveDhcp = async (given: DhcpComposition) => {
   const plan = async (config: ServeConfig) => {
     const { answers, own, relayed, firmware } = config.dhcp ?? dhcp
     const at = interfaceNow(dhcp.interface, address)
-    if (at.type === "waits") throw fail("CONFIG_INVALID", { file: "the settings of DHCP", why: `interface: ${at.why}` })
+    if (at.type === "waits") throw refuseSetting(["interface"], at.why)
     const { subnets, ranges } = dhcpSettings(own, { interface: dhcp.interface, cidr: at.cidr }, relayed)
     const site = makeDhcpSite({
       ...{ mode: dhcp.mode, subnets, answers, catalogue },

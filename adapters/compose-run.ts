@@ -5,6 +5,7 @@ import { type ConfigFile, type ConfigSource, effectiveConfig, type ServeConfig }
 import { HandedSockets } from "../core/runtime/handed-over.ts"
 import { errorAbout, type LogLine } from "../core/runtime/log-line.ts"
 import { makeServerCounts, type ServerCounts } from "../core/runtime/metrics/server-counts.ts"
+import { located } from "../core/runtime/refused-setting.ts"
 import { changedSettings, liveConfig, type Reload, type Reloaded, settingsOf } from "../core/runtime/reload.ts"
 import type { OpenedSite } from "./compose.ts"
 
@@ -89,7 +90,11 @@ export class Run {
     const told = this.#sources === undefined ? this.#config : effectiveConfig(sources)
     const next = liveConfig(this.#config, told)
     const turns = []
-    for (const reload of this.#reloads) turns.push(await reload(next))
+    try {
+      for (const reload of this.#reloads) turns.push(await reload(next))
+    } catch (e) {
+      throw located(sources, e)
+    }
     const { applied, restart } = changedSettings(this.#held, said, this.#config, told)
     this.#config = next
     this.#held = { ...this.#held, ...Object.fromEntries(applied.map((key) => [key, said[key as keyof ConfigFile]])) }

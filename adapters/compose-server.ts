@@ -32,6 +32,7 @@ import { makeWatched } from "./compose-metrics.ts"
 import { type Listeners, later, portOf, Run, type ServerOptions } from "./compose-run.ts"
 
 export { waitForInterface } from "./compose-dhcp.ts"
+export { judgeSettings } from "./compose-judge.ts"
 export type { ServerEvent, ServerOptions } from "./compose-run.ts"
 
 export interface RunningServer {

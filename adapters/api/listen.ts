@@ -11,6 +11,7 @@ import { createConnection } from "node:net"
 import { fail } from "../../core/errors.ts"
 import { limits } from "../../core/limits.ts"
 import { METRICS_TYPE } from "../../core/runtime/metrics/text.ts"
+import { refuseSetting } from "../../core/runtime/refused-setting.ts"
 import { admit, type Caller } from "./caller.ts"
 import { asError } from "./calls.ts"
 import { PROBLEM_TYPE, problemOf } from "./contract/problem.ts"
@@ -166,11 +167,7 @@ export interface RemoteListener extends Listener {
 /** @throws CONFIG_INVALID without a certificate on an address that is not loopback, PORT_IN_USE LISTEN_FAILED */
 export const listenRemote = async (served: Served, who: WhoAsks, options: RemoteOptions): Promise<RemoteListener> => {
   const { address, port, tls } = options
-  if (tls === undefined && !isLoopback(address))
-    throw fail("CONFIG_INVALID", {
-      file: "api-address",
-      why: `${address} is not a loopback address, and tokens are not sent in clear: name api-cert and api-key too`,
-    })
+  mayListen(address, tls !== undefined)
   const handle = listener(served, who)
   const secure = tls === undefined ? undefined : createTlsServer({ ...tls, ...TLS }, handle)
   const server = bounded((secure as unknown as Server | undefined) ?? createServer(handle))
@@ -182,6 +179,13 @@ export const listenRemote = async (served: Served, who: WhoAsks, options: Remote
     identify: (identity) => secure?.setSecureContext({ ...identity, ...TLS }),
     close: () => closeServer(server),
   }
+}
+
+/** @throws CONFIG_INVALID where tokens would be sent in clear */
+export const mayListen = (address: string, secure: boolean): void => {
+  if (secure || isLoopback(address)) return
+  const why = `${address} is not a loopback address, and tokens are not sent in clear: name api-cert and api-key too`
+  throw refuseSetting(["api-address"], why)
 }
 
 const isLoopback = (address: string): boolean => address.startsWith("127.") || address === "::1"

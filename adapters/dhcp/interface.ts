@@ -5,7 +5,7 @@
  * no interface has, and an address that another one has, are mistakes, and refused.
  */
 import type { NetworkInterfaceInfo } from "node:os"
-import { fail } from "../../core/errors.ts"
+import { refuseSetting } from "../../core/runtime/refused-setting.ts"
 
 export interface InterfaceNow {
   readonly name: string
@@ -26,10 +26,12 @@ export const interfaceState = ({ name, address, listed, devices }: InterfaceNow)
   const addresses = listed[name]?.filter(({ family }) => family === "IPv4") ?? []
   const own = addresses.find((a) => a.address === address)
   if (own?.cidr) return { type: "ready", cidr: own.cidr }
-  const refuse = (why: string) => fail("CONFIG_INVALID", { file: "the settings of DHCP", why })
   if (addresses.length > 0) {
     const has = addresses.map((a) => a.address).join(", ")
-    throw refuse(`address: PCs on ${name} cannot reach ${address}; give one of its own with --address (it has ${has})`)
+    throw refuseSetting(
+      ["address"],
+      `PCs on ${name} cannot reach ${address}; give one of its own with --address (it has ${has})`,
+    )
   }
   if (listed[name] !== undefined) return { type: "waits", why: `${name} has no IPv4 address yet` }
   if (devices.includes(name))
@@ -38,5 +40,5 @@ export const interfaceState = ({ name, address, listed, devices }: InterfaceNow)
       why: `${name} has no link, or no address, yet; look at its cable, and at 'ip addr show ${name}'`,
     }
   const there = new Set([...Object.keys(listed), ...devices])
-  throw refuse(`interface: ${name} is not there; there are ${[...there].join(", ")}`)
+  throw refuseSetting(["interface"], `${name} is not there; there are ${[...there].join(", ")}`)
 }

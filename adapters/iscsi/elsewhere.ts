@@ -9,7 +9,7 @@
  * sent on before it is asked for a secret, because only the other portal may know that; so the answer tells nothing but the setting.
  */
 import { isIP, isIPv6 } from "node:net"
-import { fail } from "../../core/errors.ts"
+import { refuseSetting } from "../../core/runtime/refused-setting.ts"
 import { LOGIN_MOVED, LOGIN_MOVED_FOR_GOOD } from "./pdu.ts"
 
 export interface Elsewhere {
@@ -42,7 +42,7 @@ export const decodeElsewhere = (texts: ElsewhereTexts, own: string): ElsewhereOf
 }
 
 const portalsOf = (key: string, text: string | undefined, own: string): ReadonlyMap<string, string> => {
-  const bad = (why: string) => fail("CONFIG_INVALID", { file: "the settings of iSCSI", why: `${key}: ${why}` })
+  const bad = (why: string) => refuseSetting([key], why)
   const portals = new Map<string, string>()
   for (const entry of text?.split(",") ?? []) {
     const cut = entry.indexOf("=")

@@ -5,6 +5,7 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import { nearest } from "../domain/nearest.ts"
 import { fail } from "../errors.ts"
 import { limits } from "../limits.ts"
+import { onLine, pathText } from "./refused-setting.ts"
 import { settingTraits } from "./settings.ts"
 import { parseBytes } from "./sizes.ts"
 
@@ -167,14 +168,6 @@ export const decodeConfig = (file: string, input: unknown, lineOf: LineOf = () =
   const inOrder = found.toSorted((a, b) => a.line - b.line)
   throw fail("CONFIG_INVALID", { file, why: inOrder.map(({ line, text }) => `${onLine(line)}${text}`).join("; ") })
 }
-
-const onLine = (line: number | undefined) => (line ? `line ${line}: ` : "")
-
-/** `subnet[1].range: ` */
-const pathText = (path: ReadonlyArray<string | number>): string =>
-  path.length === 0
-    ? ""
-    : `${path.map((part, i) => (typeof part === "number" ? `[${part}]` : i === 0 ? part : `.${part}`)).join("")}: `
 
 /** In our words where a schema's say too little; never with the value that was given, which may be a secret in the wrong place. */
 const expectedText = (message: string, path: ReadonlyArray<string | number>): string => {

@@ -1,5 +1,6 @@
 /** What `config show` and `config check` say, and where an error in imagelink.toml is said to be. */
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs"
+import { networkInterfaces } from "node:os"
 import { join, relative } from "node:path"
 import { describe, expect, it } from "vitest"
 import { readConfigSource } from "../../adapters/cli/config-file.ts"
@@ -203,6 +204,56 @@ describe("config check", () => {
     expect([alone.status, refusal(alone).cause.startsWith("line 1: dhcp: full needs")]).toEqual([2, true])
     const env = { IMAGELINK_INTERFACE: "eth1" }
     expect(await json(["config", "check", path], { env })).toEqual({ file: path, settings: 1 })
+  })
+
+  const loopback = Object.entries(networkInterfaces()).find(([, at]) => at?.[0]?.internal)![0]
+  const dhcp = (rest: string) => `interface = "${loopback}"\ndhcp = "full"\n${rest}\n`
+  const secretFile = join(folder, "secrets.toml")
+  writeFileSync(secretFile, '[[chap]]\nclient = "*"\nuser = "u"\nsecret = "short"\n', { mode: 0o600 })
+
+  it.each([
+    [dhcp('dhcp-range = "10.0.0.9-10.0.0.1"'), "line 3: dhcp-range: expected two addresses of the subnet like"],
+    [dhcp('dhcp-range = "192.0.2.1-192.0.2.9"'), "line 3: dhcp-range: expected two addresses of the subnet like"],
+    [dhcp('dhcp-router = "127.0.0.1, gate"'), 'line 3: dhcp-router: expected an IPv4 address, got "gate"'],
+    [
+      dhcp('[[subnet]]\nnetwork = "10.1.0.0/24"\n[[subnet]]\nnetwork = "10.2.0.0/24"\nrange = "10.3.0.1-10.3.0.9"'),
+      "line 7: subnet[1].range: expected two addresses of the subnet",
+    ],
+    [dhcp('[[subnet]]\nrange = "10.3.0.1-10.3.0.9"'), "line 3: subnet[0].network: expected a network like 10.1.0.0/24"],
+    [
+      dhcp('[[firmware]]\nprogram = "a.efi"\nmac = "hello"'),
+      "line 5: firmware[0].mac: expected the beginning of a MAC",
+    ],
+    [
+      dhcp('[[firmware]]\nprogram = "a.efi"'),
+      "line 3: firmware[0]: expected vendor-class, mac, machine or architecture",
+    ],
+    ['iscsi-port = 3260\niscsi-moved = "nowhere:x"\n', "line 2: iscsi-moved: expected PORTAL or CLIENT=PORTAL"],
+    ['http-port = 80\nboot-files = "none"\n', "line 2: boot-files: there is nothing to serve"],
+    ['api-port = 1\napi-address = "10.0.0.1"\n', "line 2: api-address: 10.0.0.1 is not a loopback address"],
+    [`iscsi-secrets = "${secretFile}"\n`, "chap 1: a secret of 5 bytes; expected 12 to 255"],
+  ])("refuses what only a server's parts can judge, with file, line and key: %j", async (text, cause) => {
+    const path = file(text)
+    const run = await imagelink(["config", "check", path, "--json"])
+    const said = refusal(run)
+    expect([run.status, said.code, said.cause]).toEqual([2, "CONFIG_INVALID", expect.stringContaining(cause)])
+    expect(said.message).toBe(`${cause.startsWith("chap") ? secretFile : path} cannot be used`)
+  })
+
+  it("accepts a range for an interface that this machine has not, because the file may be for another one", async () => {
+    const path = file('address = "10.0.0.1"\ninterface = "eth77"\ndhcp = "full"\ndhcp-range = "10.0.0.5-10.0.0.9"\n')
+    expect(await json(["config", "check", path])).toEqual({ file: path, settings: 4 })
+  })
+
+  it("says of a flag that serve refuses that it is the command line's", async () => {
+    const run = await imagelink(
+      ["serve", "--json", "--nbd-port", "off", "--http-port", "0", "--boot-files", join(folder, "none")],
+      {
+        data: join(folder, "refused"),
+      },
+    )
+    expect(refusal(run)).toMatchObject({ code: "CONFIG_INVALID", message: "the command line cannot be used" })
+    expect(refusal(run).cause).toMatch(/^boot-files: there is nothing to serve/)
   })
 
   it("refuses a file that is not there, also the data folder's", async () => {

@@ -168,6 +168,9 @@ describe.skipIf(openssl.skip)("a running server", () => {
     ])
     appendFileSync(toml, "= what\n")
     expect(await wrong()).toEqual([2, "CONFIG_INVALID", expect.stringMatching(/imagelink\.toml.*line 14, column 1: /)])
+    // what only DHCP can judge
+    writeFileSync(toml, good.replace("127.77.0.40-127.77.0.49", "10.0.0.60-10.0.0.69"))
+    expect(await wrong()).toEqual([2, "CONFIG_INVALID", expect.stringMatching(/imagelink\.toml.*line 5: dhcp-range: /)])
     // the file is right, another one that it names is not
     writeFileSync(toml, good.replace("127.77.0.40-127.77.0.49", "127.77.0.60-127.77.0.69"))
     writeFileSync(join(etc, "api.pem"), "no certificate")

@@ -1,6 +1,7 @@
 /** `imagelink config show|check|reload`: what a server would be told, by whom, whether that holds together; and telling it to the one that runs. */
 import { fail } from "../../../core/errors.ts"
 import { type ConfigFile, defaults, effectiveConfig, settingKeys } from "../../../core/runtime/config.ts"
+import { located } from "../../../core/runtime/refused-setting.ts"
 import { settingTraits } from "../../../core/runtime/settings.ts"
 import { configFileIn } from "../config-file.ts"
 import { type Column, count, print, printJson, table } from "../output.ts"
@@ -54,7 +55,11 @@ export const check = async (options: SettingOptions, named?: string): Promise<vo
   refuseServer(options)
   const file = named ?? configFileIn(dataDir(options))
   const sources = await settingSources({ ...options, config: file })
-  effectiveConfig(sources)
+  const config = effectiveConfig(sources)
+  const { judgeSettings } = await import("../../compose-server.ts")
+  await judgeSettings(config, dataDir(options)).catch((e: unknown) => {
+    throw located(sources, e)
+  })
   const settings = Object.keys(sources[0]!.settings).length
   if (options.json) printJson({ file, settings })
   else print(`${file}: ${count(settings, "setting")}, no error`)

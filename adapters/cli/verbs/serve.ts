@@ -2,6 +2,7 @@
 import { effectiveConfig } from "../../../core/runtime/config.ts"
 import { handedOver, openHandedOver } from "../../../core/runtime/handed-over.ts"
 import { jsonLine, type LogLine, prettyLine } from "../../../core/runtime/log-line.ts"
+import { located } from "../../../core/runtime/refused-setting.ts"
 import { print, printJson } from "../output.ts"
 import { type SettingOptions, settingSources } from "../settings.ts"
 import { dataDir } from "../site.ts"
@@ -19,13 +20,14 @@ export const serve = async (options: SettingOptions): Promise<void> => {
   const reloads = reloadSignals()
   const sockets = await openHandedOver(takeHandedOver())
   const { startServer, waitForInterface } = await import("../../compose-server.ts")
-  const ready = await waitForInterface(config, { stopped, onEvent }).catch((e: unknown) => {
+  const refused = (e: unknown) => {
     sockets.close()
-    throw e
-  })
+    throw located(first, e)
+  }
+  const ready = await waitForInterface(config, { stopped, onEvent }).catch(refused)
   if (!ready) return sockets.close()
   const sources = { first, read: () => settingSources(options) }
-  const server = await startServer({ dataDir: dir, config, sources, onEvent, sockets })
+  const server = await startServer({ dataDir: dir, config, sources, onEvent, sockets }).catch(refused)
   logLevel = () => server.config().logLevel
   // What came of it is in the log.
   reloads.heard(() => server.reload().catch(() => {}))
