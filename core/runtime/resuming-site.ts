@@ -32,7 +32,14 @@ export const makeResumingSite = (
   const call: Site["call"] = async (name, input, options) => {
     if (!isResumable(name) || options.dryRun) return site.call(name, input, options)
     const { commandId: id = newId(), actor, expectedPosition } = options
-    const noted = { id, operation: name, input, actor, at: now(), ...(expectedPosition && { expectedPosition }) }
+    const noted = {
+      id,
+      operation: name,
+      input,
+      actor,
+      at: now(),
+      ...(expectedPosition === undefined ? {} : { expectedPosition }),
+    }
     await journal.begin(noted as JournalEntry)
     return struckOut(id, () => site.call(name, input, { ...options, commandId: id }))
   }
@@ -44,7 +51,7 @@ export const makeResumingSite = (
     const { id, operation, input, actor, at, expectedPosition } = entry
     const what = `${operation}, which ${actor.name} asked for at ${new Date(at).toISOString()}`
     report("info", `goes on with ${what}`)
-    const options = { actor, commandId: id, ...(expectedPosition && { expectedPosition }) }
+    const options = { actor, commandId: id, ...(expectedPosition === undefined ? {} : { expectedPosition }) }
     try {
       await struckOut(id, () => site.call(operation, input, options))
       report("info", `done: ${what}`)
