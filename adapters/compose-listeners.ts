@@ -44,7 +44,7 @@ export const listenForNbd = async (run: Run, disks: Disks): Promise<Listeners> =
     onEvent({ ...describeNbdEvent(e), about: aboutNbd(e) })
     counts.event("nbd", e.type)
   }
-  const nbd = await listenNbd({ address, port, disks, unansweredMax: run.opened.host.unansweredMax, onEvent: take })
+  const nbd = await listenNbd({ address, port, disks, host: run.opened.host, onEvent: take })
   run.closing(nbd.close)
   run.listening("nbd", nbd.listens)
   return { nbd: `${nbd.address}:${nbd.port}` }
@@ -71,7 +71,7 @@ export const listenForIscsi = async (
     port,
     disks,
     keeper: folderKeeper(data.folder("reservations")),
-    unansweredMax: host.unansweredMax,
+    host,
     elsewhereOf: (client) => elsewhereOf(client),
     secretOf,
     bootSecretOf: (target) => {

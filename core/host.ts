@@ -32,6 +32,11 @@ export interface Host {
    * False when it cannot.
    */
   readonly unansweredMax?: ((fd: number, millis: number) => boolean) | undefined
+  /**
+   * Keeps what was sent by a TCP connection and is not acknowledged yet to so many bytes, of memory of the operating system about twice as much; of a
+   * listener, those that it takes from now on. False when it cannot: then the system chooses, and changes its mind.
+   */
+  readonly sendBufferMax?: ((fd: number, bytes: number) => boolean) | undefined
   /** The network interface that a socket is kept to; empty for none, undefined when it is no socket. */
   readonly boundDevice?: ((fd: number) => string | undefined) | undefined
   /** Takes and sends so many IPv4 datagrams of at most so many bytes with one call. */

@@ -79,6 +79,11 @@ export const limits = {
   iscsiReceiveBytes: 512 * KiB,
   /** With this much waiting for the peer, no more of its requests are taken. */
   iscsiOutputPauseBytes: 1 * MiB,
+  /**
+   * What the system holds of a connection's replies: enough for a gigabit at 5 ms. With megabytes of them, which it takes where it is let, each byte is copied
+   * into and out of memory that no processor's cache holds any more: twice the time for reads of 256 KiB at depth 32, on both sides.
+   */
+  iscsiSendBufferBytes: 384 * KiB,
   iscsiInFlightBytesMax: 64 * MiB,
   /** Data of writes that are still arriving, and of requests that wait for a disk, over all sessions of a server. */
   iscsiServerBytesMax: 1 * GiB,
@@ -616,6 +621,7 @@ must(
   limits.nbdKeepAliveSeconds + 3 <= limits.nbdUnansweredSecondsMax,
   "several probes before a client is taken for off",
 )
+must(limits.iscsiSlabBytes <= limits.iscsiSendBufferBytes, "what was gathered leaves at once")
 must(limits.iscsiSegmentBytesMax + 8 <= limits.iscsiSlabBytes, "a data segment with padding and digest fits a slab")
 must(limits.tftpTransfersPerPeerMax <= limits.tftpTransfersMax, "one peer has no more transfers than all")
 must(limits.tftpTimeoutMillisMin <= limits.tftpTimeoutMillis, "a measured round trip makes less patient, if anything")
@@ -630,6 +636,7 @@ must(Number.isSafeInteger(limits.imageBytesMax), "offsets are exact numbers")
 must(limits.csvRowsMax * 2 <= limits.commandEventsMax, "an import registers and links every row in one command")
 must(limits.doctorDhcpAgainMillis < limits.doctorDhcpMillis, "a DISCOVER is sent again before the hearing ends")
 must(limits.bootsRecordedMax <= limits.commandEventsMax, "every boot recorded is an event")
+must(limits.bootTwinMillisMax < limits.iscsiLoginSecondsMax * 1000, "a login that waits for another PC is not too slow")
 must(limits.bootRetrySeconds < limits.bootSilenceSecondsMax, "a boot that is tried again is the same boot")
 must(limits.bootStuckSeconds < limits.bootForgottenSeconds, "a boot that is stuck is shown as that")
 must(limits.commandClientsMax <= limits.commandEventsMax, "a command may link every client it may name")

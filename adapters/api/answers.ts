@@ -62,7 +62,8 @@ export const answer = async (api: ApiSite, op: OperationName, input: unknown, as
     // Who follows is never done.
     const follows = (input as { readonly follow?: boolean }).follow === true
     if (follows || asked.accept.includes("text/event-stream")) return streamed(run, gone)
-    if (asked.prefer.includes("respond-async")) {
+    // A preference may be passed over (RFC 7240 §2): what is secret is not kept.
+    if (asked.prefer.includes("respond-async") && op !== "token.create") {
       const about = { id: commandId, operation: op, actor: actor.name, startedAt: api.now() }
       const shown = api.calls.begin(about, run)
       return json(shown, { status: 202, headers: { location: `/api/v1/jobs/${commandId}` } })

@@ -26,14 +26,17 @@ interface Kept {
 export class Calls {
   readonly #kept = new Map<string, Kept>()
 
-  /** @throws USAGE when the id is that of a call which is kept */
+  /** The same call again is the one that is kept. @throws COMMAND_REUSED when the id is that of another one */
   begin(
     about: Pick<CallShown, "id" | "operation" | "actor" | "startedAt">,
     run: (context: { readonly signal: AbortSignal; readonly onProgress: (p: Progress) => void }) => Promise<unknown>,
   ): CallShown {
     const { id } = about
     const known = this.#kept.get(id)
-    if (known !== undefined) return known.shown
+    if (known !== undefined) {
+      if (known.shown.operation === about.operation && known.shown.actor === about.actor) return known.shown
+      throw fail("COMMAND_REUSED", { id })
+    }
     const abort = new AbortController()
     const edit = (change: Partial<CallShown>) => {
       kept.shown = { ...kept.shown, ...change }

@@ -5,14 +5,20 @@ import type { JobInfo } from "../../core/jobs.ts"
 import { limits } from "../../core/limits.ts"
 import { type ApiSite, type Asked, problemResponse } from "./answers.ts"
 import type { CallShown } from "./calls.ts"
+import { allows, routes } from "./contract/routes.ts"
 import { EventStream } from "./event-stream.ts"
 
 type Shown = CallShown | JobInfo
 
 export const shownCall = async (api: ApiSite, id: string, { admitted, accept }: Asked) => {
   const { caller, gone } = admitted
+  /** Its result is for whoever could have asked for it. */
+  const call = (): CallShown | undefined => {
+    const kept = api.calls.get(id)
+    return kept !== undefined && allows(caller.role, routes[kept.operation].role) ? kept : undefined
+  }
   const look = async (): Promise<Shown | undefined> =>
-    api.calls.get(id) ?? (await api.site.call("jobs", {}, { actor: caller.actor })).find((job) => job.id === id)
+    call() ?? (await api.site.call("jobs", {}, { actor: caller.actor })).find((job) => job.id === id)
   const shown = await look()
   if (shown === undefined) return problemResponse(fail("JOB_NOT_FOUND", { id }))
   if (!accept.includes("text/event-stream"))

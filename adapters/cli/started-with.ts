@@ -7,6 +7,7 @@
 import { readFileSync, readlinkSync } from "node:fs"
 import { resolve } from "node:path"
 import { settingKeys } from "../../core/runtime/config.ts"
+import { settingTraits } from "../../core/runtime/settings.ts"
 
 export interface StartedWith {
   /** By setting, as written after its flag. */
@@ -14,8 +15,9 @@ export interface StartedWith {
   readonly environment: NodeJS.ProcessEnv
 }
 
-/** Settings that are paths: relative ones are relative to where the server was started. */
-const paths: ReadonlySet<string> = new Set(["config", "boot-files", "iscsi-secrets", "api-cert", "api-key"])
+/** Relative ones are relative to where the server was started. */
+const isPath = (key: string): boolean =>
+  key === "config" || settingTraits[key as keyof typeof settingTraits].text === "path"
 const known: ReadonlySet<string> = new Set([...settingKeys, "config"])
 
 export const startedWith = (pid: number): StartedWith => {
@@ -52,6 +54,6 @@ export const flagsIn = (words: ReadonlyArray<string>, folder: string): Readonly<
       const [, key = "", own] = /^--([a-z-]+)(?:=(.*))?$/su.exec(word) ?? []
       const value = own ?? words[i + 1]
       if (!known.has(key) || value === undefined) return []
-      return [[key, paths.has(key) ? resolve(folder, value) : value]]
+      return [[key, isPath(key) ? resolve(folder, value) : value]]
     }),
   )

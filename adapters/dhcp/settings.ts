@@ -89,12 +89,10 @@ const rangesOf = ({ range }: SubnetConfig, subnet: Subnet, pathOf: PathOf): Read
 /** The operator's rows for the table of firmware. @throws CONFIG_INVALID */
 export const firmwareRows = (configs: ReadonlyArray<FirmwareConfig>): ReadonlyArray<BootProgramRow> =>
   configs.map(({ program, mac, machine, product, architecture, "vendor-class": vendorClass }, i) => {
-    if ([mac, machine, product, architecture, vendorClass].every((key) => key === undefined))
-      throw refuse(
-        ["firmware", i],
-        "vendor-class, mac, machine, product or architecture to say which one boots it",
-        program,
-      )
+    if ([mac, machine, product, architecture, vendorClass].every((key) => key === undefined)) {
+      const wanted = "vendor-class, mac, machine, product or architecture to say which one boots it"
+      throw refuse(["firmware", i], wanted, program)
+    }
     return {
       program,
       ...(vendorClass === undefined ? {} : { vendorClass }),

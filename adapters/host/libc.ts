@@ -6,6 +6,7 @@
  *     getsockopt(2)  SO_PEERCRED, unix(7)                            at once
  *     setsockopt(2)  SO_BINDTODEVICE, socket(7)                      at once; getsockopt(2) reads it
  *     setsockopt(2)  TCP_USER_TIMEOUT, tcp(7)                        at once
+ *     setsockopt(2)  SO_SNDBUFFORCE, socket(7)                       at once; takes CAP_NET_ADMIN
  *     recvmmsg(2), sendmmsg(2), recvmsg(2), sendmsg(2)   (datagrams.ts)   at once, and they do not wait
  *     epoll(7)                   (readiness.ts)                      waits, for whoever has a thread of its own
  *     adjtimex(2)    with nothing to set: STA_UNSYNC                 at once
@@ -19,7 +20,14 @@ import { type DatagramCalls, LibcDatagrams } from "./datagrams.ts"
 import { type EpollCalls, LibcReadiness } from "./readiness.ts"
 
 type OfFiles = "punchHole" | "nextData"
-type OfSockets = "peerCredentials" | "bindToDevice" | "boundDevice" | "unansweredMax" | "datagrams" | "readiness"
+type OfSockets =
+  | "peerCredentials"
+  | "bindToDevice"
+  | "boundDevice"
+  | "unansweredMax"
+  | "sendBufferMax"
+  | "datagrams"
+  | "readiness"
 export type LibcCalls = { readonly [K in OfFiles | OfSockets | "clockSynchronised"]: NonNullable<Host[K]> }
 
 const FALLOC_FL_KEEP_SIZE = 1
@@ -29,6 +37,7 @@ const SEEK_HOLE = 4
 const SOL_SOCKET = 1
 const SO_PEERCRED = 17
 const SO_BINDTODEVICE = 25
+const SO_SNDBUFFORCE = 32
 const IPPROTO_TCP = 6
 const TCP_USER_TIMEOUT = 18
 const ENXIO = 6
@@ -127,6 +136,10 @@ const callsOf = (koffi: typeof import("koffi")): LibcCalls => {
       return (new Int32Array(timex.buffer, timex.byteOffset + TIMEX_STATUS, 1)[0]! & STA_UNSYNC) === 0
     },
     readiness: () => new LibcReadiness(epollCalls),
+
+    // Not SO_SNDBUF: what it cuts to net.core.wmem_max stays cut, where the kernel's own choice would be better.
+    sendBufferMax: (fd, bytes) =>
+      setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, Uint32Array.of(bytes), Uint32Array.BYTES_PER_ELEMENT) === 0,
 
     boundDevice(fd) {
       const name = Buffer.alloc(IFNAMSIZ)

@@ -55,6 +55,9 @@ class LinuxHost implements Host {
   get clockSynchronised() {
     return this.#calls()?.clockSynchronised
   }
+  get sendBufferMax() {
+    return this.#calls()?.sendBufferMax
+  }
   get boundDevice() {
     return this.#calls()?.boundDevice
   }

@@ -6,7 +6,7 @@ import { randomBytes } from "node:crypto"
 import type { Disks } from "../../core/block/lease.ts"
 import { limits } from "../../core/limits.ts"
 import type { Keeper } from "../scsi/unit.ts"
-import { listenForConnections } from "../socket/listener.ts"
+import { listenForConnections, type SocketHost } from "../socket/listener.ts"
 import { ReceiveBuffers } from "../socket/receive.ts"
 import type { Secret } from "./chap.ts"
 import { Connection } from "./connection.ts"
@@ -42,8 +42,7 @@ export interface IscsiServerInput {
   /** Where persistent reservations outlive the server. */
   readonly keeper?: Keeper
   readonly random?: (bytes: number) => Uint8Array
-  /** As of core/host.ts. */
-  readonly unansweredMax?: ((fd: number, millis: number) => boolean) | undefined
+  readonly host?: SocketHost | undefined
   readonly limits?: Partial<IscsiServerLimits>
 }
 
@@ -84,7 +83,8 @@ export const listenIscsi = async (input: IscsiServerInput): Promise<IscsiServer>
     connectionsMax: bounds.connectionsMax,
     keepAliveSeconds: limits.iscsiKeepAliveSeconds,
     unansweredSeconds: bounds.unansweredSeconds,
-    unansweredMax: input.unansweredMax,
+    sendBufferBytes: limits.iscsiSendBufferBytes,
+    host: input.host,
     allowHalfOpen: false,
     accept: (id, socket, over) =>
       new Connection({

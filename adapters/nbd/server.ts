@@ -4,7 +4,7 @@
 import type { Disks } from "../../core/block/lease.ts"
 import { limits } from "../../core/limits.ts"
 import { Slabs } from "../../core/slab-output.ts"
-import { listenForConnections } from "../socket/listener.ts"
+import { listenForConnections, type SocketHost } from "../socket/listener.ts"
 import { ReceiveBuffers } from "../socket/receive.ts"
 import { Connection, type NbdEvent } from "./connection.ts"
 import { type Budget, defaultBudget } from "./session.ts"
@@ -25,8 +25,7 @@ export interface NbdServerInput {
   readonly port: number
   readonly disks: Disks
   readonly onEvent?: (event: NbdEvent) => void
-  /** As of core/host.ts. */
-  readonly unansweredMax?: ((fd: number, millis: number) => boolean) | undefined
+  readonly host?: SocketHost | undefined
   readonly limits?: Partial<NbdServerLimits>
 }
 
@@ -52,14 +51,14 @@ const defaults: NbdServerLimits = {
 /** Listens and serves. @throws PORT_IN_USE LISTEN_FAILED */
 export const listenNbd = async (input: NbdServerInput): Promise<NbdServer> => {
   const bounds = { ...defaults, ...input.limits }
-  const { address, port, disks, unansweredMax } = input
+  const { address, port, disks, host } = input
   const slabs = new Slabs(limits.nbdSlabBytes, limits.nbdSlabsKeptMax)
   const buffers = new ReceiveBuffers(limits.nbdReceiveBytes)
   const report = (event: NbdEvent) => input.onEvent?.(event)
 
   const listener = await listenForConnections({
     protocol: "nbd",
-    ...{ address, port, unansweredMax },
+    ...{ address, port, host },
     connectionsMax: bounds.connectionsMax,
     keepAliveSeconds: limits.nbdKeepAliveSeconds,
     unansweredSeconds: bounds.unansweredSeconds,

@@ -8,7 +8,11 @@
  */
 import { createServer, type Server, type Socket } from "node:net"
 import { fail } from "../../core/errors.ts"
+import type { Host } from "../../core/host.ts"
 import { watchListener } from "../../core/runtime/listening.ts"
+
+/** What is asked of the system, of core/host.ts. */
+export type SocketHost = Pick<Host, "unansweredMax" | "sendBufferMax">
 
 /** A connection, as its listener sees it. */
 export interface Stoppable {
@@ -26,8 +30,9 @@ export interface ListenerInput<C extends Stoppable> {
   readonly keepAliveSeconds: number
   /** How long what was sent may be unacknowledged. */
   readonly unansweredSeconds: number
-  /** As of core/host.ts. */
-  readonly unansweredMax?: ((fd: number, millis: number) => boolean) | undefined
+  /** How much of what was sent the operating system holds; by default, as it chooses. */
+  readonly sendBufferBytes?: number
+  readonly host?: SocketHost | undefined
   /** A peer that sends no more may still be answered. */
   readonly allowHalfOpen: boolean
   /** Begins a connection; `over` is called once, when it has ended and let go of everything. */
@@ -75,7 +80,9 @@ export const listenForConnections = async <C extends Stoppable>(input: ListenerI
   await listening(server, input)
   // An accept that fails (no file descriptors left) concerns that peer alone; the listener goes on.
   const listens = watchListener(server, "connection")
-  input.unansweredMax?.(fdOf(server), input.unansweredSeconds * 1000)
+  const fd = fdOf(server)
+  input.host?.unansweredMax?.(fd, input.unansweredSeconds * 1000)
+  if (input.sendBufferBytes !== undefined) input.host?.sendBufferMax?.(fd, input.sendBufferBytes)
 
   const bound = server.address()
   if (bound === null || typeof bound === "string") throw new Error("a TCP listener has an address")

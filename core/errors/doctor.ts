@@ -20,7 +20,7 @@ export const doctorErrors = {
     exit: 1,
     message: (p) => `the running server does not serve ${p.protocol}, though the settings name port ${p.port}`,
     cause: () => "it was started with other settings, or before these were written",
-    fix: () => "start it again; 'imagelink config show' prints what it would be told",
+    fix: () => "start it again: ports take effect then; 'imagelink config show' prints what it would be told",
   }),
   INTERFACE_MISSING: entry<{ interface: string; there: string }>({
     exit: 1,
@@ -152,13 +152,13 @@ export const doctorErrors = {
     exit: 1,
     message: (p) => `the certificate ${p.path} does not hold now`,
     cause: (p) => p.when,
-    fix: () => "put a new one in its place with its key, and start the server again",
+    fix: () => "put a new one in its place with its key, and let the server read it: 'imagelink config reload'",
   }),
   CERTIFICATE_ENDS_SOON: entry<{ path: string; when: string }>({
     exit: 1,
     message: (p) => `the certificate ${p.path} holds until ${p.when} only`,
     cause: () => "from then on nobody reaches the API over the network",
-    fix: () => "put a new one in its place with its key, and start the server again",
+    fix: () => "put a new one in its place with its key, and let the server read it: 'imagelink config reload'",
   }),
   CERTIFICATE_UNUSABLE: entry<{ path: string; why: string }>({
     exit: 1,

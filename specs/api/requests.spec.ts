@@ -60,6 +60,21 @@ describe("long work", () => {
     expect((await site.ask(admin, "GET", `/api/v1/jobs/${randomUUID()}`)).json).toMatchObject({ code: "JOB_NOT_FOUND" })
   })
 
+  it("can be stopped, by whoever may, and says that it was", async () => {
+    const body = { label: "game", seconds: 600 }
+    const begun = await site.ask(admin, "POST", "/api/v1/images/win11/record", {
+      body,
+      headers: { prefer: "respond-async" },
+    })
+    const at = begun.headers.get("location")!
+    expect((await site.ask(await site.token("auditor"), "DELETE", at)).status).toBe(403)
+    const operator = await site.token("operator")
+    expect((await site.ask(operator, "DELETE", at)).json).toEqual({ cancelled: true })
+    const followed = await site.ask(operator, "GET", at, { headers: { accept: "text/event-stream" } })
+    expect(eventsIn(followed.text).at(-1)!.data).toMatchObject({ state: "failed", problem: { code: "CANCELLED" } })
+    expect((await site.ask(operator, "DELETE", at)).json).toEqual({ cancelled: false })
+  })
+
   it("that fails later says why", async () => {
     const id = randomUUID()
     const headers = { prefer: "respond-async", "idempotency-key": id }

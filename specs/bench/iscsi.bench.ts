@@ -49,6 +49,11 @@ const aim = ({ rw, kib, depth, digests: crc }: IscsiLoad): number => {
   return kib === 4 ? 3 : kib === 64 ? 1.5 : 2
 }
 
+const NOT_SHOWN = [
+  "Not shown: a network (this is loopback), cold disks, latency's tail. The load shares the cores, so IOPS are bounded by it, and on a busy machine by who",
+  "waits longer for a core: tgtd has sixteen threads to give turns to, we one. tgtd writes into its file, we into an overlay.",
+].join("\n")
+
 const cores = (used: number): string => used.toFixed(2).padStart(8)
 const cell = (x: number): string => Math.round(x).toString().padStart(10)
 
@@ -73,6 +78,7 @@ const main = async (rounds: number, seconds: number, filter: string): Promise<vo
     console.log(
       `medians of ${rounds} rounds of ${seconds} s; "!": below the aim; load average ${loadavg()[0]!.toFixed(1)}`,
     )
+    console.log(NOT_SHOWN)
   } finally {
     for (const t of targets) await t.stop()
     rmSync(dir, { recursive: true, force: true })

@@ -301,6 +301,22 @@ const lookUp = (r: Random, budget: LayerMapBudget, maps: ReadonlyArray<LayerMap>
   return { micros: (user + system) / places.length, share: (budget.stats.derived - before) / places.length }
 }
 
+/** With fewer layers where they leave no room for what maps need to find pages. */
+const openMaps = (budget: LayerMapBudget, read: Array<MapLayer>, maps: ReadonlyArray<number>): Array<LayerMap> => {
+  const open: Array<LayerMap> = []
+  try {
+    const counts = maps.filter((count) => count <= read.length)
+    for (const count of counts.length > 0 ? counts : [read.length])
+      open.push(new LayerMap(budget, 4 * TiB, read.slice(0, count)))
+    return open
+  } catch (e) {
+    if ((e as { code?: string }).code !== "LAYER_MAPS_FULL") throw e
+    for (const map of open) map.release()
+    read.pop()!.runs.release()
+    return openMaps(budget, read, maps)
+  }
+}
+
 const memory = async ({ what, runBytes, layers, maps }: Row): Promise<void> => {
   const budget = new LayerMapBudget()
   const before = await grown()
@@ -318,7 +334,7 @@ const memory = async ({ what, runBytes, layers, maps }: Row): Promise<void> => {
     refused = ` of ${layers.length}`
   }
   const runsBytes = budget.bytes
-  const open = maps.map((count) => new LayerMap(budget, 4 * TiB, read.slice(0, Math.min(count, read.length))))
+  const open = openMaps(budget, read, maps)
   const r = random(11)
   // All pages of them once: what does not fit leaves again.
   for (const map of open) for (let page = 0; page * PAGE_SPAN < 4 * TiB; page++) map.pageAt(page)

@@ -55,12 +55,13 @@ beforeAll(async () => {
     await ok("client", "add", MAC(n), "--name", `PC-00${n}`)
     await ok("client", "link", `PC-00${n}`, "win11")
   }
+  writeFileSync(join(data, "imagelink.toml"), '[[firmware]]\nproduct = "20HD"\nprogram = "ipxe.efi"\n')
   const dhcp = ["--dhcp", "full", "--interface", "lo", "--dhcp-port", "0", "--dhcp-proxy-port", "0"]
   const others = ["--tftp-port", "0", "--http-port", "0", "--iscsi-port", "0", "--boot-files", bootFiles]
   server = await startServe(data, [...dhcp, "--dhcp-range", "127.77.1.10-127.77.1.99", ...others])
   wires = await simulatedPcs(server.listeners, "127.77.255.2")
   follower = startFollower(["--data", data, "boots", "--follow"])
-}, 60_000)
+}, 120_000)
 afterAll(async () => {
   await follower?.stop()
   await wires?.close()
@@ -97,6 +98,14 @@ describe("boots", () => {
       / PC-002 {2}win11@1.*\n.* offer \d+ ms, tftp .*, ipxe .*, script .*, login .*, first read /,
     )
     await disk.close()
+  })
+
+  it("tell the model of a computer, and rows for it choose its boot program from then on", async () => {
+    const offer = async () => (await wires.dhcp(MAC(3), "firmware")).file
+    expect(await offer()).toBe("snponly.efi")
+    const ipxe = await wires.dhcp(MAC(3), "ipxe")
+    await wires.http(ipxe.address, ipxe.file.replace(/\?.*/u, "?product=20HDA000&manufacturer=LENOVO"))
+    expect(await offer()).toBe("ipxe.efi")
   })
 
   it("that do not get on are shown as on the way, with what went wrong, and none of that is recorded", async () => {

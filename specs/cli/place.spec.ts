@@ -6,9 +6,13 @@ import type { ImagePlacedAnswer } from "../../core/runtime/site.ts"
 import { events, imagelink, json, refusal, scratch, startServe } from "../support/cli.ts"
 import { rawImage } from "../support/images.ts"
 
+/** Many commands, each a process of its own. */
+const TIMEOUT_MILLIS = 240_000
 const MiB = 2 ** 20
 
-it("moves an image into RAM and back while a server runs, and is there again after a restart", async () => {
+it("moves an image into RAM and back while a server runs, and is there again after a restart", {
+  timeout: TIMEOUT_MILLIS,
+}, async () => {
   const folder = scratch("place-cli")
   const data = join(folder, "data")
   const { path } = rawImage(folder, "win11.raw", 2 * MiB)

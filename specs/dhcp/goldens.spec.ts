@@ -42,7 +42,7 @@ const goldensOf = (file: string): ReadonlyArray<Golden> =>
       return { title: `${file} ${i + 1}: ${what}`, port: Number(port) as DhcpPort, bytes, message }
     })
 
-const files = ["udhcpc", "ipxe-rom-bios", "ovmf", "ovmf-boot-server"] as const
+const files = ["udhcpc", "ipxe-rom-bios", "undionly", "ovmf", "ovmf-boot-server", "snponly"] as const
 const all = files.flatMap((file) => goldensOf(file))
 
 const serverAddress = at("10.77.0.1")
@@ -70,6 +70,16 @@ it("the captures have what they are to show", () => {
   expect(new Set(all.map(({ message }) => firmwareOf(message).kind))).toEqual(
     new Set(["system", "ipxe", "pxe", "http"]),
   )
+})
+
+it("iPXE is iPXE however it was begun; only where it uses a card through its ROM (UNDI) does it ask for broadcast", () => {
+  const told = (["ipxe-rom-bios", "undionly", "snponly"] as const).flatMap((file) =>
+    goldensOf(file).map(({ message }) => {
+      const { kind, architecture } = firmwareOf(message)
+      return [file, kind, architecture, message.broadcast].join(" ")
+    }),
+  )
+  expect([...new Set(told)]).toEqual(["ipxe-rom-bios ipxe 0 false", "undionly ipxe 0 true", "snponly ipxe 7 false"])
 })
 
 /** RFC 2131 §4.3.1 table 3, and what extends it. */

@@ -103,6 +103,13 @@ describe("DHCP", () => {
     expect(await alarms(dhcp, proxied({ file: "pxelinux.0" }))).toEqual(["pass", "fail DHCP_OTHER_SERVER"])
   })
 
+  it("has failed where the boot server's port is silent, or names nothing, once it was asked", async () => {
+    const said = (bootServer: Offer | "silent") => exam({ hearing: async () => ({ ...heard(), bootServer }) })
+    expect(await alarms(dhcp, said(ours.uefi[0]!))).toEqual(["pass"])
+    expect(await alarms(dhcp, said("silent"))).toEqual(["pass", "fail DHCP_SILENT"])
+    expect(await alarms(dhcp, said({ ...ours.uefi[0]!, file: "" }))).toEqual(["pass", "fail DHCP_OFFER_WRONG"])
+  })
+
   it("is skipped where it cannot be asked, or nothing serves it", async () => {
     expect(await alarms(dhcp, exam({ hearing: async () => unasked("port 68 is taken") }))).toEqual(["skip"])
     expect(await alarms(dhcp, exam({ running: undefined }))).toEqual(["skip"])

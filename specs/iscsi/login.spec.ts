@@ -58,6 +58,7 @@ describe("a login", () => {
 
   it.each([
     ["EXPORT_DENIED", fail("EXPORT_DENIED", { name: "client/PC-001/0", peer: "10.0.0.9" }), 0x0202],
+    ["CLIENT_TWICE", fail("CLIENT_TWICE", { client: "PC-001", address: "192.0.2.1", second: "192.0.2.2" }), 0x0301],
     ["OVERLAY_RETIRED", fail("OVERLAY_RETIRED", { client: "PC-001", slot: 0 }), 0x0204],
     ["CLOSED", fail("CLOSED", { what: "the server" }), 0x0301],
   ])("that the disks refuse with %s says so", async (code, refusal, status) => {

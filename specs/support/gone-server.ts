@@ -21,8 +21,7 @@ device.read = (...args: Parameters<typeof read>) => {
 }
 device.hold()
 
-const { unansweredMax } = linuxHost()
-const common = { address: "0.0.0.0", port: 0, disks, unansweredMax, limits: { unansweredSeconds: 1 } }
+const common = { address: "0.0.0.0", port: 0, disks, host: linuxHost(), limits: { unansweredSeconds: 1 } }
 const nbd = await listenNbd({ ...common, onEvent: say })
 const iscsi = await listenIscsi({ ...common, onEvent: say })
 say({ nbd: nbd.port, iscsi: iscsi.port })

@@ -24,6 +24,8 @@ const BOOTREQUEST = 1
 const BOOTREPLY = 2
 const DISCOVER = 1
 const OFFER = 2
+const REQUEST = 3
+const ACK = 5
 const NO_ADDRESS = "0.0.0.0"
 
 /** The same text that adapters/dhcp knows whoever only looks by: no machine that is on its way is recorded. */
@@ -68,15 +70,36 @@ export const discover = (ask: Ask, mac: string, xid: number, relay: Relay | unde
   return _data.subarray(0, _w)
 }
 
+/** What firmware asks the boot server's port once it has an address (Intel PXE 2.1 §2.2.5), as OVMF does. */
+export const bootRequest = (mac: string, xid: number, address: string): Buffer => {
+  const { _data, _w } = protocol.format({
+    ...{ op: BOOTREQUEST, htype: 1, hlen: 6, hops: 0, xid, secs: 0, flags: 0 },
+    ...{ ciaddr: address, yiaddr: NO_ADDRESS, siaddr: NO_ADDRESS, giaddr: NO_ADDRESS },
+    ...{ chaddr: mac, sname: "", file: "" },
+    options: { 53: REQUEST, 55: ASKED, 57: 1472, ...options.uefi },
+  })
+  return _data.subarray(0, _w)
+}
+
 const textOf = (value: unknown): string => (typeof value === "string" ? value.replace(/\0+$/u, "") : "")
 
+interface Read {
+  readonly xid: number
+  readonly offer: Offer
+}
+
 /** The offer in a datagram, and the transaction it belongs to; undefined for anything else. */
-export const readOffer = (bytes: Buffer, from: string): { readonly xid: number; readonly offer: Offer } | undefined => {
+export const readOffer = (bytes: Buffer, from: string): Read | undefined => read(OFFER, bytes, from)
+
+/** What a boot server acknowledges. */
+export const readAck = (bytes: Buffer, from: string): Read | undefined => read(ACK, bytes, from)
+
+const read = (type: number, bytes: Buffer, from: string): Read | undefined => {
   const complain = console.error
   console.error = () => {}
   try {
     const { op, xid, yiaddr, siaddr, file, options: said } = protocol.parse(bytes)
-    if (op !== BOOTREPLY || said[53] !== OFFER) return undefined
+    if (op !== BOOTREPLY || said[53] !== type) return undefined
     const next = siaddr === NO_ADDRESS ? textOf(said[66]) : siaddr
     return { xid, offer: { server: textOf(said[54]) || from, address: yiaddr, next, file: file || textOf(said[67]) } }
   } catch {

@@ -13,7 +13,7 @@ import type { Host } from "../../../core/host.ts"
 import { limits } from "../../../core/limits.ts"
 import { bindDatagram, closeDatagram, fileDescriptor } from "../../../core/runtime/datagram-socket.ts"
 import type { Place } from "../exam.ts"
-import { discover, readOffer } from "./dhcp-codec.ts"
+import { bootRequest, discover, readAck, readOffer } from "./dhcp-codec.ts"
 import { type Ask, asks, type Hearing, type Offer, unasked } from "./offers.ts"
 
 export interface Asking {
@@ -86,4 +86,23 @@ const opened = async ({ host, interface: name, server }: Asking): Promise<Socket
   if (host.bindToDevice?.(fileDescriptor(socket), name)) return socket
   await closeDatagram(socket)
   throw new Error(`the socket cannot be kept to ${name}; run doctor as root`)
+}
+
+/** Asks the boot server's port from an address of this machine, as firmware does that has one. */
+export const askBootServer = async (mac: string, address: string, server: Place): Promise<Offer | "silent"> => {
+  const socket = await bindDatagram({ protocol: "dhcp", address, port: 0 })
+  const xid = randomInt(2 ** 31)
+  let answer: Offer | undefined
+  socket.on("error", () => {})
+  socket.on("message", (bytes, from) => {
+    const heard = readAck(bytes, from.address)
+    if (heard?.xid === xid) answer = heard.offer
+  })
+  const send = () => socket.send(bootRequest(mac, xid, address), server.port, server.address, () => {})
+  send()
+  const again = setTimeout(send, limits.doctorDhcpAgainMillis)
+  await passed(limits.doctorDhcpMillis, () => answer !== undefined)
+  clearTimeout(again)
+  await closeDatagram(socket)
+  return answer ?? "silent"
 }

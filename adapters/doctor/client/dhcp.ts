@@ -29,7 +29,7 @@ export const dhcp: Check = {
     const ours = isWildcard(at.address) ? exam.config.address : at.address
     const mode = exam.config.dhcp?.mode ?? modeIn(hearing, ours)
     const own = asks.map((ask) => judge(exam, hearing, { ask, ours, client }))
-    return [...own, ...others(hearing, ours, mode)]
+    return [...own, ...bootServer(hearing), ...others(hearing, ours, mode)]
   },
 }
 
@@ -55,6 +55,14 @@ const judge = ({ running }: Exam, hearing: Hearing, { ask, ours, client }: Judgi
   }
   const address = offer.address === NO_ADDRESS ? "" : `${offer.address}${keptText(offer, client)}, `
   return pass(who, `${address}${offer.file}${ask === "ipxe" || offer.next === "" ? "" : ` from ${offer.next}`}`)
+}
+
+const bootServer = ({ bootServer: said, where }: Hearing): ReadonlyArray<Found> => {
+  const who = "UEFI firmware at the boot server's port 4011"
+  if (said === undefined) return []
+  if (said === "silent") return [failed("boot server", fail("DHCP_SILENT", { who, where }))]
+  if (said.file === "") return [failed("boot server", fail("DHCP_OFFER_WRONG", { who, why: "it names no boot file" }))]
+  return [pass("boot server", `port 4011 names ${said.file}`)]
 }
 
 /** A PC with a session keeps the address that it has, whatever is recorded by now. */

@@ -22,6 +22,8 @@ export interface Hearing {
   /** Where it was asked: `eth1`, or `127.0.0.1`. */
   readonly where: string
   readonly offers: Readonly<Record<Ask, ReadonlyArray<Offer>>>
+  /** What the boot server's own port said to firmware that asked it; undefined: it was not asked. */
+  readonly bootServer?: Offer | "silent" | undefined
 }
 
 export const unasked = (silent: string): Hearing => ({ silent, where: "", offers: { bios: [], uefi: [], ipxe: [] } })

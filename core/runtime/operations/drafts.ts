@@ -32,8 +32,11 @@ export const draftOperations = (parts: Parts): Operations<"image.create" | "imag
       if (image instanceof ImagelinkError) throw image
       const before = await madeBefore(parts, "ImageSealed", name, options)
       if (before !== undefined) return before
-      const { dryRun = false } = options
-      if (image.draft === null) return { events: [], position: catalogue.position, repeated: false, dryRun }
+      const { dryRun = false, expectedPosition: expected } = options
+      const { position: actual } = catalogue
+      if (image.draft === null && expected !== undefined && expected !== actual)
+        throw fail("LOG_CONFLICT", { expected, actual })
+      if (image.draft === null) return { events: [], position: actual, repeated: false, dryRun }
       const { storage, sizeBytes } = image.draft
       const release = parts.serving?.drafts.hold(image) ?? (() => {})
       try {

@@ -43,6 +43,9 @@ export const imageOperations = (parts: Parts): Operations<Names> => {
     },
 
     "image.check": async ({ name, version }, options) => {
+      const { expectedPosition: expected } = options
+      const actual = parts.log.head()
+      if (expected !== undefined && expected !== actual) throw fail("LOG_CONFLICT", { expected, actual })
       const ref = await refOf(parts, name, version)
       return runCheck(parts, change, ref.imageId, ref.version.number, options)
     },

@@ -5,7 +5,7 @@
  *     judged, slots apart        one for each run of slots that adjoin
  *     not judged                 the whole block is read, and compared with its CRC; then it is judged, if nobody else writes to the file
  *
- * **Details** Nothing is held for a reader: where a slot was taken for another block meanwhile, its bytes are missed. With the callback API of `fs`, because a
+ * **Details** Nothing is held for a reader: where a slot was taken for another block meanwhile, its bytes are missed. What cannot be read is dropped, and fetched again. With the callback API of `fs`, because a
  * FileHandle's promise costs twice as much.
  */
 import { read } from "node:fs"
@@ -94,9 +94,13 @@ export class SlotReader {
     const { takings } = slots
     return new Promise((resolve) => {
       this.#fill(slot, from, into, at, length, (isWhole) => {
-        let isStill = isWhole
-        for (let i = 0; i < count; i++) isStill &&= !slots.isTakenSince(slot + i, takings)
-        resolve(isStill)
+        let isRight = isWhole
+        for (let i = slot; i < slot + count; i++) {
+          const isStill = !slots.isTakenSince(i, takings)
+          if (isStill && !isWhole) slots.drop(i)
+          isRight &&= isStill
+        }
+        resolve(isRight)
       })
     })
   }

@@ -1,10 +1,12 @@
 import { execFileSync } from "node:child_process"
+import { once } from "node:events"
 import { closeSync, fstatSync, ftruncateSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from "node:fs"
-import { connect, createServer, type Socket } from "node:net"
+import { type AddressInfo, connect, createServer, type Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, describe, expect, it } from "vitest"
 import { loadLibc } from "../../../adapters/host/libc.ts"
+import { requires } from "../../support/requires.ts"
 
 const MiB = 2 ** 20
 const libc = loadLibc()
@@ -127,11 +129,11 @@ here("a peer's credentials", () => {
   })
 })
 
-const listening = async (work: (fd: number) => void) => {
+const listening = async (work: (fd: number, port: number) => Promise<void> | void) => {
   const server = createServer()
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
   try {
-    work(fdOf(server as unknown as Socket))
+    await work(fdOf(server as unknown as Socket), (server.address() as AddressInfo).port)
   } finally {
     await new Promise((resolve) => server.close(resolve))
   }
@@ -156,6 +158,35 @@ here("how long something may be unanswered", () => {
     await listening((fd) => expect(libc!.unansweredMax(fd, 20_000)).toBe(true))
     await withFile((fd) => expect(libc!.unansweredMax(fd, 20_000)).toBe(false))
     expect(libc!.unansweredMax(-1, 20_000)).toBe(false)
+  })
+})
+
+const ss = requires("ss", "iproute2", "libc.spec.ts")
+
+here("how much of what was sent the system holds", () => {
+  it.skipIf(ss.skip || process.getuid?.() !== 0)(
+    "is bounded for connections that a listener takes from then on",
+    async () => {
+      await listening(async (fd, port) => {
+        expect(libc!.sendBufferMax(fd, 384 * 1024)).toBe(true)
+        const client = connect(port, "127.0.0.1")
+        await once(client, "connect")
+        const told = execFileSync("ss", ["-tmnH", "state", "established", "sport", "=", `:${port}`]).toString()
+        client.destroy()
+        await once(client, "close")
+        // socket(7): the kernel doubles what is asked for.
+        expect(told).toContain(`,tb${2 * 384 * 1024},`)
+      })
+    },
+  )
+
+  it("is set for a TCP listener by who may, and refused for what is none", async () => {
+    await listening((fd) => {
+      if (process.getuid?.() === 0) expect(libc!.sendBufferMax(fd, 384 * 1024)).toBe(true)
+      else expect([true, false]).toContain(libc!.sendBufferMax(fd, 384 * 1024))
+    })
+    await withFile((fd) => expect(libc!.sendBufferMax(fd, 384 * 1024)).toBe(false))
+    expect(libc!.sendBufferMax(-1, 384 * 1024)).toBe(false)
   })
 })
 

@@ -1,5 +1,5 @@
 /** Many clients at once, each on a disk of its own, and what they cost all processes of a server. */
-import { execFile, execFileSync } from "node:child_process"
+import { execFile, execFileSync, spawn } from "node:child_process"
 import { cpus } from "node:os"
 import { promisify } from "node:util"
 import { cpuSeconds, type Measured } from "./load.ts"
@@ -26,6 +26,12 @@ export const pinningHere = (): Pinning | undefined => {
 
 /** Moves a process with all its threads (taskset(1)). */
 export const pin = (pid: number, to: string): void => void execFileSync("taskset", ["-apc", to, String(pid)])
+
+/** Keeps a session on a disk until the function it answers is called, as a PC does that is on: the last session to leave closes the disk. */
+export const holdOpen = (uri: string): (() => void) => {
+  const session = spawn("qemu-io", ["-f", "raw", uri], { stdio: ["pipe", "ignore", "ignore"] })
+  return () => void session.kill()
+}
 
 export interface ClientLoad {
   readonly rw: "randread" | "randwrite" | "randrw"

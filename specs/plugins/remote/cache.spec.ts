@@ -1,5 +1,7 @@
 /** The cache on disk: what it keeps, what it never believes, and what is served while the server is away. */
+import node from "node:fs"
 import * as fs from "node:fs/promises"
+import { syncBuiltinESMExports } from "node:module"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest"
@@ -328,6 +330,22 @@ describe("while the server is away", () => {
   })
 })
 
+/** How often `fs.read` is called meanwhile. */
+const countReads = async (work: () => unknown): Promise<number> => {
+  const plain = node.read
+  let count = 0
+  const counting = (...call: ReadonlyArray<unknown>) => {
+    count++
+    return Reflect.apply(plain, node, call)
+  }
+  node.read = Object.assign(counting, plain) as typeof plain
+  syncBuiltinESMExports()
+  await work()
+  node.read = plain
+  syncBuiltinESMExports()
+  return count
+}
+
 const object = "0".repeat(32)
 type DiskCache = Awaited<ReturnType<typeof openDiskCache>>
 
@@ -394,6 +412,33 @@ describe("a block that was judged", () => {
       expect(await blockOf(disk, object, 0, 0, 1)).toBeUndefined()
     },
   )
+
+  it("that can be read no more is missed, and put again", async () => {
+    const disk = await openDiskCache(cache, BUDGET, true)
+    for (const block of [0, 1]) await disk.put(object, block, content)
+    await fs.truncate(join(cache, "blocks"), BLOCK + 3)
+    expect(await blockOf(disk, object, 0, 7, BLOCK)).toBeUndefined()
+    expect([disk.has(object, 0), disk.has(object, 1)]).toEqual([false, false])
+    for (const block of [0, 1]) await disk.put(object, block, content)
+    expect((await blockOf(disk, object, 0, 7, BLOCK))?.length).toBe(BLOCK)
+    await disk.close()
+  })
+
+  it("is read with one call of the operating system over all that lies side by side, and with two where it does not", async () => {
+    const counted = async (blocks: ReadonlyArray<number>, from: number, length: number) => {
+      const folder = join(temporary, `calls-${made++}`)
+      const disk = await openDiskCache(folder, BUDGET, true)
+      for (const block of blocks) await disk.put(object, block, content)
+      const reads = await countReads(() => disk.read(object, from, Buffer.alloc(length), 0, length))
+      await disk.close()
+      return reads
+    }
+    const all = [...Array(16).keys()]
+    expect(await counted(all, 5, 16 * BLOCK - 5)).toBe(1)
+    expect(await counted(all.toReversed(), 5, 16 * BLOCK - 5)).toBe(1)
+    // Each MiB has a home of its own.
+    expect(await counted([16, 0, 15], 15 * BLOCK + 1, BLOCK)).toBe(2)
+  })
 
   it("is read out of the server's own cache folder, whole and in part, as it was fetched", async () => {
     const host = { cacheFolder: () => cache }

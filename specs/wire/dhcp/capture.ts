@@ -1,23 +1,27 @@
 /**
  * Captures what real DHCP clients send, and writes each as a file beside this one.
  *
- *     node --conditions=source specs/wire/dhcp/capture.ts [name]        needs root, iproute2, udhcpc, qemu-system-x86, ipxe-qemu, ovmf; five minutes
+ *     node --conditions=source specs/wire/dhcp/capture.ts [NAME…]   needs root, iproute2, udhcpc, qemu-system-x86, ipxe-qemu, ovmf, ipxe, dnsmasq-base; eleven minutes
  *
  * **Details** Clients run in a network namespace without a way out, with QEMU's iPXE ROM (BIOS) and OVMF's own network stack (UEFI). They are answered by the pure
  * part of ours, so that they go on to the REQUEST; what they are told is not in the files. A line is a message: the port it came to and its bytes, in
- * hexadecimal. For `ovmf-boot-server`, port 67 answers as a DHCP server that says `PXEClient` and names no boot file, so that it asks port 4011. Nothing is served over TFTP or HTTP, so firmware goes on to its next way of booting.
+ * hexadecimal. For `ovmf-boot-server`, port 67 answers as a DHCP server that says `PXEClient` and names no boot file, so that it asks port 4011. Where firmware is to be followed, nothing is served over TFTP or HTTP, so that it goes on to its next way of booting. Where a boot program of the
+ * distribution's `ipxe` is, dnsmasq serves that, and its own messages alone are kept: OVMF begins `snponly.efi`; the ROM is itself an iPXE, whose script begins `undionly.kpxe`.
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process"
 import { createSocket } from "node:dgram"
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { createServer } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { addressText, parseAddress } from "../../../adapters/dhcp/address.ts"
 import { Answerer, type DhcpSite } from "../../../adapters/dhcp/answer.ts"
+import { firmwareOf } from "../../../adapters/dhcp/firmware.ts"
 import { Leases } from "../../../adapters/dhcp/leases.ts"
 import { decode, encode } from "../../../adapters/dhcp/message.ts"
 import { OPTION } from "../../../adapters/dhcp/options.ts"
+import { IPXE_FOLDER } from "../../../core/runtime/boot-folder.ts"
 
 const SERVER = "10.77.0.1"
 const MAC = "52:54:00:77:00:01"
@@ -64,6 +68,24 @@ const listen = (separate: boolean): void => {
   }
 }
 
+const CHAINED = "chained"
+
+/** Inside the namespace: the script of an iPXE, which begins another one; that is given none. */
+const chain = (program: string): void => {
+  let given = false
+  createServer((_, response) => {
+    if (given) response.writeHead(404).end()
+    else response.end(`#!ipxe\nchain tftp://${SERVER}/${program}\n`)
+    if (!given) console.log(CHAINED)
+    given = true
+  }).listen(8080, SERVER)
+}
+
+const tftp = [
+  ...["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--port=0", "--user=root"],
+  ...["--enable-tftp", `--tftp-root=${IPXE_FOLDER}`],
+]
+
 const OVMF = "/usr/share/OVMF"
 const qemu = (folder: string, uefi: boolean): ReadonlyArray<string> => {
   const variables = join(folder, "vars.fd")
@@ -93,8 +115,23 @@ const qemu = (folder: string, uefi: boolean): ReadonlyArray<string> => {
   ]
 }
 
-const capture = async (name: string, command: ReadonlyArray<string>, seconds: number): Promise<void> => {
-  if (process.argv[2] !== undefined && process.argv[2] !== name) return
+interface Followed {
+  /** Port 67 names no boot file. */
+  readonly separate?: boolean
+  /** A boot program that is served, and which of the messages are its own. */
+  readonly program?: string
+  readonly own?: (lines: ReadonlyArray<string>) => ReadonlyArray<string>
+}
+
+const wanted = process.argv.slice(2)
+
+const capture = async (
+  name: string,
+  command: ReadonlyArray<string>,
+  seconds: number,
+  { separate = false, program, own = (lines) => lines }: Followed = {},
+): Promise<void> => {
+  if (wanted.length > 0 && !wanted.includes(name)) return
   const space = `imagelink-${process.pid}-c`
   const ip = (...args: ReadonlyArray<string>) => execFileSync("ip", args)
   const inside = (words: ReadonlyArray<string>): ChildProcess =>
@@ -109,19 +146,16 @@ const capture = async (name: string, command: ReadonlyArray<string>, seconds: nu
     ip("-n", space, "link", "set", "veth1", "address", MAC)
     for (const device of ["tap0", "veth0"]) ip("-n", space, "link", "set", device, "master", "br0")
     for (const device of ["lo", "br0", "tap0", "veth0", "veth1"]) ip("-n", space, "link", "set", device, "up")
-    const self = [
-      process.execPath,
-      "--conditions=source",
-      fileURLToPath(import.meta.url),
-      name === "ovmf-boot-server" ? "listen-separate" : "listen",
-    ]
+    const listener = [separate ? "listen-separate" : "listen", program ?? ""]
+    const self = [process.execPath, "--conditions=source", fileURLToPath(import.meta.url), ...listener]
+    if (program !== undefined) children.push(inside(tftp))
     let said = ""
     children.push(inside(self))
-    children[0]!.stdout!.on("data", (chunk: Buffer) => (said += chunk))
+    children.at(-1)!.stdout!.on("data", (chunk: Buffer) => (said += chunk))
     await new Promise((r) => setTimeout(r, 3000))
     children.push(inside(command))
     await new Promise((r) => setTimeout(r, seconds * 1000))
-    const lines = said.split("\n").filter((line) => line !== "")
+    const lines = own(said.split("\n").filter((line) => line !== ""))
     writeFileSync(join(import.meta.dirname, `${name}.txt`), `${[...firstOfEach(lines)].join("\n")}\n`)
     console.log(`${name}: ${lines.length} messages`)
   } finally {
@@ -148,14 +182,26 @@ const stopped = (child: ChildProcess): Promise<void> =>
     child.kill("SIGKILL")
   })
 
-if (process.argv[2]?.startsWith("listen")) listen(process.argv[2] === "listen-separate")
-else {
+const afterChain = (lines: ReadonlyArray<string>) =>
+  lines.includes(CHAINED) ? lines.slice(lines.indexOf(CHAINED) + 1) : []
+const ofIpxe = (lines: ReadonlyArray<string>) =>
+  lines.filter((line) => {
+    const decoded = decode(Buffer.from(line.split(" ")[1] ?? "", "hex"))
+    return decoded.ok && firmwareOf(decoded.message).kind === "ipxe"
+  })
+
+if (process.argv[2]?.startsWith("listen")) {
+  listen(process.argv[2] === "listen-separate")
+  if (process.argv[3] === "undionly.kpxe") chain(process.argv[3])
+} else {
   const folder = mkdtempSync(join(tmpdir(), "imagelink-capture-"))
   try {
     await capture("udhcpc", ["udhcpc", "-i", "veth1", "-n", "-q", "-f", "-s", "/bin/true"], 5)
     await capture("ipxe-rom-bios", qemu(folder, false), 45)
     await capture("ovmf", qemu(folder, true), 150)
-    await capture("ovmf-boot-server", qemu(folder, true), 60)
+    await capture("ovmf-boot-server", qemu(folder, true), 60, { separate: true })
+    await capture("undionly", qemu(folder, false), 150, { program: "undionly.kpxe", own: afterChain })
+    await capture("snponly", qemu(folder, true), 150, { program: "snponly.efi", own: ofIpxe })
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
