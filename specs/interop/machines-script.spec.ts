@@ -64,8 +64,7 @@ const press = async (machine: Machine, ...keys: ReadonlyArray<string>) => {
 }
 
 /** Without what moves the cursor and where it breaks its lines. */
-const screen = (serial: string): string =>
-  serial.replaceAll(/\x1b\[[0-9;]*[A-Za-z]/g, " ").replaceAll(/\s+/g, " ")
+const screen = (serial: string): string => serial.replaceAll(/\x1b\[[0-9;]*[A-Za-z]/g, " ").replaceAll(/\s+/g, " ")
 
 describe.skipIf(skip)("the script of a PC", () => {
   it("has a menu, which boots the linked image when nobody chooses, and another one when somebody does, once", async () => {

@@ -73,8 +73,8 @@ describe.skipIf(atftp.skip)("atftp", () => {
     expect(await fetched(byAtftp("EFI/Odd.efi", ...options))).toBe(hash(odd))
   })
   it("is answered its options as it asked them", () => {
-    expect(server.stderr()).toContain("EFI/Odd.efi: 100001 bytes tsize=100001 blksize=1468\"")
-    expect(server.stderr()).toContain("blksize=1468 windowsize=8\"")
+    expect(server.stderr()).toContain('EFI/Odd.efi: 100001 bytes tsize=100001 blksize=1468"')
+    expect(server.stderr()).toContain('blksize=1468 windowsize=8"')
   })
 })
 
