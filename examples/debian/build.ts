@@ -4,7 +4,7 @@
  *     npm ci ─► node_modules, dist ─► stage.ts ─► a root file system ─► dpkg-deb ─► imagelink_V_ARCH.deb
  *
  * **Details** Nothing is fetched, and no root is needed. The package is of the architecture that this runs on, because it brings its own Node. xz is what
- * every Debian reads and takes minutes; zstd takes seconds and is read from Debian 12 on. DEBFULLNAME and DEBEMAIL name who made it.
+ * every Debian reads and takes half a minute; zstd takes seconds and is read from Debian 12 on. DEBFULLNAME and DEBEMAIL name who made it.
  */
 import { execFileSync } from "node:child_process"
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
