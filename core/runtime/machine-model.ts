@@ -16,6 +16,9 @@ export interface MachineModel {
 /** To be put behind a script's URL that iPXE is given. */
 export const MODEL_QUERY = `product=\${product:uristring}&manufacturer=\${manufacturer:uristring}`
 
+/** A script's URL as people read it. */
+export const withoutModel = (url: string): string => url.replace(`?${MODEL_QUERY}`, "")
+
 /** The model in a query, and the rest of it, as it came. */
 export const modelIn = (query: string): { readonly model: MachineModel | undefined; readonly rest: string } => {
   const parts = query.split("&")

@@ -119,7 +119,7 @@ describe("the settings of a server", () => {
     [{ "merge-layers-after": "off" }, "merge-layers-after"],
     [{ "log-level": "loud" }, "log-level"],
     [{ firmware: [{ mac: "54-BF-64" }] }, "program"],
-    [{ firmware: [{ program: "ipxe.efi", product: "OptiPlex" }] }, "product"],
+    [{ firmware: [{ program: "ipxe.efi", serial: "7XK2" }] }, "serial"],
     [{ plugin: [{ module: "a", kind: "b" }] }, "kind"],
     [{ plugin: ["a"] }, "plugin"],
     ["text", ""],

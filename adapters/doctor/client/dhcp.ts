@@ -7,6 +7,7 @@
  * | proxy  | our offer with a boot program; an address from another server, and no boot program  |
  */
 import { fail } from "../../../core/errors.ts"
+import { withoutModel } from "../../../core/runtime/machine-model.ts"
 import type { ClientRow } from "../../../core/runtime/site.ts"
 import type { Check } from "../check.ts"
 import { type Exam, isWildcard, NO_SERVER, served } from "../exam.ts"
@@ -54,7 +55,10 @@ const judge = ({ running }: Exam, hearing: Hearing, { ask, ours, client }: Judgi
     return wrong(lacks === undefined ? "it names no boot file, for nothing serves one" : "it names no boot file")
   }
   const address = offer.address === NO_ADDRESS ? "" : `${offer.address}${keptText(offer, client)}, `
-  return pass(who, `${address}${offer.file}${ask === "ipxe" || offer.next === "" ? "" : ` from ${offer.next}`}`)
+  return pass(
+    who,
+    `${address}${withoutModel(offer.file)}${ask === "ipxe" || offer.next === "" ? "" : ` from ${offer.next}`}`,
+  )
 }
 
 const bootServer = ({ bootServer: said, where }: Hearing): ReadonlyArray<Found> => {

@@ -5,6 +5,7 @@
  */
 import { fail } from "../../../core/errors.ts"
 import { scriptUrl } from "../../../core/runtime/boot-scripts.ts"
+import { withoutModel } from "../../../core/runtime/machine-model.ts"
 import type { Check } from "../check.ts"
 import { type Exam, localAddress, NO_SERVER, placeOf, placeText, type ScriptShown, served } from "../exam.ts"
 import { type Found, failed, pass, skip, warn } from "../finding.ts"
@@ -28,7 +29,9 @@ const urlOf = async (exam: Exam): Promise<string | undefined> => {
   const client = await exam.client()
   if (at === undefined || client === undefined) return undefined
   const { offers } = await exam.told()
-  const told = offers.ipxe.map(({ file }) => file).find((file) => file.startsWith(`http://${placeText(at)}/`))
+  const told = offers.ipxe
+    .map(({ file }) => withoutModel(file))
+    .find((file) => file.startsWith(`http://${placeText(at)}/`))
   return told ?? scriptUrl(`http://${placeText(at)}`, client.mac)
 }
 
