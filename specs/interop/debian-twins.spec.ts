@@ -6,6 +6,7 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import { beforeAll, describe, expect, it, vi } from "vitest"
 import { events } from "../support/cli.ts"
+import { DISK_TIMEOUT_SECONDS } from "../support/debian-files.ts"
 import { requiresDebian } from "../support/debian-image.ts"
 import type { Booting, Debian } from "../support/debian-machine.ts"
 import { type DebianSite, debianSite, macOf, START_MILLIS } from "../support/debian-site.ts"
@@ -35,6 +36,7 @@ describe.skipIf(skip)("a PC with systemd, and another one with its MAC", () => {
   it("the first one comes up to the end, with its root on its iSCSI disk", async () => {
     first = await site.boot(1, { systemd: true })
     expect(await first.run("cat /proc/1/comm")).toBe("systemd")
+    expect(await first.run("cat /sys/block/sda/device/timeout")).toBe(String(DISK_TIMEOUT_SECONDS))
     // Units have 90 seconds each to start, which a slow processor may not keep to; what matters is that it comes up, and has who logs in again.
     await first.run("systemctl is-system-running --wait || true")
     for (const unit of ["multi-user.target", "iscsid.service"])

@@ -6,6 +6,8 @@
  * in again when the server was away. A PC whose firmware says that its product is `systemd` gets that instead. Either way something does what the second serial port says.
  */
 
+import { readFileSync } from "node:fs"
+
 /** Of the root's file system, by which the loaders and fstab find it. */
 export const ROOT_UUID = "1b0af3c7-5c2c-4f0e-9d5e-7a1f7e5d0001"
 
@@ -16,6 +18,11 @@ export const SYSTEMD_PRODUCT = "systemd"
 export const PACKAGES = [
   ...["linux-image-cloud-amd64", "initramfs-tools", "zstd", "udev", "open-iscsi", "e2fsprogs", "systemd"],
 ]
+
+/** What udev does to our disks under systemd: the file that operators are given. Without systemd there is no udev, and `INIT` does it. */
+const UDEV_RULES = "60-imagelink-disk.rules"
+const udevRules = readFileSync(new URL(`../../examples/linux-image/${UDEV_RULES}`, import.meta.url), "utf8")
+export const DISK_TIMEOUT_SECONDS = Number(/ATTR\{timeout\}="(\d+)"/u.exec(udevRules)![1])
 
 /** Left out of what the packages bring: nobody reads it here, and the disk is read whole for its checksums. */
 export const EXCLUDED = [
@@ -32,6 +39,7 @@ const INIT = `#!/bin/sh
 export PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
 [ "$(cat /sys/class/dmi/id/product_name)" = ${SYSTEMD_PRODUCT} ] && exec /lib/systemd/systemd
 mount -o remount,rw /
+for timeout in /sys/block/sd*/device/timeout; do echo ${DISK_TIMEOUT_SECONDS} >$timeout; done
 iscsid
 exec pc-shell
 `
@@ -99,6 +107,7 @@ export const FILES: ReadonlyArray<PlacedFile> = [
   { path: `${UNITS}/pc-shell.service`, text: SERVICE },
   ...MASKED.map((unit) => ({ path: `${UNITS}/${unit}`, text: "" })),
   { path: "/etc/fstab", text: `UUID=${ROOT_UUID} / ext4 errors=remount-ro 0 1\n` },
+  { path: `/etc/udev/rules.d/${UDEV_RULES}`, text: udevRules },
   // open-iscsi's hook copies it, which is its sign that the root is on an iSCSI disk.
   { path: "/etc/iscsi/iscsi.initramfs", text: "ISCSI_AUTO=true\n" },
   {
@@ -111,7 +120,7 @@ export const FILES: ReadonlyArray<PlacedFile> = [
   },
 ]
 
-/** A root that is away comes back: what waits for it waits for a day, as iscsid.conf advises for such disks. */
+/** A root that is away comes back: what waits for it waits for a day, as examples/linux-image says. */
 export const REPLACEMENT_SECONDS = 86_400
 
 /**
