@@ -167,7 +167,7 @@ export class Portal {
     return before !== undefined
   }
 
-  /** The units of what was opened; each is told to a new session by a unit attention. */
+  /** The units of what was opened. A new session is told nothing by a unit attention: core/decisions/024. */
   async seat(
     wanted: Wanted,
     opened: ReadonlyArray<Opened>,
@@ -177,8 +177,7 @@ export class Portal {
   ): Promise<Seat> {
     const port = `${wanted.initiator},i,0x${wanted.isid.toString("hex")}`
     const nexus = new ScsiNexus(wanted.targetText!.toLowerCase(), port)
-    for (const one of opened)
-      this.seatOne(nexus, await this.unitOf(one), one, reinstated ? ASC.nexusLoss : ASC.powerOnOrReset, abortTasks)
+    for (const one of opened) this.seatOne(nexus, await this.unitOf(one), one, abortTasks)
     for (const one of unopened) this.notReady(nexus, wanted, one)
     return { nexus, opened, unopened, reinstated }
   }
@@ -192,16 +191,16 @@ export class Portal {
     return this.units.unitOf(device.id, identity ?? device.id)
   }
 
-  /** A unit of its disk, which begins by telling `attention`. */
+  /** A unit of its disk, which begins by telling `attention`, if there is one. */
   seatOne(
     nexus: ScsiNexus,
     unit: LogicalUnit,
     { slot, lease }: Opened,
-    attention: number,
     abortTasks: (lun: number) => void,
+    attention?: number,
   ): void {
     const view = new UnitView({ lun: slot, unit, device: lease.device, port: nexus.port, abortTasks })
-    view.attend(attention)
+    if (attention !== undefined) view.attend(attention)
     nexus.notReady.delete(slot)
     nexus.views.set(slot, view)
   }

@@ -140,7 +140,7 @@ export class SessionUnits {
       await opened.lease.release()
       return false
     }
-    portal.seatOne(nexus, unit, opened, attention, abortTasks)
+    portal.seatOne(nexus, unit, opened, abortTasks, attention)
     this.opened = [...this.opened, opened]
     this.watch(nexus, opened)
     this.input.changed()
