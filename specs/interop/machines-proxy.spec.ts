@@ -57,9 +57,9 @@ afterAll(() => server?.stop())
 const boot = async (firmware: MachineInput["firmware"]) => {
   const mac = `52:54:00:00:00:0${firmware === "bios" ? 0 : 1}`
   const { status, serial } = await runMachine({ folder, network, mac, firmware, seconds: 100 })
-  const log = server?.stderr() ?? ""
-  expect(status, `${serial}\n${log}\n${other()}`).toBe(ENDED_STATUS)
-  const answers = log.split("\n").filter((line) => line.includes(` dhcp ${mac}: `))
+  const log = server?.log() ?? []
+  expect(status, `${serial}\n${log.join("\n")}\n${other()}`).toBe(ENDED_STATUS)
+  const answers = log.filter((line) => line.startsWith(`dhcp ${mac}: `))
   return { booted: bootsSaid(serial, firmware), answers: answers.map((line) => line.replace(/.*: /, "")) }
 }
 

@@ -125,6 +125,8 @@ export interface Served {
   readonly nbdPort: number
   readonly pid: number
   readonly stderr: () => string
+  /** Its log so far: the words of each line. */
+  readonly log: () => ReadonlyArray<string>
   /** Sends the signal and waits for the end: the exit code, or the signal that ended it. */
   kill(signal: NodeJS.Signals): Promise<number | NodeJS.Signals>
   /** SIGTERM, and then the end. */
@@ -154,6 +156,15 @@ const firstLines = (child: ChildProcess, lines: number): Promise<string> =>
     })
   })
 
+/** Of a line of the log, as JSON; of one that is not whole yet, none. */
+const wordsOf = (line: string): ReadonlyArray<string> => {
+  try {
+    return [(JSON.parse(line) as { readonly msg: string }).msg]
+  } catch {
+    return []
+  }
+}
+
 interface ServeOptions extends Omit<RunOptions, "data"> {
   /** Lines of words to wait for, instead of one of JSON. */
   readonly lines?: number
@@ -182,7 +193,8 @@ export const startServe = async (
     return ended.finally(() => clearTimeout(late))
   }
   const nbdPort = Number(listeners.nbd?.split(":").at(-1))
-  return { said, listeners, nbdPort, pid: child.pid!, stderr, kill, stop: () => kill("SIGTERM") }
+  const log = () => stderr().split("\n").flatMap(wordsOf)
+  return { said, listeners, nbdPort, pid: child.pid!, stderr, log, kill, stop: () => kill("SIGTERM") }
 }
 
 /** What a refused command said with `--json`: the one object on stderr. */
