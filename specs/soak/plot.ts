@@ -11,6 +11,7 @@ const millis = (seconds: number) => `${(seconds * 1000).toFixed(1)} ms`
 
 const rows: ReadonlyArray<readonly [string, (s: Sample) => number, (n: number) => string]> = [
   ["memory", (s) => s.rssBytes, mebibytes],
+  ["beside heap", (s) => s.outsideBytes, mebibytes],
   ["heap", (s) => s.heapBytes, mebibytes],
   ["open files", (s) => s.files, whole],
   ["handles", (s) => s.resources, whole],
