@@ -270,6 +270,8 @@ export const limits = {
   requestPiecesMax: 16,
   /** Step of everything that reads a whole volume: checksums, opening an overlay's map. */
   scanBytes: 1 * MiB,
+  /** A first check that is killed reads no more than this again, or an eighth of what it had read. */
+  checkPartBytes: 1 * GiB,
 
   // Memory
   cacheBytesMin: 16 * MiB,
