@@ -273,6 +273,10 @@ export const limits = {
   /** A first check that is killed reads no more than this again, or an eighth of what it had read. */
   checkPartBytes: 1 * GiB,
 
+  /** What one read, and all of a turn of the loop, copies out of the system's page cache; more is for threads. */
+  readAtOnceBytesMax: 64 * KiB,
+  readAtOnceTurnBytesMax: 2 * MiB,
+
   // Memory
   cacheBytesMin: 16 * MiB,
   cacheBytesDefault: 256 * MiB,
