@@ -23,6 +23,13 @@ export interface Host {
   readonly nextData?:
     | ((fd: number, offset: number) => { readonly offset: number; readonly end: number } | undefined)
     | undefined
+  /**
+   * Reads what the system has of an open file in memory, without waiting for a disk: how many bytes came; none or less than none where the first one is not there,
+   * or nobody can tell.
+   */
+  readonly readCached?:
+    | ((fd: number, into: Uint8Array, at: number, length: number, offset: number) => number)
+    | undefined
   /** Who is at the other end of a connected unix socket, as the kernel saw it when it connected; undefined for other sockets. */
   readonly peerCredentials?: ((fd: number) => PeerCredentials | undefined) | undefined
   /** Keeps a socket to one network interface; false when there is no such interface or it may not. */

@@ -270,6 +270,12 @@ export const limits = {
   requestPiecesMax: 16,
   /** Step of everything that reads a whole volume: checksums, opening an overlay's map. */
   scanBytes: 1 * MiB,
+  /** A first check that is killed reads no more than this again, or an eighth of what it had read. */
+  checkPartBytes: 1 * GiB,
+
+  /** What one read, and all of a turn of the loop, copies out of the system's page cache; more is for threads. */
+  readAtOnceBytesMax: 64 * KiB,
+  readAtOnceTurnBytesMax: 2 * MiB,
 
   // Memory
   cacheBytesMin: 16 * MiB,

@@ -9,6 +9,7 @@
  *     setsockopt(2)  SO_SNDBUFFORCE, socket(7)                       at once; takes CAP_NET_ADMIN
  *     recvmmsg(2), sendmmsg(2), recvmsg(2), sendmsg(2)   (datagrams.ts)   at once, and they do not wait
  *     epoll(7)                   (readiness.ts)                      waits, for whoever has a thread of its own
+ *     preadv2(2)     RWF_NOWAIT (cached-reads.ts)               at once: it does not wait
  *     adjtimex(2)    with nothing to set: STA_UNSYNC                 at once
  *
  * **Details** The functions are looked up in the running process, which has its C library loaded already, whichever that is. The numbers below
@@ -16,10 +17,11 @@
  */
 import { createRequire } from "node:module"
 import type { Host } from "../../core/host.ts"
+import { cachedReads } from "./cached-reads.ts"
 import { type DatagramCalls, LibcDatagrams } from "./datagrams.ts"
 import { type EpollCalls, LibcReadiness } from "./readiness.ts"
 
-type OfFiles = "punchHole" | "nextData"
+type OfFiles = "punchHole" | "nextData" | "readCached"
 type OfSockets =
   | "peerCredentials"
   | "bindToDevice"
@@ -87,6 +89,7 @@ const callsOf = (koffi: typeof import("koffi")): LibcCalls => {
     close: libc.func("int close(int fd)"),
     addressOf: koffi.address,
   }
+  const preadv2 = libc.func("int64_t preadv2(int fd, uintptr_t vector, int count, int64_t offset, int flags)")
   const setsockopt = libc.func("int setsockopt(int fd, int level, int name, void *value, uint32_t length)")
 
   return {
@@ -110,6 +113,8 @@ const callsOf = (koffi: typeof import("koffi")): LibcCalls => {
       // A file system that cannot tell has data everywhere.
       return koffi.errno() === ENXIO ? undefined : { offset, end: Number.MAX_SAFE_INTEGER }
     },
+
+    readCached: cachedReads({ preadv2, addressOf: koffi.address }),
 
     peerCredentials(fd) {
       const ucred = Buffer.alloc(UCRED_BYTES)

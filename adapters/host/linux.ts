@@ -43,6 +43,9 @@ class LinuxHost implements Host {
   get nextData() {
     return this.#calls()?.nextData
   }
+  get readCached() {
+    return this.#calls()?.readCached
+  }
   get peerCredentials() {
     return this.#calls()?.peerCredentials
   }

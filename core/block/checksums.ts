@@ -94,6 +94,16 @@ export const verifierOf =
 export interface ComputeOptions {
   readonly signal?: AbortSignal
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void
+  readonly part?: PartRead
+}
+
+/** What an earlier reading of the same bytes came to, and what this one leaves if it does not come to its end. */
+export interface PartRead {
+  /** Of the first clusters. */
+  readonly table: Uint32Array
+  isDue(doneBytes: number): boolean
+  /** `doneBytes`: whole clusters, or all. */
+  save(table: Uint32Array, doneBytes: number): Promise<void>
 }
 
 /**
@@ -104,27 +114,36 @@ export interface ComputeOptions {
  */
 export const computeChecksums = async (
   volume: Pick<Volume, "sizeBytes" | "read" | "extents">,
-  { signal, onProgress }: ComputeOptions = {},
+  { signal, onProgress, part }: ComputeOptions = {},
 ): Promise<Uint32Array> => {
   const { sizeBytes } = volume
   const table = new Uint32Array(clustersOf(sizeBytes))
+  table.set(part?.table ?? [])
   const buffer = new Uint8Array(limits.scanBytes)
-  for (let offset = 0; offset < sizeBytes; ) {
-    if (signal?.aborted) throw fail("CANCELLED", { what: "reading the image" })
-    const zeroBytes = await zeroRun(volume, offset)
-    if (zeroBytes > 0) {
-      table.fill(ZERO_CRC, offset / CLUSTER, Math.ceil((offset + zeroBytes) / CLUSTER))
-      offset += zeroBytes
-    } else {
-      const length = Math.min(buffer.length, sizeBytes - offset)
-      await volume.read(buffer, 0, offset, length, signal)
-      buffer.fill(0, length)
-      for (let at = 0; at < length; at += CLUSTER) {
-        table[(offset + at) / CLUSTER] = crc32c(buffer.subarray(at, at + CLUSTER))
+  const begun = Math.min((part?.table.length ?? 0) * CLUSTER, sizeBytes)
+  let offset = begun
+  try {
+    while (offset < sizeBytes) {
+      if (signal?.aborted) throw fail("CANCELLED", { what: "reading the image" })
+      const zeroBytes = await zeroRun(volume, offset)
+      if (zeroBytes > 0) {
+        table.fill(ZERO_CRC, offset / CLUSTER, Math.ceil((offset + zeroBytes) / CLUSTER))
+        offset += zeroBytes
+      } else {
+        const length = Math.min(buffer.length, sizeBytes - offset)
+        await volume.read(buffer, 0, offset, length, signal)
+        buffer.fill(0, length)
+        for (let at = 0; at < length; at += CLUSTER) {
+          table[(offset + at) / CLUSTER] = crc32c(buffer.subarray(at, at + CLUSTER))
+        }
+        offset += length
       }
-      offset += length
+      onProgress?.(offset, sizeBytes)
+      if (part?.isDue(offset)) await part.save(table, offset)
     }
-    onProgress?.(offset, sizeBytes)
+  } catch (e) {
+    if (offset > begun) await part?.save(table, offset).catch(() => undefined)
+    throw e
   }
   return table
 }

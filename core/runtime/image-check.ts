@@ -6,7 +6,7 @@
  * as it is now. The sidecar is on disk before ImageChecked names it; one that was lost is made again, if the image still gives it byte for byte.
  *
  * The first check of a committed version whose parent is verified reads only the clusters that its layer touched: all others are the parent's, and so
- * are their checksums.
+ * are their checksums. That of an image goes on where one came to that was stopped (check-part.ts).
  */
 import { createHash } from "node:crypto"
 import { computeChecksums, decodeChecksums, encodeChecksums } from "../block/checksums.ts"
@@ -17,6 +17,7 @@ import { fail, type ImagelinkError, isImagelinkError } from "../errors.ts"
 import type { JobContext } from "../jobs.ts"
 import { limits } from "../limits.ts"
 import type { VolumeFolder } from "../storage/volume.ts"
+import { openCheckPart, removeCheckPart } from "./check-part.ts"
 import type { BadCluster } from "./damage-report.ts"
 import type { Parts } from "./parts.ts"
 import { openVersionDisk, type VersionDisk } from "./version-disk.ts"
@@ -65,8 +66,10 @@ const judge = async (
   const onProgress = (done: number, total: number) => job.progress({ done, total, unit: "bytes" })
   const options = { signal: job.signal, onProgress }
   const parent = recorded === undefined && map !== undefined ? await parentTable(sidecars, ref) : undefined
+  const isFirst = recorded === undefined && map === undefined
+  const part = isFirst ? await openCheckPart(sidecars, ref, files) : undefined
   const read = await (parent === undefined
-    ? computeChecksums(disk, options)
+    ? computeChecksums(disk, { ...options, ...(part && { part }) })
     : extendChecksums(parent, map!, disk, options))
   if (filesDifference(files, await identify(opener, ref)) !== undefined)
     throw changed(ref, "it changed while it was read")
@@ -116,6 +119,7 @@ const first = async (sidecars: VolumeFolder, ref: VersionRef, table: Uint32Array
   const name = `${ref.imageId}-v${ref.version.number}.crc`
   const bytes = sidecarBytes(ref, table)
   await sidecars.replaceFile(name, bytes)
+  await removeCheckPart(sidecars, ref.imageId)
   const sha256 = sha256Of(bytes)
   const checksums = {
     algorithm: "crc32c",

@@ -7,6 +7,9 @@ const zeros = Buffer.alloc(BLOCK)
 /** Writes that are done in one turn of the loop, so that clients are served in between. */
 const WRITES_A_TURN = 64
 
+/** Whose copying is worth another thread. */
+const ELSEWHERE_BYTES = 64 * 1024
+
 /** The tables of a large and sparse layer are hundreds of mebibytes that say nothing: only blocks that say something are written. */
 export const sparseWriter = (file: Pick<WritableVolume, "write" | "writeSync">) => {
   let writes = 0
@@ -14,7 +17,9 @@ export const sparseWriter = (file: Pick<WritableVolume, "write" | "writeSync">) 
     for (let at = 0; at < bytes.length; ) {
       const end = dataEnd(bytes, at)
       if (end > at) {
-        if (!file.writeSync(bytes, at, offset + at, end - at)) await file.write(bytes, at, offset + at, end - at)
+        const length = end - at
+        const now = length < ELSEWHERE_BYTES && file.writeSync(bytes, at, offset + at, length)
+        if (!now) await file.write(bytes, at, offset + at, length)
         if (++writes % WRITES_A_TURN === 0) await new Promise<void>((resolve) => setImmediate(resolve))
       }
       at = end === at ? at + BLOCK : end

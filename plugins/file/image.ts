@@ -49,10 +49,11 @@ const refuseOtherKinds = (path: string, kind: string | undefined): void => {
 }
 
 const imageVolume = (fd: number, path: string, sizeBytes: number, host: Host): Volume => {
-  const { nextData } = host
+  const { nextData, readCached } = host
+  const file = { fd, path, readCached }
   return {
     sizeBytes,
-    read: (into, at, offset, length, signal) => readAll(fd, path, into, at, offset, length, signal),
+    read: (into, at, offset, length, signal) => readAll(file, into, at, offset, length, signal),
     identity: () => fileIdentity(fd),
     close: () => closeFile(fd),
     ...(nextData && {

@@ -5,7 +5,8 @@
  *
  * **Details** `open` is for images. It opens read-only, whatever the file's permissions are, and asks Linux not to touch the access time, so
  * that serving an image changes nothing about it. Its volumes have no `readSync`: a cold page would stop the whole server for
- * milliseconds, and the read cache above answers what is hot. `folder` is for overlays, whose volumes do have it, because an overlay knows
+ * milliseconds, and the read cache above answers what is hot; a read that it misses is copied out of the page cache where the host can tell that it is there
+ * (core/decisions/025). `folder` is for overlays, whose volumes do have it, because an overlay knows
  * which of its bytes were written a moment ago.
  */
 import { dirname, isAbsolute, join } from "node:path"

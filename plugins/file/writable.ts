@@ -12,7 +12,7 @@ import { promisify } from "node:util"
 import type { Extent, Host, VolumeIdentity, WritableVolume } from "imagelink/plugin"
 import { fileExtents } from "./extents.ts"
 import { fileIdentity } from "./image.ts"
-import { readAll, readAllSync, writeAll, writeAllSync } from "./positioned.ts"
+import { type OpenedFile, readAll, readAllSync, writeAll, writeAllSync } from "./positioned.ts"
 
 const closeFile = promisify(close)
 const syncData = promisify(fdatasync)
@@ -21,6 +21,7 @@ export class WritableFile implements WritableVolume {
   readonly sizeBytes: number
   readonly #fd: number
   readonly #path: string
+  readonly #file: OpenedFile
   readonly #host: Host
   #flushFailed: { readonly error: unknown } | undefined
   /** Present only where the host can find holes. */
@@ -30,6 +31,7 @@ export class WritableFile implements WritableVolume {
     this.#fd = fd
     this.#path = path
     this.#host = host
+    this.#file = { fd, path, readCached: host.readCached }
     this.sizeBytes = sizeBytes
     const { nextData } = host
     if (nextData !== undefined)
@@ -37,7 +39,7 @@ export class WritableFile implements WritableVolume {
   }
 
   read(into: Uint8Array, at: number, offset: number, length: number, signal?: AbortSignal): Promise<void> {
-    return readAll(this.#fd, this.#path, into, at, offset, length, signal)
+    return readAll(this.#file, into, at, offset, length, signal)
   }
 
   readSync(into: Uint8Array, at: number, offset: number, length: number): boolean {

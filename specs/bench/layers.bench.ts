@@ -22,6 +22,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
+import { linuxHost } from "../../adapters/host/linux.ts"
 import { ReadCache } from "../../core/block/cache.ts"
 import { computeChecksums } from "../../core/block/checksums.ts"
 import type { BlockDevice, Extent } from "../../core/block/device.ts"
@@ -57,7 +58,7 @@ const AIM = 1.15
 const SIZE = 128 * MiB
 /** Pages of all maps that are looked at again. */
 const PAGES_HOT = 1000
-const host = {}
+const host = linuxHost()
 const files: Array<Volume> = []
 setFlagsFromString("--expose-gc")
 const collect = runInNewContext("gc") as () => void

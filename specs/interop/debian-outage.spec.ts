@@ -76,6 +76,20 @@ describe.skipIf(skip)("four PCs with Debian", () => {
     await nothingLost(pcs)
   }, 900_000)
 
+  it("one goes on when an operator disconnects it: its system logs in again", async () => {
+    const one = pcs[0]!
+    const logins = () =>
+      site
+        .server()
+        .log()
+        .filter((line) => / opened iqn\S+:pc-001:/u.test(line)).length
+    const before = logins()
+    await site.ok("client", "disconnect", pc(1))
+    await expect.poll(logins, { timeout: 60_000, interval: 250 }).toBe(before + 1)
+    await goesOn(one)
+    await nothingLost([one])
+  }, 200_000)
+
   it("go on when the network of one is cut, and that one is taken for off", async () => {
     await setLink("down")
     cutAt = performance.now()

@@ -29,6 +29,13 @@ const ok = async (...args: ReadonlyArray<string>) => {
   return stdout
 }
 
+const serve = (registration: string) => {
+  const dhcp = ["--address", SERVER, "--interface", "br0", "--dhcp", "full", "--dhcp-range", "10.77.0.50-10.77.0.60"]
+  const unknown = ["--registration", registration, "--default-image", "win11"]
+  const ports = ["--tftp-port", "69", "--http-port", "8080", "--iscsi-port", "3260", "--log-level", "debug"]
+  return startServe(data, [...dhcp, ...unknown, ...ports], { inside: network.inside })
+}
+
 beforeAll(async () => {
   if (skip) return
   for (const name of ["win11", "linux"]) {
@@ -41,10 +48,7 @@ beforeAll(async () => {
   await ok("client", "set", "PC-001", "--option", "menu=linux", "--option", "menu-timeout=5")
   await ok("client", "set", "PC-003", "--option", "fallback=local")
   await advertiseRouter(network)
-  const dhcp = ["--address", SERVER, "--interface", "br0", "--dhcp", "full", "--dhcp-range", "10.77.0.50-10.77.0.60"]
-  const unknown = ["--registration", "ask", "--default-image", "win11"]
-  const ports = ["--tftp-port", "69", "--http-port", "8080", "--iscsi-port", "3260", "--log-level", "debug"]
-  server = await startServe(data, [...dhcp, ...unknown, ...ports], { inside: network.inside })
+  server = await serve("ask")
 }, 120_000)
 afterAll(() => server?.stop())
 
@@ -84,6 +88,17 @@ describe.skipIf(skip)("the script of a PC", () => {
     expect(await bootedFrom(start(2))).toEqual(["win11"])
   }, 600_000)
 
+  it("has a menu once, where the operator chose that for the next time", async () => {
+    await ok("client", "next-boot", "PC-002", "menu")
+    const machine = start(2)
+    await machine.said(/what shall PC-002 boot\?/)
+    await press(machine, "ret")
+    expect(await bootedFrom(machine)).toEqual(["win11"])
+    const next = start(2)
+    expect(await bootedFrom(next)).toEqual(["win11"])
+    expect(screen(next.serial())).not.toContain("what shall PC-002 boot?")
+  }, 400_000)
+
   it("says what is missing, why, and what to do; when that is done, the PC boots by itself", async () => {
     renameSync(file("win11"), file("moved"))
     const machine = start(2)
@@ -109,5 +124,25 @@ describe.skipIf(skip)("the script of a PC", () => {
     expect(await bootedFrom(machine)).toEqual(["win11"])
     const last = (await events(data)).filter((e) => e.type === "ClientBooted").at(-1)
     expect(last?.data.client).toMatchObject({ name: "lab-7", mac: MAC(7) })
+  }, 400_000)
+
+  it("tells the MAC, and the command that adds it, where nobody is to register by booting; then the PC boots by itself", async () => {
+    await server.stop()
+    server = await serve("closed")
+    const machine = start(8)
+    const said = screen(await machine.said(/Trying again in/))
+    expect(said).toContain(`this computer is not registered. Its MAC is ${MAC(8)}.`)
+    expect(said).toContain(`imagelink client add ${MAC(8)}`)
+    await ok("client", "add", MAC(8), "--name", "PC-008")
+    await ok("client", "link", "PC-008", "linux")
+    expect(await bootedFrom(machine)).toEqual(["linux"])
+  }, 400_000)
+
+  it("boots a computer that nobody knows under the next free number, where that is wanted", async () => {
+    await server.stop()
+    server = await serve("auto")
+    expect(await bootedFrom(start(9))).toEqual(["win11"])
+    const last = (await events(data)).filter((e) => e.type === "ClientBooted").at(-1)
+    expect(last?.data.client).toMatchObject({ mac: MAC(9), name: expect.stringMatching(/^PC-\d+$/) })
   }, 400_000)
 })

@@ -24,9 +24,9 @@ let here: ServingSite
 let images = 0
 
 /** An image of its own for each spec: two clusters and half a one. */
-const image = async (check = true) => {
+const image = async (check = true, sizeBytes = 160 * KiB) => {
   const name = `image-${++images}`
-  const raw = rawImage(folder, `${name}.raw`, 160 * KiB, images)
+  const raw = rawImage(folder, `${name}.raw`, sizeBytes, images)
   await here.do("image.add", { name, path: raw.path, check })
   return { name, ...raw }
 }
@@ -164,7 +164,8 @@ describe("a check that is cancelled", () => {
   })
 
   it("is cancelled by its id too, and a finished one is not there to cancel", async () => {
-    const { name } = await image(false)
+    // Not so small that it is read before anybody looks.
+    const { name } = await image(false, 32 * 1024 * KiB)
     const checking = here.do("image.check", { name })
     const started = async () => (await here.do("jobs", {})).find((job) => job.state === "running")
     let job = await started()

@@ -6,6 +6,7 @@ import { fail, ImagelinkError } from "../../errors.ts"
 import type { JobContext } from "../../jobs.ts"
 import { catalogueProjection } from "../../projections/catalogue.ts"
 import { imageRows, imageVersions } from "../../projections/image-versions.ts"
+import { removeCheckPart } from "../check-part.ts"
 import { damagedRanges, damageError } from "../damage-report.ts"
 import { removeDraft } from "../drafts.ts"
 import { makeHeatStore } from "../heat-store.ts"
@@ -82,6 +83,7 @@ export const imageOperations = (parts: Parts): Operations<Names> => {
         await parts.serving?.stacks.removed(image.id)
         await (parts.serving?.heat.removed(image.id) ?? makeHeatStore(parts.data).remove(image.id))
         for (const sidecar of sidecars) await dropSidecar(parts, sidecar)
+        await removeCheckPart(parts.sidecars, image.id)
         await parts.layers.removeImage(image.id)
         await removeDraft(parts.data, image.id)
       }

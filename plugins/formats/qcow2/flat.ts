@@ -40,16 +40,18 @@ export const flatLayer = (input: FlatInput): FlatLayer => {
       if (kind === "absent") return
       for (let at = offset; at < end; ) {
         if (!tables.covers(at)) {
-          const written = await tables.turnTo(at, into)
-          if (written !== undefined) used.add(written)
+          const place = await tables.turnTo(at, into)
+          if (place !== undefined) used.add(place)
+          await tables.written()
         }
         if (kind === "data") used.add(clusterBytes + at)
         at = tables.mark(at, end, kind)
       }
     },
     async finish(into) {
-      const written = await tables.writeLast(into)
-      if (written !== undefined) used.add(written)
+      const place = await tables.writeLast(into)
+      if (place !== undefined) used.add(place)
+      await tables.written()
       await into.write(tables.l1, l1At)
       used.add(0)
       for (let at = l1At; at < tablesAt; at += clusterBytes) used.add(at)

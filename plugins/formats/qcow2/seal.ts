@@ -9,7 +9,7 @@
  *
  * **Details** Version 3 with extended L2 entries: a cluster is 32 grains, a subcluster is a grain. Data is at its own offset in the external data file
  * (specification, "Header", incompatible bit 2), a zero grain is a zero bit and an absent one nothing at all, so the parent shows through.
- * One L2 table is held at a time. The header comes last: until it is there the file is no qcow2 file.
+ * Two L2 tables are held at a time. The header comes last: until it is there the file is no qcow2 file.
  *
  * **Gotchas** The raw external data bit stays clear: it conflicts with backing files, and the data file alone is not the disk. qemu looks for
  * the data file in the folder it runs in, not beside the image; a parent's path it takes relative to the image.
@@ -45,18 +45,29 @@ export const clusterBytesOf = ({ sizeBytes, grainBytes }: Pick<SealInput, "sizeB
 }
 
 const writeTables = async (input: SealInput, tables: LayerTables, into: SealTarget): Promise<void> => {
-  const { sizeBytes, grainBytes } = input
-  let end = 0
-  for (const { offset, length, kind } of input.extents()) {
-    const whole = offset % grainBytes === 0 && (length % grainBytes === 0 || offset + length === sizeBytes)
-    assert(whole && length > 0, `the extent at ${offset} is not whole grains`)
-    assert(offset >= end && offset + length <= sizeBytes, `the extent at ${offset} is out of order, or past the end`)
-    end = offset + length
-    if (kind === "absent") continue
-    for (let at = offset; at < end; ) {
-      if (!tables.covers(at)) await tables.turnTo(at, into)
-      at = tables.mark(at, end, kind)
+  try {
+    for (const { offset, end, kind } of checkedExtents(input)) {
+      for (let at = offset; at < end; ) {
+        if (!tables.covers(at)) await tables.turnTo(at, into)
+        at = tables.mark(at, end, kind)
+      }
     }
+    await tables.writeLast(into)
+  } finally {
+    // Whatever happens: nothing is written any more to a file that is closed then.
+    await tables.written()
   }
-  await tables.writeLast(into)
+}
+
+function* checkedExtents(input: SealInput) {
+  const { sizeBytes, grainBytes } = input
+  let last = 0
+  for (const { offset, length, kind } of input.extents()) {
+    const end = offset + length
+    const whole = offset % grainBytes === 0 && (length % grainBytes === 0 || end === sizeBytes)
+    assert(whole && length > 0, `the extent at ${offset} is not whole grains`)
+    assert(offset >= last && end <= sizeBytes, `the extent at ${offset} is out of order, or past the end`)
+    last = end
+    if (kind !== "absent") yield { offset, end, kind }
+  }
 }

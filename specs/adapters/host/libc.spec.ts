@@ -39,6 +39,41 @@ describe("there are no calls", () => {
   })
 })
 
+here("what the page cache has", () => {
+  it("is read at once, to its place in the buffer and nowhere else", () =>
+    withFile((fd) => {
+      writeSync(fd, Buffer.from("0123456789".repeat(1000)))
+      const into = new Uint8Array(new SharedArrayBuffer(100), 10, 50)
+      expect(libc!.readCached(fd, into, 3, 5, 9004)).toBe(5)
+      expect(Buffer.from(into).toString("latin1")).toBe(`${"\0".repeat(3)}45678${"\0".repeat(42)}`)
+      expect(new Uint8Array(into.buffer, 0, 10).every((b) => b === 0)).toBe(true)
+      const small = new Uint8Array(4)
+      expect([libc!.readCached(fd, small, 0, 4, 0), ...small]).toEqual([4, 0x30, 0x31, 0x32, 0x33])
+    }))
+
+  it("is less than was asked for at the end of a file, and nothing behind it", () =>
+    withFile((fd) => {
+      writeSync(fd, Buffer.alloc(10, 1))
+      const into = Buffer.alloc(20)
+      expect(libc!.readCached(fd, into, 0, 20, 4)).toBe(6)
+      expect(libc!.readCached(fd, into, 0, 20, 10)).toBe(0)
+    }))
+
+  it("is nothing of what is on the disk alone, of no file, and of no room", () =>
+    withFile(async (fd) => {
+      const path = join(dir, `file-${made - 1}`)
+      writeSync(fd, Buffer.alloc(MiB, 7))
+      execFileSync("dd", [`of=${path}`, "oflag=nocache", "conv=notrunc,fdatasync", "count=0", "status=none"])
+      const into = Buffer.alloc(4096)
+      expect(libc!.readCached(fd, into, 0, 4096, MiB / 2)).toBeLessThanOrEqual(0)
+      expect(libc!.readCached(-1, into, 0, 4096, 0)).toBe(-1)
+      expect(libc!.readCached(fd, into, 1, 4096, 0)).toBe(-1)
+      const taken = structuredClone(into.buffer, { transfer: [into.buffer] })
+      expect(libc!.readCached(fd, into, 0, 4096, 0)).toBe(-1)
+      expect(new Uint8Array(taken).every((b) => b === 0)).toBe(true)
+    }))
+})
+
 here("a hole", () => {
   it("gives its space back, reads as zeros, and leaves its neighbours and the size", () =>
     withFile(async (fd) => {

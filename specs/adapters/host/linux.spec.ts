@@ -80,6 +80,8 @@ it("looks for the C library's calls when the first is needed, and once", () => {
   host.userName?.()
   host.memoryAvailableBytes?.()
   expect(loads).toBe(0)
-  expect([host.punchHole, host.nextData, host.peerCredentials, host.bindToDevice]).toEqual(new Array(4).fill(undefined))
+  expect([host.punchHole, host.nextData, host.readCached, host.peerCredentials, host.bindToDevice]).toEqual(
+    new Array(5).fill(undefined),
+  )
   expect(loads).toBe(1)
 })
