@@ -111,7 +111,7 @@ export const begin = (
     deadline: now,
     roundTrip: undefined,
   }
-  return agreed.answers.length === 0 ? nextWindow(transfer, now) : awaited(transfer, oack(agreed), now)
+  return agreed.answers.length === 0 ? nextWindow(transfer, 0, undefined, now) : awaited(transfer, oack(agreed), now)
 }
 
 export const step = (transfer: Transfer, input: Input, now: number): Step => {
@@ -152,36 +152,42 @@ const onPacket = (transfer: Transfer, packet: Packet | Unknown, now: number): St
 }
 
 const onAck = (transfer: Transfer, blockNumber: number, now: number): Step => {
-  if (transfer.phase === "oack") return blockNumber === 0 ? nextWindow(measured(transfer, now), now) : waiting(transfer)
+  if (transfer.phase === "oack")
+    return blockNumber === 0 ? nextWindow(transfer, 0, measured(transfer, now), now) : waiting(transfer)
   const ahead = (blockNumber - transfer.acked) & 0xffff
   if (transfer.phase === "reading" || ahead === 0 || ahead > transfer.sent - transfer.acked) return waiting(transfer)
   const acked = transfer.acked + ahead
   if (acked === transfer.lastBlock) return end({ ...transfer, acked }, { type: "done", sizeBytes: transfer.sizeBytes })
-  return nextWindow({ ...measured(transfer, now), acked }, now)
+  return nextWindow(transfer, acked, measured(transfer, now), now)
 }
 
-/** RFC 6298 §2.2, §2.3. */
-const measured = (transfer: Transfer, now: number): Transfer => {
-  if (transfer.retries > 0) return transfer
-  const { roundTrip: before, since } = transfer
+/** What an answer tells of the way (RFC 6298 §2.2, §2.3). */
+const measured = ({ retries, roundTrip: before, since }: Transfer, now: number): RoundTrip | undefined => {
+  if (retries > 0) return before
   const took = now - since
-  if (before === undefined) return { ...transfer, roundTrip: { smooth: took, variation: took / 2 } }
+  if (before === undefined) return { smooth: took, variation: took / 2 }
   const variation = 0.75 * before.variation + 0.25 * Math.abs(before.smooth - took)
-  return { ...transfer, roundTrip: { smooth: 0.875 * before.smooth + 0.125 * took, variation } }
+  return { smooth: 0.875 * before.smooth + 0.125 * took, variation }
 }
 
 /** Sends the window after `acked`, from the bytes at hand if they hold it whole. */
-const nextWindow = (transfer: Transfer, now: number): Step => {
-  const { acked, agreed, bounds, chunk, lastBlock, sizeBytes } = transfer
+const nextWindow = (before: Transfer, acked: number, roundTrip: RoundTrip | undefined, now: number): Step => {
+  const { agreed, bounds, chunk, lastBlock, sizeBytes } = before
   const from = acked * agreed.blksize
   const sent = Math.min(acked + agreed.windowsize, lastBlock)
   const to = Math.min(sent * agreed.blksize, sizeBytes)
-  const next = { ...transfer, sent }
-  if (from >= chunk.offset && to <= chunk.offset + chunk.bytes.length)
-    return awaited({ ...next, phase: "sending" }, windowOf(next), now)
+  if (from >= chunk.offset && to <= chunk.offset + chunk.bytes.length) {
+    const deadline = now + firstPatience(agreed, bounds, roundTrip)
+    const sending: Transfer = { ...before, phase: "sending", acked, sent, roundTrip, retries: 0, since: now, deadline }
+    return [sending, windowOf(sending), { type: "wait", until: deadline }]
+  }
   const length = Math.min(Math.max(to - from, bounds.readBytes), sizeBytes - from)
-  const reading: Transfer = { ...next, phase: "reading", chunk: { offset: from, bytes: new Uint8Array(0) } }
-  return [reading, [], { type: "read", offset: from, length }]
+  const empty = { offset: from, bytes: new Uint8Array(0) }
+  return [
+    { ...before, phase: "reading", acked, sent, roundTrip, chunk: empty },
+    [],
+    { type: "read", offset: from, length },
+  ]
 }
 
 const onBytes = (transfer: Transfer, bytes: Uint8Array, now: number): Step => {
@@ -194,13 +200,15 @@ const onBytes = (transfer: Transfer, bytes: Uint8Array, now: number): Step => {
   return awaited(sending, windowOf(sending), now)
 }
 
-const windowOf = ({ acked, sent, agreed, chunk, sizeBytes }: Transfer): ReadonlyArray<Packet> =>
-  Array.from({ length: sent - acked }, (_, i) => {
-    const block = acked + 1 + i
+const windowOf = ({ acked, sent, agreed, chunk, sizeBytes }: Transfer): ReadonlyArray<Packet> => {
+  const packets: Array<Packet> = []
+  for (let block = acked + 1; block <= sent; block++) {
     const from = (block - 1) * agreed.blksize - chunk.offset
     const to = Math.min(block * agreed.blksize, sizeBytes) - chunk.offset
-    return { type: "DATA", blockNumber: block & 0xffff, data: chunk.bytes.subarray(from, to) }
-  })
+    packets.push({ type: "DATA", blockNumber: block & 0xffff, data: chunk.bytes.subarray(from, to) })
+  }
+  return packets
+}
 
 const oack = (agreed: Agreed): ReadonlyArray<Packet> => [{ type: "OACK", options: agreed.answers }]
 
@@ -221,11 +229,22 @@ const onTime = (transfer: Transfer, now: number): Step => {
 
 /** How long an answer is waited for after `retries` were sent. */
 const patience = ({ agreed, bounds, roundTrip }: Transfer, retries: number): number => {
-  const most = agreed.timeoutSeconds === undefined ? bounds.timeoutMillisMax : agreed.timeoutSeconds * 1000
-  if (agreed.timeoutSeconds !== undefined && (retries > 0 || roundTrip === undefined)) return most
-  const learnt = roundTrip === undefined ? bounds.timeoutMillis : roundTrip.smooth + 4 * roundTrip.variation
-  return Math.min(Math.max(learnt, bounds.timeoutMillisMin) * 2 ** retries, most)
+  if (retries === 0) return firstPatience(agreed, bounds, roundTrip)
+  if (agreed.timeoutSeconds !== undefined) return agreed.timeoutSeconds * 1000
+  return Math.min(learnt(bounds, roundTrip) * 2 ** retries, bounds.timeoutMillisMax)
 }
+
+const firstPatience = (agreed: Agreed, bounds: TransferLimits, roundTrip: RoundTrip | undefined): number => {
+  const { timeoutSeconds } = agreed
+  if (timeoutSeconds === undefined) return Math.min(learnt(bounds, roundTrip), bounds.timeoutMillisMax)
+  return roundTrip === undefined ? timeoutSeconds * 1000 : Math.min(learnt(bounds, roundTrip), timeoutSeconds * 1000)
+}
+
+const learnt = (bounds: TransferLimits, roundTrip: RoundTrip | undefined): number =>
+  Math.max(
+    roundTrip === undefined ? bounds.timeoutMillis : roundTrip.smooth + 4 * roundTrip.variation,
+    bounds.timeoutMillisMin,
+  )
 
 /** Packets that were not sent before, and their answer's time. */
 const awaited = (transfer: Transfer, packets: ReadonlyArray<Packet>, now: number): Step => {

@@ -8,6 +8,7 @@ export { crc32c } from "../bytes.ts"
 export { type ErrorCode, fail, type ImagelinkError, isImagelinkError } from "../errors.ts"
 export type { Host } from "../host.ts"
 export { limits } from "../limits.ts"
+export { readAtOnce } from "./at-once.ts"
 export {
   type DiskFormat,
   defineFormat,

@@ -1,12 +1,11 @@
 /**
  * Reads and writes of a whole range at a position of an open file, in as many system calls as it takes.
  *
- * **Details** What the host has in memory is copied at once, where it can tell: a thread costs five times as much. Long reads, and what is more than some of them in one turn of the
- * event loop, are left to the threads: whoever reads all of a file would keep the loop to himself. The callback API of `fs`, because a FileHandle's promise costs twice as much per read. A read that meets the end of the
+ * **Details** What the host has in memory is copied at once, where it can tell. The callback API of `fs`, because a FileHandle's promise costs twice as much per read. A read that meets the end of the
  * file fails: the file was long enough when it was opened, so somebody has cut it. Node's own errors are left for the guard to translate.
  */
 import { read, readSync, write, writeSync } from "node:fs"
-import { fail, type Host, limits } from "imagelink/plugin"
+import { fail, type Host, readAtOnce } from "imagelink/plugin"
 
 export interface OpenedFile {
   readonly fd: number
@@ -16,18 +15,6 @@ export interface OpenedFile {
 
 const ALL_READ = Promise.resolve()
 
-/** What was copied at once in this turn of the loop, of all files. */
-let copiedBytes = 0
-const nextTurn = (): void => {
-  copiedBytes = 0
-}
-const mayCopy = (bytes: number): boolean => {
-  if (bytes > limits.readAtOnceBytesMax) return false
-  if (copiedBytes === 0) setImmediate(nextTurn)
-  copiedBytes += bytes
-  return copiedBytes <= limits.readAtOnceTurnBytesMax
-}
-
 export const readAll = (
   { fd, path, readCached }: OpenedFile,
   into: Uint8Array,
@@ -36,9 +23,8 @@ export const readAll = (
   length: number,
   signal?: AbortSignal,
 ): Promise<void> => {
-  const mayNow = readCached !== undefined && !signal?.aborted && mayCopy(length)
-  const had = mayNow ? readCached(fd, into, at, length, offset) : 0
-  return had === length ? ALL_READ : readOn(fd, path, into, at, offset, length, Math.max(0, had), signal)
+  const had = signal?.aborted ? 0 : readAtOnce(readCached, fd, into, at, length, offset)
+  return had === length ? ALL_READ : readOn(fd, path, into, at, offset, length, had, signal)
 }
 
 /** Behind what is there: `begun` bytes. */

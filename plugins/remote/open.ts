@@ -46,7 +46,7 @@ export const openRemote = async (opening: OpenRemote): Promise<Volume> => {
   try {
     const { described, before } = await describe(opening, folder)
     if (described.sizeBytes === 0) throw fail("IMAGE_NOT_A_DISK", { path: config.url, why: "it is empty" })
-    hold = await holdCache(folder, config.cacheBytes, folder === own)
+    hold = await holdCache(folder, config.cacheBytes, { isOwn: folder === own, host })
     if (before !== undefined) hold.cache.forget(objectOf(config, before))
     const { cache, release } = hold
     const object = objectOf(config, described)

@@ -17,6 +17,7 @@
  * **What it does not show** A cold disk, where each run of a cluster may be a seek: a chain of small scattered changes reads as scattered as it was written,
  * and a flattened one from two files.
  */
+import { execFileSync } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -229,8 +230,17 @@ const reading = async (dir: string): Promise<void> => {
     const folders = await makeLayers(dir, base, runBytes)
     const what = `1 % in runs of ${runBytes / KiB} KiB`
     const flat = await flatten(dir, base, folders)
+    asAfterStart([base, flat, ...folders.map((path) => join(path, "data"))])
     await readBoth(what, (cache) => open(base, folders, cache))
     await readBoth(`${what}, merged`, (cache) => openFlat(base, flat, cache))
+  }
+}
+
+/** The page cache has them as after a start of the host: read from the disk, in order. What was written a moment ago lies in it in other pieces. */
+const asAfterStart = (paths: ReadonlyArray<string>): void => {
+  for (const path of paths) {
+    execFileSync("dd", [`of=${path}`, "oflag=nocache", "conv=notrunc,fdatasync", "count=0", "status=none"])
+    execFileSync("dd", [`if=${path}`, "of=/dev/null", "bs=1M", "status=none"])
   }
 }
 

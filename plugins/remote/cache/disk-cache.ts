@@ -13,7 +13,7 @@
 import { type FileHandle, mkdir, open } from "node:fs/promises"
 import { join } from "node:path"
 import { setImmediate } from "node:timers/promises"
-import { crc32c, limits } from "imagelink/plugin"
+import { crc32c, type Host, limits } from "imagelink/plugin"
 import type { BlockCache } from "./block-cache.ts"
 import {
   decodeRecord,
@@ -37,14 +37,23 @@ export interface DiskCache extends BlockCache {
   close(): Promise<void>
 }
 
-/** `isOwn`: no other process has this folder. */
-export const openDiskCache = async (folder: string, bytesMax: number, isOwn = false): Promise<DiskCache> => {
+export interface DiskCacheOptions {
+  /** No other process has this folder. */
+  readonly isOwn: boolean
+  readonly host: Host
+}
+
+export const openDiskCache = async (
+  folder: string,
+  bytesMax: number,
+  options: DiskCacheOptions,
+): Promise<DiskCache> => {
   await mkdir(folder, { recursive: true, mode: 0o700 })
   const index = await openOrMake(join(folder, "index"))
   try {
     const blocks = await openOrMake(join(folder, "blocks"))
     try {
-      return new SlotFile(index, blocks, await loadSlots(index, blocks, slotsIn(bytesMax)), isOwn)
+      return new SlotFile(index, blocks, await loadSlots(index, blocks, slotsIn(bytesMax)), options)
     } catch (error) {
       await blocks.close()
       throw error
@@ -95,12 +104,12 @@ class SlotFile implements DiskCache {
   readonly #writing = new Set<Promise<unknown>>()
   #closed = false
 
-  constructor(index: FileHandle, blocks: FileHandle, slots: Slots, isOwn: boolean) {
+  constructor(index: FileHandle, blocks: FileHandle, slots: Slots, options: DiskCacheOptions) {
     this.#index = index
     this.#blocks = blocks
     this.#slots = slots
-    this.#isOwn = isOwn
-    this.#reader = new SlotReader(blocks.fd, slots, isOwn)
+    this.#isOwn = options.isOwn
+    this.#reader = new SlotReader(blocks.fd, slots, options)
   }
 
   has(object: string, block: number): boolean {

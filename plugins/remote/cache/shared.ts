@@ -5,7 +5,7 @@
  * else's) is no reason to refuse an image: then blocks are kept in memory.
  */
 import type { BlockCache } from "./block-cache.ts"
-import { type DiskCache, openDiskCache } from "./disk-cache.ts"
+import { type DiskCache, type DiskCacheOptions, openDiskCache } from "./disk-cache.ts"
 import { memoryCache } from "./memory-cache.ts"
 
 export interface CacheHold {
@@ -22,12 +22,15 @@ const open = new Map<string, Shared>()
 /** Folders whose cache is closing: it opens again afterwards. */
 const closing = new Map<string, Promise<void>>()
 
-/** `isOwn`: no other process has this folder. */
-export const holdCache = async (folder: string | undefined, bytesMax: number, isOwn: boolean): Promise<CacheHold> => {
+export const holdCache = async (
+  folder: string | undefined,
+  bytesMax: number,
+  options: DiskCacheOptions,
+): Promise<CacheHold> => {
   const inMemory = () => ({ cache: memoryCache(), release: async () => undefined })
   if (folder === undefined) return inMemory()
   while (closing.has(folder)) await closing.get(folder)
-  const shared = open.get(folder) ?? { opening: openDiskCache(folder, bytesMax, isOwn), holds: 0 }
+  const shared = open.get(folder) ?? { opening: openDiskCache(folder, bytesMax, options), holds: 0 }
   open.set(folder, shared)
   shared.holds++
   let released = false

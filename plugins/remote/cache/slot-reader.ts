@@ -9,7 +9,7 @@
  * FileHandle's promise costs twice as much.
  */
 import { read } from "node:fs"
-import { crc32c, limits } from "imagelink/plugin"
+import { crc32c, type Host, limits, readAtOnce } from "imagelink/plugin"
 import type { Slots } from "./slots.ts"
 
 const BLOCK = limits.remoteBlockBytes
@@ -30,15 +30,17 @@ export class SlotReader {
   readonly #slots: Slots
   /** Nobody else writes to the file. */
   readonly #isOwn: boolean
+  readonly #host: Host
   /** Memory for blocks that are judged and not wanted whole. */
   readonly #spare: Array<Buffer> = []
   #reading = 0
   #ended: (() => void) | undefined
 
-  constructor(fd: number, slots: Slots, isOwn: boolean) {
+  constructor(fd: number, slots: Slots, { isOwn, host }: { readonly isOwn: boolean; readonly host: Host }) {
     this.#fd = fd
     this.#slots = slots
     this.#isOwn = isOwn
+    this.#host = host
   }
 
   /** As `BlockCache.read`. */
@@ -134,8 +136,13 @@ export class SlotReader {
     length: number,
     done: (isWhole: boolean) => void,
   ): void {
+    const offset = slot * BLOCK + from
+    if (readAtOnce(this.#host.readCached, this.#fd, into, at, length, offset) === length) {
+      done(true)
+      return
+    }
     this.#reading++
-    read(this.#fd, into, at, length, slot * BLOCK + from, (error, count) => {
+    read(this.#fd, into, at, length, offset, (error, count) => {
       done(error === null && count === length)
       if (--this.#reading === 0) this.#ended?.()
     })

@@ -5,6 +5,8 @@ import { syncBuiltinESMExports } from "node:module"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest"
+import { linuxHost } from "../../../adapters/host/linux.ts"
+import type { Host } from "../../../core/host.ts"
 import { openDiskCache } from "../../../plugins/remote/cache/disk-cache.ts"
 import { memoryCache } from "../../../plugins/remote/cache/memory-cache.ts"
 import { decodeRecord, encodeRecord } from "../../../plugins/remote/cache/record.ts"
@@ -347,6 +349,8 @@ const countReads = async (work: () => unknown): Promise<number> => {
 }
 
 const object = "0".repeat(32)
+/** One that cannot tell what is in memory: reads can be counted. */
+const host = {}
 type DiskCache = Awaited<ReturnType<typeof openDiskCache>>
 
 /** A block, or part of it; undefined where it is missed. */
@@ -356,6 +360,41 @@ const blockOf = async (disk: DiskCache, name: string, block: number, from = 0, l
   expect([into[0], into.at(-1)]).toEqual([0xee, 0xee])
   return isThere ? into.subarray(1, -1) : undefined
 }
+
+it("reads what the host has in memory at once, judges it all the same, and the rest by a thread", async () => {
+  const name = "1".repeat(32)
+  const block = Buffer.from(sampleBytes(BLOCK))
+  const writing = await openDiskCache(cache, BUDGET, { isOwn: true, host })
+  await writing.put(name, 0, block)
+  await writing.close()
+  let bytesHad = 0
+  const seeing = (share: number): Host => ({
+    readCached(fd, into, at, length, offset) {
+      const had = linuxHost().readCached!(fd, into, at, Math.floor(length * share), offset)
+      bytesHad += Math.max(0, had)
+      return had
+    },
+  })
+  for (const [share, reads] of [
+    [1, 0],
+    [0.5, 2],
+  ] as const) {
+    const disk = await openDiskCache(cache, BUDGET, { isOwn: true, host: seeing(share) })
+    const counted = await countReads(async () => {
+      expect(block.equals((await blockOf(disk, name, 0))!)).toBe(true)
+      expect(block.subarray(100, 200).equals((await blockOf(disk, name, 0, 100, 100))!)).toBe(true)
+    })
+    expect(counted).toBe(reads)
+    await disk.close()
+  }
+  expect(bytesHad).toBe(1.5 * (BLOCK + 100))
+  const file = await fs.open(join(cache, "blocks"), "r+")
+  await file.write(Buffer.from([block[5]! ^ 1]), 0, 1, 5)
+  await file.close()
+  const disk = await openDiskCache(cache, BUDGET, { isOwn: true, host: seeing(1) })
+  expect(await blockOf(disk, name, 0)).toBeUndefined()
+  await disk.close()
+})
 
 describe("a block that was judged", () => {
   const content = Buffer.alloc(BLOCK, "judged once")
@@ -367,15 +406,15 @@ describe("a block that was judged", () => {
   }
   /** What is read in a first, second and third opening; the file is spoilt while the second has it open. */
   const seen = async (isOwn: boolean) => {
-    const writing = await openDiskCache(cache, BUDGET, isOwn)
+    const writing = await openDiskCache(cache, BUDGET, { isOwn, host })
     await writing.put(object, 0, content)
     await writing.close()
-    const disk = await openDiskCache(cache, BUDGET, isOwn)
+    const disk = await openDiskCache(cache, BUDGET, { isOwn, host })
     const before = isContent(await blockOf(disk, object, 0))
     await spoil()
     const after = isContent(await blockOf(disk, object, 0))
     await disk.close()
-    const again = await openDiskCache(cache, BUDGET, isOwn)
+    const again = await openDiskCache(cache, BUDGET, { isOwn, host })
     const later = await blockOf(again, object, 0)
     await again.close()
     return [before, after, later === undefined]
@@ -392,7 +431,7 @@ describe("a block that was judged", () => {
   it.each([true, false])(
     "is read in part, to its last byte and over its end, and not after close (own: %s)",
     async (isOwn) => {
-      const disk = await openDiskCache(cache, BUDGET, isOwn)
+      const disk = await openDiskCache(cache, BUDGET, { isOwn, host })
       expect(await blockOf(disk, object, 0, 0, 512)).toBeUndefined()
       const last = Buffer.alloc(700, "the object's last block")
       const others = [Buffer.alloc(BLOCK, "the next"), Buffer.alloc(BLOCK, "far away"), last]
@@ -414,7 +453,7 @@ describe("a block that was judged", () => {
   )
 
   it("that can be read no more is missed, and put again", async () => {
-    const disk = await openDiskCache(cache, BUDGET, true)
+    const disk = await openDiskCache(cache, BUDGET, { isOwn: true, host })
     for (const block of [0, 1]) await disk.put(object, block, content)
     await fs.truncate(join(cache, "blocks"), BLOCK + 3)
     expect(await blockOf(disk, object, 0, 7, BLOCK)).toBeUndefined()
@@ -427,7 +466,7 @@ describe("a block that was judged", () => {
   it("is read with one call of the operating system over all that lies side by side, and with two where it does not", async () => {
     const counted = async (blocks: ReadonlyArray<number>, from: number, length: number) => {
       const folder = join(temporary, `calls-${made++}`)
-      const disk = await openDiskCache(folder, BUDGET, true)
+      const disk = await openDiskCache(folder, BUDGET, { isOwn: true, host })
       for (const block of blocks) await disk.put(object, block, content)
       const reads = await countReads(() => disk.read(object, from, Buffer.alloc(length), 0, length))
       await disk.close()
@@ -463,7 +502,7 @@ describe("a block that was judged", () => {
   })
 
   it("is missed when its slot was given to another block while it was read", async () => {
-    const disk = await openDiskCache(cache, 2 * BLOCK, true)
+    const disk = await openDiskCache(cache, 2 * BLOCK, { isOwn: true, host })
     const other = Buffer.alloc(BLOCK, "another")
     for (let i = 0; i < 50; i++) {
       await disk.put(object, i, content)
@@ -497,7 +536,7 @@ it("never answers a wrong byte after a power loss, whatever was kept of its file
     const empty = Buffer.alloc(0)
     let before = { blocks: empty as Buffer, index: empty as Buffer }
     for (let life = 0; life < 4; life++) {
-      const disk = await openDiskCache(cache, 30 * BLOCK)
+      const disk = await openDiskCache(cache, 30 * BLOCK, { isOwn: false, host })
       for (const object of objects)
         for (let block = 0; block < 40; block++) {
           const got = await blockOf(disk, object, block)
