@@ -38,9 +38,12 @@ export const EXCLUDED = [
 const INIT = `#!/bin/sh
 export PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
 [ "$(cat /sys/class/dmi/id/product_name)" = ${SYSTEMD_PRODUCT} ] && exec /lib/systemd/systemd
+say() { echo "pc-init: $1" >/dev/kmsg; }
 mount -o remount,rw /
+say "the root is writable"
 for timeout in /sys/block/sd*/device/timeout; do echo ${DISK_TIMEOUT_SECONDS} >$timeout; done
 iscsid
+say "iscsid runs"
 exec pc-shell
 `
 
@@ -49,7 +52,10 @@ const SHELL = `#!/bin/sh
 stty -F /dev/ttyS1 raw -echo
 exec </dev/ttyS1 >/dev/ttyS1 2>&1
 echo READY
+echo "pc-shell: ready" >/dev/kmsg
 while read -r number command; do
+  # Somebody only asks whether the port is awake.
+  [ -n "$number" ] || continue
   sh -c "$command" </dev/null
   echo "=$number $?"
 done

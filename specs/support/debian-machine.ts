@@ -61,6 +61,12 @@ export interface Debian {
  */
 const SILENCE_SECONDS = 240
 
+/**
+ * The kernel sends when the port interrupts to say that it has room. Where QEMU's processor misses that one, what was said lies there until anything comes in: one of some thirty boots
+ * seemed never to be ready. An empty line is none of the shell's commands.
+ */
+const POKE_MILLIS = 5000
+
 let made = 0
 
 /** `at` answers the path of one of its files and sockets. */
@@ -134,8 +140,10 @@ export const powerOn = (input: DebianInput): Booting => {
     const socket = connect(port)
     socket.on("error", () => {})
     const answers = answersOf(createInterface({ input: socket, crlfDelay: Number.POSITIVE_INFINITY }))
-    const answer = (seconds: number, what: string, last: RegExp) =>
-      within(seconds, what, Promise.race([answers(last), gone(what)]))
+    const answer = (seconds: number, what: string, last: RegExp) => {
+      const poke = setInterval(() => socket.write("\n"), POKE_MILLIS)
+      return within(seconds, what, Promise.race([answers(last), gone(what)])).finally(() => clearInterval(poke))
+    }
     await answer(SILENCE_SECONDS, "boot", /READY$/)
 
     let asked = 0
