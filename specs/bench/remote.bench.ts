@@ -12,7 +12,9 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { type FileHandle, open } from "node:fs/promises"
 import { loadavg, tmpdir } from "node:os"
 import { join } from "node:path"
+import { linuxHost } from "../../adapters/host/linux.ts"
 import { connectNbd } from "../../adapters/nbd/client.ts"
+import type { Host } from "../../core/host.ts"
 import { limits } from "../../core/limits.ts"
 import { openVolume } from "../../core/storage/open-volume.ts"
 import { PluginRegistry } from "../../core/storage/registry.ts"
@@ -131,10 +133,10 @@ const warmRounds = async (
   path: string,
   asked: ReadonlyArray<Read>,
 ): Promise<ReadonlyArray<Warm>> => {
-  const host = { cacheFolder: () => folder }
+  const host: Host = Object.assign(linuxHost(), { cacheFolder: () => folder })
   const plugins = new PluginRegistry().add(file, "plugins/file")
   const { signal } = new AbortController()
-  const local = await openVolume({ kind: "file", config: { path } }, { plugins, host: {}, signal })
+  const local = await openVolume({ kind: "file", config: { path } }, { plugins, host, signal })
   const into = Buffer.alloc(Math.max(...asked.map(({ length }) => length)))
   const costOf = async (volume: Volume): Promise<number> => {
     const before = process.cpuUsage()
