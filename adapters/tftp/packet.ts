@@ -13,7 +13,7 @@
  *
  * **Details** Option names are compared without case, so they come out in lower case; one that comes twice counts once, as first given
  * (RFC 2347 lets each come once). What follows the last whole pair is left out: some firmware pads its requests. Decoded DATA is a view of the
- * input; encoded packets are fresh buffers.
+ * input; encoded packets are fresh buffers, unless one is handed in.
  */
 import { readU16, writeU16 } from "../../core/bytes.ts"
 import { limits } from "../../core/limits.ts"
@@ -47,9 +47,14 @@ export interface ErrorPacket {
   readonly code: number
   readonly message: string
 }
+export interface DataPacket {
+  readonly type: "DATA"
+  readonly blockNumber: number
+  readonly data: Uint8Array
+}
 export type Packet =
   | Request
-  | { readonly type: "DATA"; readonly blockNumber: number; readonly data: Uint8Array }
+  | DataPacket
   | { readonly type: "ACK"; readonly blockNumber: number }
   | ErrorPacket
   | { readonly type: "OACK"; readonly options: ReadonlyArray<TftpOption> }
@@ -130,13 +135,8 @@ export const encode = (packet: Packet): Buffer => {
     case "RRQ":
     case "WRQ":
       return Buffer.concat([u16(OPCODE[packet.type]), strings(packet.file, packet.mode, ...packet.options.flat())])
-    case "DATA": {
-      const bytes = Buffer.allocUnsafe(4 + packet.data.length)
-      writeU16(bytes, 0, OPCODE.DATA)
-      writeU16(bytes, 2, packet.blockNumber)
-      bytes.set(packet.data, 4)
-      return bytes
-    }
+    case "DATA":
+      return encodeData(packet, Buffer.allocUnsafe(4 + packet.data.length))
     case "ACK":
       return u16(OPCODE.ACK, packet.blockNumber)
     case "ERROR":
@@ -144,6 +144,14 @@ export const encode = (packet: Packet): Buffer => {
     case "OACK":
       return Buffer.concat([u16(OPCODE.OACK), strings(...packet.options.flat())])
   }
+}
+
+/** In the first bytes of `into`, which has room for it. */
+export const encodeData = ({ blockNumber, data }: DataPacket, into: Buffer): Buffer => {
+  writeU16(into, 0, OPCODE.DATA)
+  writeU16(into, 2, blockNumber)
+  into.set(data, 4)
+  return into.subarray(0, 4 + data.length)
 }
 
 const u16 = (...values: ReadonlyArray<number>): Buffer => {

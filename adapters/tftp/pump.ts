@@ -145,6 +145,7 @@ export class Pump {
 const lost = () => {}
 
 class PumpedSocket implements TransferSocket {
+  readonly copies = true
   readonly #pump: Pump
   readonly #socket: Socket
   readonly #address: string

@@ -4,8 +4,9 @@
  * **Details** A packet from anyone but the client is answered ERROR 5 and changes nothing. Steps run one after the other, so that the
  * file is read once at a time.
  */
+import { limits } from "../../core/limits.ts"
 import type { BootPeer, OpenedFile } from "../../core/runtime/boot-files.ts"
-import { decode, ERROR_CODE, encode, type TftpOption } from "./packet.ts"
+import { decode, ERROR_CODE, encode, encodeData, type Packet, type TftpOption } from "./packet.ts"
 import type { OpenTransferSocket, TransferSocket } from "./sockets.ts"
 import { begin, type Input, type Outcome, type Step, step, type Transfer, type TransferLimits } from "./transfer.ts"
 
@@ -28,6 +29,9 @@ export interface RunningInput {
   /** Called once. */
   readonly ended: (outcome: Outcome) => void
 }
+
+/** For a block that is copied on its way out: a fresh buffer for each would keep the collector busy. */
+const scratch = Buffer.allocUnsafeSlow(limits.tftpBlksizeMax + 4)
 
 export class RunningTransfer {
   readonly #input: RunningInput
@@ -86,7 +90,7 @@ export class RunningTransfer {
 
   #follow([transfer, packets, effect]: Step): void {
     this.#transfer = transfer
-    for (const packet of packets) this.#send(encode(packet), this.#input.peer)
+    for (const packet of packets) this.#send(this.#bytesOf(packet), this.#input.peer)
     if (effect.type === "read") this.#read(effect.offset, effect.length)
     else if (effect.type === "end") this.#end(effect.outcome)
     else if (effect.type === "wait" && effect.until < this.#callsAt) this.#callAt(effect.until)
@@ -117,6 +121,10 @@ export class RunningTransfer {
       input = { type: "unreadable", message: reasonOf(e) }
     }
     this.#step(input)
+  }
+
+  #bytesOf(packet: Packet): Buffer {
+    return packet.type === "DATA" && this.#socket.copies ? encodeData(packet, scratch) : encode(packet)
   }
 
   #send(bytes: Buffer, to: BootPeer): void {

@@ -13,6 +13,8 @@ export interface TransferSocketEvents {
 export interface TransferSocket {
   /** Called once; `bound` may come before it returns. */
   start(events: TransferSocketEvents): void
+  /** What was given to `send` is the caller's again when it returns. */
+  readonly copies: boolean
   /** What cannot be sent counts as lost on the way: time sends it again, or ends the transfer. */
   send(bytes: Uint8Array, to: BootPeer): void
   close(): void
@@ -29,6 +31,7 @@ export const nodeTransferSocket: OpenTransferSocket = (address) => {
       socket.on("message", message)
       socket.bind({ address, port: 0 }, bound)
     },
+    copies: false,
     send: (bytes, to) => socket.send(bytes, to.port, to.address),
     // Closing at once would throw away what was just given to send.
     close: () => void setImmediate(() => socket.close()),
