@@ -102,7 +102,7 @@ export interface PartRead {
   /** Of the first clusters. */
   readonly table: Uint32Array
   isDue(doneBytes: number): boolean
-  /** `doneBytes`: whole clusters, or all. */
+  /** `doneBytes`: whole clusters, or all. Never rejects: what cannot be kept is read again. */
   save(table: Uint32Array, doneBytes: number): Promise<void>
 }
 
@@ -142,7 +142,7 @@ export const computeChecksums = async (
       if (part?.isDue(offset)) await part.save(table, offset)
     }
   } catch (e) {
-    if (offset > begun) await part?.save(table, offset).catch(() => undefined)
+    if (offset > begun) await part?.save(table, offset)
     throw e
   }
   return table

@@ -4,9 +4,11 @@ import { join } from "node:path"
 import { afterAll, beforeAll, expect, it } from "vitest"
 import { LayerMapBudget } from "../../core/block/layers/budget.ts"
 import { catalogueProjection } from "../../core/projections/catalogue.ts"
+import { openCheckPart } from "../../core/runtime/check-part.ts"
 import { checkVersion } from "../../core/runtime/image-check.ts"
 import { versionRef } from "../../core/runtime/version-ref.ts"
 import type { ImageOpener } from "../../core/storage/opener.ts"
+import type { VolumeFolder } from "../../core/storage/volume.ts"
 import { scratch } from "../support/cli.ts"
 import { rawImage } from "../support/images.ts"
 import { type ServingSite, serveHere } from "../support/serving.ts"
@@ -83,6 +85,20 @@ it("begins anew where the file is another one by now, or what was noted is damag
   writeFileSync(one.part, noted)
   utimesSync(one.path, 1, 1)
   expect(await check(one, 2 * MiB)).toEqual({ outcome: "CANCELLED", bytes: 2 * MiB })
+})
+
+it("goes on reading where nothing can be noted, and notes nothing where nobody could tell that the file changed", async () => {
+  const full = await image()
+  const there = here.parts.sidecars
+  const files = [{ path: full.path, sizeBytes: SIZE, identity: { inode: "1", sizeBytes: String(SIZE) } }]
+  const refusing: VolumeFolder = Object.assign(Object.create(there) as VolumeFolder, {
+    readFile: async () => undefined,
+    replaceFile: () => Promise.reject(new Error("no space")),
+  })
+  const part = await openCheckPart(refusing, full.ref(), files)
+  await expect(part!.save(new Uint32Array(1), 512)).resolves.toBeUndefined()
+  for (const identity of [{}, { sizeBytes: String(SIZE) }])
+    expect(await openCheckPart(there, full.ref(), [{ ...files[0]!, identity }])).toBeUndefined()
 })
 
 it("leaves nothing when its image is removed", async () => {

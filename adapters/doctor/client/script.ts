@@ -64,13 +64,13 @@ const judge = (client: string, url: string, text: string): Found => {
     )
   }
   const [, disk] = /Imagelink: \S+ boots (\S+) from/u.exec(screen) ?? []
-  const what2 =
+  const does =
     disk !== undefined
       ? `boots ${disk}`
       : /boots from its own disk/u.test(screen)
         ? "boots from its own disk"
         : "shows a menu"
-  return pass(client, `${what2}, by ${url}`)
+  return pass(client, `${does}, by ${url}`)
 }
 
 /** The lines that a PC shows, as one. */
