@@ -95,14 +95,6 @@ export interface BootSecret extends Secret {
   readonly given: boolean
 }
 
-/** What a login gets. */
-export interface Seat {
-  readonly nexus: ScsiNexus
-  readonly opened: ReadonlyArray<Opened>
-  readonly unopened: ReadonlyArray<Unopened>
-  readonly reinstated: boolean
-}
-
 export class Portal {
   readonly slabs = new Slabs(limits.iscsiSlabBytes, limits.iscsiSlabsKeptMax)
   readonly budget = new ServerBudget(limits.iscsiServerBytesMax)
@@ -172,14 +164,13 @@ export class Portal {
     wanted: Wanted,
     opened: ReadonlyArray<Opened>,
     unopened: ReadonlyArray<Unopened>,
-    reinstated: boolean,
     abortTasks: (lun: number) => void,
-  ): Promise<Seat> {
+  ): Promise<ScsiNexus> {
     const port = `${wanted.initiator},i,0x${wanted.isid.toString("hex")}`
     const nexus = new ScsiNexus(wanted.targetText!.toLowerCase(), port)
     for (const one of opened) this.seatOne(nexus, await this.unitOf(one), one, abortTasks)
     for (const one of unopened) this.notReady(nexus, wanted, one)
-    return { nexus, opened, unopened, reinstated }
+    return nexus
   }
 
   /** One slot of a session that runs. @throws what attach throws */

@@ -39,7 +39,7 @@ export const seat = async ({ portal, wanted, member, gone, units: rest }: Seatin
   const units = new SessionUnits({ ...rest, portal, wanted, opened })
   try {
     const reinstated = await portal.reinstate(wanted)
-    const { nexus } = await portal.seat(wanted, opened, unopened, reinstated, rest.abortTasks)
+    const nexus = await portal.seat(wanted, opened, unopened, rest.abortTasks)
     // Another login of the same name may have come first while this one was on its way.
     while (portal.isTaken(wanted)) await portal.reinstate(wanted)
     if (!gone()) {
