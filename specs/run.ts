@@ -6,9 +6,10 @@
  *     node specs/run.ts --soak --slice the same with a bounded number of seeds, for CI
  *     node specs/run.ts specs/nbd      only these specs
  *
- * A spec that lacks a tool is skipped aloud; the skips are listed again here, with the package that brings the tool.
+ * A spec that lacks a tool is skipped aloud; the skips are listed again here, with the package that brings the tool. What hangs is ended, and is a
+ * failure with a name: a loop that never gives its thread back cannot be timed out from within.
  */
-import { spawnSync } from "node:child_process"
+import { spawn } from "node:child_process"
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -22,11 +23,28 @@ const seeded = ["crash", "damage", "fuzz", "random", "model", "mutat"]
 const scratch = mkdtempSync(join(tmpdir(), "imagelink-specs-"))
 const skips = process.env.IMAGELINK_SKIPS ?? join(scratch, "skips")
 const report = join(scratch, "report.json")
+const running = join(scratch, "running")
+const patienceMinutes = soak ? (args.includes("--slice") ? 35 : 600) : 45
 
-const run = (what: string, module: string, ...rest: ReadonlyArray<string>): boolean => {
+/** A process group of its own, so that its end is the end of all that it started. */
+const run = (what: string, module: string, ...rest: ReadonlyArray<string>): Promise<boolean> => {
   console.log(`\n== ${what}`)
-  const env = { ...process.env, IMAGELINK_SKIPS: skips, ...(seeds === undefined ? {} : { IMAGELINK_SEEDS: seeds }) }
-  return spawnSync(process.execPath, [module, ...rest], { stdio: "inherit", env }).status === 0
+  const env = {
+    ...process.env,
+    ...{ IMAGELINK_SKIPS: skips, IMAGELINK_RUNNING: running },
+    ...(seeds === undefined ? {} : { IMAGELINK_SEEDS: seeds }),
+  }
+  const child = spawn(process.execPath, [module, ...rest], { stdio: "inherit", env, detached: true })
+  const end = (signal: NodeJS.Signals) => process.kill(-child.pid!, signal)
+  const hangs = setTimeout(() => end("SIGKILL"), patienceMinutes * 60_000)
+  process.on("SIGINT", end).on("SIGTERM", end)
+  return new Promise((resolve) =>
+    child.once("close", (status) => {
+      clearTimeout(hangs)
+      process.off("SIGINT", end).off("SIGTERM", end)
+      resolve(status === 0)
+    }),
+  )
 }
 
 interface Report {
@@ -62,16 +80,17 @@ const reason = (text: string): string => {
 
 const checks: Array<readonly [string, boolean]> = []
 if (!soak && only.length === 0) {
-  checks.push(["types", run("types", "node_modules/typescript/bin/tsc", "--noEmit")])
-  checks.push(["lint", run("lint", "node_modules/@biomejs/biome/bin/biome", "check", ".")])
+  checks.push(["types", await run("types", "node_modules/typescript/bin/tsc", "--noEmit")])
+  checks.push(["lint", await run("lint", "node_modules/@biomejs/biome/bin/biome", "check", ".")])
 }
 const files = soak && only.length === 0 ? seeded : only
-const specs = run(
+const specs = await run(
   "specs",
   "node_modules/vitest/vitest.mjs",
   "run",
   "--reporter=default",
   "--reporter=json",
+  `--reporter=${join(import.meta.dirname, "support/running-reporter.ts")}`,
   `--outputFile.json=${report}`,
   ...files,
 )
@@ -83,8 +102,11 @@ if (existsSync(report)) {
   const r = JSON.parse(readFileSync(report, "utf8")) as Report
   passed += r.numPassedTests
   failures.push(...failuresOf(r))
-  failed = failures.length
+} else if (existsSync(running)) {
+  const files = readFileSync(running, "utf8").split("\n")
+  failures.push(...files.map((file) => `${file}: did not come to its end`))
 }
+failed = failures.length
 if (!specs && failed === 0) failed = 1
 
 if (existsSync(skips)) {

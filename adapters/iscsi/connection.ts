@@ -60,7 +60,8 @@ export class Connection implements PduReceiver, Member {
   private stopping = false
   private over = false
   private readonly timers = new Timers()
-  private readonly whenOver: Array<() => void> = []
+  /** Nothing of it has an effect any more. */
+  private readonly finished = Promise.withResolvers<void>()
 
   constructor(input: ConnectionInput) {
     this.input = input
@@ -118,7 +119,7 @@ export class Connection implements PduReceiver, Member {
     this.why ??= why
     this.session?.end(why)
     this.socket.destroy()
-    return this.over ? Promise.resolve() : new Promise((resolve) => this.whenOver.push(resolve))
+    return this.finished.promise
   }
 
   part(why: string): void {
@@ -334,7 +335,7 @@ export class Connection implements PduReceiver, Member {
     await this.leaveUnits()
     const target = this.session?.nexus.targetName
     this.report({ type: "closed", ...(target ? { target } : {}), why: this.why ?? "the connection was closed" })
-    for (const resolve of this.whenOver) resolve()
+    this.finished.resolve()
     this.input.closed()
   }
 

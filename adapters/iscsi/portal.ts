@@ -154,9 +154,12 @@ export class Portal {
 
   /** Ends the session this one takes the place of. */
   async reinstate(wanted: Wanted): Promise<boolean> {
-    const before = this.members.get(keyOf(wanted))
-    await before?.leave("the initiator logged in again")
-    return before !== undefined
+    const key = keyOf(wanted)
+    const before = this.members.get(key)
+    if (before === undefined) return false
+    await before.leave("the initiator logged in again")
+    if (this.members.get(key) === before) this.members.delete(key)
+    return true
   }
 
   /** The units of what was opened. A new session is told nothing by a unit attention: core/decisions/024. */

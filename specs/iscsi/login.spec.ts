@@ -167,6 +167,34 @@ describe("a login", () => {
     expect(alive.filter((a) => a === 1)).toHaveLength(1)
   })
 
+  it("waits for a command of the one before that is still being done, though its connection is gone, and keeps nobody else waiting", async () => {
+    const s = await start({ missRate: 1 })
+    const isid = Buffer.from("00023d000003", "hex")
+    const first = await s.connect({ isid })
+    const write = s.device.write.bind(s.device)
+    let asked = false
+    s.device.write = (...args) => {
+      asked = true
+      return write(...args)
+    }
+    s.device.hold()
+    const writing = first.write(0, Buffer.alloc(512, 1)).catch(() => undefined)
+    await until(() => asked, "the write has reached the disk")
+    first.destroy()
+    await writing
+    let took = false
+    const second = s.connect({ isid }).then((client) => {
+      took = true
+      return client
+    })
+    const other = await s.connect()
+    await other.nop(Buffer.from("x"))
+    expect(took).toBe(false)
+    s.device.letGo()
+    expect((await (await second).read(0, 512))[0]).toBe(1)
+    expect(s.events.filter((e) => e.type === "opened").map((e) => e.reinstated)).toEqual([false, false, true])
+  })
+
   it("with another ISID stands beside the one before, and both see each other's writes", async () => {
     const s = await start()
     const [first, second] = [await s.connect(), await s.connect()]
