@@ -136,7 +136,7 @@ export class Pump {
     return {
       sizeBytes: file.sizeBytes,
       read: (offset, length) => this.#while(file.read(offset, length)),
-      readNow: (offset, length) => file.readNow?.(offset, length),
+      readNow: (offset, least) => file.readNow?.(offset, least),
       close: () => file.close(),
     }
   }

@@ -8,7 +8,16 @@ import { limits } from "../../core/limits.ts"
 import type { BootPeer, OpenedFile } from "../../core/runtime/boot-files.ts"
 import { decode, ERROR_CODE, encode, encodeData, type Packet, type TftpOption } from "./packet.ts"
 import type { OpenTransferSocket, TransferSocket } from "./sockets.ts"
-import { begin, type Input, type Outcome, type Step, step, type Transfer, type TransferLimits } from "./transfer.ts"
+import {
+  begin,
+  type Effect,
+  type Input,
+  type Outcome,
+  type Step,
+  step,
+  type Transfer,
+  type TransferLimits,
+} from "./transfer.ts"
 
 /** Time, as it comes in: milliseconds that never go back, and a call at a later one. */
 export interface Clock {
@@ -91,7 +100,7 @@ export class RunningTransfer {
   #follow([transfer, packets, effect]: Step): void {
     this.#transfer = transfer
     for (const packet of packets) this.#send(this.#bytesOf(packet), this.#input.peer)
-    if (effect.type === "read") this.#read(effect.offset, effect.length)
+    if (effect.type === "read") this.#read(effect)
     else if (effect.type === "end") this.#end(effect.outcome)
     else if (effect.type === "wait" && effect.until < this.#callsAt) this.#callAt(effect.until)
   }
@@ -107,8 +116,8 @@ export class RunningTransfer {
     this.#cancel = clock.later(call, Math.max(0, moment - clock.now()))
   }
 
-  #read(offset: number, length: number): void {
-    const bytes = this.#input.file.readNow?.(offset, length)
+  #read({ offset, length, least }: Effect & { readonly type: "read" }): void {
+    const bytes = this.#input.file.readNow?.(offset, least)
     if (bytes === undefined) void this.#readLater(offset, length)
     else this.#step({ type: "bytes", bytes })
   }

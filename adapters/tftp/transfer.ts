@@ -79,7 +79,8 @@ export type Outcome =
 
 export type Effect =
   | { readonly type: "none" }
-  | { readonly type: "read"; readonly offset: number; readonly length: number }
+  /** `least` are needed now; `length`, where it is one read. */
+  | { readonly type: "read"; readonly offset: number; readonly length: number; readonly least: number }
   /** Give `time` at this moment, unless another step says otherwise. */
   | { readonly type: "wait"; readonly until: number }
   | { readonly type: "end"; readonly outcome: Outcome }
@@ -186,7 +187,7 @@ const nextWindow = (before: Transfer, acked: number, roundTrip: RoundTrip | unde
   return [
     { ...before, phase: "reading", acked, sent, roundTrip, chunk: empty },
     [],
-    { type: "read", offset: from, length },
+    { type: "read", offset: from, length, least: to - from },
   ]
 }
 

@@ -37,30 +37,34 @@ export class PieceCache {
     return this.#pieces.size
   }
 
-  /** The same as `read`, at once; undefined where it must be waited for. */
-  readNow(file: PieceFile, offset: number, length: number): Uint8Array | undefined {
-    const { pieceBytes } = this.#limits
-    const n = Math.floor(offset / pieceBytes)
-    const from = offset - n * pieceBytes
-    const bytes = from + length > pieceBytes ? undefined : this.#pieces.get(keyOf(file, n))?.bytes
-    if (bytes === undefined) return undefined
-    this.#piece(file, n)
-    this.#ahead(file, n + 1)
-    return bytes.subarray(from, from + length)
+  /** At least so many bytes, and the rest of the last piece if they lie in one; undefined where they must be waited for. */
+  readNow(file: PieceFile, offset: number, least: number): Uint8Array | undefined {
+    const [first, last] = this.#span(offset, least)
+    const pieces: Array<Uint8Array> = []
+    for (let n = first; n <= last; n++) {
+      const bytes = this.#pieces.get(keyOf(file, n))?.bytes
+      if (bytes === undefined) return undefined
+      pieces.push(bytes)
+    }
+    for (let n = first; n <= last + 1; n++) this.#ahead(file, n)
+    const from = offset - first * this.#limits.pieceBytes
+    return first === last ? pieces[0]!.subarray(from) : joined(pieces, from, least)
   }
 
   /** Exactly `length` bytes of the file, which nobody writes to again. */
   async read(file: PieceFile, offset: number, length: number): Promise<Uint8Array> {
-    const { pieceBytes } = this.#limits
-    const first = Math.floor(offset / pieceBytes)
-    const last = Math.max(first, Math.floor((offset + length - 1) / pieceBytes))
+    const [first, last] = this.#span(offset, length)
     const pieces: Array<Uint8Array> = []
     for (let n = first; n <= last; n++) pieces.push(await this.#piece(file, n))
     this.#ahead(file, last + 1)
-    const from = offset - first * pieceBytes
-    const [only] = pieces
-    if (only !== undefined && pieces.length === 1) return only.subarray(from, from + length)
-    return Buffer.concat(pieces).subarray(from, from + length)
+    const from = offset - first * this.#limits.pieceBytes
+    return first === last ? pieces[0]!.subarray(from, from + length) : joined(pieces, from, length)
+  }
+
+  #span(offset: number, length: number): readonly [first: number, last: number] {
+    const { pieceBytes } = this.#limits
+    const first = Math.floor(offset / pieceBytes)
+    return [first, Math.max(first, Math.floor((offset + length - 1) / pieceBytes))]
   }
 
   /** A failure is told to whoever needs the piece. */
@@ -90,6 +94,18 @@ export class PieceCache {
     )
     return piece
   }
+}
+
+/** A copy of no more than what was asked for: whole pieces would be a hundred times that. */
+const joined = (pieces: ReadonlyArray<Uint8Array>, from: number, length: number): Uint8Array => {
+  const bytes = Buffer.allocUnsafe(length)
+  let done = 0
+  for (const [i, piece] of pieces.entries()) {
+    const part = piece.subarray(i === 0 ? from : 0).subarray(0, length - done)
+    bytes.set(part, done)
+    done += part.length
+  }
+  return bytes
 }
 
 const nothing = Promise.resolve(new Uint8Array(0))

@@ -25,8 +25,8 @@ export interface OpenedFile {
   readonly sizeBytes: number
   /** Exactly `length` bytes, in a buffer that nobody writes to again. @throws FileChanged, or what reading throws */
   read(offset: number, length: number): Promise<Uint8Array>
-  /** The same at once, where it need not be waited for; else undefined. */
-  readNow?(offset: number, length: number): Uint8Array | undefined
+  /** At least so many, and what lies there besides, at once; undefined where they must be waited for. */
+  readNow?(offset: number, least: number): Uint8Array | undefined
   close(): Promise<void>
 }
 
@@ -129,7 +129,7 @@ const opened = (handle: FileHandle, stat: BigIntStats, cache: PieceCache): Opene
   return {
     sizeBytes: file.sizeBytes,
     read: (offset, length) => cache.read(file, offset, length),
-    readNow: (offset, length) => cache.readNow(file, offset, length),
+    readNow: (offset, least) => cache.readNow(file, offset, least),
     // Others may wait for what is read by this one.
     close: async () => {
       await Promise.allSettled(reading)

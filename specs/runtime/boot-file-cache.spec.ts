@@ -43,6 +43,19 @@ describe("a read", () => {
     expect(loads[2]).toEqual([8, 2])
   })
 
+  it("at once has what is needed, up to the end of the piece; over a border no more than that; and nothing where a piece is not there", async () => {
+    const [cache, { file }] = [cacheOf(8), fileOf("0123456789")]
+    const now = (offset: number, least: number) => cache.readNow(file, offset, least)?.toString()
+    expect(now(0, 1)).toBeUndefined()
+    await cache.read(file, 0, 4)
+    await cache.read(file, 4, 4)
+    expect([now(0, 1), now(1, 3), now(5, 1)]).toEqual(["0123", "123", "567"])
+    expect([now(3, 2), now(2, 5)]).toEqual(["34", "23456"])
+    expect([now(7, 3), now(9, 1)]).toEqual(["789", "9"])
+    cache.readNow(fileOf("0123456789", "another").file, 0, 1)
+    expect(cache.readNow(fileOf("0123456789", "another").file, 3, 2)).toBeUndefined()
+  })
+
   it("of a changed file is of that one", async () => {
     const cache = cacheOf(8)
     expect(await read(cache, fileOf("aaaa", "file of Monday").file, 0, 4)).toBe("aaaa")
