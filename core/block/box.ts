@@ -14,9 +14,10 @@
  * **Gotchas** Requests on both devices overlap for a moment. That is right for read-only versions, which is what moves; a writable
  * device must be quiet before it is swapped.
  */
-import type { BlockDevice, BlockFeatures, DeviceChange, Extent, Unlock } from "./device.ts"
+import type { BlockDevice, DeviceChange, Extent, Unlock } from "./device.ts"
 import { InFlight } from "./in-flight.ts"
 import { RangeLock } from "./range-lock.ts"
+import { Through } from "./through.ts"
 
 export interface SwappableDevice extends BlockDevice {
   /** Serves `next` from now on. Settles when nothing is in flight on the old device any more, and answers it, still open. */
@@ -26,8 +27,7 @@ export interface SwappableDevice extends BlockDevice {
 /** Wraps `device` so that it can be swapped. Closing the box closes what is inside then. */
 export const swappable = (device: BlockDevice): SwappableDevice => new Box(device)
 
-class Box implements SwappableDevice {
-  #device: BlockDevice
+class Box extends Through implements SwappableDevice {
   #inFlight = new InFlight()
   #unlisten: () => void
   #closing: Promise<void> | undefined = undefined
@@ -35,16 +35,16 @@ class Box implements SwappableDevice {
   readonly #listeners = new Set<(change: DeviceChange) => void>()
 
   constructor(device: BlockDevice) {
-    this.#device = device
+    super(device)
     this.#unlisten = device.onChange((change) => this.#announce(change))
   }
 
   async swap(next: BlockDevice): Promise<BlockDevice> {
-    const before = this.#device
+    const before = this.device
     const leaving = this.#inFlight
     const { id, sizeBytes } = before
     this.#unlisten()
-    this.#device = next
+    this.device = next
     this.#inFlight = new InFlight()
     this.#unlisten = next.onChange((change) => this.#announce(change))
     if (next.sizeBytes !== sizeBytes) this.#announce("capacity")
@@ -53,39 +53,10 @@ class Box implements SwappableDevice {
     return before
   }
 
-  get id(): string {
-    return this.#device.id
-  }
-  get sizeBytes(): number {
-    return this.#device.sizeBytes
-  }
-  get logicalBlockBytes(): number {
-    return this.#device.logicalBlockBytes
-  }
-  get physicalBlockBytes(): number {
-    return this.#device.physicalBlockBytes
-  }
-  get optimalIoBytes(): number {
-    return this.#device.optimalIoBytes
-  }
-  get features(): BlockFeatures {
-    return this.#device.features
-  }
-
-  readSync(into: Uint8Array, at: number, offset: number, length: number): boolean {
-    return this.#device.readSync(into, at, offset, length)
-  }
-  writeSync(from: Uint8Array, at: number, offset: number, length: number, flags: number): boolean {
-    return this.#device.writeSync(from, at, offset, length, flags)
-  }
-  zeroSync(offset: number, length: number, flags: number): boolean {
-    return this.#device.zeroSync(offset, length, flags)
-  }
-
-  read(into: Uint8Array, at: number, offset: number, length: number, signal?: AbortSignal): Promise<void> {
+  override read(into: Uint8Array, at: number, offset: number, length: number, signal?: AbortSignal): Promise<void> {
     return this.#counted((d) => d.read(into, at, offset, length, signal))
   }
-  write(
+  override write(
     from: Uint8Array,
     at: number,
     offset: number,
@@ -95,31 +66,31 @@ class Box implements SwappableDevice {
   ): Promise<void> {
     return this.#counted((d) => d.write(from, at, offset, length, flags, signal))
   }
-  zero(offset: number, length: number, flags: number, signal?: AbortSignal): Promise<void> {
+  override zero(offset: number, length: number, flags: number, signal?: AbortSignal): Promise<void> {
     return this.#counted((d) => d.zero(offset, length, flags, signal))
   }
-  trim(offset: number, length: number, flags: number, signal?: AbortSignal): Promise<void> {
+  override trim(offset: number, length: number, flags: number, signal?: AbortSignal): Promise<void> {
     return this.#counted((d) => d.trim(offset, length, flags, signal))
   }
-  flush(signal?: AbortSignal): Promise<void> {
+  override flush(signal?: AbortSignal): Promise<void> {
     return this.#counted((d) => d.flush(signal))
   }
-  extents(offset: number, length: number, max: number, signal?: AbortSignal): Promise<ReadonlyArray<Extent>> {
+  override extents(offset: number, length: number, max: number, signal?: AbortSignal): Promise<ReadonlyArray<Extent>> {
     return this.#counted((d) => d.extents(offset, length, max, signal))
   }
-  prefetch(offset: number, length: number, signal?: AbortSignal): Promise<void> {
+  override prefetch(offset: number, length: number, signal?: AbortSignal): Promise<void> {
     return this.#counted((d) => d.prefetch(offset, length, signal))
   }
-  lock(offset: number, length: number, signal?: AbortSignal): Promise<Unlock> {
+  override lock(offset: number, length: number, signal?: AbortSignal): Promise<Unlock> {
     return this.#locks.lock(offset, length, signal)
   }
 
-  onChange(listener: (change: DeviceChange) => void): () => void {
+  override onChange(listener: (change: DeviceChange) => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
   }
 
-  close(): Promise<void> {
+  override close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
   }
@@ -127,14 +98,14 @@ class Box implements SwappableDevice {
   async #close(): Promise<void> {
     await this.#inFlight.idle()
     this.#unlisten()
-    await this.#device.close()
+    await this.device.close()
   }
 
   async #counted<A>(request: (device: BlockDevice) => Promise<A>): Promise<A> {
     const inFlight = this.#inFlight
     inFlight.enter()
     try {
-      return await request(this.#device)
+      return await request(this.device)
     } finally {
       inFlight.leave()
     }

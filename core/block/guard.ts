@@ -20,79 +20,57 @@
 import assert from "node:assert"
 import { fail } from "../errors.ts"
 import { limits } from "../limits.ts"
-import {
-  type BlockDevice,
-  type BlockFeatures,
-  type DeviceChange,
-  type Extent,
-  FAST_ONLY,
-  FUA,
-  MAY_UNMAP,
-  type Unlock,
-} from "./device.ts"
+import { type BlockDevice, type Extent, FAST_ONLY, FUA, MAY_UNMAP, type Unlock } from "./device.ts"
+import { Through } from "./through.ts"
 
 /** Puts the guard in front of a device. `firstRead` is called once, at the first read of any bytes; a read costs one comparison more for it. */
 export const guardDevice = (device: BlockDevice, firstRead?: () => void): BlockDevice => new Guard(device, firstRead)
 
 const nothing = () => {}
 
-class Guard implements BlockDevice {
-  readonly #device: BlockDevice
+class Guard extends Through {
   #firstRead: (() => void) | undefined
   #closing: Promise<void> | undefined = undefined
   #closed = false
 
   constructor(device: BlockDevice, firstRead: (() => void) | undefined) {
+    super(device)
     const block = device.logicalBlockBytes
     assert(block > 0 && (block & (block - 1)) === 0, "a logical block is a power of two")
-    this.#device = device
     this.#firstRead = firstRead
   }
 
-  get id(): string {
-    return this.#device.id
-  }
-  get sizeBytes(): number {
-    return this.#device.sizeBytes
-  }
-  get logicalBlockBytes(): number {
-    return this.#device.logicalBlockBytes
-  }
-  get physicalBlockBytes(): number {
-    return this.#device.physicalBlockBytes
-  }
-  get optimalIoBytes(): number {
-    return this.#device.optimalIoBytes
-  }
-  get features(): BlockFeatures {
-    return this.#device.features
-  }
-
-  readSync(into: Uint8Array, at: number, offset: number, length: number): boolean {
+  override readSync(into: Uint8Array, at: number, offset: number, length: number): boolean {
     this.#range(offset, length, limits.ioBytesMax)
     this.#buffer(into, at, length)
     if (length === 0) return true
     if (this.#firstRead !== undefined) this.#noticeRead()
-    return this.#device.readSync(into, at, offset, length)
+    return this.device.readSync(into, at, offset, length)
   }
 
-  async read(into: Uint8Array, at: number, offset: number, length: number, signal?: AbortSignal): Promise<void> {
+  override async read(
+    into: Uint8Array,
+    at: number,
+    offset: number,
+    length: number,
+    signal?: AbortSignal,
+  ): Promise<void> {
     this.#range(offset, length, limits.ioBytesMax)
     this.#buffer(into, at, length)
     this.#signal(signal)
     if (length === 0) return
     if (this.#firstRead !== undefined) this.#noticeRead()
-    await this.#device.read(into, at, offset, length, signal)
+    await this.device.read(into, at, offset, length, signal)
   }
 
-  writeSync(from: Uint8Array, at: number, offset: number, length: number, flags: number): boolean {
+  override writeSync(from: Uint8Array, at: number, offset: number, length: number, flags: number): boolean {
     this.#range(offset, length, limits.ioBytesMax)
     this.#change(offset, length, flags, FUA)
     this.#buffer(from, at, length)
-    return length === 0 || this.#device.writeSync(from, at, offset, length, flags)
+    return length === 0 || this.device.writeSync(from, at, offset, length, flags)
   }
 
-  async write(
+  override async write(
     from: Uint8Array,
     at: number,
     offset: number,
@@ -104,61 +82,62 @@ class Guard implements BlockDevice {
     this.#change(offset, length, flags, FUA)
     this.#buffer(from, at, length)
     this.#signal(signal)
-    if (length > 0) await this.#device.write(from, at, offset, length, flags, signal)
+    if (length > 0) await this.device.write(from, at, offset, length, flags, signal)
   }
 
-  zeroSync(offset: number, length: number, flags: number): boolean {
-    this.#range(offset, length, this.#device.sizeBytes)
+  override zeroSync(offset: number, length: number, flags: number): boolean {
+    this.#range(offset, length, this.device.sizeBytes)
     this.#change(offset, length, flags, FUA | MAY_UNMAP | FAST_ONLY)
-    return length === 0 || this.#device.zeroSync(offset, length, flags)
+    return length === 0 || this.device.zeroSync(offset, length, flags)
   }
 
-  async zero(offset: number, length: number, flags: number, signal?: AbortSignal): Promise<void> {
-    this.#range(offset, length, this.#device.sizeBytes)
+  override async zero(offset: number, length: number, flags: number, signal?: AbortSignal): Promise<void> {
+    this.#range(offset, length, this.device.sizeBytes)
     this.#change(offset, length, flags, FUA | MAY_UNMAP | FAST_ONLY)
     this.#signal(signal)
-    if (length > 0) await this.#device.zero(offset, length, flags, signal)
+    if (length > 0) await this.device.zero(offset, length, flags, signal)
   }
 
-  async trim(offset: number, length: number, flags: number, signal?: AbortSignal): Promise<void> {
-    this.#range(offset, length, this.#device.sizeBytes)
+  override async trim(offset: number, length: number, flags: number, signal?: AbortSignal): Promise<void> {
+    this.#range(offset, length, this.device.sizeBytes)
     this.#change(offset, length, flags, FUA)
     this.#signal(signal)
-    if (length > 0) await this.#device.trim(offset, length, flags, signal)
+    if (length > 0) await this.device.trim(offset, length, flags, signal)
   }
 
-  async flush(signal?: AbortSignal): Promise<void> {
+  override async flush(signal?: AbortSignal): Promise<void> {
     this.#open()
     this.#signal(signal)
-    await this.#device.flush(signal)
+    await this.device.flush(signal)
   }
 
-  async extents(offset: number, length: number, max: number, signal?: AbortSignal): Promise<ReadonlyArray<Extent>> {
+  override async extents(
+    offset: number,
+    length: number,
+    max: number,
+    signal?: AbortSignal,
+  ): Promise<ReadonlyArray<Extent>> {
     assert(max >= 1, "at least one extent is asked for")
-    this.#range(offset, length, this.#device.sizeBytes)
+    this.#range(offset, length, this.device.sizeBytes)
     this.#signal(signal)
-    return length === 0 ? [] : this.#device.extents(offset, length, max, signal)
+    return length === 0 ? [] : this.device.extents(offset, length, max, signal)
   }
 
-  async prefetch(offset: number, length: number, signal?: AbortSignal): Promise<void> {
-    this.#range(offset, length, this.#device.sizeBytes)
+  override async prefetch(offset: number, length: number, signal?: AbortSignal): Promise<void> {
+    this.#range(offset, length, this.device.sizeBytes)
     this.#signal(signal)
-    if (length > 0) await this.#device.prefetch(offset, length, signal)
+    if (length > 0) await this.device.prefetch(offset, length, signal)
   }
 
-  async lock(offset: number, length: number, signal?: AbortSignal): Promise<Unlock> {
-    this.#range(offset, length, this.#device.sizeBytes)
+  override async lock(offset: number, length: number, signal?: AbortSignal): Promise<Unlock> {
+    this.#range(offset, length, this.device.sizeBytes)
     this.#signal(signal)
-    return length === 0 ? nothing : this.#device.lock(offset, length, signal)
+    return length === 0 ? nothing : this.device.lock(offset, length, signal)
   }
 
-  onChange(listener: (change: DeviceChange) => void): () => void {
-    return this.#device.onChange(listener)
-  }
-
-  close(): Promise<void> {
+  override close(): Promise<void> {
     this.#closed = true
-    this.#closing ??= this.#device.close()
+    this.#closing ??= this.device.close()
     return this.#closing
   }
 
@@ -174,7 +153,7 @@ class Guard implements BlockDevice {
 
   #range(offset: number, length: number, lengthMax: number): void {
     this.#open()
-    const device = this.#device
+    const device = this.device
     const size = device.sizeBytes
     // Written so that NaN and Infinity fail as well.
     if (!(offset >= 0 && length >= 0 && length <= lengthMax && offset + length <= size)) {
@@ -187,7 +166,7 @@ class Guard implements BlockDevice {
   }
 
   #change(offset: number, length: number, flags: number, known: number): void {
-    if (!this.#device.features.writable) throw fail("READ_ONLY", { offset, length })
+    if (!this.device.features.writable) throw fail("READ_ONLY", { offset, length })
     assert((flags & ~known) === 0, "no unknown flag")
   }
 

@@ -9,8 +9,9 @@
  * **Gotchas** What is refused or fails is not counted, but told. A front end that tries a failed request again by the other door tells of it twice.
  */
 import { isImagelinkError } from "../errors.ts"
-import type { BlockDevice, BlockFeatures, DeviceChange, Extent, Unlock } from "./device.ts"
+import type { BlockDevice } from "./device.ts"
 import { LATENCY_SAMPLE, Latency } from "./latency.ts"
+import { Through } from "./through.ts"
 
 /** Places in a session's counts. Zeroed is what was zeroed or trimmed. */
 export const READ_BYTES = 0
@@ -48,45 +49,25 @@ export interface MeterOptions {
 /** Counts what goes through. */
 export const meterDevice = (device: BlockDevice, options: MeterOptions): BlockDevice => new Meter(device, options)
 
-class Meter implements BlockDevice {
-  readonly #device: BlockDevice
+class Meter extends Through {
   readonly #counts: Counts
   readonly #latencies: Latencies
   readonly #now: () => number
   readonly #onError: (error: unknown) => void
 
   constructor(device: BlockDevice, { counts, latencies, now, onError }: MeterOptions) {
-    this.#device = device
+    super(device)
     this.#counts = counts
     this.#latencies = latencies
     this.#now = now
     this.#onError = onError
   }
 
-  get id(): string {
-    return this.#device.id
-  }
-  get sizeBytes(): number {
-    return this.#device.sizeBytes
-  }
-  get logicalBlockBytes(): number {
-    return this.#device.logicalBlockBytes
-  }
-  get physicalBlockBytes(): number {
-    return this.#device.physicalBlockBytes
-  }
-  get optimalIoBytes(): number {
-    return this.#device.optimalIoBytes
-  }
-  get features(): BlockFeatures {
-    return this.#device.features
-  }
-
-  readSync(into: Uint8Array, at: number, offset: number, length: number): boolean {
+  override readSync(into: Uint8Array, at: number, offset: number, length: number): boolean {
     const counts = this.#counts
     const start = (counts[READS]! & MASK) === 0 ? this.#now() : -1
     try {
-      if (!this.#device.readSync(into, at, offset, length)) return false
+      if (!this.device.readSync(into, at, offset, length)) return false
     } catch (e) {
       throw this.#told(e)
     }
@@ -96,17 +77,23 @@ class Meter implements BlockDevice {
     return true
   }
 
-  async read(into: Uint8Array, at: number, offset: number, length: number, signal?: AbortSignal): Promise<void> {
-    await this.#timed(this.#latencies.read, () => this.#device.read(into, at, offset, length, signal))
+  override async read(
+    into: Uint8Array,
+    at: number,
+    offset: number,
+    length: number,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    await this.#timed(this.#latencies.read, () => this.device.read(into, at, offset, length, signal))
     this.#counts[READ_BYTES]! += length
     this.#counts[READS]! += 1
   }
 
-  writeSync(from: Uint8Array, at: number, offset: number, length: number, flags: number): boolean {
+  override writeSync(from: Uint8Array, at: number, offset: number, length: number, flags: number): boolean {
     const counts = this.#counts
     const start = (counts[WRITES]! & MASK) === 0 ? this.#now() : -1
     try {
-      if (!this.#device.writeSync(from, at, offset, length, flags)) return false
+      if (!this.device.writeSync(from, at, offset, length, flags)) return false
     } catch (e) {
       throw this.#told(e)
     }
@@ -116,7 +103,7 @@ class Meter implements BlockDevice {
     return true
   }
 
-  async write(
+  override async write(
     from: Uint8Array,
     at: number,
     offset: number,
@@ -124,15 +111,15 @@ class Meter implements BlockDevice {
     flags: number,
     signal?: AbortSignal,
   ): Promise<void> {
-    await this.#timed(this.#latencies.write, () => this.#device.write(from, at, offset, length, flags, signal))
+    await this.#timed(this.#latencies.write, () => this.device.write(from, at, offset, length, flags, signal))
     this.#counts[WRITTEN_BYTES]! += length
     this.#counts[WRITES]! += 1
   }
 
-  zeroSync(offset: number, length: number, flags: number): boolean {
+  override zeroSync(offset: number, length: number, flags: number): boolean {
     const start = this.#now()
     try {
-      if (!this.#device.zeroSync(offset, length, flags)) return false
+      if (!this.device.zeroSync(offset, length, flags)) return false
     } catch (e) {
       throw this.#told(e)
     }
@@ -141,35 +128,19 @@ class Meter implements BlockDevice {
     return true
   }
 
-  async zero(offset: number, length: number, flags: number, signal?: AbortSignal): Promise<void> {
-    await this.#timed(this.#latencies.zero, () => this.#device.zero(offset, length, flags, signal))
+  override async zero(offset: number, length: number, flags: number, signal?: AbortSignal): Promise<void> {
+    await this.#timed(this.#latencies.zero, () => this.device.zero(offset, length, flags, signal))
     this.#zeroed(length)
   }
 
-  async trim(offset: number, length: number, flags: number, signal?: AbortSignal): Promise<void> {
-    await this.#timed(this.#latencies.zero, () => this.#device.trim(offset, length, flags, signal))
+  override async trim(offset: number, length: number, flags: number, signal?: AbortSignal): Promise<void> {
+    await this.#timed(this.#latencies.zero, () => this.device.trim(offset, length, flags, signal))
     this.#zeroed(length)
   }
 
-  async flush(signal?: AbortSignal): Promise<void> {
-    await this.#timed(this.#latencies.flush, () => this.#device.flush(signal))
+  override async flush(signal?: AbortSignal): Promise<void> {
+    await this.#timed(this.#latencies.flush, () => this.device.flush(signal))
     this.#counts[FLUSHES]! += 1
-  }
-
-  extents(offset: number, length: number, max: number, signal?: AbortSignal): Promise<ReadonlyArray<Extent>> {
-    return this.#device.extents(offset, length, max, signal)
-  }
-  prefetch(offset: number, length: number, signal?: AbortSignal): Promise<void> {
-    return this.#device.prefetch(offset, length, signal)
-  }
-  lock(offset: number, length: number, signal?: AbortSignal): Promise<Unlock> {
-    return this.#device.lock(offset, length, signal)
-  }
-  onChange(listener: (change: DeviceChange) => void): () => void {
-    return this.#device.onChange(listener)
-  }
-  close(): Promise<void> {
-    return this.#device.close()
   }
 
   #zeroed(length: number): void {

@@ -7,7 +7,8 @@
  * **Details** While nothing is recorded, a read costs one comparison more. With a recording on, a hit still makes no promise and allocates nothing, but
  * for what reading ahead starts.
  */
-import type { BlockDevice, BlockFeatures, DeviceChange, Extent, Unlock } from "../device.ts"
+import type { BlockDevice } from "../device.ts"
+import { Through } from "../through.ts"
 import type { ReadAhead } from "./read-ahead.ts"
 import type { HeatRecording, HeatSource } from "./recording.ts"
 
@@ -22,42 +23,18 @@ export interface BaseReads {
 const HIT = 0
 const MISS = 1
 
-export class HeatTap implements BlockDevice, BaseReads {
-  readonly #device: BlockDevice & HeatSource
+export class HeatTap extends Through<BlockDevice & HeatSource> implements BaseReads {
   #recordings: ReadonlyArray<HeatRecording> = NONE
   #ahead: ReadAhead | undefined = undefined
   #isOn = false
   /** A typed array, because a sum that outgrows a small integer is not to be made anew by each read. */
   readonly #bytes = new Float64Array(2)
 
-  constructor(device: BlockDevice & HeatSource) {
-    this.#device = device
-  }
-
   get hitBytes(): number {
     return this.#bytes[HIT]!
   }
   get missBytes(): number {
     return this.#bytes[MISS]!
-  }
-
-  get id(): string {
-    return this.#device.id
-  }
-  get sizeBytes(): number {
-    return this.#device.sizeBytes
-  }
-  get logicalBlockBytes(): number {
-    return this.#device.logicalBlockBytes
-  }
-  get physicalBlockBytes(): number {
-    return this.#device.physicalBlockBytes
-  }
-  get optimalIoBytes(): number {
-    return this.#device.optimalIoBytes
-  }
-  get features(): BlockFeatures {
-    return this.#device.features
   }
 
   /** From now on the recording sees what is read here. */
@@ -79,64 +56,23 @@ export class HeatTap implements BlockDevice, BaseReads {
     this.#isOn = this.#recordings.length > 0 || ahead !== undefined
   }
 
-  readSync(into: Uint8Array, at: number, offset: number, length: number): boolean {
+  override readSync(into: Uint8Array, at: number, offset: number, length: number): boolean {
     if (this.#isOn) this.#touch(offset, length)
-    if (!this.#device.readSync(into, at, offset, length)) return false
+    if (!this.device.readSync(into, at, offset, length)) return false
     this.#bytes[HIT]! += length
     return true
   }
 
-  read(into: Uint8Array, at: number, offset: number, length: number, signal?: AbortSignal): Promise<void> {
+  override read(into: Uint8Array, at: number, offset: number, length: number, signal?: AbortSignal): Promise<void> {
     if (this.#isOn) this.#touch(offset, length)
     this.#bytes[MISS]! += length
-    const asked = this.#device.read(into, at, offset, length, signal)
+    const asked = this.device.read(into, at, offset, length, signal)
     return this.#ahead === undefined ? asked : this.#ahead.timed(asked)
   }
 
   #touch(offset: number, length: number): void {
     const recordings = this.#recordings
-    for (let i = 0; i < recordings.length; i++) recordings[i]!.touch(this.#device, offset, length)
+    for (let i = 0; i < recordings.length; i++) recordings[i]!.touch(this.device, offset, length)
     this.#ahead?.touch(offset, length)
-  }
-
-  writeSync(from: Uint8Array, at: number, offset: number, length: number, flags: number): boolean {
-    return this.#device.writeSync(from, at, offset, length, flags)
-  }
-  write(
-    from: Uint8Array,
-    at: number,
-    offset: number,
-    length: number,
-    flags: number,
-    signal?: AbortSignal,
-  ): Promise<void> {
-    return this.#device.write(from, at, offset, length, flags, signal)
-  }
-  zeroSync(offset: number, length: number, flags: number): boolean {
-    return this.#device.zeroSync(offset, length, flags)
-  }
-  zero(offset: number, length: number, flags: number, signal?: AbortSignal): Promise<void> {
-    return this.#device.zero(offset, length, flags, signal)
-  }
-  trim(offset: number, length: number, flags: number, signal?: AbortSignal): Promise<void> {
-    return this.#device.trim(offset, length, flags, signal)
-  }
-  flush(signal?: AbortSignal): Promise<void> {
-    return this.#device.flush(signal)
-  }
-  extents(offset: number, length: number, max: number, signal?: AbortSignal): Promise<ReadonlyArray<Extent>> {
-    return this.#device.extents(offset, length, max, signal)
-  }
-  prefetch(offset: number, length: number, signal?: AbortSignal): Promise<void> {
-    return this.#device.prefetch(offset, length, signal)
-  }
-  lock(offset: number, length: number, signal?: AbortSignal): Promise<Unlock> {
-    return this.#device.lock(offset, length, signal)
-  }
-  onChange(listener: (change: DeviceChange) => void): () => void {
-    return this.#device.onChange(listener)
-  }
-  close(): Promise<void> {
-    return this.#device.close()
   }
 }
