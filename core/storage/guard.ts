@@ -99,15 +99,15 @@ class Guarded implements GuardedVolume {
     const lent = this.#lent.take(length)
     const request: Request = { need: "read", offset, length }
     let short = true
-    for (const byte of MARKS) {
-      mark(lent, length, byte)
+    for (const seed of MARKS) {
+      mark(lent, length, seed)
       const answer = await this.#ask(
         request,
         (volume, end): unknown => volume.read(lent, 0, offset, length, end),
         signal,
       )
       this.#judgeCount("read", answer, length)
-      short = isMarked(lent, length, byte)
+      short = isMarked(lent, length, seed)
       if (!short) break
     }
     if (short) this.#broke(`a read of ${length} bytes at ${offset} settled before its last bytes were there`)

@@ -41,13 +41,16 @@ export class LentBuffers {
   }
 }
 
-/** Puts a mark where the last bytes of an answer belong. */
-export const mark = (buffer: Uint8Array, length: number, byte: number): void => {
-  for (let i = Math.max(0, length - MARK_BYTES); i < length; i++) buffer[i] = byte
+/** Puts a mark where the last bytes of an answer belong: no byte of it is like the one before, as those of fillings are. */
+export const mark = (buffer: Uint8Array, length: number, seed: number): void => {
+  for (let i = Math.max(0, length - MARK_BYTES); i < length; i++) buffer[i] = markAt(seed, length - i)
 }
 
 /** Whether the mark is still there: then the answer stopped short, or really ends like this. */
-export const isMarked = (buffer: Uint8Array, length: number, byte: number): boolean => {
-  for (let i = Math.max(0, length - MARK_BYTES); i < length; i++) if (buffer[i] !== byte) return false
+export const isMarked = (buffer: Uint8Array, length: number, seed: number): boolean => {
+  for (let i = Math.max(0, length - MARK_BYTES); i < length; i++)
+    if (buffer[i] !== markAt(seed, length - i)) return false
   return true
 }
+
+const markAt = (seed: number, place: number): number => (seed ^ Math.imul(place, 0x95)) & 0xff

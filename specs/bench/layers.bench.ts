@@ -78,7 +78,7 @@ const makeLayers = async (dir: string, base: string, runBytes: number): Promise<
   const budget = new MapBudget()
   const cache = new ReadCache({ bytes: MiB })
   const below = await openFileVolume(base)
-  const bytes = Buffer.alloc(runBytes, 0xa5)
+  const bytes = Buffer.alloc(runBytes)
   const folders: Array<string> = []
   for (let version = 2; version <= versions; version++) {
     const path = join(dir, `layer-${runBytes}-${version}`)
@@ -93,7 +93,11 @@ const makeLayers = async (dir: string, base: string, runBytes: number): Promise<
     } as const
     const options = { folder: fileFolder(path, host), base: device, binding, client: "PC", hostBootId: "b", budget }
     const overlay = await createOverlay(options)
-    for (const place of randomPlaces(random(version), SIZE, runBytes)) await overlay.write(bytes, 0, place, runBytes, 0)
+    const r = random(version)
+    for (const place of randomPlaces(r, SIZE, runBytes)) {
+      for (let at = 0; at < runBytes; at += 4) bytes.writeUInt32LE(r.int(2 ** 32), at)
+      await overlay.write(bytes, 0, place, runBytes, 0)
+    }
     await overlay.freeze()
     await overlay.close()
     await device.close()

@@ -6,6 +6,7 @@ import type { ImagelinkError } from "../../../core/errors.ts"
 import type { Patience } from "../../../core/storage/asker.ts"
 import { guardVolume } from "../../../core/storage/guard.ts"
 import { guardFolder } from "../../../core/storage/guard-folder.ts"
+import { mark } from "../../../core/storage/lent-buffers.ts"
 import { openConfigured } from "../../../core/storage/open-volume.ts"
 import type { StoragePlugin } from "../../../core/storage/plugin.ts"
 import type { Volume, VolumeFolder } from "../../../core/storage/volume.ts"
@@ -338,12 +339,33 @@ describe("a plugin that lies about lengths", () => {
     expect(await reading(async (into, at, _, n) => Number(void into.fill(3, at, at + n)) || n, 4096)).toBe("answered")
   })
 
-  it("is not confused with a disk that holds the very marks", async () => {
-    for (const byte of [0xa5, 0x5a]) {
-      const volume = guardVolume(memoryVolume(new Uint8Array(4096).fill(byte)), where)
+  const counted = (held: Uint8Array) => {
+    const under = memoryVolume(held)
+    const reads: Array<number> = []
+    const read: Volume["read"] = (into, at, offset, length) => {
+      reads.push(length)
+      return under.read(into, at, offset, length)
+    }
+    return { volume: guardVolume({ ...under, read }, where), reads }
+  }
+
+  it("is not confused with a disk that holds the very mark: it is read again, with another", async () => {
+    const held = new Uint8Array(4096)
+    for (const seed of [0xa5, 0x5a]) {
+      mark(held, 4096, seed)
+      const { volume, reads } = counted(held)
       const into = new Uint8Array(4096)
       await volume.read(into, 0, 0, 4096)
-      expect(into.every((b) => b === byte)).toBe(true)
+      expect(into).toEqual(held)
+      expect(reads.length).toBe(seed === 0xa5 ? 2 : 1)
+    }
+  })
+
+  it("costs no disk a second read that is filled with one byte", async () => {
+    for (let byte = 0; byte < 256; byte++) {
+      const { volume, reads } = counted(new Uint8Array(4096).fill(byte))
+      await volume.read(new Uint8Array(4096), 0, 0, 4096)
+      expect(reads, `filled with ${byte}`).toEqual([4096])
     }
   })
 
