@@ -26,6 +26,10 @@ describe("a soak", () => {
     expect(wrong(soak((n) => ({ rssBytes: 300e6 + n * 1e6 })))).toEqual([])
     expect(wrong(soak((n) => ({ heapBytes: 50e6 + (n % 17) * 5e6 })))).toEqual([])
   })
+  it("does not mind memory that an allocator takes once and keeps, whenever that is", () => {
+    for (const when of [70, 110, 150, 190, 230])
+      expect(wrong(soak((n) => (n < when ? {} : { outsideBytes: 270e6 })))).toEqual([])
+  })
   it("names memory, heap, files and handles that grow to the end", () => {
     expect(wrong(soak((n) => ({ outsideBytes: 200e6 + n * 0.5e6 })))).toEqual(["memory beside the heap"])
     expect(wrong(soak((n) => ({ heapBytes: 50e6 + n * 0.5e6 + (n % 17) * 5e6 })))).toEqual(["heap"])
