@@ -2,7 +2,8 @@
  * The shared read cache: one piece of RAM above the storage tiers, cut into 64 KiB clusters, keyed by content and cluster.
  *
  * A hit is two table look-ups and a copy into the caller's buffer; it makes no promise and allocates nothing. A miss is loaded once
- * however many callers ask for it, verified once on its way in, and copied to every one of them the moment it arrives.
+ * however many callers ask for it, verified once on its way in, and copied to every one of them the moment it arrives. What its source has at
+ * hand is loaded within the read that asks for it, without a promise either (core/decisions/025).
  *
  * What it is made of: openings (cached-content.ts), slots (cache-slots.ts), and which slot has which cluster (cache-index.ts).
  *
@@ -120,6 +121,7 @@ export class ReadCache {
         inFlight,
         waiting: this.waiting,
         load: (cluster, waiter) => this.#load(source, inFlight, opened, cluster, waiter),
+        loadNow: (cluster) => this.#loadNow(source, opened, cluster),
         keep: (cluster) => this.#keep(source, inFlight, opened, cluster),
         leave: (cluster, waiter) => removeFrom(opened.loading.get(cluster), waiter),
         close: () => {
@@ -139,6 +141,34 @@ export class ReadCache {
     content.loading.set(cluster, [waiter])
     inFlight.enter()
     void this.#fill(source, content, cluster).finally(() => inFlight.leave())
+  }
+
+  /** What is wrong with it is told to whoever waits for it: this answers -1 and leaves it so. */
+  #loadNow(source: CacheSource, content: Content, cluster: number): number {
+    if (source.readSync === undefined || content.loading.has(cluster) || this.#waitingForSlot.length > 0) return -1
+    const slot = this.#takeSlot()
+    if (slot === undefined) return -1
+    if (!this.#fillNow(source, content, cluster, slot)) {
+      this.#slots.release(slot)
+      return -1
+    }
+    this.stats.misses++
+    this.stats.loads++
+    this.#hold(slot, content, cluster)
+    return slot
+  }
+
+  #fillNow(source: CacheSource, content: Content, cluster: number, slot: number): boolean {
+    const offset = cluster * CLUSTER
+    const length = Math.min(CLUSTER, content.sizeBytes - offset)
+    const bytes = this.#slots.bytesOf(slot)
+    try {
+      if (!source.readSync!(bytes, 0, offset, length)) return false
+    } catch {
+      return false
+    }
+    if (length < CLUSTER) bytes.fill(0, length)
+    return source.verify === undefined || source.verify(cluster, bytes)
   }
 
   /** Into the RAM tier: moved there if it is cached, or loaded. False when there is no room. */

@@ -18,6 +18,8 @@ export interface CacheSource {
   readonly contentId: string
   readonly sizeBytes: number
   read(into: Uint8Array, at: number, offset: number, length: number): Promise<void>
+  /** The same at once, or false: the buffer may be filled in part then. */
+  readSync?(into: Uint8Array, at: number, offset: number, length: number): boolean
   /** Judges a whole cluster, the last one zero-padded, on its way into the cache. */
   readonly verify?: ((cluster: number, bytes: Uint8Array) => boolean) | undefined
   /** Heat: called for each cluster that a device read touches, hit or miss; not for prefetches. */
@@ -54,6 +56,8 @@ export interface Loader {
   /** Of all openings. */
   readonly waiting: InFlight
   load(cluster: number, waiter: Waiter): void
+  /** The slot that holds it then, or -1. */
+  loadNow(cluster: number): number
   keep(cluster: number): Promise<boolean>
   leave(cluster: number, waiter: Waiter): void
   close(): void
@@ -93,14 +97,15 @@ export class CachedContent {
     return this.#index.slotOf(cluster)
   }
 
-  /** Copies when every cluster of the range is held; otherwise changes nothing and answers false. */
+  /** Copies when every cluster of the range is held, or the only one can be loaded at once; otherwise changes nothing and answers false. */
   readSync(into: Uint8Array, at: number, offset: number, length: number): boolean {
     const cluster = (offset / CLUSTER) | 0
     const from = offset - cluster * CLUSTER
     if (from + length > CLUSTER) return this.#readManySync(into, at, offset, length)
-    const slot = this.#index.slotOf(cluster)
+    let slot = this.#index.slotOf(cluster)
+    if (slot >= 0) this.#stats.hits++
+    else slot = this.#loader.loadNow(cluster)
     if (slot < 0) return false
-    this.#stats.hits++
     if (this.#touched !== undefined) this.#touched(this.number, cluster)
     this.#slots.copy(slot, into, at, from, length)
     return true
@@ -129,10 +134,11 @@ export class CachedContent {
     await inParallel(count, limits.requestPiecesMax, async (i) => {
       const from = Math.max(offset, (first + i) * CLUSTER)
       const n = Math.min(end, (first + i + 1) * CLUSTER) - from
-      if (!this.readSync(into, at + from - offset, from, n)) {
-        this.#touched?.(this.number, first + i)
-        await this.#wait(first + i, into, at + from - offset, from % CLUSTER, n, signal)
-      }
+      // Of a single cluster, `readSync` was asked before.
+      const mayBeThere = count > 1 || this.#index.slotOf(first) >= 0
+      if (mayBeThere && this.readSync(into, at + from - offset, from, n)) return
+      this.#touched?.(this.number, first + i)
+      await this.#wait(first + i, into, at + from - offset, from % CLUSTER, n, signal)
     })
   }
 
@@ -156,13 +162,6 @@ export class CachedContent {
   /** Key of a cluster in the RAM tier. */
   contentIdOf(_cluster: number): string {
     return this.#source.contentId
-  }
-
-  /** Reports heat for a read that was answered past the cache. */
-  touch(offset: number, length: number): void {
-    if (this.#touched === undefined) return
-    const last = Math.floor((offset + length - 1) / CLUSTER)
-    for (let cluster = Math.floor(offset / CLUSTER); cluster <= last; cluster++) this.#touched(this.number, cluster)
   }
 
   /** Waits for loads that this opening asked for, then lets go. The clusters stay until something needs their room. */

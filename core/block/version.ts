@@ -1,8 +1,7 @@
 /**
  * A version of an image as a read-only device: its bytes come through the shared cache from the volume below.
  *
- * **Details** A hit is the cache's. Where the volume below can answer at once and nothing has to be verified (an image held in RAM), a miss
- * is answered from there and takes no room in the cache. A version has nothing below it, so its extents are data and zero only.
+ * **Details** A version has nothing below it, so its extents are data and zero only.
  *
  * **Gotchas** Closing it does not close the volume below: whoever opened that closes it, because a tier move outlives one or the other.
  */
@@ -36,15 +35,16 @@ export const openVersion = (options: VersionOptions): Version => {
     contentId: options.contentId,
     sizeBytes,
     read: (into, at, offset, length) => below.read(into, at, offset, length),
+    ...(below.readSync && { readSync: below.readSync.bind(below) }),
     verify,
     touched: options.heat,
   })
-  return new Version({ id, sizeBytes, content, below, verified: verify !== undefined })
+  return new Version({ id, sizeBytes, content, below })
 }
 
 /** What a version reads through the cache: one content, or several where layers brought some (layers/content.ts). */
 export interface VersionContent {
-  /** Copies when every cluster of the range is held; otherwise changes nothing and answers false. */
+  /** Copies when every cluster of the range is held, or the only one can be loaded at once; otherwise changes nothing and answers false. */
   readSync(into: Uint8Array, at: number, offset: number, length: number): boolean
   read(into: Uint8Array, at: number, offset: number, length: number, signal?: AbortSignal): Promise<void>
   prefetch(offset: number, length: number, signal?: AbortSignal): Promise<void>
@@ -52,8 +52,6 @@ export interface VersionContent {
   keep(cluster: number): Promise<boolean>
   /** Content that a cluster is kept under. */
   contentIdOf(cluster: number): string
-  /** Reports heat for a read that was answered past the cache. */
-  touch(offset: number, length: number): void
   close(): Promise<void>
 }
 
@@ -62,8 +60,6 @@ export interface VersionParts {
   readonly sizeBytes: number
   readonly content: VersionContent
   readonly below: VersionOptions["below"]
-  /** What fills the cache is checked, so nothing may be read past it. */
-  readonly verified: boolean
 }
 
 const features: BlockFeatures = {
@@ -84,8 +80,6 @@ export class Version implements BlockDevice {
   readonly features = features
   readonly #content: VersionContent
   readonly #below: VersionOptions["below"]
-  /** The volume answers at once, and its bytes need no check on their way. */
-  readonly #direct: boolean
   readonly #inFlight = new InFlight()
   readonly #locks = new RangeLock()
   #closed = false
@@ -95,16 +89,12 @@ export class Version implements BlockDevice {
     this.id = parts.id
     this.sizeBytes = parts.sizeBytes
     this.#below = parts.below
-    this.#direct = parts.below.readSync !== undefined && !parts.verified
     this.#content = parts.content
   }
 
   readSync(into: Uint8Array, at: number, offset: number, length: number): boolean {
     if (this.#closed) throw this.#gone()
-    if (this.#content.readSync(into, at, offset, length)) return true
-    if (!this.#direct || !this.#below.readSync!(into, at, offset, length)) return false
-    this.#content.touch(offset, length)
-    return true
+    return this.#content.readSync(into, at, offset, length)
   }
 
   async read(into: Uint8Array, at: number, offset: number, length: number, signal?: AbortSignal): Promise<void> {

@@ -8,7 +8,7 @@
 import { close, constants, fstat, open } from "node:fs"
 import { stat } from "node:fs/promises"
 import { promisify } from "node:util"
-import { fail, type Host, type Volume, type VolumeIdentity } from "imagelink/plugin"
+import { fail, type Host, readAtOnce, type Volume, type VolumeIdentity } from "imagelink/plugin"
 import { fileExtents } from "./extents.ts"
 import { readAll } from "./positioned.ts"
 import { openRefusal, otherKind } from "./refusals.ts"
@@ -56,6 +56,9 @@ const imageVolume = (fd: number, path: string, sizeBytes: number, host: Host): V
     read: (into, at, offset, length, signal) => readAll(file, into, at, offset, length, signal),
     identity: () => fileIdentity(fd),
     close: () => closeFile(fd),
+    ...(readCached && {
+      readSync: (into, at, offset, length) => readAtOnce(readCached, fd, into, at, length, offset) === length,
+    }),
     ...(nextData && {
       extents: async (offset, length, max) => fileExtents(fd, nextData, offset, length, max),
     }),

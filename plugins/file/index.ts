@@ -4,9 +4,8 @@
  *     { "kind": "file", "config": { "path": "/srv/images/win11.raw" } }
  *
  * **Details** `open` is for images. It opens read-only, whatever the file's permissions are, and asks Linux not to touch the access time, so
- * that serving an image changes nothing about it. Its volumes have no `readSync`: a cold page would stop the whole server for
- * milliseconds, and the read cache above answers what is hot; a read that it misses is copied out of the page cache where the host can tell that it is there
- * (core/decisions/025). `folder` is for overlays, whose volumes do have it, because an overlay knows
+ * that serving an image changes nothing about it. A cold page would stop the whole server for milliseconds, so its volumes have `readSync` only
+ * where the host can tell what is in the page cache (core/decisions/025). `folder` is for overlays, whose volumes always have it, because an overlay knows
  * which of its bytes were written a moment ago.
  */
 import { dirname, isAbsolute, join } from "node:path"

@@ -20,10 +20,10 @@ const blocky = (inner: BlockDevice): BlockDevice =>
   Object.create(inner, { features: { value: { ...inner.features, byteGranular: false } } }) as BlockDevice
 const code = (c: string) => expect.objectContaining({ code: c })
 
-it("takes a read of the largest length, and refuses one block more", () => {
+it("takes a read of the largest length, and refuses one block more", async () => {
   const guard = guardDevice(device(64 * MiB))
   const into = Buffer.alloc(33 * MiB)
-  expect(guard.readSync(into, 0, 0, 32 * MiB)).toBe(true)
+  await guard.read(into, 0, 0, 32 * MiB)
   expect(() => guard.readSync(into, 0, 0, 32 * MiB + 512)).toThrow(code("OUT_OF_RANGE"))
 })
 

@@ -53,7 +53,7 @@ export class LayeredContent implements VersionContent {
     const from = offset - cluster * CLUSTER
     if (from + length > CLUSTER) return this.#readManySync(into, at, offset, length)
     const slot = this.#slotOf(cluster)
-    if (slot < 0) return false
+    if (slot < 0) return this.#of(cluster).readSync(into, at, offset, length)
     if (this.#touched !== undefined) this.#touched(this.#of(cluster).number, cluster)
     this.#cache.copyFrom(slot, into, at, from, length)
     return true
@@ -110,13 +110,6 @@ export class LayeredContent implements VersionContent {
 
   contentIdOf(cluster: number): string {
     return this.#of(cluster).contentIdOf(cluster)
-  }
-
-  touch(offset: number, length: number): void {
-    const last = Math.floor((offset + length - 1) / CLUSTER)
-    for (let cluster = Math.floor(offset / CLUSTER); cluster <= last; cluster++) {
-      this.#of(cluster).touch(cluster * CLUSTER, 1)
-    }
   }
 
   async close(): Promise<void> {

@@ -48,8 +48,8 @@ export const openLayeredVersion = ({ id, cache, map, parts, heat }: LayeredVersi
   const openContent = (layer: number) => {
     const { contentId, verify } = byLayer.get(layer)!
     const read: CacheSource["read"] = (into, at, offset, length) => below.read(into, at, offset, length)
-    return cache.open({ contentId, sizeBytes, read, verify, touched: heat })
+    const { readSync } = below
+    return cache.open({ contentId, sizeBytes, read, ...(readSync && { readSync }), verify, touched: heat })
   }
-  const verified = parts.some((part) => part.verify !== undefined)
-  return new Version({ id, sizeBytes, content: new LayeredContent(cache, map, openContent, heat), below, verified })
+  return new Version({ id, sizeBytes, content: new LayeredContent(cache, map, openContent, heat), below })
 }

@@ -96,15 +96,15 @@ describe("the cache", () => {
     await get(two, C, 1)
     expect([at(two, 1), at(two, 1)]).toEqual([true, true])
     await get(two, 0, 1)
-    expect([at(two, 1), at(two, 0)]).toEqual([false, true])
+    expect([at(two, 0), at(two, 1)]).toEqual([true, false])
     await get(two, 3 * C, 1)
-    expect([at(two, 0), at(two, 3)]).toEqual([false, true])
+    expect([at(two, 3), at(two, 0)]).toEqual([true, false])
     await get(two, C, 1)
     expect(at(two, 1)).toBe(true)
     await get(four, C, 1)
-    expect(at(two, 1)).toBe(false)
     expect(at(four, 1)).toBe(true)
     expect(into.equals(disk.content.get(4)!.subarray(C, 2 * C))).toBe(true)
+    expect(at(two, 1)).toBe(false)
   })
 
   it("is told of the heat of each cluster under the content that it is held as, hit or miss", async () => {
@@ -157,19 +157,26 @@ describe("a version of layers", () => {
     expect(asked).toEqual([5, 1, 1, 0])
   })
 
-  it("answers at once where every file does, without taking room in the cache", async () => {
-    const disk = chain()
+  it("loads a cluster at once where every file has it at hand, and not where one has not", async () => {
+    const [disk, some] = [chain(), chain(slow)]
     const cache = new ReadCache({ bytes: 16 * C })
     const device = disk.open(4, cache)
     const into = Buffer.alloc(4 * C)
-    expect(device.readSync(into, 0, 0, 4 * C)).toBe(true)
+    for (let c = 0; c < 4; c++) expect(device.readSync(into, c * C, c * C, C)).toBe(true)
     expect(into.equals(disk.content.get(4)!)).toBe(true)
-    expect(cache.stats.bytes).toBe(0)
+    expect(cache.stats).toMatchObject({ misses: 4, loads: 4, hits: 0, bytes: 4 * C })
+    expect(device.readSync(into, 0, 0, 4 * C)).toBe(true)
+    expect(cache.stats).toMatchObject({ misses: 4, loads: 4, hits: 4 })
+    expect(some.open(4, cache).readSync(into, 0, 0, C)).toBe(true)
+    expect(some.open(4, new ReadCache({ bytes: C })).readSync(into, 0, 0, C)).toBe(false)
   })
 
-  it("is judged like any other: nothing is answered past the cache when there are checksums", () => {
-    const device = chain().open(4, new ReadCache({ bytes: C }), () => true)
-    expect(device.readSync(Buffer.alloc(1), 0, 0, 1)).toBe(false)
+  it("judges also what is at hand: what is wrong is not answered, and told by the read that waits", async () => {
+    const cache = new ReadCache({ bytes: 16 * C })
+    const device = chain().open(4, cache, (layer) => layer !== 3)
+    expect([0, 1, 2, 3].map((c) => device.readSync(Buffer.alloc(1), 0, c * C, 1))).toEqual([true, true, false, true])
+    await expect(get(device, 2 * C, 1)).rejects.toMatchObject({ code: "MEDIUM_ERROR" })
+    expect(cache.stats).toMatchObject({ mismatches: 1, bytes: 3 * C })
   })
 
   it("tells the base's holes and the layers' zeros as zeros, everything else as data", async () => {
