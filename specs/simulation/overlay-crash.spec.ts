@@ -447,7 +447,7 @@ describe("the simulation catches an overlay that", () => {
       await s.syncDurable()
     }
     // It takes two power losses in the right places: one of a hundred seeds from here on has them.
-    expect(await caught({ flushOrder, losesFlushes: true }, "keep", 301)).toMatch(LOST)
+    expect(await caught({ flushOrder, losesFlushes: true }, "keep", 501)).toMatch(LOST)
   })
 
   it("punches holes before the durable map that says zero is written", async () => {
