@@ -115,7 +115,8 @@ describe("long work whose server ends in the middle", () => {
       const server = await startServe(data)
       await until("they are left out", async () => noted(data).length === 0)
       await server.stop()
-      for (const name of ["torn", "empty", "other"]) expect(server.stderr()).toContain(`jobs/${name}.json is damaged`)
+      for (const name of ["torn", "empty", "other"])
+        await expect.poll(() => server.stderr(), { timeout: 10_000 }).toContain(`jobs/${name}.json is damaged`)
     },
     MILLIS_MAX,
   )

@@ -289,7 +289,9 @@ describe("how a server is told where to listen", () => {
       env: { IMAGELINK_ADDRESS: "127.0.0.3", IMAGELINK_NBD_PORT: "off" },
     })
     expect(server.listeners.nbd).toMatch(/^127\.0\.0\.3:[1-9]\d*$/)
-    expect(server.stderr()).toMatch(/effective configuration: \{\\"address\\":\\"127\.0\.0\.3\\",\\"nbdPort\\":0,/)
+    await expect
+      .poll(() => server.stderr(), { timeout: 10_000 })
+      .toMatch(/effective configuration: \{\\"address\\":\\"127\.0\.0\.3\\",\\"nbdPort\\":0,/)
     expect(await server.stop()).toBe(0)
   })
 

@@ -91,7 +91,7 @@ it.skipIf(skip)(
     }
     const server = await startServe(data, flags, { inside: lan.inside, heard })
     running.push(server)
-    expect(server.stderr()).toContain("dhcp: br0 has its link and 10.77.0.1 now")
+    await expect.poll(() => server.stderr(), { timeout: 10_000 }).toContain("dhcp: br0 has its link and 10.77.0.1 now")
     expect(await ask("52:54:00:00:00:01", "br0")).toBe("10.77.0.11 from 10.77.0.1")
     expect(await server.stop()).toBe(0)
   },

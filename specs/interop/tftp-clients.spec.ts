@@ -72,9 +72,11 @@ describe.skipIf(atftp.skip)("atftp", () => {
   ] as const)("fetches %s", async (_, options) => {
     expect(await fetched(byAtftp("EFI/Odd.efi", ...options))).toBe(hash(odd))
   })
-  it("is answered its options as it asked them", () => {
-    expect(server.stderr()).toContain('EFI/Odd.efi: 100001 bytes tsize=100001 blksize=1468"')
-    expect(server.stderr()).toContain('blksize=1468 windowsize=8"')
+  it("is answered its options as it asked them", async () => {
+    await expect
+      .poll(() => server.stderr(), { timeout: 10_000 })
+      .toContain('EFI/Odd.efi: 100001 bytes tsize=100001 blksize=1468"')
+    await expect.poll(() => server.stderr(), { timeout: 10_000 }).toContain('blksize=1468 windowsize=8"')
   })
 })
 

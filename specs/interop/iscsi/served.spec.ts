@@ -177,7 +177,9 @@ describe("served disks", () => {
     rmSync(join(folder, "disk.raw"))
     const client = await login(server.port)
     expect((await client.command({ cdb: [0] })).sense?.subarray(2, 3)).toEqual(Buffer.from([2]))
-    expect(server.stderr()).toMatch(/LUN 0 is not ready: .*\[IMAGE_FILE_NOT_FOUND\].*; fix: put the file back/u)
+    await expect
+      .poll(() => server.stderr(), { timeout: 10_000 })
+      .toMatch(/LUN 0 is not ready: .*\[IMAGE_FILE_NOT_FOUND\].*; fix: put the file back/u)
   })
 
   it("ask for the secrets of a file, which is its owner's alone", async () => {
@@ -193,7 +195,9 @@ describe("served disks", () => {
     const client = await connectIscsi({ host: "127.0.0.1", port: server.port, target, chap })
     expect(await client.sizeBytes()).toBe(4 * MiB)
     await login(server.port, "iqn.2026-11.io.imagelink:pc-002")
-    expect(server.stderr()).toMatch(/refused iqn\.2026-11\.io\.imagelink:pc-001 with 0201/u)
+    await expect
+      .poll(() => server.stderr(), { timeout: 10_000 })
+      .toMatch(/refused iqn\.2026-11\.io\.imagelink:pc-001 with 0201/u)
     expect(server.stderr()).not.toContain("sixteen")
   })
 })
