@@ -436,6 +436,9 @@ export const limits = {
   controlAnswerSecondsMax: 5,
   /** How often a follower of the log looks for new events while no server runs. */
   followPollMillis: 500,
+  /** Another command has the store: how often it is tried again, and after how long each time. */
+  storeLockTries: 20,
+  storeLockWaitMillis: 100,
   /** A path in sockaddr_un.sun_path, with its closing NUL (unix(7)). */
   unixSocketPathBytesMax: 107,
 

@@ -12,8 +12,10 @@
  */
 import { readdirSync, statSync } from "node:fs"
 import { join } from "node:path"
-import { fail, type ImagelinkError } from "../errors.ts"
+import { setTimeout as sleep } from "node:timers/promises"
+import { fail, type ImagelinkError, isImagelinkError } from "../errors.ts"
 import type { Host } from "../host.ts"
+import { limits } from "../limits.ts"
 import { isLocked, type LogDatabase, type MakeDatabase, openDatabase, storeError } from "./database.ts"
 import { decodeRecord } from "./envelope.ts"
 import type { Recorded, SiteIdentity } from "./event-log.ts"
@@ -53,8 +55,7 @@ export const openStore = async (options: OpenStoreOptions): Promise<OpenStore> =
   try {
     if (!storeExists(options.dir)) throw fail("DATA_NOT_FOUND", { path: options.dir })
     const { site, key } = readSiteFiles(paths)
-    scanUnused(options, paths)
-    const database = await lockAndOpen(options, paths)
+    const database = await scanAndOpen(options, paths)
     return { paths, site, key, database, ...(await withHead(paths, database)) }
   } catch (e) {
     throw storeError(e, paths.store, options.host)
@@ -67,6 +68,20 @@ const inUse = (dir: string, pid = 0): ImagelinkError => {
 }
 
 const lockOf = (paths: StorePaths): number | undefined => lockHolder(join(paths.database, "LOCK"))
+
+/** A command holds a store for a moment, and is waited for; a server holds it for long. */
+const scanAndOpen = async (options: OpenStoreOptions, paths: StorePaths): Promise<LogDatabase> => {
+  for (let n = 1; ; n++) {
+    try {
+      scanUnused(options, paths)
+      return await lockAndOpen(options, paths)
+    } catch (e) {
+      const waits = isImagelinkError(e) && e.code === "DATA_IN_USE" && lockOf(paths) !== process.pid
+      if (!waits || n === limits.storeLockTries) throw e
+      await sleep(limits.storeLockWaitMillis)
+    }
+  }
+}
 
 const scansMax = 5
 

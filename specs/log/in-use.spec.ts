@@ -15,13 +15,31 @@ it("a store that another process writes to is in use at every moment, and never 
   try {
     await once(writer.stdout, "data")
     writer.stdout.resume()
-    for (let n = 0; n < 100; n++) {
+    // Each looks twenty times.
+    const tries = Array.from({ length: 10 }, async (_, n) => {
+      await new Promise((resolve) => setTimeout(resolve, 7 * n))
       await expect(open(dir), `try ${n}`).rejects.toMatchObject({ code: "DATA_IN_USE" })
-      await new Promise((resolve) => setTimeout(resolve, 3))
-    }
+    })
+    await Promise.all(tries)
   } finally {
     writer.kill("SIGKILL")
     await once(writer, "close")
+    discard(dir)
+  }
+})
+
+it("a store that another process has for a moment is waited for", async () => {
+  const dir = await newStore("in-use")
+  const writer = spawn(process.execPath, ["--conditions=source", child, dir, "100000", "small"])
+  try {
+    await once(writer.stdout, "data")
+    writer.stdout.resume()
+    setTimeout(() => writer.kill("SIGKILL"), 300)
+    const log = await open(dir)
+    expect(writer.killed).toBe(true)
+    await log.close()
+  } finally {
+    writer.kill("SIGKILL")
     discard(dir)
   }
 })
