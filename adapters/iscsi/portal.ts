@@ -158,6 +158,7 @@ export class Portal {
     const before = this.members.get(key)
     if (before === undefined) return false
     await before.leave("the initiator logged in again")
+    // Found again, it would have ended already: whoever waits until the seat is free would ask without end, and let nobody else run.
     if (this.members.get(key) === before) this.members.delete(key)
     return true
   }

@@ -143,7 +143,7 @@ export class ReadCache {
     void this.#fill(source, content, cluster).finally(() => inFlight.leave())
   }
 
-  /** What is wrong with it is told to whoever waits for it: this answers -1 and leaves it so. */
+  /** Its slot, or -1: not at hand, no room, or wrong. Which of them, the read that waits will find out, and tell. */
   #loadNow(source: CacheSource, content: Content, cluster: number): number {
     if (source.readSync === undefined || content.loading.has(cluster) || this.#waitingForSlot.length > 0) return -1
     const slot = this.#takeSlot()
@@ -167,8 +167,7 @@ export class ReadCache {
     } catch {
       return false
     }
-    if (length < CLUSTER) bytes.fill(0, length)
-    return source.verify === undefined || source.verify(cluster, bytes)
+    return isRight(source, cluster, bytes, length)
   }
 
   /** Into the RAM tier: moved there if it is cached, or loaded. False when there is no room. */
@@ -240,8 +239,7 @@ export class ReadCache {
     let mismatch = false
     try {
       await source.read(bytes, 0, offset, length)
-      if (length < CLUSTER) bytes.fill(0, length)
-      mismatch = source.verify !== undefined && !source.verify(cluster, bytes)
+      mismatch = !isRight(source, cluster, bytes, length)
     } catch (e) {
       failure = e
     }
@@ -308,6 +306,12 @@ export class ReadCache {
     this.#contents.delete(content.id)
     this.#contentByNumber.delete(content.number)
   }
+}
+
+/** Whether a loaded cluster, filled up with zeros, is what the source's checksums say. */
+const isRight = (source: CacheSource, cluster: number, bytes: Buffer, length: number): boolean => {
+  if (length < CLUSTER) bytes.fill(0, length)
+  return source.verify === undefined || source.verify(cluster, bytes)
 }
 
 const mismatchAt = (offset: number, length: number) =>
