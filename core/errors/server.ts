@@ -39,7 +39,7 @@ export const serverErrors = {
   DATA_IN_USE: entry<{ path: string; holder: string }>({
     exit: 1,
     message: (p) => `the data folder ${p.path} is in use`,
-    cause: (p) => `${p.holder} has it open and does not answer on its control socket`,
+    cause: (p) => `${p.holder} has it open, and this command cannot work through it`,
     fix: () => "wait for it to finish, or stop that process; one process at a time owns a data folder",
   }),
   SERVER_NOT_REACHABLE: entry<{ path: string; why: string }>({

@@ -318,7 +318,7 @@ describe("a data folder", () => {
         expect([said.code, said.status, said.cause]).toEqual([
           "DATA_IN_USE",
           1,
-          `process ${process.pid} has it open and does not answer on its control socket`,
+          `process ${process.pid} has it open, and this command cannot work through it`,
         ])
       }
     })
