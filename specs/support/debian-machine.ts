@@ -1,5 +1,5 @@
 /**
- * A PC in QEMU that runs the Debian of debian-files.ts: what its kernel says is on its first serial port, and its second carries out commands.
+ * A PC in QEMU that runs the Debian of debian-files.ts: what its kernel says is on its serial port, and a virtio port carries out commands.
  *
  *     const pc = await powerOn({ … }).ready
  *     await pc.run("cat /etc/hostname")     one line of shell; fails the spec if its status is not 0
@@ -61,12 +61,6 @@ export interface Debian {
  */
 const SILENCE_SECONDS = 240
 
-/**
- * The kernel sends when the port interrupts to say that it has room. Where QEMU's processor misses that one, what was said lies there until anything comes in: one of some thirty boots
- * seemed never to be ready. An empty line is none of the shell's commands.
- */
-const POKE_MILLIS = 5000
-
 let made = 0
 
 /** `at` answers the path of one of its files and sockets. */
@@ -76,10 +70,11 @@ const commandOf = (input: DebianInput, tap: string, at: (name: string) => string
   ...firmwareOptions(input.firmware ?? "bios", at("vars")),
   ...(input.systemd === true ? ["-smbios", `type=1,product=${SYSTEMD_PRODUCT}`] : []),
   ...["-display", "none", "-monitor", "none", "-nodefaults"],
-  ...["-serial", `file:${at("console")}`, "-serial", `unix:${at("port")},server=on,wait=off`],
-  ...["-qmp", `unix:${at("qmp")},server=on,wait=off`],
-  ...["-netdev", `tap,id=n0,ifname=${tap},script=no,downscript=no`],
+  ...["-serial", `file:${at("console")}`, "-qmp", `unix:${at("qmp")},server=on,wait=off`],
   // Without event_idx: QEMU 7.2 without KVM was seen to carry out one instruction for ever, where the driver says which buffer it wants to hear of.
+  ...["-chardev", `socket,id=p0,path=${at("port")},server=on,wait=off`],
+  ...["-device", "virtio-serial-pci,event_idx=off", "-device", "virtserialport,chardev=p0,name=pc"],
+  ...["-netdev", `tap,id=n0,ifname=${tap},script=no,downscript=no`],
   ...["-device", `virtio-net-pci,netdev=n0,mac=${input.mac},bootindex=1,event_idx=off${romOf(input)}`],
 ]
 
@@ -140,10 +135,8 @@ export const powerOn = (input: DebianInput): Booting => {
     const socket = connect(port)
     socket.on("error", () => {})
     const answers = answersOf(createInterface({ input: socket, crlfDelay: Number.POSITIVE_INFINITY }))
-    const answer = (seconds: number, what: string, last: RegExp) => {
-      const poke = setInterval(() => socket.write("\n"), POKE_MILLIS)
-      return within(seconds, what, Promise.race([answers(last), gone(what)])).finally(() => clearInterval(poke))
-    }
+    const answer = (seconds: number, what: string, last: RegExp) =>
+      within(seconds, what, Promise.race([answers(last), gone(what)]))
     await answer(SILENCE_SECONDS, "boot", /READY$/)
 
     let asked = 0
