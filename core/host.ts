@@ -50,8 +50,8 @@ export interface Host {
   readonly datagrams?: ((count: number, bytesMax: number) => DatagramBatch) | undefined
   /** Whether the kernel holds its clock for synchronised; undefined where it does not tell. */
   readonly clockSynchronised?: (() => boolean | undefined) | undefined
-  /** Waits for datagrams on the calling thread, which does nothing else meanwhile. */
-  readonly readiness?: (() => Readiness) | undefined
+  /** IPv4 datagrams of so many sockets, for a thread that does nothing else; those that are sent have at most so many bytes. */
+  readonly datagramExchange?: ((sockets: number, bytesMax: number) => DatagramExchange) | undefined
   /** A folder of this server for what can be fetched again at any time. */
   readonly cacheFolder?: () => string | undefined
 }
@@ -78,14 +78,24 @@ export interface DatagramBatch {
   send(fd: number, failed: (n: number, why: string) => void): void
 }
 
-/** Which of many sockets have something to be read. */
-export interface Readiness {
-  /** False when it cannot be watched. */
+/** Takes datagrams from many sockets and sends them, on the calling thread, with as few calls of the system as it can. Addresses are numbers. */
+export interface DatagramExchange {
+  /** What comes to a socket is told by `wait` from now on. False when it cannot be watched. */
   watch(fd: number): boolean
+  /** It may be closed after the next `flush` or `wait`. */
   forget(fd: number): void
-  /** Waits until there is one, or so long; how many there are. */
+  /** Copies the bytes; they leave with the next `flush` or `wait`, if not before. What the system does not take is lost. */
+  send(fd: number, bytes: Uint8Array, address: number, port: number): void
+  flush(): void
+  /** Sends what is to be sent, and waits until something has come to a socket, or so long; how many sockets have something. */
   wait(millis: number): number
-  /** Of those, the n-th. */
+  /** Of those, the n-th; -1 when it was forgotten meanwhile. */
   fd(n: number): number
+  /** Takes what came to the n-th; false when it is gone. */
+  take(n: number): boolean
+  /** What was taken last, which is the exchange's own until the next one is; what is long is cut. */
+  readonly bytes: Uint8Array
+  readonly address: number
+  readonly port: number
   close(): void
 }

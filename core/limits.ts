@@ -125,6 +125,11 @@ export const limits = {
   datagramReceiveBytes: 4 * MiB,
   /** Taken from a socket, or sent, with one call. */
   datagramsTogether: 16,
+  /** Of one socket among many that are waited for together; what is longer is cut. */
+  exchangeReceiveBytes: 2048,
+  /** Waiting to be sent by those sockets, and requests to the kernel at once (io_uring): a power of two. */
+  exchangeSendLines: 128,
+  uringEntries: 512,
   /** Taken one after the other before anybody else has a turn. */
   datagramsInARowMax: 64,
   /** By a service manager (LISTEN_FDS). */

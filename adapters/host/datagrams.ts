@@ -1,19 +1,11 @@
 /**
- * Takes and sends IPv4 datagrams, many at a time: recvmmsg(2), sendmmsg(2), and for one recvmsg(2), sendmsg(2), over memory that is laid out once.
+ * Takes and sends IPv4 datagrams, many at a time: recvmmsg(2), sendmmsg(2), and for one recvmsg(2), sendmsg(2), over lines of memory (message-lines.ts).
  *
- *     0        64 bytes each    struct mmsghdr: msghdr (name, its length, iovec, 1, no control data, flags), msg_len at 56
- *     64 n     16 bytes each    struct iovec: where the bytes are, how many
- *     80 n     16 bytes each    struct sockaddr_in: family, port and address in the order of the network
- *     96 n     `bytesMax` each  the bytes
- *
- * **Details** The layout is the one of 64-bit systems with little-endian numbers (libc.ts names them); with either C library, for what one of them calls padding
- * is zero here. The kernel writes only into lines that a call hands it, and only while the call runs.
- *
- * **Gotchas** Addresses of the memory are in the memory, so it must be one that is never moved: a buffer of its own, not a slice of Node's pool.
+ * **Details** The kernel writes only into lines that a call hands it, and only while the call runs.
  */
 import { getSystemErrorName } from "node:util"
-import { readU16, readU32, writeU16, writeU32 } from "../../core/bytes.ts"
 import type { DatagramBatch } from "../../core/host.ts"
+import { MessageLines } from "./message-lines.ts"
 
 /** The C library's, by number; `vector` is the memory from a header on. */
 export interface DatagramCalls {
@@ -26,95 +18,44 @@ export interface DatagramCalls {
   readonly errno: () => number
 }
 
-const AF_INET = 2
-const MSG_DONTWAIT = 0x40
-const HEADER = 64
-const NAME_LENGTH = 8
-const IOVEC = 16
-const NAME = 16
-const MSG_LEN = 56
-
-class Lines {
-  readonly count: number
-  /** Where each header is, for the kernel. */
-  readonly headers: ReadonlyArray<number>
-  readonly memory: Buffer
-  readonly #bytesMax: number
-
-  constructor(calls: DatagramCalls, count: number, bytesMax: number) {
-    this.count = count
-    this.#bytesMax = bytesMax
-    this.memory = Buffer.alloc(count * (HEADER + IOVEC + NAME + bytesMax), 0)
-    const at = calls.addressOf(this.memory)
-    const place = (offset: number) => at + BigInt(offset)
-    this.headers = Array.from({ length: count }, (_, n) => Number(place(n * HEADER)))
-    for (let n = 0; n < count; n++) {
-      this.memory.writeBigUInt64LE(place(this.name(n)), n * HEADER)
-      this.memory.writeUInt32LE(NAME, n * HEADER + NAME_LENGTH)
-      this.memory.writeBigUInt64LE(place(this.#iovec(n)), n * HEADER + 16)
-      this.memory.writeBigUInt64LE(1n, n * HEADER + 24)
-      this.memory.writeBigUInt64LE(place(this.bytes(n)), this.#iovec(n))
-      this.length(n, bytesMax)
-    }
-  }
-
-  name(n: number): number {
-    return this.count * (HEADER + IOVEC) + n * NAME
-  }
-  bytes(n: number): number {
-    return this.count * (HEADER + IOVEC + NAME) + n * this.#bytesMax
-  }
-  /** How many bytes the kernel may fill, or is to send. */
-  length(n: number, bytes: number): void {
-    this.memory.writeUInt32LE(bytes, this.#iovec(n) + 8)
-  }
-  #iovec(n: number): number {
-    return this.count * HEADER + n * IOVEC
-  }
-}
+export const MSG_DONTWAIT = 0x40
 
 export class LibcDatagrams implements DatagramBatch {
   readonly #calls: DatagramCalls
-  readonly #in: Lines
-  readonly #out: Lines
-  readonly #bytesMax: number
+  readonly #in: MessageLines
+  readonly #out: MessageLines
   #waiting = 0
 
   constructor(calls: DatagramCalls, count: number, bytesMax: number) {
     this.#calls = calls
-    this.#bytesMax = bytesMax
-    this.#in = new Lines(calls, count, bytesMax)
-    this.#out = new Lines(calls, count, bytesMax)
+    this.#in = new MessageLines(calls.addressOf, count, bytesMax)
+    this.#out = new MessageLines(calls.addressOf, count, bytesMax)
   }
 
   receive(fd: number, most = this.#in.count): number {
-    const { memory, headers, count } = this.#in
-    const got =
-      most === 1
-        ? this.#receiveOne(fd)
-        : this.#calls.recvmmsg(fd, headers[0]!, Math.min(most, count), MSG_DONTWAIT, null)
-    // The kernel wrote there how long the sender's address is; the next call reads how much room there is.
-    for (let n = 0; n < got; n++) memory.writeUInt32LE(NAME, n * HEADER + NAME_LENGTH)
+    if (most === 1) return this.#receiveOne(fd)
+    const { headers, count } = this.#in
+    const got = this.#calls.recvmmsg(fd, headers[0]!, Math.min(most, count), MSG_DONTWAIT, null)
+    for (let n = 0; n < got; n++) this.#in.came(n)
     return Math.max(0, got)
   }
 
   /** The kernel does less for it than for one of many. */
   #receiveOne(fd: number): number {
     const bytes = this.#calls.recvmsg(fd, this.#in.headers[0]!, MSG_DONTWAIT)
-    if (bytes >= 0) this.#in.memory.writeUInt32LE(bytes, MSG_LEN)
-    return bytes < 0 ? 0 : 1
+    if (bytes < 0) return 0
+    this.#in.came(0, bytes)
+    return 1
   }
 
   bytes(n: number): Uint8Array {
-    const { memory } = this.#in
-    const from = this.#in.bytes(n)
-    return memory.subarray(from, from + memory.readUInt32LE(n * HEADER + MSG_LEN))
+    return this.#in.bytes(n)
   }
   address(n: number): number {
-    return readU32(this.#in.memory, this.#in.name(n) + 4)
+    return this.#in.address(n)
   }
   port(n: number): number {
-    return readU16(this.#in.memory, this.#in.name(n) + 2)
+    return this.#in.port(n)
   }
 
   get full(): boolean {
@@ -122,15 +63,8 @@ export class LibcDatagrams implements DatagramBatch {
   }
 
   put(bytes: Uint8Array, address: number, port: number): boolean {
-    if (this.full || bytes.length > this.#bytesMax) return false
-    const n = this.#waiting++
-    const { memory } = this.#out
-    memory.set(bytes, this.#out.bytes(n))
-    this.#out.length(n, bytes.length)
-    const name = this.#out.name(n)
-    memory.writeUInt16LE(AF_INET, name)
-    writeU16(memory, name + 2, port)
-    writeU32(memory, name + 4, address)
+    if (this.full || bytes.length > this.#out.bytesMax) return false
+    this.#out.put(this.#waiting++, bytes, address, port)
     return true
   }
 

@@ -8,7 +8,8 @@
  *     setsockopt(2)  TCP_USER_TIMEOUT, tcp(7)                        at once
  *     setsockopt(2)  SO_SNDBUFFORCE, socket(7)                       at once; takes CAP_NET_ADMIN
  *     recvmmsg(2), sendmmsg(2), recvmsg(2), sendmsg(2)   (datagrams.ts)   at once, and they do not wait
- *     epoll(7)                   (readiness.ts)                      waits, for whoever has a thread of its own
+ *     io_uring(7), epoll(7)      (uring-exchange.ts, epoll-exchange.ts)   waits, for whoever has a thread of its own
+ *     mmap(2), munmap(2)         of a ring's memory                  at once
  *     preadv2(2)     RWF_NOWAIT (cached-reads.ts)               at once: it does not wait
  *     adjtimex(2)    with nothing to set: STA_UNSYNC                 at once
  *
@@ -17,9 +18,12 @@
  */
 import { createRequire } from "node:module"
 import type { Host } from "../../core/host.ts"
+import { limits } from "../../core/limits.ts"
 import { cachedReads } from "./cached-reads.ts"
 import { type DatagramCalls, LibcDatagrams } from "./datagrams.ts"
-import { type EpollCalls, LibcReadiness } from "./readiness.ts"
+import { type EpollCalls, EpollExchange } from "./epoll-exchange.ts"
+import type { UringCalls } from "./uring.ts"
+import { UringExchange } from "./uring-exchange.ts"
 
 type OfFiles = "punchHole" | "nextData" | "readCached"
 type OfSockets =
@@ -29,7 +33,7 @@ type OfSockets =
   | "unansweredMax"
   | "sendBufferMax"
   | "datagrams"
-  | "readiness"
+  | "datagramExchange"
 export type LibcCalls = { readonly [K in OfFiles | OfSockets | "clockSynchronised"]: NonNullable<Host[K]> }
 
 const FALLOC_FL_KEEP_SIZE = 1
@@ -89,6 +93,17 @@ const callsOf = (koffi: typeof import("koffi")): LibcCalls => {
     close: libc.func("int close(int fd)"),
     addressOf: koffi.address,
   }
+  const uringCalls: UringCalls = {
+    setup: libc.func("int64_t syscall(int64_t number, uint32_t entries, void *params)"),
+    enter: libc.func(
+      "int64_t syscall(int64_t number, int ring, uint32_t submit, uint32_t complete, uint32_t flags, uintptr_t argument, size_t bytes)",
+    ),
+    map: libc.func("void *mmap(void *at, size_t bytes, int protection, int flags, int fd, int64_t offset)"),
+    unmap: libc.func("int munmap(void *at, size_t bytes)"),
+    view: koffi.view,
+    close: epollCalls.close,
+    addressOf: koffi.address,
+  }
   const preadv2 = libc.func("int64_t preadv2(int fd, uintptr_t vector, int count, int64_t offset, int flags)")
   const setsockopt = libc.func("int setsockopt(int fd, int level, int name, void *value, uint32_t length)")
 
@@ -140,7 +155,9 @@ const callsOf = (koffi: typeof import("koffi")): LibcCalls => {
       if (adjtimex(timex) < 0) return undefined
       return (new Int32Array(timex.buffer, timex.byteOffset + TIMEX_STATUS, 1)[0]! & STA_UNSYNC) === 0
     },
-    readiness: () => new LibcReadiness(epollCalls),
+    datagramExchange: (sockets, bytesMax) =>
+      UringExchange.open(uringCalls, sockets, bytesMax) ??
+      new EpollExchange(epollCalls, new LibcDatagrams(datagramCalls, limits.datagramsTogether, bytesMax)),
 
     // Not SO_SNDBUF: what it cuts to net.core.wmem_max stays cut, where the kernel's own choice would be better.
     sendBufferMax: (fd, bytes) =>

@@ -64,8 +64,8 @@ class LinuxHost implements Host {
   get boundDevice() {
     return this.#calls()?.boundDevice
   }
-  get readiness() {
-    return this.#calls()?.readiness
+  get datagramExchange() {
+    return this.#calls()?.datagramExchange
   }
   get datagrams() {
     return this.#calls()?.datagrams

@@ -35,8 +35,7 @@ export const serveInThread = async (host: Host): Promise<void> => {
   }
 }
 
-const pumpOf = ({ datagrams, readiness }: Host): Pump | undefined =>
-  datagrams === undefined || readiness === undefined ? undefined : new Pump({ datagrams, readiness })
+const pumpOf = ({ datagramExchange }: Host): Pump | undefined => datagramExchange && new Pump(datagramExchange)
 
 const tell = (message: FromThread): void => parentPort?.postMessage(message)
 

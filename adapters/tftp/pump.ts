@@ -1,17 +1,17 @@
 /**
  * Sockets of transfers that are served as fast as the host can, by a thread that has nothing else to do.
  *
- *     wait for any of the sockets ─► take the ACK ─► the transfer's next block ─► send ─► wait …
+ *     send the blocks, wait for ACKs (one call of the system) ─► the transfers' next blocks ─► …
  *                  └─► now and then, and while a file is read: a turn of Node's event loop
  *
- * **Details** A client that has one block at a time waits for the server each time, so what a block costs is how fast its file comes. Waiting, taking and sending
- * here are one call of the system each; through the event loop each of them is several, and objects besides (a third more time for each block). Node's sockets
- * stay what they are: what the event loop sees first comes through it and is treated alike. Timers are late by no more than one wait.
+ * **Details** A client that has one block at a time waits for the server each time, so what a block costs is how fast its file comes. Through the event loop
+ * waiting, taking and sending are several calls each, and objects besides. Node's sockets stay what they are: what the event loop sees first comes through
+ * it and is treated alike. Timers are late by no more than one wait.
  *
  * **Gotchas** While a transfer runs, this thread waits inside of a call, so it must be one of its own (thread.ts).
  */
 import type { Socket } from "node:dgram"
-import type { DatagramBatch, Host, Readiness } from "../../core/host.ts"
+import type { DatagramExchange, Host } from "../../core/host.ts"
 import { limits } from "../../core/limits.ts"
 import type { BootFiles, BootPeer, OpenedFile } from "../../core/runtime/boot-files.ts"
 import { datagramSocket, fileDescriptor } from "../../core/runtime/datagram-socket.ts"
@@ -27,11 +27,8 @@ interface Watched {
 }
 
 export class Pump {
-  readonly #batch: DatagramBatch
-  readonly #readiness: Readiness
+  readonly #exchange: DatagramExchange
   readonly #watched = new Map<number, Watched>()
-  /** Its socket, while what came to it is taken: answers wait in line. */
-  #taking = -1
   #turning = false
   /** Transfers' sockets; while there is none, the event loop does it all. */
   #running = 0
@@ -40,9 +37,9 @@ export class Pump {
   /** Waits in a row that brought nothing. */
   #fruitless = 0
 
-  constructor({ datagrams, readiness }: Required<Pick<Host, "datagrams" | "readiness">>) {
-    this.#batch = datagrams!(limits.datagramsTogether, limits.tftpBlksizeMax + 4)
-    this.#readiness = readiness!()
+  constructor(open: NonNullable<Host["datagramExchange"]>) {
+    // One more is the server's, for requests.
+    this.#exchange = open(limits.tftpTransfersMax + 1, limits.tftpBlksizeMax + 4)
   }
 
   /** IPv4. */
@@ -60,12 +57,12 @@ export class Pump {
 
   /** What comes to a socket is taken here too, while transfers run. */
   watch(fd: number, take: Take): void {
-    if (this.#readiness.watch(fd)) this.#watched.set(fd, { take, address: 0, from: { address: textOf(0), port: 0 } })
+    if (this.#exchange.watch(fd)) this.#watched.set(fd, { take, address: 0, from: { address: textOf(0), port: 0 } })
   }
 
   /** To be called before it is closed. */
   forget(fd: number): void {
-    if (this.#watched.delete(fd)) this.#readiness.forget(fd)
+    if (this.#watched.delete(fd)) this.#exchange.forget(fd)
   }
 
   began(): void {
@@ -80,13 +77,16 @@ export class Pump {
   }
 
   send(fd: number, bytes: Uint8Array, address: number, port: number): void {
-    if (this.#batch.full) this.#sendLine(fd)
-    this.#batch.put(bytes, address, port)
-    if (this.#taking !== fd) this.#sendLine(fd)
+    this.#exchange.send(fd, bytes, address, port)
+  }
+
+  /** What was sent leaves, and what was forgotten is. */
+  flush(): void {
+    this.#exchange.flush()
   }
 
   close(): void {
-    this.#readiness.close()
+    this.#exchange.close()
   }
 
   #turn(): void {
@@ -97,30 +97,23 @@ export class Pump {
     const until = performance.now() + limits.tftpTurnMillis
     do {
       const patience = this.#awaited === 0 ? limits.tftpWaitMillis : Math.min(this.#fruitless, limits.tftpWaitMillis)
-      const count = this.#readiness.wait(patience)
+      const count = this.#exchange.wait(patience)
       this.#fruitless = count === 0 ? this.#fruitless + 1 : 0
-      for (let n = 0; n < count; n++) this.#take(this.#readiness.fd(n))
+      for (let n = 0; n < count; n++) this.#take(n)
     } while (this.#fruitless === 0 && this.#awaited === 0 && this.#running > 0 && performance.now() < until)
     setImmediate(() => this.#turn())
   }
 
-  #take(fd: number): void {
-    const watched = this.#watched.get(fd)
-    // One at a time: most have no more, and whoever has is ready again.
-    if (watched === undefined || this.#batch.receive(fd, 1) === 0) return
-    const [address, port] = [this.#batch.address(0), this.#batch.port(0)]
+  #take(n: number): void {
+    const exchange = this.#exchange
+    const watched = this.#watched.get(exchange.fd(n))
+    if (watched === undefined || !exchange.take(n)) return
+    const { address, port } = exchange
     if (watched.address !== address || watched.from.port !== port) {
       watched.address = address
       watched.from = { address: textOf(address), port }
     }
-    this.#taking = fd
-    watched.take(this.#batch.bytes(0), watched.from)
-    this.#taking = -1
-    this.#sendLine(fd)
-  }
-
-  #sendLine(fd: number): void {
-    this.#batch.send(fd, lost)
+    watched.take(exchange.bytes, watched.from)
   }
 
   async #while<A>(work: Promise<A>): Promise<A> {
@@ -141,8 +134,6 @@ export class Pump {
     }
   }
 }
-
-const lost = () => {}
 
 class PumpedSocket implements TransferSocket {
   readonly copies = true
@@ -190,6 +181,7 @@ class PumpedSocket implements TransferSocket {
     // Its last packet may wait in line.
     setImmediate(() => {
       this.#fd = -1
+      this.#pump.flush()
       this.#socket.close()
     })
   }

@@ -1,9 +1,16 @@
-/** Datagrams and waiting through the C library, on loopback. */
+/** Datagrams through the C library, on loopback. */
 import { createSocket, type Socket } from "node:dgram"
 import { once } from "node:events"
+import { createRequire } from "node:module"
 import { afterEach, describe, expect, it } from "vitest"
 import { loadLibc } from "../../../adapters/host/libc.ts"
+import { fetchTftp } from "../../../adapters/tftp/client.ts"
+import { Pump } from "../../../adapters/tftp/pump.ts"
+import { listenTftp } from "../../../adapters/tftp/server.ts"
+import type { DatagramExchange } from "../../../core/host.ts"
+import { limits } from "../../../core/limits.ts"
 import { fileDescriptor } from "../../../core/runtime/datagram-socket.ts"
+import { patterned } from "../../support/random.ts"
 
 const libc = loadLibc()
 const LOOPBACK = 0x7f000001
@@ -83,22 +90,128 @@ here("datagrams", () => {
   })
 })
 
-here("waiting", () => {
-  it("tells the sockets that have something, until it is taken, and none that is forgotten or closed", async () => {
-    const [a, b] = [await bound(), await bound()]
-    const batch = libc!.datagrams(2, 10)
-    const readiness = libc!.readiness()
-    expect([readiness.watch(a.fd), readiness.watch(b.fd), readiness.watch(-1)]).toEqual([true, true, false])
-    expect(readiness.wait(0)).toBe(0)
-    for (const { port } of [a, b]) batch.put(Buffer.from("x"), LOOPBACK, port)
-    batch.send(a.fd, never)
-    expect(readiness.wait(1000)).toBe(2)
-    expect([readiness.fd(0), readiness.fd(1)].toSorted()).toEqual([a.fd, b.fd].toSorted())
-    batch.receive(a.fd)
-    expect([readiness.wait(0), readiness.fd(0)]).toEqual([1, b.fd])
-    readiness.forget(b.fd)
-    expect(readiness.wait(0)).toBe(0)
-    readiness.close()
-    expect([readiness.wait(0), readiness.watch(a.fd)]).toEqual([0, false])
+/** As in most containers, where io_uring is forbidden. */
+const withoutUring = loadLibc("linux", "x64", () => {
+  const koffi = createRequire(import.meta.url)("koffi")
+  const library = koffi.load(null)
+  const func = (declared: string) => (declared.includes(" syscall(") ? () => -1 : library.func(declared))
+  return { ...koffi, address: koffi.address, load: () => ({ func }) }
+})
+
+here.each([
+  ["io_uring", libc],
+  ["epoll", withoutUring],
+])("an exchange over %s", (name, calls) => {
+  const opened: Array<DatagramExchange> = []
+  afterEach(() => {
+    for (const exchange of opened.splice(0)) exchange.close()
+  })
+  const open = (sockets = 8, bytesMax = 70_000) => {
+    const exchange = calls!.datagramExchange(sockets, bytesMax)
+    expect(exchange.constructor.name).toBe(name === "epoll" ? "EpollExchange" : "UringExchange")
+    opened.push(exchange)
+    return exchange
+  }
+  /** Which socket has what, from whom, of one wait. */
+  const come = (exchange: DatagramExchange, millis = 1000) =>
+    Array.from({ length: exchange.wait(millis) }, (_, n) => {
+      expect(exchange.take(n)).toBe(true)
+      expect(exchange.address).toBe(LOOPBACK)
+      return { fd: exchange.fd(n), text: Buffer.from(exchange.bytes).toString(), port: exchange.port }
+    })
+  const inOrder = <A extends { readonly fd: number }>(found: ReadonlyArray<A>) => found.toSorted((a, b) => a.fd - b.fd)
+
+  it("tells what comes to each socket, one by one, and from whom", async () => {
+    const exchange = open()
+    const [a, b, from] = [await bound(), await bound(), await bound()]
+    expect([exchange.watch(a.fd), exchange.watch(b.fd), exchange.watch(-1)]).toEqual([true, true, false])
+    expect(come(exchange, 0)).toEqual([])
+    for (const text of ["first", "second"]) exchange.send(from.fd, Buffer.from(text), LOOPBACK, a.port)
+    exchange.send(from.fd, Buffer.from("x".repeat(1468)), LOOPBACK, b.port)
+    expect(inOrder(come(exchange))).toEqual(
+      inOrder([
+        { fd: a.fd, text: "first", port: from.port },
+        { fd: b.fd, text: "x".repeat(1468), port: from.port },
+      ]),
+    )
+    expect(come(exchange)).toEqual([{ fd: a.fd, text: "second", port: from.port }])
+    expect(come(exchange, 0)).toEqual([])
+  })
+
+  it("sends more than it has lines for, in order, and at once when that is asked for", async () => {
+    const [exchange, other] = [open(), open()]
+    const [from, to] = [await bound(), await bound()]
+    other.watch(to.fd)
+    const sent = Array.from({ length: limits.exchangeSendLines + 1 }, (_, n) => `${n}`)
+    for (const text of sent) exchange.send(from.fd, Buffer.from(text), LOOPBACK, to.port)
+    exchange.flush()
+    const heard: Array<string> = []
+    for (let turn = 0; turn < sent.length; turn++) heard.push(...come(other).map(({ text }) => text))
+    expect(heard).toEqual(sent)
+  })
+
+  it("goes on after what cannot be sent, and after what is too long", async () => {
+    const exchange = open(8, 100)
+    const [from, to] = [await bound(), await bound()]
+    exchange.watch(to.fd)
+    exchange.send(from.fd, Buffer.from("x"), LOOPBACK, 0)
+    exchange.send(-1, Buffer.from("x"), LOOPBACK, to.port)
+    exchange.send(from.fd, Buffer.alloc(101), LOOPBACK, to.port)
+    exchange.send(from.fd, Buffer.from("last"), LOOPBACK, to.port)
+    expect(come(exchange)).toEqual([{ fd: to.fd, text: "last", port: from.port }])
+  })
+
+  it("lets go of a socket, whose port is free when it is closed, and takes others in its place", async () => {
+    const exchange = open(1)
+    const from = await bound()
+    for (let turn = 0; turn < 5; turn++) {
+      const socket = createSocket("udp4")
+      socket.bind(0, "127.0.0.1")
+      await once(socket, "listening")
+      const [fd, { port }] = [fileDescriptor(socket), socket.address()]
+      expect(exchange.watch(fd)).toBe(true)
+      exchange.send(from.fd, Buffer.from("one"), LOOPBACK, port)
+      expect(exchange.wait(1000)).toBe(1)
+      if (turn % 2 === 0) expect(exchange.take(0)).toBe(true)
+      exchange.forget(fd)
+      exchange.send(from.fd, Buffer.from("two"), LOOPBACK, port)
+      exchange.flush()
+      socket.close()
+      await once(socket, "close")
+      expect(come(exchange, 0)).toEqual([])
+      const again = createSocket("udp4")
+      again.bind(port, "127.0.0.1")
+      await once(again, "listening")
+      again.close()
+    }
+  })
+
+  it("does nothing any more when it is closed, twice as well", async () => {
+    const exchange = open()
+    const { fd, port } = await bound()
+    exchange.watch(fd)
+    exchange.close()
+    exchange.close()
+    exchange.send(fd, Buffer.from("x"), LOOPBACK, port)
+    exchange.flush()
+    exchange.forget(fd)
+    expect(exchange.wait(0)).toBe(0)
+  })
+
+  it("serves files over TFTP in a thread that has other work", async () => {
+    const pump = new Pump(calls!.datagramExchange)
+    const bytes = patterned(300_000, 3)
+    const file = {
+      sizeBytes: bytes.length,
+      read: async (offset: number, length: number) => bytes.subarray(offset, offset + length),
+      close: async () => {},
+    }
+    const files = { open: async () => file }
+    const server = await listenTftp({ address: "127.0.0.1", port: 0, files, pump })
+    const asked = [{}, { blksize: 1468 }, { blksize: 65_464 }, { blksize: 1468, windowsize: 16 }]
+    const fetched = asked.map((options) => fetchTftp({ host: "127.0.0.1", port: server.port, file: "x", ...options }))
+    for (const one of await Promise.all(fetched)) expect(Buffer.compare(one.bytes, bytes)).toBe(0)
+    await server.close()
+    pump.close()
   })
 })
