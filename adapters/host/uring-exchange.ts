@@ -13,10 +13,16 @@ import type { DatagramExchange } from "../../core/host.ts"
 import { limits } from "../../core/limits.ts"
 import { MSG_DONTWAIT } from "./datagrams.ts"
 import { MessageLines } from "./message-lines.ts"
-import { OPERATION, SKIP_SUCCESS, Uring, type UringCalls } from "./uring.ts"
+import { OPERATION, POLL_FIRST, SKIP_SUCCESS, Uring, type UringCalls, type UringRequest } from "./uring.ts"
 
 /** User data of a request whose answer nobody waits for; of the others, a place's number. */
 const NOBODY = 0xffff_ffff
+
+/** Of one message each. */
+const one = { flags: SKIP_SUCCESS, priority: 0, length: 1, operationFlags: 0, userData: NOBODY }
+const send = { ...one, operation: OPERATION.SENDMSG, operationFlags: MSG_DONTWAIT }
+const receive = { ...one, operation: OPERATION.RECVMSG, flags: 0, priority: POLL_FIRST }
+const cancel = { ...one, operation: OPERATION.ASYNC_CANCEL, length: 0, fd: -1 }
 
 interface Place {
   readonly number: number
@@ -68,15 +74,14 @@ export class UringExchange implements DatagramExchange {
     if (place === undefined) return
     this.#byFd.delete(fd)
     place.fd = -1
-    if (place.asked) this.#ask(OPERATION.ASYNC_CANCEL, SKIP_SUCCESS, -1, place.number, 0, NOBODY)
+    if (place.asked) this.#ask({ ...cancel, address: place.number })
   }
 
   send(fd: number, bytes: Uint8Array, address: number, port: number): void {
-    if (this.#sending === this.#out.count) this.flush()
+    if (this.#sending === this.#out.count || this.#ring.full) this.flush()
     if (this.#sending === this.#out.count || bytes.length > this.#out.bytesMax) return
     this.#out.put(this.#sending, bytes, address, port)
-    const header = this.#out.headers[this.#sending]!
-    if (this.#ask(OPERATION.SENDMSG, SKIP_SUCCESS, fd, header, MSG_DONTWAIT, NOBODY)) this.#sending++
+    if (this.#ask({ ...send, fd, address: this.#out.headers[this.#sending]! })) this.#sending++
   }
 
   flush(): void {
@@ -117,9 +122,9 @@ export class UringExchange implements DatagramExchange {
   }
 
   #receive(place: Place): void {
-    if (place.fd < 0) this.#free.push(place)
-    else if (this.#ask(OPERATION.RECVMSG, 0, place.fd, this.#in.headers[place.number]!, 0, place.number))
-      place.asked = true
+    const { number, fd } = place
+    if (fd < 0) this.#free.push(place)
+    else if (this.#ask({ ...receive, fd, address: this.#in.headers[number]!, userData: number })) place.asked = true
     else this.#unasked.push(place)
   }
 
@@ -143,17 +148,10 @@ export class UringExchange implements DatagramExchange {
   }
 
   /** False where the kernel takes no more now. */
-  #ask(
-    operation: number,
-    flags: number,
-    fd: number,
-    address: number,
-    operationFlags: number,
-    userData: number,
-  ): boolean {
+  #ask(request: UringRequest): boolean {
     if (this.#ring.full) this.flush()
     if (this.#ring.full) return false
-    this.#ring.put({ operation, flags, fd, address, length: 1, operationFlags, userData })
+    this.#ring.put(request)
     return true
   }
 

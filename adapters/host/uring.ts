@@ -33,6 +33,8 @@ export interface UringCalls {
 export const OPERATION = { SENDMSG: 9, RECVMSG: 10, ASYNC_CANCEL: 14 } as const
 /** Of a request: tells nothing when all went well. */
 export const SKIP_SUCCESS = 1 << 6
+/** Of one to receive, in place of a priority: waits before it tries, for there is nothing yet. */
+export const POLL_FIRST = 1 << 0
 
 const SYS_SETUP = 425
 const SYS_ENTER = 426
@@ -51,7 +53,8 @@ const MAP_SHARED_POPULATE = 0x8001
 
 export interface UringRequest {
   readonly operation: number
-  readonly flags?: number
+  readonly flags: number
+  readonly priority: number
   readonly fd: number
   readonly address: number
   readonly length: number
@@ -126,10 +129,10 @@ export class Uring {
   }
 
   /** A request more, for which there is room. */
-  put({ operation, flags = 0, fd, address, length, operationFlags, userData }: UringRequest): void {
+  put({ operation, flags, priority, fd, address, length, operationFlags, userData }: UringRequest): void {
     const words = this.#requests
     const at = (this.#tail & (this.#entries - 1)) * REQUEST_WORDS
-    words[at] = operation | (flags << 8)
+    words[at] = operation | (flags << 8) | (priority << 16)
     words[at + 1] = fd
     words[at + 4] = address
     words[at + 5] = address / 2 ** 32

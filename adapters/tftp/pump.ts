@@ -5,8 +5,8 @@
  *                  └─► now and then, and while a file is read: a turn of Node's event loop
  *
  * **Details** A client that has one block at a time waits for the server each time, so what a block costs is how fast its file comes. Through the event loop
- * waiting, taking and sending are several calls each, and objects besides. Node's sockets stay what they are: what the event loop sees first comes through
- * it and is treated alike. Timers are late by no more than one wait.
+ * waiting, taking and sending are several calls each, and objects besides. The server's own socket is heard through both, because it must be heard when no transfer
+ * runs. Timers are late by no more than one wait.
  *
  * **Gotchas** While a transfer runs, this thread waits inside of a call, so it must be one of its own (thread.ts).
  */
@@ -14,7 +14,7 @@ import type { Socket } from "node:dgram"
 import type { DatagramExchange, Host } from "../../core/host.ts"
 import { limits } from "../../core/limits.ts"
 import type { BootFiles, BootPeer, OpenedFile } from "../../core/runtime/boot-files.ts"
-import { datagramSocket, fileDescriptor } from "../../core/runtime/datagram-socket.ts"
+import { datagramSocket, fileDescriptor, hearNoMore } from "../../core/runtime/datagram-socket.ts"
 import type { OpenTransferSocket, TransferSocket, TransferSocketEvents } from "./sockets.ts"
 
 type Take = TransferSocketEvents["message"]
@@ -56,8 +56,10 @@ export class Pump {
   }
 
   /** What comes to a socket is taken here too, while transfers run. */
-  watch(fd: number, take: Take): void {
-    if (this.#exchange.watch(fd)) this.#watched.set(fd, { take, address: 0, from: { address: textOf(0), port: 0 } })
+  watch(fd: number, take: Take): boolean {
+    const watches = this.#exchange.watch(fd)
+    if (watches) this.#watched.set(fd, { take, address: 0, from: { address: textOf(0), port: 0 } })
+    return watches
   }
 
   /** To be called before it is closed. */
@@ -157,7 +159,8 @@ class PumpedSocket implements TransferSocket {
     this.#socket.on("message", message)
     this.#socket.bind({ address: this.#address, port: 0 }, () => {
       this.#fd = fileDescriptor(this.#socket)
-      this.#pump.watch(this.#fd, message)
+      // The event loop would look at each of its packets too.
+      if (this.#pump.watch(this.#fd, message)) hearNoMore(this.#socket)
       this.#pump.began()
       bound()
     })

@@ -5,15 +5,16 @@
  * Where there is no such file, one in other case is served, or without the `.0` that some ROMs add. Everything that leads elsewhere is
  * refused: `..`, a drive, another machine's share, NUL. A symbolic link is followed as long as what it leads to lies in the folder. Only regular files are served.
  *
- * What is read is kept for a while (boot-file-cache.ts), and belongs to the file as it was when it was opened.
+ * What is read is kept for a while (boot-file-cache.ts), and belongs to the file as it was when it was opened. Clients that ask for a file which somebody is being sent share
+ * its opening: a room of PCs then costs a look at the name each.
  *
  * **Gotchas** Links are judged when the file is opened: who may write to the folder may serve what the server can read.
  */
-import type { BigIntStats } from "node:fs"
-import { constants, type FileHandle, open, realpath } from "node:fs/promises"
+import { realpath } from "node:fs/promises"
 import { join, sep } from "node:path"
 import { limits } from "../limits.ts"
 import { PieceCache } from "./boot-file-cache.ts"
+import { type HeldFile, openRegular } from "./held-file.ts"
 import { tolerantPath } from "./tolerant-name.ts"
 
 export interface BootPeer {
@@ -39,9 +40,6 @@ export interface BootFiles {
 export class FileRefused extends Error {
   override readonly name = "FileRefused"
 }
-export class FileChanged extends Error {
-  override readonly name = "FileChanged"
-}
 
 /** A name as a path below the folder, or undefined where it leads elsewhere. */
 export const pathOf = (name: string): string | undefined => {
@@ -54,28 +52,40 @@ export const pathOf = (name: string): string | undefined => {
 export const folderFiles = (
   folder: string,
   cache = new PieceCache({ pieceBytes: limits.bootPieceBytes, bytesMax: limits.bootPiecesBytesMax }),
-): BootFiles => ({
-  async open(name) {
-    const path = pathOf(name)
-    if (path === undefined) throw new FileRefused("the name leads out of the served folder")
-    try {
-      const root = await realpath(folder)
-      const exact = await openIn(root, path, cache).catch(judge)
-      if (exact !== undefined) return exact
-      const meant = await tolerantPath(root, path)
-      return meant === undefined || meant === path ? undefined : await openIn(root, meant, cache)
-    } catch (e) {
-      return judge(e)
-    }
-  },
-})
+): BootFiles => {
+  const held = new Map<string, HeldFile>()
+  const fresh = async (path: string): Promise<HeldFile | undefined> => {
+    const root = await realpath(folder)
+    const exact = await openIn(root, path, cache).catch(judge)
+    if (exact !== undefined) return exact
+    const meant = await tolerantPath(root, path)
+    return meant === undefined || meant === path ? undefined : await openIn(root, meant, cache)
+  }
+  return {
+    async open(name) {
+      const path = pathOf(name)
+      if (path === undefined) throw new FileRefused("the name leads out of the served folder")
+      const same = held.get(path)
+      if (same !== undefined && (await same.isAt(join(folder, path)))) return same.share()
+      try {
+        const file = await fresh(path)
+        if (file === undefined) return undefined
+        held.set(path, file)
+        return file.share(() => {
+          if (held.get(path) === file) held.delete(path)
+        })
+      } catch (e) {
+        return judge(e)
+      }
+    },
+  }
+}
 
-const openIn = async (root: string, path: string, cache: PieceCache): Promise<OpenedFile | undefined> => {
+const openIn = async (root: string, path: string, cache: PieceCache): Promise<HeldFile | undefined> => {
   const file = await realpath(join(root, path))
   const inside = root.endsWith(sep) ? root : root + sep
   if (!file.startsWith(inside)) throw new FileRefused("the name leads out of the served folder")
-  // Not blocking, so that a pipe is seen to be one instead of waiting for its writer.
-  return regular(await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK), cache)
+  return openRegular(file, cache)
 }
 
 const judge = (e: unknown): undefined => {
@@ -85,57 +95,6 @@ const judge = (e: unknown): undefined => {
   if (code === "EACCES" || code === "EPERM") throw new FileRefused("the server may not read the file", { cause: e })
   if (code === "ELOOP") throw new FileRefused("the name is a symbolic link in a circle", { cause: e })
   throw e
-}
-
-const regular = async (handle: FileHandle, cache: PieceCache): Promise<OpenedFile | undefined> => {
-  try {
-    const stat = await handle.stat({ bigint: true })
-    if (stat.isFile()) return opened(handle, stat, cache)
-  } catch (e) {
-    await handle.close()
-    throw e
-  }
-  await handle.close()
-  return undefined
-}
-
-const identityOf = ({ dev, ino, size, mtimeNs }: BigIntStats): string => `${dev} ${ino} ${size} ${mtimeNs}`
-
-const opened = (handle: FileHandle, stat: BigIntStats, cache: PieceCache): OpenedFile => {
-  const reading = new Set<Promise<unknown>>()
-  const load = async (offset: number, length: number): Promise<Uint8Array> => {
-    const bytes = Buffer.allocUnsafe(length)
-    let got = 0
-    while (got < length) {
-      const { bytesRead } = await handle.read(bytes, got, length - got, offset + got)
-      if (bytesRead === 0) break
-      got += bytesRead
-    }
-    if (got < length || identityOf(await handle.stat({ bigint: true })) !== file.identity)
-      throw new FileChanged("the file changed while it was sent")
-    return bytes
-  }
-  const file = {
-    identity: identityOf(stat),
-    sizeBytes: Number(stat.size),
-    load(offset: number, length: number) {
-      const loading = load(offset, length)
-      reading.add(loading)
-      const done = () => void reading.delete(loading)
-      loading.then(done, done)
-      return loading
-    },
-  }
-  return {
-    sizeBytes: file.sizeBytes,
-    read: (offset, length) => cache.read(file, offset, length),
-    readNow: (offset, least) => cache.readNow(file, offset, least),
-    // Others may wait for what is read by this one.
-    close: async () => {
-      await Promise.allSettled(reading)
-      await handle.close()
-    },
-  }
 }
 
 /** A text as a file. */

@@ -58,11 +58,22 @@ export const closeDatagram = (socket: Socket): Promise<void> =>
     socket.close(() => resolve())
   })
 
+/** An inner part of Node's: what a socket of its own has beneath it. */
+interface Handle {
+  readonly fd?: number
+  readonly recvStop?: () => unknown
+}
+
 /** Node keeps it to itself, but for this; -1, which no host call takes, where the socket is closed or a later Node has hidden it. */
-export const fileDescriptor = (socket: Socket): number => {
+export const fileDescriptor = (socket: Socket): number => handleOf(socket)?.fd ?? -1
+
+/** The event loop takes nothing from it any more: another does. Where a later Node has hidden how, both may. */
+export const hearNoMore = (socket: Socket): void => void handleOf(socket)?.recvStop?.()
+
+const handleOf = (socket: Socket): Handle | undefined => {
   const symbol = (stateOf ??= Object.getOwnPropertySymbols(socket).find((s) => s.description === "state symbol"))
-  if (symbol === undefined) return -1
-  return (socket as unknown as Record<symbol, { handle?: { fd?: number } | null }>)[symbol]?.handle?.fd ?? -1
+  if (symbol === undefined) return undefined
+  return (socket as unknown as Record<symbol, { handle?: Handle | null }>)[symbol]?.handle ?? undefined
 }
 
 let stateOf: symbol | undefined

@@ -1,12 +1,24 @@
 /** What is served of a folder: the regular files in it, and nothing beside it. */
 import { execFileSync } from "node:child_process"
-import { appendFileSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readlinkSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, describe, expect, it } from "vitest"
 import { PieceCache } from "../../core/runtime/boot-file-cache.ts"
-import { FileChanged, FileRefused, folderFiles, pathOf } from "../../core/runtime/boot-files.ts"
+import { FileRefused, folderFiles, pathOf } from "../../core/runtime/boot-files.ts"
 import { bootFolder } from "../../core/runtime/boot-folder.ts"
+import { FileChanged } from "../../core/runtime/held-file.ts"
 
 const folder = realpathSync(mkdtempSync(join(tmpdir(), "imagelink-boot-files-")))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -131,5 +143,58 @@ describe("the folder that is served", () => {
   it("is refused where it is none", async () => {
     await expect(bootFolder(join(folder, "secret"), folder)).rejects.toMatchObject({ code: "CONFIG_INVALID" })
     await expect(bootFolder(join(folder, "no"), folder)).rejects.toMatchObject({ code: "CONFIG_INVALID" })
+  })
+})
+
+describe("a file that somebody is being sent", () => {
+  const path = join(root, "held")
+  const write = (text: string) => {
+    writeFileSync(`${path}.new`, text)
+    renameSync(`${path}.new`, path)
+  }
+  /** How often this process has it open, also where its name is gone. */
+  const openings = () =>
+    readdirSync("/proc/self/fd").filter((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`).startsWith(path)
+      } catch {
+        return false
+      }
+    }).length
+  const textOf = async (file: { readonly sizeBytes: number; read(at: number, length: number): Promise<Uint8Array> }) =>
+    Buffer.from(await file.read(0, file.sizeBytes)).toString()
+
+  it.skipIf(process.platform !== "linux")("is opened once, until nobody has it any more", async () => {
+    write("first")
+    const files = folderFiles(root)
+    const one = await files.open("held", peer)
+    const others = await Promise.all([files.open("held", peer), files.open("/held", peer)])
+    expect([openings(), await textOf(one!), await textOf(others[1]!)]).toEqual([1, "first", "first"])
+    await one!.close()
+    await one!.close()
+    await others[0]!.close()
+    expect([openings(), await textOf(others[1]!)]).toEqual([1, "first"])
+    await others[1]!.close()
+    expect(openings()).toBe(0)
+    const again = await files.open("held", peer)
+    expect([openings(), await textOf(again!)]).toEqual([1, "first"])
+    await again!.close()
+  })
+
+  it("is another one for who asks when it was replaced, and none where its name is gone or leads out", async () => {
+    write("first")
+    const files = folderFiles(root, new PieceCache({ pieceBytes: 4, bytesMax: 8 }))
+    const old = await files.open("held", peer)
+    write("second")
+    const replaced = await files.open("held", peer)
+    expect([await textOf(old!), await textOf(replaced!)]).toEqual(["first", "second"])
+    rmSync(path)
+    expect(await files.open("held", peer)).toBe(undefined)
+    symlinkSync("../secret", path)
+    await expect(files.open("held", peer)).rejects.toThrow(FileRefused)
+    await replaced!.close()
+    expect(await textOf(old!)).toBe("first")
+    await old!.close()
+    rmSync(path)
   })
 })

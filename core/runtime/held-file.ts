@@ -1,0 +1,95 @@
+/**
+ * A regular file that is open for as long as anybody is sent it, and stays the one that was opened: what changes meanwhile is noticed.
+ */
+import type { BigIntStats } from "node:fs"
+import { constants, type FileHandle, open, stat } from "node:fs/promises"
+import type { PieceCache } from "./boot-file-cache.ts"
+import type { OpenedFile } from "./boot-files.ts"
+
+export class FileChanged extends Error {
+  override readonly name = "FileChanged"
+}
+
+const identityOf = ({ dev, ino, size, mtimeNs }: BigIntStats): string => `${dev} ${ino} ${size} ${mtimeNs}`
+
+/** Not blocking, so that a pipe is seen to be one instead of waiting for its writer; undefined for what is no regular file. */
+export const openRegular = async (path: string, cache: PieceCache): Promise<HeldFile | undefined> => {
+  const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+  try {
+    const stats = await handle.stat({ bigint: true })
+    if (stats.isFile()) return new HeldFile(handle, stats, cache)
+  } catch (e) {
+    await handle.close()
+    throw e
+  }
+  await handle.close()
+  return undefined
+}
+
+export class HeldFile {
+  readonly identity: string
+  readonly sizeBytes: number
+  readonly #handle: FileHandle
+  readonly #cache: PieceCache
+  /** Others may wait for what is read here. */
+  readonly #reading = new Set<Promise<unknown>>()
+  #users = 0
+  #over: (() => void) | undefined
+
+  constructor(handle: FileHandle, stats: BigIntStats, cache: PieceCache) {
+    this.#handle = handle
+    this.#cache = cache
+    this.identity = identityOf(stats)
+    this.sizeBytes = Number(stats.size)
+  }
+
+  /** Whether a name leads to this file now, as it was opened, and somebody still has it. */
+  async isAt(path: string): Promise<boolean> {
+    const now = await stat(path, { bigint: true }).catch(() => undefined)
+    return now !== undefined && identityOf(now) === this.identity && this.#users > 0
+  }
+
+  /** One user more, who closes it once. `over` is called when nobody has it any more. */
+  share(over?: () => void): OpenedFile {
+    this.#users++
+    this.#over ??= over
+    let closed = false
+    return {
+      sizeBytes: this.sizeBytes,
+      read: (offset, length) => this.#cache.read(this, offset, length),
+      readNow: (offset, least) => this.#cache.readNow(this, offset, least),
+      close: async () => {
+        if (closed) return
+        closed = true
+        if (--this.#users === 0) await this.#close()
+      },
+    }
+  }
+
+  load(offset: number, length: number): Promise<Uint8Array> {
+    const loading = this.#load(offset, length)
+    this.#reading.add(loading)
+    const done = () => void this.#reading.delete(loading)
+    loading.then(done, done)
+    return loading
+  }
+
+  async #load(offset: number, length: number): Promise<Uint8Array> {
+    const bytes = Buffer.allocUnsafe(length)
+    let got = 0
+    while (got < length) {
+      const { bytesRead } = await this.#handle.read(bytes, got, length - got, offset + got)
+      if (bytesRead === 0) break
+      got += bytesRead
+    }
+    if (got < length || identityOf(await this.#handle.stat({ bigint: true })) !== this.identity)
+      throw new FileChanged("the file changed while it was sent")
+    return bytes
+  }
+
+  async #close(): Promise<void> {
+    this.#over?.()
+    await Promise.allSettled(this.#reading)
+    await this.#handle.close()
+  }
+}
