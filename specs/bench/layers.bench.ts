@@ -3,7 +3,8 @@
  *
  *     npm run bench -- layers [rounds] [versions] [read|memory|merged]
  *
- * Each row is followed by one, `merged`, of the same disk after its newest version was flattened over version 1.
+ * Each row is followed by two of the same disk as a server keeps it, which merges more than so many layers by itself (limits.mergeLayersAfterDefault):
+ * `merged`, its newest version flattened over version 1, and `not yet merged`, as many layers as it lets be, the oldest of them flattened.
  *
  * **Details** Two 128 MiB disks in files, each version with 1 % of the disk changed: on one in single grains of 4 KiB anywhere, on the other in
  * runs of 64 KiB on their own alignment. Version 1 and the newest are read in turn, round by round; figures are medians. `cached`: through the
@@ -33,7 +34,7 @@ import { flattenLayers } from "../../core/block/layers/flatten.ts"
 import { LayerMap, type MapLayer, readMap } from "../../core/block/layers/map.ts"
 import { PAGE_SPAN } from "../../core/block/layers/page.ts"
 import { makeRuns } from "../../core/block/layers/runs-builder.ts"
-import { openLayeredVersion } from "../../core/block/layers/version.ts"
+import { type LayerPart, openLayeredVersion } from "../../core/block/layers/version.ts"
 import { MapBudget } from "../../core/block/overlay/budget.ts"
 import { createOverlay } from "../../core/block/overlay/open.ts"
 import { readOwnExtents } from "../../core/block/overlay/sealed.ts"
@@ -136,14 +137,20 @@ const flatten = async (dir: string, base: string, folders: ReadonlyArray<string>
   return join(dir, name)
 }
 
-const openFlat = async (base: string, path: string, cache: ReadCache): Promise<Opened> => {
+/** Over version 1 a file of merged layers, and newer layers over that. */
+const openFlat = async (
+  base: string,
+  path: string,
+  newer: ReadonlyArray<string>,
+  cache: ReadCache,
+): Promise<Opened> => {
   const source = await openFileVolume(base)
   const first = openVersion({ id: "v1", contentId: "v1", cache, below: source, sizeBytes: SIZE })
   const began = performance.now()
   const budget = new LayerMapBudget()
   const file = await openFileVolume(path)
   const { runs, dataOffset } = await qcow2.map!(file, { signal: new AbortController().signal, path })
-  const map = await readMap(budget, SIZE, arriving([{ layer: 1, runs }]))
+  const layers = [{ layer: 1, runs }]
   const moved = {
     sizeBytes: SIZE,
     read: (into: Uint8Array, at: number, offset: number, length: number) =>
@@ -151,10 +158,16 @@ const openFlat = async (base: string, path: string, cache: ReadCache): Promise<O
     readSync: (into: Uint8Array, at: number, offset: number, length: number) =>
       file.readSync?.(into, at, offset + dataOffset, length) ?? false,
   }
-  const parts = [
+  const parts: Array<LayerPart> = [
     { layer: 0, contentId: "v1", source },
     { layer: 1, contentId: "flat", source: moved },
   ]
+  for (const [i, folder] of newer.entries()) {
+    const own = await readOwnExtents(fileFolder(folder, host), undefined)
+    layers.push({ layer: i + 2, runs: () => arriving(own.extents()) })
+    parts.push({ layer: i + 2, contentId: `newer${i}`, source: await openFileVolume(join(folder, "data")) })
+  }
+  const map = await readMap(budget, SIZE, arriving(layers))
   const newest = openLayeredVersion({ id: "flat", cache, map, parts })
   return {
     first: guardDevice(first),
@@ -217,7 +230,7 @@ const inTurn = async (what: string, o: Opened, reads: number, length: number, wa
   const [a, b] = [median(times[0]), median(times[1])]
   const ratio = median(ratios)
   console.log(
-    `${what.padEnd(44)}${a.toFixed(2).padStart(9)} µs${b.toFixed(2).padStart(9)} µs${ratio.toFixed(2).padStart(8)}${ratio > AIM ? "!" : ""}`,
+    `${what.padEnd(56)}${a.toFixed(2).padStart(9)} µs${b.toFixed(2).padStart(9)} µs${ratio.toFixed(2).padStart(8)}${ratio > AIM ? "!" : ""}`,
   )
 }
 
@@ -229,14 +242,17 @@ const readAll = async (device: BlockDevice): Promise<void> => {
 const reading = async (dir: string): Promise<void> => {
   const base = join(dir, "base.raw")
   writeRandomImage(base, SIZE)
-  console.log(`${"".padEnd(44)}${"version 1".padStart(12)}${`version ${versions}`.padStart(12)}${"ratio".padStart(8)}`)
+  console.log(`${"".padEnd(56)}${"version 1".padStart(12)}${`version ${versions}`.padStart(12)}${"ratio".padStart(8)}`)
   for (const runBytes of [4 * KiB, 64 * KiB]) {
     const folders = await makeLayers(dir, base, runBytes)
     const what = `1 % in runs of ${runBytes / KiB} KiB`
     const flat = await flatten(dir, base, folders)
-    asAfterStart([base, flat, ...folders.map((path) => join(path, "data"))])
+    const newer = folders.slice(folders.length - limits.mergeLayersAfterDefault + 1)
+    const older = await flatten(dir, base, folders.slice(0, -newer.length))
+    asAfterStart([base, flat, older, ...folders.map((path) => join(path, "data"))])
     await readBoth(what, (cache) => open(base, folders, cache))
-    await readBoth(`${what}, merged`, (cache) => openFlat(base, flat, cache))
+    await readBoth(`${what}, merged`, (cache) => openFlat(base, flat, [], cache))
+    await readBoth(`${what}, not yet merged`, (cache) => openFlat(base, older, newer, cache))
   }
 }
 
