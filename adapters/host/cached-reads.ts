@@ -18,22 +18,25 @@ const IOVEC_BYTES = 16
 
 export const cachedReads = ({ preadv2, addressOf }: CachedReadCalls) => {
   const vector = Buffer.alloc(IOVEC_BYTES, 0)
-  const fields = new BigUint64Array(vector.buffer, vector.byteOffset, 2)
+  const words = new Uint32Array(vector.buffer, vector.byteOffset, IOVEC_BYTES / 4)
   const vectorAt = Number(addressOf(vector))
-  const addresses = new WeakMap<ArrayBufferLike, bigint>()
+  /** Below 2^53, as is all that a process can address. */
+  const addresses = new WeakMap<ArrayBufferLike, number>()
 
-  const addressIn = (buffer: ArrayBufferLike): bigint => {
+  const addressIn = (buffer: ArrayBufferLike): number => {
     const known = addresses.get(buffer)
     if (known !== undefined) return known
-    const address = addressOf(new Uint8Array(buffer))
+    const address = Number(addressOf(new Uint8Array(buffer)))
     addresses.set(buffer, address)
     return address
   }
 
   return (fd: number, into: Uint8Array, at: number, length: number, offset: number): number => {
     if (at < 0 || length <= 0 || at + length > into.length) return -1
-    fields[0] = addressIn(into.buffer) + BigInt(into.byteOffset + at)
-    fields[1] = BigInt(length)
+    const address = addressIn(into.buffer) + into.byteOffset + at
+    words[0] = address
+    words[1] = address / 2 ** 32
+    words[2] = length
     return preadv2(fd, vectorAt, 1, offset, RWF_NOWAIT)
   }
 }
