@@ -1,9 +1,9 @@
 /**
- * Sealing a large change: 10 GiB of changes spread evenly over a disk of 4 TiB, as commit does it.
+ * Sealing a large change: 10 GiB of changes spread evenly over a disk, as commit does it.
  *
- *     npm run bench -- seal [rounds] [KiB of a run,…]
+ *     npm run bench -- seal [rounds] [KiB of a run,…] [GiB of the disk, 4096]
  *
- * **Details** The super overlay's data is not really written, because sealing does not read it: its file is a hole of 4 TiB. All else are real files: both maps, the
+ * **Details** The super overlay's data is not really written, because sealing does not read it: its file is a hole of that size. All else are real files: both maps, the
  * tables of the layer, their flush. `read` checks the maps and brings the durable one up to the working one, `tables` writes the layer. CPU is that of the process,
  * threads of the file system's calls included; the least of the rounds, others may be using the machine.
  */
@@ -23,7 +23,7 @@ import { random } from "../support/random.ts"
 const KiB = 1024
 const MiB = 1024 * KiB
 const GiB = 1024 * MiB
-const SIZE = 4096 * GiB
+const SIZE = Number(process.argv[4] ?? 4096) * GiB
 const CHANGED = 10 * GiB
 const rounds = Number(process.argv[2] ?? 3)
 const sizes = (process.argv[3] ?? "16384,1024,64").split(",").map((kib) => Number(kib) * KiB)
