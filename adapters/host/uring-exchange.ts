@@ -5,7 +5,7 @@
  *
  * **Details** A socket that is watched has one request to receive at any time, but from when its datagram was handed out until the next wait. What is sent is on its way
  * when the call returns (MSG_DONTWAIT), so its line is free again. A server that is sent one block's answer by each of thirty clients makes one call then, where taking
- * and sending each by itself made sixty, and as often stood back for a client that had something to do: half the processor's time.
+ * and sending each by itself made sixty, and stood back for every third or fourth client that had something to do: a quarter of its time.
  *
  * **Gotchas** A request to receive holds its socket open: `forget` takes it back, and it is gone after `flush`.
  */

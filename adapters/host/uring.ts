@@ -72,7 +72,8 @@ export class Uring {
   readonly #at: { readonly [name in "sqHead" | "sqTail" | "cqHead" | "cqTail" | "answers"]: number }
   readonly #entries: number
   readonly #answerMask: number
-  readonly #argument = Buffer.alloc(24 + 16, 0)
+  /** Of its own memory: a small typed array may live among V8's objects, which move. */
+  readonly #argument = Buffer.from(new ArrayBuffer(24 + 16))
   readonly #argumentAt: number
   #tail = 0
   #head = 0

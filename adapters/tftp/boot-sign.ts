@@ -12,6 +12,7 @@ export const tftpBootSign = (e: TftpEvent): BootSign | undefined => {
     case "started":
       return { type: "fetching", address: addressOf(e.client), over: "tftp" }
     case "done":
+    case "unconfirmed":
       return { type: "fetched", address: addressOf(e.client), over: "tftp" }
     case "refused":
     case "failed":

@@ -12,6 +12,8 @@ interface About {
 export type TftpEvent =
   | (About & { readonly type: "started"; readonly sizeBytes: number; readonly answers: ReadonlyArray<TftpOption> })
   | (About & { readonly type: "done"; readonly sizeBytes: number })
+  /** All of it, and that the last of it came was not said for so long. */
+  | (About & { readonly type: "unconfirmed"; readonly sizeBytes: number; readonly seconds: number })
   /** The client ended it. Firmware that only asks for the size does so with code 8 or 0. */
   | (About & { readonly type: "aborted"; readonly code: number; readonly message: string })
   | (About & { readonly type: "refused" | "failed" | "stopped"; readonly message: string })
@@ -38,6 +40,11 @@ export const describeTftpEvent = (e: TftpEvent): Line => {
     }
     case "done":
       return { level: "info", text: `${what}: sent, ${e.sizeBytes} bytes` }
+    case "unconfirmed":
+      return {
+        level: "info",
+        text: `${what}: sent, ${e.sizeBytes} bytes; the client did not confirm the last of them within ${e.seconds} s`,
+      }
     case "aborted":
       return { level: "debug", text: `${what}: ended by the client: ${shown(e.message)} (${e.code})` }
     case "stopped":

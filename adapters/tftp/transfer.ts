@@ -76,6 +76,8 @@ export type Outcome =
   | { readonly type: "aborted"; readonly code: number; readonly message: string }
   | { readonly type: "failed"; readonly message: string }
   | { readonly type: "timeout"; readonly lastBlock: number; readonly blocks: number; readonly seconds: number }
+  /** Everything was sent, and of the last window no ACK came: some firmware goes on with what it has and never says so. */
+  | { readonly type: "unconfirmed"; readonly sizeBytes: number; readonly seconds: number }
 
 export type Effect =
   | { readonly type: "none" }
@@ -215,17 +217,22 @@ const oack = (agreed: Agreed): ReadonlyArray<Packet> => [{ type: "OACK", options
 
 const onTime = (transfer: Transfer, now: number): Step => {
   if (transfer.phase === "reading" || now < transfer.deadline) return waiting(transfer)
-  const { bounds, retries, since, acked, agreed } = transfer
+  const { bounds, retries, since, agreed } = transfer
   const silence = now - since
   const enough = agreed.timeoutSeconds !== undefined || silence >= bounds.silenceMillisMin
   if ((retries >= bounds.retriesMax && enough) || (retries > 0 && silence >= bounds.silenceMillisMax)) {
     const message = "no answer from the client"
-    const seconds = Math.round(silence / 1000)
-    const outcome: Outcome = { type: "timeout", lastBlock: acked, blocks: transfer.lastBlock, seconds }
-    return end(transfer, outcome, errorPacket(ERROR_CODE.notDefined, message))
+    return end(transfer, silentEnd(transfer, Math.round(silence / 1000)), errorPacket(ERROR_CODE.notDefined, message))
   }
   const again: Transfer = { ...transfer, retries: retries + 1, deadline: now + patience(transfer, retries + 1) }
   return [again, transfer.phase === "oack" ? oack(agreed) : windowOf(again), { type: "wait", until: again.deadline }]
+}
+
+/** A client that never answered has nothing, whatever was sent to it. */
+const silentEnd = ({ phase, acked, agreed, sent, lastBlock, sizeBytes }: Transfer, seconds: number): Outcome => {
+  const answered = phase === "sending" && (acked > 0 || agreed.answers.length > 0)
+  if (answered && sent === lastBlock) return { type: "unconfirmed", sizeBytes, seconds }
+  return { type: "timeout", lastBlock: acked, blocks: lastBlock, seconds }
 }
 
 /** How long an answer is waited for after `retries` were sent. */

@@ -75,6 +75,9 @@ describe("TFTP tells", () => {
       over: "tftp",
     })
     expect(tftpBootSign({ ...about, type: "done", sizeBytes: 1 })).toEqual({ type: "fetched", address, over: "tftp" })
+    expect(tftpBootSign({ ...about, type: "unconfirmed", sizeBytes: 1, seconds: 31 })).toMatchObject({
+      type: "fetched",
+    })
     expect(tftpBootSign({ ...about, client: "[fd00::51]:2070", type: "done", sizeBytes: 1 })).toMatchObject({
       address: "fd00::51",
     })
