@@ -12,16 +12,10 @@
 import type { IncomingMessage } from "node:http"
 import { isIPv4 } from "node:net"
 import { parseMac } from "../../core/domain/names.ts"
-import {
-  type BootFiles,
-  type BootPeer,
-  FileRefused,
-  isAutoexec,
-  type OpenedFile,
-  textFile,
-} from "../../core/runtime/boot-files.ts"
+import { type BootFiles, type BootPeer, FileRefused, isAutoexec, textFile } from "../../core/runtime/boot-files.ts"
 import { autoexecScript } from "../../core/runtime/boot-script.ts"
 import type { BootScripts } from "../../core/runtime/boot-scripts.ts"
+import type { OpenedFile } from "../../core/runtime/held-file.ts"
 import { modelIn } from "../../core/runtime/machine-model.ts"
 import { contentType, SCRIPT_TYPE } from "./content-type.ts"
 

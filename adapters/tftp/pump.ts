@@ -13,8 +13,9 @@
 import type { Socket } from "node:dgram"
 import type { DatagramExchange, Host } from "../../core/host.ts"
 import { limits } from "../../core/limits.ts"
-import type { BootFiles, BootPeer, OpenedFile } from "../../core/runtime/boot-files.ts"
+import type { BootFiles, BootPeer } from "../../core/runtime/boot-files.ts"
 import { datagramSocket, fileDescriptor, hearNoMore } from "../../core/runtime/datagram-socket.ts"
+import type { OpenedFile } from "../../core/runtime/held-file.ts"
 import type { OpenTransferSocket, TransferSocket, TransferSocketEvents } from "./sockets.ts"
 
 type Take = TransferSocketEvents["message"]

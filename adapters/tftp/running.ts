@@ -5,7 +5,8 @@
  * file is read once at a time.
  */
 import { limits } from "../../core/limits.ts"
-import type { BootPeer, OpenedFile } from "../../core/runtime/boot-files.ts"
+import type { BootPeer } from "../../core/runtime/boot-files.ts"
+import type { OpenedFile } from "../../core/runtime/held-file.ts"
 import { decode, ERROR_CODE, encode, encodeData, type Packet, type TftpOption } from "./packet.ts"
 import type { OpenTransferSocket, TransferSocket } from "./sockets.ts"
 import {

@@ -14,21 +14,12 @@ import { realpath } from "node:fs/promises"
 import { join, sep } from "node:path"
 import { limits } from "../limits.ts"
 import { PieceCache } from "./boot-file-cache.ts"
-import { type HeldFile, openRegular } from "./held-file.ts"
+import { type HeldFile, type OpenedFile, openRegular } from "./held-file.ts"
 import { tolerantPath } from "./tolerant-name.ts"
 
 export interface BootPeer {
   readonly address: string
   readonly port: number
-}
-
-export interface OpenedFile {
-  readonly sizeBytes: number
-  /** Exactly `length` bytes, in a buffer that nobody writes to again. @throws FileChanged, or what reading throws */
-  read(offset: number, length: number): Promise<Uint8Array>
-  /** At least so many, and what lies there besides, at once; undefined where they must be waited for. */
-  readNow?(offset: number, least: number): Uint8Array | undefined
-  close(): Promise<void>
 }
 
 export interface BootFiles {

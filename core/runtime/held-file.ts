@@ -4,7 +4,15 @@
 import type { BigIntStats } from "node:fs"
 import { constants, type FileHandle, open, stat } from "node:fs/promises"
 import type { PieceCache } from "./boot-file-cache.ts"
-import type { OpenedFile } from "./boot-files.ts"
+
+export interface OpenedFile {
+  readonly sizeBytes: number
+  /** Exactly `length` bytes, in a buffer that nobody writes to again. @throws FileChanged, or what reading throws */
+  read(offset: number, length: number): Promise<Uint8Array>
+  /** At least so many, and what lies there besides, at once; undefined where they must be waited for. */
+  readNow?(offset: number, least: number): Uint8Array | undefined
+  close(): Promise<void>
+}
 
 export class FileChanged extends Error {
   override readonly name = "FileChanged"
