@@ -1,7 +1,8 @@
 /** What the parts of a starting server share: what it was told, what is open, and what is to be closed again, in turn. */
 import { hostname } from "node:os"
 import { type ImagelinkError, isImagelinkError } from "../core/errors.ts"
-import { type ConfigFile, type ConfigSource, effectiveConfig, type ServeConfig } from "../core/runtime/config.ts"
+import { effectiveConfig, type ServeConfig } from "../core/runtime/config.ts"
+import type { ConfigFile, ConfigSource } from "../core/runtime/config-file.ts"
 import { HandedSockets } from "../core/runtime/handed-over.ts"
 import { errorAbout, type LogLine } from "../core/runtime/log-line.ts"
 import { makeServerCounts, type ServerCounts } from "../core/runtime/metrics/server-counts.ts"

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, realpathSync } from "node:fs"
 import { dirname, isAbsolute, join, resolve } from "node:path"
 import { fail } from "../../core/errors.ts"
-import type { ConfigFile, ConfigSource } from "../../core/runtime/config.ts"
+import type { ConfigFile, ConfigSource } from "../../core/runtime/config-file.ts"
 import { settingTraits } from "../../core/runtime/settings.ts"
 
 export const configFileIn = (dataDir: string): string => join(dataDir, "imagelink.toml")
@@ -11,7 +11,7 @@ export const configFileIn = (dataDir: string): string => join(dataDir, "imagelin
 export const readConfigSource = async (file: string): Promise<Required<ConfigSource>> => {
   const [{ parse, TomlError }, { decodeConfig }, { tomlLines }] = await Promise.all([
     import("smol-toml"),
-    import("../../core/runtime/config.ts"),
+    import("../../core/runtime/config-reading.ts"),
     import("./toml-lines.ts"),
   ])
   let text: string

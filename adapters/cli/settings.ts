@@ -1,6 +1,7 @@
 /** Every place that a server's settings come from: imagelink.toml, then the environment, then flags; each key by where it was said. */
 import { existsSync } from "node:fs"
-import { type ConfigSource, configFromTexts, settingKeys } from "../../core/runtime/config.ts"
+import { type ConfigSource, settingKeys } from "../../core/runtime/config-file.ts"
+import { configFromTexts } from "../../core/runtime/config-reading.ts"
 import { configFileIn, readConfigSource } from "./config-file.ts"
 import type { CommonOptions } from "./options.ts"
 import { dataDir } from "./site.ts"

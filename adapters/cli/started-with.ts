@@ -6,7 +6,7 @@
  */
 import { readFileSync, readlinkSync } from "node:fs"
 import { resolve } from "node:path"
-import { settingKeys } from "../../core/runtime/config.ts"
+import { settingKeys } from "../../core/runtime/config-file.ts"
 import { settingTraits } from "../../core/runtime/settings.ts"
 
 export interface StartedWith {

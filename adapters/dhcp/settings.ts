@@ -5,7 +5,7 @@
  * imagelink.toml. Without a router, machines get none: an iSCSI disk in the same subnet needs none, and Windows would send its traffic there.
  */
 import { limits } from "../../core/limits.ts"
-import type { FirmwareConfig, SubnetConfig } from "../../core/runtime/config.ts"
+import type { FirmwareConfig, SubnetConfig } from "../../core/runtime/config-file.ts"
 import { refuseSetting, type SettingPath } from "../../core/runtime/refused-setting.ts"
 import { type Address, inSubnet, parseAddress, parseSubnet, type Subnet } from "./address.ts"
 import type { BootProgramRow } from "./boot-programs.ts"

@@ -1,94 +1,16 @@
 /** What `serve` can be told: by flag, by IMAGELINK_* or in imagelink.toml, in that order of weight. */
-import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
-import * as SchemaIssue from "effect/SchemaIssue"
-import { nearest } from "../domain/nearest.ts"
 import { fail } from "../errors.ts"
 import { limits } from "../limits.ts"
-import { onLine, pathText } from "./refused-setting.ts"
-import { settingTraits } from "./settings.ts"
+import {
+  type ConfigFile,
+  type ConfigSource,
+  type FirmwareConfig,
+  type SubnetConfig,
+  settingKeys,
+  type UserConfig,
+} from "./config-file.ts"
+import { onLine } from "./refused-setting.ts"
 import { parseBytes } from "./sizes.ts"
-
-const Port = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 65_535 }))
-const PortOrOff = Schema.Union([Schema.Literal("off"), Port])
-const LeaseSeconds = Schema.Int.check(Schema.isBetween({ minimum: 60, maximum: 0xffff_fffe }))
-const Size = Schema.Union([Schema.String, Schema.Int])
-
-/** A network that DHCP serves; that of the interface has no `network`, and its keys are those that begin with `dhcp-`. */
-const SubnetConfig = Schema.Struct({
-  network: Schema.optionalKey(Schema.String),
-  range: Schema.optionalKey(Schema.String),
-  routers: Schema.optionalKey(Schema.Array(Schema.String)),
-  "name-servers": Schema.optionalKey(Schema.Array(Schema.String)),
-  domain: Schema.optionalKey(Schema.String),
-  "lease-seconds": Schema.optionalKey(LeaseSeconds),
-})
-export type SubnetConfig = typeof SubnetConfig.Type
-
-/** What a user of this machine may do over the server's socket. */
-const UserConfig = Schema.Struct({
-  name: Schema.String,
-  role: Schema.Literals(["viewer", "auditor", "operator", "admin"]),
-})
-
-/** What some firmware boots, instead of what DHCP would choose for it; everything that is named has to fit. */
-const FirmwareConfig = Schema.Struct({
-  program: Schema.String,
-  "vendor-class": Schema.optionalKey(Schema.String),
-  mac: Schema.optionalKey(Schema.String),
-  machine: Schema.optionalKey(Schema.String),
-  product: Schema.optionalKey(Schema.String),
-  architecture: Schema.optionalKey(Schema.Int),
-})
-export type FirmwareConfig = typeof FirmwareConfig.Type
-
-const PluginConfig = Schema.Struct({ module: Schema.String })
-
-export const ConfigFile = Schema.Struct({
-  address: Schema.optionalKey(Schema.String),
-  "nbd-port": Schema.optionalKey(PortOrOff),
-  "tftp-port": Schema.optionalKey(PortOrOff),
-  "iscsi-port": Schema.optionalKey(PortOrOff),
-  "iscsi-secrets": Schema.optionalKey(Schema.String),
-  "iscsi-redirect": Schema.optionalKey(Schema.String),
-  "iscsi-moved": Schema.optionalKey(Schema.String),
-  "http-port": Schema.optionalKey(PortOrOff),
-  "boot-files": Schema.optionalKey(Schema.String),
-  "api-port": Schema.optionalKey(PortOrOff),
-  "api-address": Schema.optionalKey(Schema.String),
-  "api-cert": Schema.optionalKey(Schema.String),
-  "api-key": Schema.optionalKey(Schema.String),
-  user: Schema.optionalKey(Schema.Array(UserConfig)),
-  interface: Schema.optionalKey(Schema.String),
-  dhcp: Schema.optionalKey(Schema.Literals(["full", "proxy", "off"])),
-  "dhcp-port": Schema.optionalKey(Port),
-  "dhcp-proxy-port": Schema.optionalKey(Port),
-  "dhcp-answers": Schema.optionalKey(Schema.Literals(["boot", "all"])),
-  "dhcp-unconfined": Schema.optionalKey(Schema.Literals(["refuse", "allow"])),
-  "dhcp-range": Schema.optionalKey(Schema.String),
-  "dhcp-router": Schema.optionalKey(Schema.String),
-  "dhcp-name-server": Schema.optionalKey(Schema.String),
-  "dhcp-domain": Schema.optionalKey(Schema.String),
-  "dhcp-lease-seconds": Schema.optionalKey(LeaseSeconds),
-  subnet: Schema.optionalKey(Schema.Array(SubnetConfig)),
-  firmware: Schema.optionalKey(Schema.Array(FirmwareConfig)),
-  registration: Schema.optionalKey(Schema.Literals(["closed", "ask", "auto"])),
-  "default-image": Schema.optionalKey(Schema.String),
-  cache: Schema.optionalKey(Size),
-  ram: Schema.optionalKey(Size),
-  "scrub-rate": Schema.optionalKey(Size),
-  "scrub-every-days": Schema.optionalKey(
-    Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: limits.scrubEveryDaysMax })),
-  ),
-  "overlay-reserve": Schema.optionalKey(Size),
-  "overlay-quota": Schema.optionalKey(Size),
-  "merge-layers-after": Schema.optionalKey(
-    Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: limits.layerNumberMax })),
-  ),
-  "log-level": Schema.optionalKey(Schema.Literals(["error", "info", "debug"])),
-  plugin: Schema.optionalKey(Schema.Array(PluginConfig)),
-})
-export type ConfigFile = typeof ConfigFile.Type
 
 export interface ServeConfig {
   readonly address: string
@@ -107,7 +29,7 @@ export interface ServeConfig {
   /** PEM files; without them the API is for loopback addresses only. */
   readonly apiTls: { readonly cert: string; readonly key: string } | undefined
   /** Users of this machine who are not what they are by default. */
-  readonly users: ReadonlyArray<typeof UserConfig.Type>
+  readonly users: ReadonlyArray<UserConfig>
   /** Undefined: off. */
   readonly dhcp: DhcpConfig | undefined
   /** What becomes of computers that nobody registered. */
@@ -152,66 +74,6 @@ export const NBD_PORT = 10_809
 /** RFC 2131 §4.1; Intel PXE 2.1 §2.1. */
 const DHCP_PORT = 67
 const DHCP_PROXY_PORT = 4011
-
-/** The line of a source on which a setting is said, where the source has lines. */
-export type LineOf = (path: ReadonlyArray<string | number>) => number | undefined
-
-/** Judges one source of settings. @throws CONFIG_INVALID naming every wrong key, its line, and what was expected */
-export const decodeConfig = (file: string, input: unknown, lineOf: LineOf = () => undefined): ConfigFile => {
-  const decoded = Schema.decodeUnknownResult(ConfigFile, { onExcessProperty: "error", errors: "all" })(input)
-  if (Result.isSuccess(decoded)) return decoded.success
-  const { issues } = SchemaIssue.makeFormatterStandardSchemaV1()(decoded.failure.issue)
-  const found = issues.map(({ message, path = [] }) => {
-    const keys = path.map((part) => (typeof part === "object" ? part.key : part) as string | number)
-    return { line: lineOf(keys) ?? 0, text: `${pathText(keys)}${expectedText(message, keys)}` }
-  })
-  const inOrder = found.toSorted((a, b) => a.line - b.line)
-  throw fail("CONFIG_INVALID", { file, why: inOrder.map(({ line, text }) => `${onLine(line)}${text}`).join("; ") })
-}
-
-/** In our words where a schema's say too little; never with the value that was given, which may be a secret in the wrong place. */
-const expectedText = (message: string, path: ReadonlyArray<string | number>): string => {
-  if (message === "Missing key") return "is missing"
-  if (message !== "Expected no excess property") return message.replace(/^Expected/, "expected").replaceAll("\n", " ")
-  const near = nearest(String(path.at(-1)), knownBeside(path))
-  return `there is no such setting${near === undefined ? "" : `; expected ${near}?`}`
-}
-
-const knownBeside = (path: ReadonlyArray<string | number>): ReadonlyArray<string> => {
-  if (path.length === 1) return Object.keys(ConfigFile.fields)
-  return Object.keys(tableFields[path[0] as Table] ?? {})
-}
-
-type Table = "plugin" | "subnet" | "firmware" | "user"
-type Key = Exclude<keyof ConfigFile, Table>
-
-/** Tables of a file are no flags. */
-const tableFields: Readonly<Record<Table, object>> = {
-  plugin: PluginConfig.fields,
-  subnet: SubnetConfig.fields,
-  firmware: FirmwareConfig.fields,
-  user: UserConfig.fields,
-}
-const tables: ReadonlySet<string> = new Set(Object.keys(tableFields))
-export const settingKeys: ReadonlyArray<keyof ConfigFile> = Object.keys(ConfigFile.fields) as Array<keyof ConfigFile>
-const keys = Object.keys(ConfigFile.fields).filter((key): key is Key => !tables.has(key))
-
-/** Settings that come as texts, one by one: from flags, from the environment. @throws CONFIG_INVALID naming the key */
-export const configFromTexts = (from: string, textOf: (key: Key) => string | undefined): ConfigFile => {
-  const given = keys.flatMap((key) => {
-    const text = textOf(key)
-    if (text === undefined) return []
-    const isNumber = /^\d+$/.test(text) && settingTraits[key].text === undefined
-    return [[key, isNumber ? Number(text) : text] as const]
-  })
-  return decodeConfig(from, Object.fromEntries(given))
-}
-
-export interface ConfigSource {
-  readonly from: string
-  readonly settings: ConfigFile
-  readonly lineOf?: LineOf
-}
 
 /** What holds where nobody says otherwise; what is not here is decided at the start, or is not wanted. */
 export const defaults = {
@@ -311,7 +173,8 @@ const tlsConfig = (
 const dhcpConfig = (sources: ReadonlyArray<ConfigSource>, said: ConfigFile): DhcpConfig | undefined => {
   const { dhcp: mode, interface: name } = said
   // Who sets a range and forgets to say what for would look for its fault in the network.
-  const idle = mode === undefined ? keys.find((key) => key.startsWith("dhcp-") && said[key] !== undefined) : undefined
+  const idle =
+    mode === undefined ? settingKeys.find((key) => key.startsWith("dhcp-") && said[key] !== undefined) : undefined
   if (idle !== undefined)
     throw refuse(
       sources,

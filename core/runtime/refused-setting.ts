@@ -1,6 +1,6 @@
 /** A setting that is of its kind and yet cannot be, as only the part that it is for can tell: said with its key there, and with its file and line where those are known. */
 import { fail, type ImagelinkError, isImagelinkError } from "../errors.ts"
-import type { ConfigSource } from "./config.ts"
+import type { ConfigSource } from "./config-file.ts"
 
 export type SettingPath = ReadonlyArray<string | number>
 

@@ -5,7 +5,8 @@
  *                  └─ refused                        └─ refused: everything stays as it was
  */
 import { isDeepStrictEqual } from "node:util"
-import { type ConfigFile, type ConfigSource, defaults, type ServeConfig, settingKeys } from "./config.ts"
+import { defaults, type ServeConfig } from "./config.ts"
+import { type ConfigFile, type ConfigSource, settingKeys } from "./config-file.ts"
 import { settingTraits } from "./settings.ts"
 
 export interface Reloaded {

@@ -6,7 +6,7 @@
  * | `reload`    | goes by the new value from then on; of a file, by what is in it now                      |
  * | `restart`   | keeps what it started with, and says so by the setting's name                            |
  */
-import type { ConfigFile } from "./config.ts"
+import type { ConfigFile } from "./config-file.ts"
 
 export interface SettingTraits {
   readonly applies: "reload" | "restart"

@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest"
 import { ImagelinkError } from "../../core/errors.ts"
-import { type ConfigFile, decodeConfig, effectiveConfig } from "../../core/runtime/config.ts"
+import { effectiveConfig } from "../../core/runtime/config.ts"
+import type { ConfigFile } from "../../core/runtime/config-file.ts"
+import { decodeConfig } from "../../core/runtime/config-reading.ts"
 import { parseBytes } from "../../core/runtime/sizes.ts"
 
 const from = (...settings: ReadonlyArray<ConfigFile>) =>

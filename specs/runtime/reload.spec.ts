@@ -1,6 +1,7 @@
 /** Settings that are read again: each either holds at once or is named as one that waits, and none does both or neither. */
 import { describe, expect, it } from "vitest"
-import { type ConfigFile, defaults, effectiveConfig, settingKeys } from "../../core/runtime/config.ts"
+import { defaults, effectiveConfig } from "../../core/runtime/config.ts"
+import { type ConfigFile, settingKeys } from "../../core/runtime/config-file.ts"
 import { changedSettings, liveConfig, settingsOf } from "../../core/runtime/reload.ts"
 import { settingTraits } from "../../core/runtime/settings.ts"
 

@@ -2,7 +2,8 @@
 import { expect } from "vitest"
 import { checkNames, examine as examineHere, type Finding } from "../../adapters/compose-doctor.ts"
 import { linuxHost } from "../../adapters/host/linux.ts"
-import { type ConfigFile, effectiveConfig } from "../../core/runtime/config.ts"
+import { effectiveConfig } from "../../core/runtime/config.ts"
+import type { ConfigFile } from "../../core/runtime/config-file.ts"
 import { imagelink, type RunOptions } from "./cli.ts"
 
 export interface Diagnosis {

@@ -1,6 +1,7 @@
 /** `imagelink config show|check|reload`: what a server would be told, by whom, whether that holds together; and telling it to the one that runs. */
 import { fail } from "../../../core/errors.ts"
-import { type ConfigFile, defaults, effectiveConfig, settingKeys } from "../../../core/runtime/config.ts"
+import { defaults, effectiveConfig } from "../../../core/runtime/config.ts"
+import { type ConfigFile, settingKeys } from "../../../core/runtime/config-file.ts"
 import { located } from "../../../core/runtime/refused-setting.ts"
 import { settingTraits } from "../../../core/runtime/settings.ts"
 import { configFileIn } from "../config-file.ts"

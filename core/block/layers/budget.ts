@@ -15,11 +15,6 @@ import { fail } from "../../errors.ts"
 import { limits } from "../../limits.ts"
 import type { LayerPage } from "./page.ts"
 
-/** Who has a page, and forgets it. */
-export interface PageOwner {
-  forget(page: LayerPage): void
-}
-
 /** One for a server. */
 export class LayerMapBudget {
   readonly bytesMax: number

@@ -18,7 +18,7 @@
 import assert from "node:assert"
 import { limits } from "../../limits.ts"
 import type { Extent } from "../device.ts"
-import type { LayerMapBudget, PageOwner } from "./budget.ts"
+import type { LayerMapBudget } from "./budget.ts"
 import { PageCanvas } from "./canvas.ts"
 import {
   BASE_CODE,
@@ -33,6 +33,7 @@ import {
   newestIn,
   PAGE_GRAINS,
   PAGE_SPAN,
+  type PageOwner,
   POINTER_BYTES,
   rootBytes,
   runEndIn,

@@ -15,7 +15,6 @@
  */
 import assert from "node:assert"
 import { limits } from "../../limits.ts"
-import type { PageOwner } from "./budget.ts"
 
 export const GRAIN = limits.grainBytes
 export const PAGE_GRAINS = 8192
@@ -50,6 +49,11 @@ const PACKED_MAX = 16
 /** Below so many runs no other form takes less. */
 const RUNS_ALWAYS = 256
 const NOTHING = new Uint32Array(0)
+
+/** Who has a page, and forgets it. */
+export interface PageOwner {
+  forget(page: LayerPage): void
+}
 
 export class LayerPage {
   readonly form: number
