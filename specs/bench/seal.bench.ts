@@ -6,6 +6,9 @@
  * **Details** The super overlay's data is not really written, because sealing does not read it: its file is a hole of that size. All else are real files: both maps, the
  * tables of the layer, their flush. `read` checks the maps and brings the durable one up to the working one, `tables` writes the layer. CPU is that of the process,
  * threads of the file system's calls included; the least of the rounds, others may be using the machine.
+ *
+ * **Gotchas** A virtual machine takes memory from its host when it first writes to it: half a gibibyte of tables then costs a second and more. Fill its page cache before, with a
+ * file of some gibibytes that is removed again.
  */
 import { mkdtempSync, rmSync, statSync } from "node:fs"
 import { loadavg, tmpdir } from "node:os"
