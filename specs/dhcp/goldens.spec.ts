@@ -8,7 +8,7 @@ import { Answerer, type DhcpSite } from "../../adapters/dhcp/answer.ts"
 import { firmwareOf } from "../../adapters/dhcp/firmware.ts"
 import { Leases } from "../../adapters/dhcp/leases.ts"
 import { type DhcpMessage, decode, encode } from "../../adapters/dhcp/message.ts"
-import { OPTION, text } from "../../adapters/dhcp/options.ts"
+import { OPTION, text, within } from "../../adapters/dhcp/options.ts"
 import type { DhcpPort } from "../../adapters/dhcp/reply.ts"
 import { MODEL_QUERY } from "../../core/runtime/machine-model.ts"
 import { random } from "../support/random.ts"
@@ -42,7 +42,10 @@ const goldensOf = (file: string): ReadonlyArray<Golden> =>
       return { title: `${file} ${i + 1}: ${what}`, port: Number(port) as DhcpPort, bytes, message }
     })
 
-const files = ["udhcpc", "ipxe-rom-bios", "undionly", "ovmf", "ovmf-boot-server", "snponly"] as const
+const files = [
+  ...["udhcpc", "ipxe-rom-bios", "undionly", "ovmf", "ovmf-boot-server", "snponly"],
+  ...["plain-rom", "plain-rom-proxy", "plain-rom-menu"],
+]
 const all = files.flatMap((file) => goldensOf(file))
 
 const serverAddress = at("10.77.0.1")
@@ -161,6 +164,26 @@ it("a REQUEST to port 4011 of firmware that was named no boot file is answered w
   expect([typeOf(out), out.file, addressText(out.siaddr), addressText(answer!.address), answer!.port]).toEqual([
     ...[5, "snponly.efi", "10.77.0.1", "10.77.0.11", 4011],
   ])
+})
+
+it("the ROM of a card that is no iPXE is told from one, and asks port 4011 where a ProxyDHCP names no file", () => {
+  const [golden, ...more] = goldensOf("plain-rom-proxy").filter(({ port }) => port === 4011)
+  const { kind, architecture, ipxeFeatures } = firmwareOf(golden!.message)
+  expect([kind, architecture, ipxeFeatures.size, more.length]).toEqual(["pxe", 0, 0, 0])
+  const out = read(answered(golden!, { mode: "proxy" })!.bytes)
+  expect([typeOf(out), out.xid, out.file, addressText(out.siaddr)]).toEqual([
+    ...[5, golden!.message.xid, "undionly.kpxe", "10.77.0.1"],
+  ])
+})
+
+it("one that chose from a boot menu asks without a number or an architecture in its class, and hears which entry it is given (Intel PXE 2.1 §2.2.4)", () => {
+  const [golden, ...more] = goldensOf("plain-rom-menu").filter(({ port }) => port === 4011)
+  const { kind, vendorClass, architecture } = firmwareOf(golden!.message)
+  expect([golden!.message.xid, kind, vendorClass, architecture, more.length]).toEqual([0, "pxe", "PXEClient", 0, 0])
+  const out = read(answered(golden!, { mode: "proxy" })!.bytes)
+  const item = (m: DhcpMessage) => hex(within(m.options.get(OPTION.vendorSpecific)!).get(71))
+  expect([typeOf(out), out.xid, out.file, addressText(out.siaddr)]).toEqual([5, 0, "undionly.kpxe", "10.77.0.1"])
+  expect([item(golden!.message), item(out)]).toEqual(["80010000", "80010000"])
 })
 
 interface Independent {
