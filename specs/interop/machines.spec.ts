@@ -7,7 +7,7 @@ import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { bootableImage, bootsSaid, countedDisk, ENDED_STATUS } from "../support/boot-sector.ts"
 import { events, imagelink, type Served, scratch, startServe } from "../support/cli.ts"
-import { requiresMachine, runMachine } from "../support/machine.ts"
+import { requiresMachine, romIsIpxe, runMachine } from "../support/machine.ts"
 import { advertiseRouter, makeNetwork, type Network, requiresNetwork, SERVER } from "../support/network.ts"
 import { requires } from "../support/requires.ts"
 
@@ -72,9 +72,12 @@ describe.skipIf(skip)("a PC with BIOS", () => {
     const booted = (await events(data)).filter((e) => e.type === "ClientBooted")
     expect(booted.map((e) => (e.data.client as { name: string }).name).sort()).toContain("PC-002")
     for (const { data: of } of booted) {
-      expect(of.firmware).toMatch(/^iPXE, BIOS \(PXEClient:Arch:00000.*\), QEMU Standard PC/)
+      expect(of.firmware).toMatch(/^(iPXE, )?BIOS \(PXEClient:Arch:00000.*\), QEMU Standard PC/)
+      expect(String(of.firmware).startsWith("iPXE")).toBe(romIsIpxe)
       const stages = of.stages as ReadonlyArray<{ readonly name: string }>
-      expect(stages.map(({ name }) => name)).toEqual(["offer", "script", "login", "first read"])
+      expect(stages.map(({ name }) => name)).toEqual([
+        ...["offer", ...(romIsIpxe ? [] : ["tftp", "ipxe"]), "script", "login", "first read"],
+      ])
     }
   }, 600_000)
 })

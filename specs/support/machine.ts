@@ -69,13 +69,22 @@ export const firmwareOptions = (firmware: MachineInput["firmware"], variables: s
   ]
 }
 
+/** The file of a ROM that is no iPXE, instead of QEMU's own, which is one (specs/wire/dhcp/capture.ts says how to build it). */
+const plainRom = process.env.IMAGELINK_PLAIN_ROM
+export const romIsIpxe = plainRom === undefined
+
+const romOf = (firmware: MachineInput["firmware"]): string => {
+  if (firmware === "uefi") return ",romfile="
+  return plainRom === undefined ? "" : `,romfile=${plainRom}`
+}
+
 /** Powers a machine on. */
 export const startMachine = (input: MachineInput): Machine => {
   const { folder, network, mac, firmware, seconds, tap = network.tap(), options = [] } = input
   const n = made++
   const serial = join(folder, `serial-${n}`)
   const control = join(folder, `qmp-${n}`)
-  const card = `virtio-net-pci,netdev=n0,mac=${mac}${firmware === "uefi" ? ",romfile=" : ""}`
+  const card = `virtio-net-pci,netdev=n0,mac=${mac}${romOf(firmware)}`
   const [file, ...args] = [
     ...network.inside,
     ...["qemu-system-x86_64", "-accel", "tcg", "-m", "256"],

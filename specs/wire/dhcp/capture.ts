@@ -2,7 +2,7 @@
  * Captures what real DHCP clients send, and writes each as a file beside this one.
  *
  *     node --conditions=source specs/wire/dhcp/capture.ts [NAME…]   needs root, iproute2, udhcpc, qemu-system-x86, ipxe-qemu, ovmf, ipxe, dnsmasq-base; eleven minutes
- *     PLAIN_ROM=FILE node …                                         the ROM of a network card that is no iPXE as well; two minutes
+ *     IMAGELINK_PLAIN_ROM=FILE node …                                 the ROM of a network card that is no iPXE as well; two minutes
  *
  * **Details** Clients run in a network namespace without a way out, with QEMU's iPXE ROM (BIOS) and OVMF's own network stack (UEFI). They are answered by the pure
  * part of ours, so that they go on to the REQUEST; what they are told is not in the files. A line is a message: the port it came to and its bytes, in
@@ -245,7 +245,7 @@ if (first === "listen") {
     await capture("ovmf-boot-server", qemu(folder, true), 60, { told: "address" })
     await capture("undionly", qemu(folder, false), 150, { program: "undionly.kpxe", own: afterChain })
     await capture("snponly", qemu(folder, true), 150, { program: "snponly.efi", own: ofIpxe })
-    const rom = process.env.PLAIN_ROM
+    const rom = process.env.IMAGELINK_PLAIN_ROM
     if (rom !== undefined) {
       await capture("plain-rom", qemu(folder, false, rom), 30)
       await capture("plain-rom-proxy", qemu(folder, false, rom), 45, { told: "proxy" })
