@@ -83,9 +83,9 @@ export class Pump {
     this.#exchange.send(fd, bytes, address, port)
   }
 
-  /** What was sent leaves, and what was forgotten is. */
-  flush(): void {
-    this.#exchange.flush()
+  /** What was sent leaves, what was forgotten is, and what has come until now is taken: no turn may follow. */
+  finish(): void {
+    this.#exchangeAll(0)
   }
 
   close(): void {
@@ -100,11 +100,15 @@ export class Pump {
     const until = performance.now() + limits.tftpTurnMillis
     do {
       const patience = this.#awaited === 0 ? limits.tftpWaitMillis : Math.min(this.#fruitless, limits.tftpWaitMillis)
-      const count = this.#exchange.wait(patience)
-      this.#fruitless = count === 0 ? this.#fruitless + 1 : 0
-      for (let n = 0; n < count; n++) this.#take(n)
+      this.#fruitless = this.#exchangeAll(patience) === 0 ? this.#fruitless + 1 : 0
     } while (this.#fruitless === 0 && this.#awaited === 0 && this.#running > 0 && performance.now() < until)
     setImmediate(() => this.#turn())
+  }
+
+  #exchangeAll(millis: number): number {
+    const count = this.#exchange.wait(millis)
+    for (let n = 0; n < count; n++) this.#take(n)
+    return count
   }
 
   #take(n: number): void {
@@ -185,7 +189,7 @@ class PumpedSocket implements TransferSocket {
     // Its last packet may wait in line.
     setImmediate(() => {
       this.#fd = -1
-      this.#pump.flush()
+      this.#pump.finish()
       this.#socket.close()
     })
   }

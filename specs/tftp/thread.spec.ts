@@ -70,6 +70,21 @@ it("files of another folder come as soon as it is told so", async () => {
   expect(server.listens()).toBe(false)
 })
 
+it("hundreds of files one after the other come for one request each: none is lost while the transfer before it ends", async () => {
+  const { server } = await start()
+  for (let n = 0; n < 400; n++) {
+    const socket: Socket = createSocket("udp4")
+    socket.bind(0, "127.0.0.1")
+    await once(socket, "listening")
+    const answer = once(socket, "message", { signal: AbortSignal.timeout(20_000) })
+    socket.send("\0\x01empty\0octet\0", server.port, "127.0.0.1")
+    const [bytes, from] = (await answer) as [Buffer, { port: number }]
+    expect(bytes.toString("latin1")).toBe("\0\x03\0\x01")
+    // The next request is under way before this is taken.
+    socket.send("\0\x04\0\x01", from.port, "127.0.0.1", () => socket.close())
+  }
+}, 60_000)
+
 it("a port that somebody has is refused with its code", async () => {
   const { server } = await start()
   await expect(start(server.port)).rejects.toMatchObject({ code: "PORT_IN_USE" })
