@@ -153,6 +153,8 @@ export const limits = {
   /** How long the thread of transfers waits for packets at most, and for how long it takes them, until the event loop has a turn. */
   tftpWaitMillis: 5,
   tftpTurnMillis: 10,
+  /** An answer that came sooner is asked for the next time, before that thread sleeps. Over a switch it takes longer than this; a PC beside the server is what it helps. */
+  tftpSoonMillis: 0.06,
   tftpTransfersPerPeerMax: 64,
   /** Before a round trip was measured; doubled with each retry, up to the next. */
   tftpTimeoutMillis: 1000,

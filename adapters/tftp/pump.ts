@@ -37,6 +37,8 @@ export class Pump {
   #awaited = 0
   /** Waits in a row that brought nothing. */
   #fruitless = 0
+  /** The last wait was that short. */
+  #comesSoon = false
 
   constructor(open: NonNullable<Host["datagramExchange"]>) {
     // One more is the server's, for requests.
@@ -100,13 +102,27 @@ export class Pump {
     const until = performance.now() + limits.tftpTurnMillis
     do {
       const patience = this.#awaited === 0 ? limits.tftpWaitMillis : Math.min(this.#fruitless, limits.tftpWaitMillis)
-      this.#fruitless = this.#exchangeAll(patience) === 0 ? this.#fruitless + 1 : 0
+      const count = this.#exchangeNow() || this.#exchangeAll(patience)
+      this.#fruitless = count === 0 ? this.#fruitless + 1 : 0
     } while (this.#fruitless === 0 && this.#awaited === 0 && this.#running > 0 && performance.now() < until)
     setImmediate(() => this.#turn())
   }
 
+  /** Asks for a moment without sleeping, as long as that brings something: to be woken costs more than the answer, where it comes so soon. */
+  #exchangeNow(): number {
+    if (!this.#comesSoon) return 0
+    const until = performance.now() + limits.tftpSoonMillis
+    do {
+      const count = this.#exchangeAll(0)
+      if (count > 0) return count
+    } while (performance.now() < until)
+    return 0
+  }
+
   #exchangeAll(millis: number): number {
+    const began = performance.now()
     const count = this.#exchange.wait(millis)
+    this.#comesSoon = count > 0 && performance.now() - began < limits.tftpSoonMillis
     for (let n = 0; n < count; n++) this.#take(n)
     return count
   }
