@@ -9,7 +9,7 @@ import { readFileSync, statSync } from "node:fs"
 import { CsvError, parse } from "csv-parse/sync"
 import { fail, isImagelinkError } from "../../core/errors.ts"
 import { limits } from "../../core/limits.ts"
-import type { ImportedRow } from "../../core/runtime/site.ts"
+import type { ImportedRow } from "../../core/runtime/site/clients.ts"
 
 const known = { mac: "mac", name: "name", hostname: "name", ip: "address", address: "address", image: "image" } as const
 

@@ -1,5 +1,5 @@
 /** `--at` and `--position`: the moment that a reading verb is asked about, and the words that say which one it was. */
-import type { AsOf, Moment } from "../../core/runtime/site.ts"
+import type { AsOf, Moment } from "../../core/runtime/site/operation.ts"
 import type { CommonOptions } from "./options.ts"
 import { time } from "./output.ts"
 import { parsePosition, parseSince } from "./time.ts"

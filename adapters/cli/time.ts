@@ -1,6 +1,6 @@
 /** Times as an operator writes them: a moment (`2026-11-22T14:05Z`, or the day it begins, UTC) or how long ago (`90m`, `2h`, `3d`). */
 import { fail } from "../../core/errors.ts"
-import type { Moment } from "../../core/runtime/site.ts"
+import type { Moment } from "../../core/runtime/site/operation.ts"
 
 const unitMs = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 } as const
 

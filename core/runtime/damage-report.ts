@@ -4,7 +4,7 @@ import { limits } from "../limits.ts"
 import { inData } from "../storage/opener.ts"
 import { openBackups } from "./backup/known-backups.ts"
 import type { Parts } from "./parts.ts"
-import type { DamagedRange } from "./site.ts"
+import type { DamagedRange } from "./site/images.ts"
 import type { VersionRef } from "./version-ref.ts"
 
 /** A cluster, and the number of the version whose file has its bytes. */

@@ -14,7 +14,7 @@ import type { ScratchDisk } from "./file-lister.ts"
 import { type ComparedPartition, pairPartitions } from "./partition-pairs.ts"
 import type { Parts } from "./parts.ts"
 import { copyData, copyRuns, dataBytes, type Range, rangesOf } from "./scratch-copy.ts"
-import type { FileDiffAnswer, PartitionDiff } from "./site.ts"
+import type { FileDiffAnswer, PartitionDiff } from "./site/image-diff.ts"
 import { openVersionDisk, type VersionDisk } from "./version-disk.ts"
 import type { VersionRef } from "./version-ref.ts"
 

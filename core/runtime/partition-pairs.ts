@@ -4,7 +4,7 @@ import type { Difference } from "../block/layers/diff.ts"
 import { fail } from "../errors.ts"
 import { type FileSystem, fileSystemOf, SIGNATURE_BYTES } from "./file-systems.ts"
 import { type Partition, readPartitions } from "./partitions.ts"
-import type { PartitionDiff } from "./site.ts"
+import type { PartitionDiff } from "./site/image-diff.ts"
 import type { VersionDisk } from "./version-disk.ts"
 import type { VersionRef } from "./version-ref.ts"
 

@@ -28,7 +28,7 @@ import type { JobRunner } from "./job-runner.ts"
 import { chunksOf, dataClusters, needsOf, zoneClusters } from "./ram-needs.ts"
 import { makePace } from "./ram-pace.ts"
 import { makeRamRoom } from "./ram-room.ts"
-import type { RamHeld } from "./site.ts"
+import type { RamHeld } from "./site/image-tiers.ts"
 import { type VersionRef, versionRef } from "./version-ref.ts"
 
 const CLUSTER = limits.clusterBytes

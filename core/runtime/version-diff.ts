@@ -17,7 +17,7 @@ import type { ImageOpener } from "../storage/opener.ts"
 import { type ChangeStep, changePath, tellExactly } from "./change-path.ts"
 import { loadTable } from "./image-check.ts"
 import type { Parts } from "./parts.ts"
-import type { ImageDiffAnswer } from "./site.ts"
+import type { ImageDiffAnswer } from "./site/image-diff.ts"
 import { difference, type VersionRef } from "./version-ref.ts"
 
 const RUNS_A_TURN = 16_384

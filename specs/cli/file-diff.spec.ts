@@ -1,7 +1,7 @@
 /** How differing files are printed. */
 import { afterEach, beforeEach, expect, it, vi } from "vitest"
 import { printFileDiff, shownPath } from "../../adapters/cli/verbs/file-diff.ts"
-import type { PartitionDiff } from "../../core/runtime/site.ts"
+import type { PartitionDiff } from "../../core/runtime/site/image-diff.ts"
 
 let printed = ""
 beforeEach(() => {

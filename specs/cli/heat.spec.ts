@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { expect, it } from "vitest"
-import type { ImageHeatAnswer, ImagePlacedAnswer } from "../../core/runtime/site.ts"
+import type { ImageHeatAnswer, ImagePlacedAnswer } from "../../core/runtime/site/image-tiers.ts"
 import { imagelink, json, refusal, scratch, startServe } from "../support/cli.ts"
 import { rawImage } from "../support/images.ts"
 import { openNbdDisk } from "../support/nbd-disk.ts"

@@ -2,7 +2,7 @@
 import { renameSync } from "node:fs"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import type { ImageDiffAnswer } from "../../core/runtime/site.ts"
+import type { ImageDiffAnswer } from "../../core/runtime/site/image-diff.ts"
 import { imagelink, scratch } from "../support/cli.ts"
 import { rawImage } from "../support/images.ts"
 import { type ServingSite, serveHere, write } from "../support/serving.ts"

@@ -2,7 +2,7 @@
 import { join } from "node:path"
 import { expect, it } from "vitest"
 import type { JobInfo } from "../../core/jobs.ts"
-import type { ImagePlacedAnswer } from "../../core/runtime/site.ts"
+import type { ImagePlacedAnswer } from "../../core/runtime/site/image-tiers.ts"
 import { events, imagelink, json, refusal, scratch, startServe } from "../support/cli.ts"
 import { rawImage } from "../support/images.ts"
 

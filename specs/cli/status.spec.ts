@@ -2,7 +2,7 @@
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { connectNbd, type NbdClient } from "../../adapters/nbd/client.ts"
-import type { ClientShown } from "../../core/runtime/site.ts"
+import type { ClientShown } from "../../core/runtime/site/clients.ts"
 import type { Status } from "../../core/runtime/status.ts"
 import { imagelink, json, refusal, type Served, scratch, startServe } from "../support/cli.ts"
 import { until } from "../support/committing.ts"

@@ -7,7 +7,7 @@ import { fail, isImagelinkError } from "../../core/errors.ts"
 import { limits } from "../../core/limits.ts"
 import type { DiskService } from "../../core/runtime/disks.ts"
 import { type Held, whileUnused } from "../../core/runtime/operations/while-unused.ts"
-import type { Changed } from "../../core/runtime/site.ts"
+import type { Changed } from "../../core/runtime/site/operation.ts"
 import { catalogueOf, clientChanged, clientId, imageAdded, linked, registered, state, to } from "../support/domain.ts"
 
 const base = [imageAdded(1), registered(1), registered(2), linked(1, 0, to(1)), linked(2, 0, to(1))]

@@ -2,7 +2,7 @@
 import { resolve } from "node:path"
 import { fail } from "../../../core/errors.ts"
 import type { RestoreAnswer } from "../../../core/runtime/restore/restore.ts"
-import type { BackupAnswer } from "../../../core/runtime/site.ts"
+import type { BackupAnswer } from "../../../core/runtime/site/backup.ts"
 import type { CommonOptions } from "../options.ts"
 import { bytes, count, print, printJson, time } from "../output.ts"
 import { progressView } from "../progress.ts"

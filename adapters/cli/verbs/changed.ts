@@ -1,6 +1,6 @@
 /** What a changing command prints: one line an event for people, the events as JSON for programs. */
 
-import type { Changed } from "../../../core/runtime/site.ts"
+import type { Changed } from "../../../core/runtime/site/operation.ts"
 import { eventText } from "../event-text.ts"
 import type { CommonOptions } from "../options.ts"
 import { count, print, printJson } from "../output.ts"

@@ -1,5 +1,5 @@
 /** `imagelink client disconnect`, `wake` and `request-reboot`: what is done to clients themselves. */
-import type { ActionAnswer } from "../../../core/runtime/site.ts"
+import type { ActionAnswer } from "../../../core/runtime/site/clients.ts"
 import type { CommonOptions } from "../options.ts"
 import { count, print, printJson, time } from "../output.ts"
 import { callOptions, withServer, withSite } from "../site.ts"

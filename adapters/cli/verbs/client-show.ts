@@ -1,7 +1,8 @@
 /** `imagelink client show`: a client's links and settings, now or then; and where it stands, if a server runs. */
+
 import type { ClientSetting } from "../../../core/runtime/client-settings.ts"
 import type { SessionShown } from "../../../core/runtime/sessions.ts"
-import type { ClientLive, ClientShown, EffectiveLink } from "../../../core/runtime/site.ts"
+import type { ClientLive, ClientShown, EffectiveLink } from "../../../core/runtime/site/clients.ts"
 import { bootLines } from "../boot-timeline.ts"
 import { eventLine } from "../event-text.ts"
 import { asked, type MomentOptions, momentOf, sayAsOf } from "../moment.ts"

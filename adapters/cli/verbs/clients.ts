@@ -1,7 +1,7 @@
 /** `imagelink client …` */
 
 import { fail } from "../../../core/errors.ts"
-import type { ClientRow } from "../../../core/runtime/site.ts"
+import type { ClientRow } from "../../../core/runtime/site/clients.ts"
 import type { CommonOptions } from "../options.ts"
 import { type Column, print, printJson, table } from "../output.ts"
 import { callOptions, withSite } from "../site.ts"

@@ -1,5 +1,5 @@
 /** Prints which files differ between two versions of an image. */
-import type { FileDiffAnswer, PartitionDiff } from "../../../core/runtime/site.ts"
+import type { FileDiffAnswer, PartitionDiff } from "../../../core/runtime/site/image-diff.ts"
 import { bytes, type Column, print, table } from "../output.ts"
 
 /** What a guest named, in one line and without a word to the terminal: a control or format character is shown as its code point. */

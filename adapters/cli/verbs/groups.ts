@@ -1,7 +1,7 @@
 /** `imagelink group …` */
 import { fail } from "../../../core/errors.ts"
 import type { GroupRow } from "../../../core/projections/groups.ts"
-import type { GroupMember } from "../../../core/runtime/site.ts"
+import type { GroupMember } from "../../../core/runtime/site/groups.ts"
 import { asked, type MomentOptions, momentOf, sayAsOf } from "../moment.ts"
 import type { CommonOptions } from "../options.ts"
 import { type Column, count, print, printJson, table } from "../output.ts"

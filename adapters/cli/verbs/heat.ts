@@ -1,7 +1,8 @@
 /** The verbs about what is hot in an image. */
 import { readFile, writeFile } from "node:fs/promises"
 import { fail } from "../../../core/errors.ts"
-import type { ImageHeatAnswer, Site } from "../../../core/runtime/site.ts"
+import type { ImageHeatAnswer } from "../../../core/runtime/site/image-tiers.ts"
+import type { Site } from "../../../core/runtime/site.ts"
 import { diskMap } from "../disk-map.ts"
 import type { CommonOptions } from "../options.ts"
 import { bytes, type Column, count, print, printJson, table, time } from "../output.ts"

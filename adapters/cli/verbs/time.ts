@@ -3,7 +3,7 @@
 import { fail } from "../../../core/errors.ts"
 import type { ImageRow, VersionRow } from "../../../core/projections/image-versions.ts"
 import type { LinkRow } from "../../../core/projections/link-table.ts"
-import type { LinkDiffAnswer } from "../../../core/runtime/site.ts"
+import type { LinkDiffAnswer } from "../../../core/runtime/site/links.ts"
 import { asked, asOfText, type MomentOptions, momentOf, sayAsOf } from "../moment.ts"
 import { bytes, type Column, count, print, printJson, table, time } from "../output.ts"
 import { callOptions, withSite } from "../site.ts"

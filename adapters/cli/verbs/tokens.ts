@@ -1,7 +1,7 @@
 /** `imagelink token …`: who may ask over the network. */
 
 import { fail } from "../../../core/errors.ts"
-import type { TokenShown } from "../../../core/runtime/site.ts"
+import type { TokenShown } from "../../../core/runtime/site/tokens.ts"
 import type { TokenRole } from "../../../core/runtime/tokens.ts"
 import type { CommonOptions } from "../options.ts"
 import { type Column, print, printJson, table } from "../output.ts"

@@ -1,6 +1,6 @@
 /** As which client the probes ask: the one that the operator names, else one that is linked and, if any is, off. */
 import { fail } from "../../../core/errors.ts"
-import type { ClientRow } from "../../../core/runtime/site.ts"
+import type { ClientRow } from "../../../core/runtime/site/clients.ts"
 import type { Exam } from "../exam.ts"
 import { asDoctor } from "../store.ts"
 

@@ -8,7 +8,7 @@
  */
 import { fail } from "../../../core/errors.ts"
 import { withoutModel } from "../../../core/runtime/machine-model.ts"
-import type { ClientRow } from "../../../core/runtime/site.ts"
+import type { ClientRow } from "../../../core/runtime/site/clients.ts"
 import type { Check } from "../check.ts"
 import { type Exam, isWildcard, NO_SERVER, served } from "../exam.ts"
 import { type Found, failed, pass, skip } from "../finding.ts"

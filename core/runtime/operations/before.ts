@@ -2,7 +2,8 @@
 import * as Effect from "effect/Effect"
 import { fail } from "../../errors.ts"
 import type { Parts } from "../parts.ts"
-import type { CallOptions, Changed } from "../site.ts"
+import type { Changed } from "../site/operation.ts"
+import type { CallOptions } from "../site.ts"
 
 /** Undefined when it is new. @throws COMMAND_REUSED when the id was another command's, or one about another image */
 export const madeBefore = async (

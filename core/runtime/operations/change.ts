@@ -7,7 +7,8 @@ import { canonicalBytes } from "../../log/canonical.ts"
 import { catalogueProjection } from "../../projections/catalogue.ts"
 import { type Handler, makeHandler } from "../handler.ts"
 import type { Parts } from "../parts.ts"
-import type { CallOptions, Changed } from "../site.ts"
+import type { Changed } from "../site/operation.ts"
+import type { CallOptions } from "../site.ts"
 
 export type Change = (body: CommandBody, options: Omit<CallOptions, "onItem">) => Promise<Changed>
 

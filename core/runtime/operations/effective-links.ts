@@ -1,7 +1,7 @@
 /** What a client's slots point to, and whose link each is. */
 import type { Catalogue, ClientEntry } from "../../domain/catalogue.ts"
 import { groupRef, linkVersion } from "../../domain/lookup.ts"
-import type { EffectiveLink } from "../site.ts"
+import type { EffectiveLink } from "../site/clients.ts"
 
 export const effectiveLinks = (catalogue: Catalogue, { links }: ClientEntry): ReadonlyArray<EffectiveLink> =>
   [...links]

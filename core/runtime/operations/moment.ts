@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import { fail } from "../../errors.ts"
 import { positionAt } from "../../projections/as-of.ts"
 import { type ReadableLog, readPage } from "../../projections/read.ts"
-import type { AsOf, Moment } from "../site.ts"
+import type { AsOf, Moment } from "../site/operation.ts"
 
 /** @throws POSITION_NOT_FOUND USAGE STORE_DAMAGED */
 export const resolveMoment = async (log: ReadableLog, { at, position }: Moment): Promise<AsOf> => {

@@ -11,7 +11,9 @@ import { limits } from "../../limits.ts"
 import { catalogueProjection } from "../../projections/catalogue.ts"
 import type { Parts } from "../parts.ts"
 import type { RamTier } from "../ram-tier.ts"
-import type { CallOptions, Changed, ImagePlacedAnswer, Input, Operations } from "../site.ts"
+import type { ImagePlacedAnswer } from "../site/image-tiers.ts"
+import type { Changed } from "../site/operation.ts"
+import type { CallOptions, Input, Operations } from "../site.ts"
 import { makeChange } from "./change.ts"
 
 export const placeOperations = (parts: Parts): Operations<"image.place"> => {

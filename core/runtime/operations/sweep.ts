@@ -1,6 +1,7 @@
 /** After a change of links: what a new link retired goes now, or when its last session leaves. */
+
 import type { Parts } from "../parts.ts"
-import type { Changed } from "../site.ts"
+import type { Changed } from "../site/operation.ts"
 
 /** A link's event has both; one of a group or of a client as a whole concerns no slot. */
 interface Touched {

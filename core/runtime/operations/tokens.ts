@@ -4,7 +4,8 @@ import { findGroup } from "../../domain/lookup.ts"
 import { ImagelinkError } from "../../errors.ts"
 import { catalogueProjection } from "../../projections/catalogue.ts"
 import type { Parts } from "../parts.ts"
-import type { Operations, TokenShown } from "../site.ts"
+import type { TokenShown } from "../site/tokens.ts"
+import type { Operations } from "../site.ts"
 import type { TokenRow } from "../tokens.ts"
 
 export const tokenOperations = (parts: Parts): Operations<"token.create" | "token.list" | "token.revoke"> => {

@@ -10,7 +10,8 @@ import { findClients } from "../../domain/lookup.ts"
 import { fail, ImagelinkError, isImagelinkError } from "../../errors.ts"
 import { limits } from "../../limits.ts"
 import type { DiskService } from "../disks.ts"
-import type { CallOptions, Changed } from "../site.ts"
+import type { Changed } from "../site/operation.ts"
+import type { CallOptions } from "../site.ts"
 
 type Options = Omit<CallOptions, "onItem">
 
