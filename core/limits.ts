@@ -158,8 +158,12 @@ export const limits = {
   tftpTransfersPerPeerMax: 64,
   /** Before a round trip was measured; doubled with each retry, up to the next. */
   tftpTimeoutMillis: 1000,
-  /** However fast the client was so far. */
+  /**
+   * However fast the client was so far. Once it is asked sooner, as TCP does (RFC 8985 §7.2, a probe for what was lost at the end), and then left alone for long enough to say its
+   * last word again by itself: some clients do not answer what they have already, and begin to wait anew with each packet.
+   */
   tftpTimeoutMillisMin: 100,
+  tftpProbeMillisMin: 20,
   tftpTimeoutMillisMax: 8000,
   tftpRetriesMax: 5,
   /** A client that was fast is given this time all the same. */
@@ -645,6 +649,7 @@ must(
 must(limits.iscsiSlabBytes <= limits.iscsiSendBufferBytes, "what was gathered leaves at once")
 must(limits.iscsiSegmentBytesMax + 8 <= limits.iscsiSlabBytes, "a data segment with padding and digest fits a slab")
 must(limits.tftpTransfersPerPeerMax <= limits.tftpTransfersMax, "one peer has no more transfers than all")
+must(limits.tftpProbeMillisMin <= limits.tftpTimeoutMillisMin, "the first time is the soonest")
 must(limits.tftpTimeoutMillisMin <= limits.tftpTimeoutMillis, "a measured round trip makes less patient, if anything")
 must(limits.bootPieceBytes <= limits.bootPiecesBytesMax, "a piece fits")
 must(limits.tftpTimeoutMillis <= limits.tftpTimeoutMillisMax, "patience grows")

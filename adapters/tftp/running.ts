@@ -68,6 +68,11 @@ export class RunningTransfer {
     this.#end({ type: "stopped", message: "the server is stopping" })
   }
 
+  /** Its client asked again. */
+  askedAgain(): void {
+    this.#step({ type: "request" })
+  }
+
   /** Ends it without a word: the client has a new transfer and would take an ERROR to be about that. */
   abandon(): void {
     this.#end({ type: "stopped", message: "the client began anew" })

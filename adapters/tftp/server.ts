@@ -1,7 +1,7 @@
 /**
  * Serves files over TFTP (RFC 1350), read-only: one socket for requests, and one of its own for each transfer (running.ts).
  *
- * **Details** A request that comes again from the same port while its transfer runs is the client's retry and starts nothing; a different one
+ * **Details** A request that comes again from the same port while its transfer runs is the client's retry and starts no other; a different one
  * from there means that the client began anew. A datagram that is no request is not answered, nor is an ERROR: two servers would
  * answer each other for ever. With too many transfers, requests are not answered either, because clients then ask again.
  *
@@ -59,6 +59,7 @@ const defaults: TftpServerLimits = {
   readBytes: limits.tftpReadBytes,
   timeoutMillis: limits.tftpTimeoutMillis,
   timeoutMillisMin: limits.tftpTimeoutMillisMin,
+  probeMillisMin: limits.tftpProbeMillisMin,
   timeoutMillisMax: limits.tftpTimeoutMillisMax,
   retriesMax: limits.tftpRetriesMax,
   silenceMillisMin: limits.tftpSilenceMillisMin,
@@ -155,7 +156,10 @@ class Requests {
   #start(request: Request, bytes: Buffer, from: BootPeer): void {
     const client = nameOf(from)
     const before = this.slots.get(client)
-    if (before?.request.equals(bytes)) return
+    if (before?.request.equals(bytes)) {
+      before.running?.askedAgain()
+      return
+    }
     // While its file is still being opened, the earlier request is answered first; the client asks again.
     if (before !== undefined && before.running === undefined) return
     before?.running?.abandon()

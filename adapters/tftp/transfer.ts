@@ -11,8 +11,8 @@
  * **Details** Blocks are counted from 1 without end; the wire has the low 16 bits, so that after 65535 comes 0. The last block is the first one
  * shorter than blksize: empty where the size is a multiple of it (RFC 1350 §6). A duplicate ACK sends nothing, because that would double
  * every packet from there on (RFC 1123 §4.2.3.1, the Sorcerer's Apprentice): only time sends again, each time later, up to a bound. How long it waits
- * first is learnt from the answers so far, as TCP does (RFC 6298 §2): a lost packet in a room of PCs then costs a tenth of a second. A timeout
- * that was agreed (RFC 2349) is the rhythm after that first time.
+ * first is learnt from the answers so far, as TCP does (RFC 6298 §2): a lost packet in a room of PCs then costs a fiftieth of a second. A timeout
+ * that was agreed (RFC 2349) is the rhythm after that first time. A client that asks again has not got what answers its request: that is sent again at once.
  *
  * **Gotchas** A client that lost the first block of a window acknowledges what it acknowledged before. That is a duplicate too and waits for time.
  */
@@ -26,6 +26,8 @@ export interface TransferLimits extends NegotiationLimits {
   /** Until a round trip was measured. */
   readonly timeoutMillis: number
   readonly timeoutMillisMin: number
+  /** The same of the first time that packets are sent again. */
+  readonly probeMillisMin: number
   readonly timeoutMillisMax: number
   /** How often the same packets are sent again, at least. */
   readonly retriesMax: number
@@ -68,6 +70,8 @@ export type Input =
   | { readonly type: "bytes"; readonly bytes: Uint8Array }
   | { readonly type: "unreadable"; readonly message: string }
   | { readonly type: "time" }
+  /** The client's request came again. */
+  | { readonly type: "request" }
   | { readonly type: "stop" }
 
 export type Outcome =
@@ -132,6 +136,8 @@ export const step = (transfer: Transfer, input: Input, now: number): Step => {
       )
     case "time":
       return onTime(transfer, now)
+    case "request":
+      return onRequest(transfer, now)
     case "stop": {
       const message = "the server is stopping"
       return end(transfer, { type: "stopped", message }, errorPacket(ERROR_CODE.notDefined, message))
@@ -228,6 +234,15 @@ const onTime = (transfer: Transfer, now: number): Step => {
   return [again, transfer.phase === "oack" ? oack(agreed) : windowOf(again), { type: "wait", until: again.deadline }]
 }
 
+/** A doubled request is none: the answer to the first is on its way. */
+const onRequest = (transfer: Transfer, now: number): Step => {
+  const { phase, acked, agreed, since, bounds, retries, deadline } = transfer
+  const unanswered = phase === "oack" || (phase === "sending" && acked === 0 && agreed.answers.length === 0)
+  if (!unanswered || now - since < bounds.probeMillisMin) return waiting(transfer)
+  const again: Transfer = { ...transfer, retries: Math.max(1, retries) }
+  return [again, phase === "oack" ? oack(agreed) : windowOf(again), { type: "wait", until: deadline }]
+}
+
 /** A client that never answered has nothing, whatever was sent to it. */
 const silentEnd = ({ phase, acked, agreed, sent, lastBlock, sizeBytes }: Transfer, seconds: number): Outcome => {
   const answered = phase === "sending" && (acked > 0 || agreed.answers.length > 0)
@@ -239,20 +254,18 @@ const silentEnd = ({ phase, acked, agreed, sent, lastBlock, sizeBytes }: Transfe
 const patience = ({ agreed, bounds, roundTrip }: Transfer, retries: number): number => {
   if (retries === 0) return firstPatience(agreed, bounds, roundTrip)
   if (agreed.timeoutSeconds !== undefined) return agreed.timeoutSeconds * 1000
-  return Math.min(learnt(bounds, roundTrip) * 2 ** retries, bounds.timeoutMillisMax)
+  return Math.min(learnt(bounds, roundTrip, bounds.timeoutMillisMin) * 2 ** retries, bounds.timeoutMillisMax)
 }
 
 const firstPatience = (agreed: Agreed, bounds: TransferLimits, roundTrip: RoundTrip | undefined): number => {
   const { timeoutSeconds } = agreed
-  if (timeoutSeconds === undefined) return Math.min(learnt(bounds, roundTrip), bounds.timeoutMillisMax)
-  return roundTrip === undefined ? timeoutSeconds * 1000 : Math.min(learnt(bounds, roundTrip), timeoutSeconds * 1000)
+  const soon = learnt(bounds, roundTrip, bounds.probeMillisMin)
+  if (timeoutSeconds === undefined) return Math.min(soon, bounds.timeoutMillisMax)
+  return roundTrip === undefined ? timeoutSeconds * 1000 : Math.min(soon, timeoutSeconds * 1000)
 }
 
-const learnt = (bounds: TransferLimits, roundTrip: RoundTrip | undefined): number =>
-  Math.max(
-    roundTrip === undefined ? bounds.timeoutMillis : roundTrip.smooth + 4 * roundTrip.variation,
-    bounds.timeoutMillisMin,
-  )
+const learnt = (bounds: TransferLimits, roundTrip: RoundTrip | undefined, min: number): number =>
+  Math.max(roundTrip === undefined ? bounds.timeoutMillis : roundTrip.smooth + 4 * roundTrip.variation, min)
 
 /** Packets that were not sent before, and their answer's time. */
 const awaited = (transfer: Transfer, packets: ReadonlyArray<Packet>, now: number): Step => {

@@ -15,6 +15,7 @@ export const bounds: TransferLimits = {
   readBytes: 65_536,
   timeoutMillis: 1000,
   timeoutMillisMin: 100,
+  probeMillisMin: 20,
   timeoutMillisMax: 8000,
   retriesMax: 5,
   silenceMillisMin: 30_000,

@@ -144,6 +144,32 @@ describe("an acknowledgement that comes twice", () => {
   })
 })
 
+describe("a request that comes again", () => {
+  const request: Input = { type: "request" }
+  it("is answered again at once, as long as nothing came of the answer", () => {
+    const agreed = new Driven(Buffer.alloc(2000), [["tsize", "0"]])
+    expect([agreed.give(request, 150).said, agreed.effect]).toEqual([["OACK"], { type: "wait", until: 1000 }])
+    expect(agreed.give(request, 400).said).toEqual(["OACK"])
+    expect(agreed.give(ack(0), 401).said).toEqual(["1+512"])
+    // Which of the three was answered, nobody knows (Karn).
+    expect(agreed.effect).toEqual({ type: "wait", until: 1401 })
+    expect(agreed.give(request, 900).said).toEqual([])
+    const plain = new Driven(Buffer.alloc(2000))
+    expect(plain.give(request, 150).said).toEqual(["1+512"])
+    expect(plain.give(ack(1), 160).said).toEqual(["2+512"])
+    expect(plain.give(request, 900).said).toEqual([])
+  })
+  it("just after the first is that one doubled, and brings nothing", () => {
+    const transfer = new Driven(Buffer.alloc(2000), [["tsize", "0"]])
+    expect([transfer.give(request, 19).said, transfer.effect]).toEqual([[], { type: "wait", until: 1000 }])
+  })
+  it("does not make a client that says nothing else wait for longer", () => {
+    const transfer = new Driven(Buffer.alloc(2000))
+    transfer.give(request, 500)
+    expect(transfer.give({ type: "time" }, 1000).said).toEqual(["1+512"])
+  })
+})
+
 describe("silence", () => {
   const timesOf = (transfer: Driven): ReadonlyArray<number> => {
     const times: Array<number> = []
@@ -178,9 +204,9 @@ describe("silence", () => {
     timesOf(unopened)
     expect(unopened.effect).toMatchObject({ outcome: { type: "timeout", lastBlock: 0, blocks: 1 } })
   })
-  it("of a client that was fast is broken soon, but it is given half a minute all the same", () => {
+  it("of a client that was fast is broken soon (RFC 8985 §7.2), then later, and it is given half a minute all the same", () => {
     const transfer = new Driven(Buffer.alloc(2000)).give(ack(1), 20)
-    const waits = [100, 300, 700, 1500, 3100, 6300, 12_700, 20_700, 28_700, 36_700]
+    const waits = [60, 260, 660, 1460, 3060, 6260, 12_660, 20_660, 28_660, 36_660]
     expect(timesOf(transfer)).toEqual(waits.map((millis) => 20 + millis))
     expect(transfer.effect).toMatchObject({ outcome: { type: "timeout", lastBlock: 1, seconds: 37 } })
   })
@@ -195,7 +221,7 @@ describe("silence", () => {
   })
   it("where a timeout was agreed, is broken once as soon as the answers teach, and then in its rhythm", () => {
     const fast = new Driven(Buffer.alloc(2000), [["timeout", "5"]]).give(ack(0), 10).give(ack(1), 20)
-    expect(timesOf(fast)).toEqual([120, 5120, 10_120, 15_120, 20_120, 25_120])
+    expect(timesOf(fast)).toEqual([45, 5045, 10_045, 15_045, 20_045, 25_045])
     const slow = new Driven(Buffer.alloc(2000), [["timeout", "1"]]).give(ack(0), 900)
     expect(timesOf(slow).slice(0, 2)).toEqual([1900, 2900])
   })
@@ -211,8 +237,8 @@ describe("silence", () => {
   })
   it("sends the whole window again, and not before its time", () => {
     const transfer = new Driven(Buffer.alloc(2000), [["windowsize", "2"]]).give(ack(0), 10)
-    expect(transfer.give({ type: "time" }, 109).said).toEqual([])
-    expect(transfer.give({ type: "time" }, 110).said).toEqual(["1+512", "2+512"])
+    expect(transfer.give({ type: "time" }, 39).said).toEqual([])
+    expect(transfer.give({ type: "time" }, 40).said).toEqual(["1+512", "2+512"])
   })
   it("counts from anew with every block that gets through", () => {
     const transfer = new Driven(Buffer.alloc(2000)).give({ type: "time" }, 1000).give(ack(1), 1500)
