@@ -26,7 +26,7 @@ export interface TransferLimits extends NegotiationLimits {
   /** Until a round trip was measured. */
   readonly timeoutMillis: number
   readonly timeoutMillisMin: number
-  /** The same of the first time that packets are sent again. */
+  /** The same of the first time that a single block is sent again. */
   readonly probeMillisMin: number
   readonly timeoutMillisMax: number
   /** How often the same packets are sent again, at least. */
@@ -258,8 +258,9 @@ const patience = ({ agreed, bounds, roundTrip }: Transfer, retries: number): num
 }
 
 const firstPatience = (agreed: Agreed, bounds: TransferLimits, roundTrip: RoundTrip | undefined): number => {
-  const { timeoutSeconds } = agreed
-  const soon = learnt(bounds, roundTrip, bounds.probeMillisMin)
+  const { timeoutSeconds, windowsize } = agreed
+  // A whole window would be much to send in vain.
+  const soon = learnt(bounds, roundTrip, windowsize === 1 ? bounds.probeMillisMin : bounds.timeoutMillisMin)
   if (timeoutSeconds === undefined) return Math.min(soon, bounds.timeoutMillisMax)
   return roundTrip === undefined ? timeoutSeconds * 1000 : Math.min(soon, timeoutSeconds * 1000)
 }
