@@ -3,7 +3,7 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises"
 import type { IncomingMessage } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { afterAll, describe, expect, it } from "vitest"
+import { describe, expect, it, onTestFinished } from "vitest"
 import { makeGate } from "../../adapters/api/gate.ts"
 import { listenRemote } from "../../adapters/api/listen.ts"
 import { secretFile } from "../../adapters/host/secret-file.ts"
@@ -156,7 +156,7 @@ describe("admission", () => {
 describe("the file of tokens", () => {
   it("is replaced whole, and there is none before the first", async () => {
     const dir = await mkdtemp(join(tmpdir(), "imagelink-tokens-"))
-    afterAll(() => rm(dir, { recursive: true }))
+    onTestFinished(() => rm(dir, { recursive: true }))
     const file = secretFile(join(dir, "tokens.json"))
     expect(await file.read()).toBeUndefined()
     await file.replace("one")
