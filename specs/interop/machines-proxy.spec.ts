@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { decode, encode } from "../../adapters/dhcp/message.ts"
 import { message, sends } from "../dhcp/support/messages.ts"
 import { bootableImage, bootsSaid, ENDED_STATUS } from "../support/boot-sector.ts"
-import { events, imagelink, type Served, scratch, startServe } from "../support/cli.ts"
+import { imagelink, lastBoot, type Served, scratch, startServe } from "../support/cli.ts"
 import { efiImage, requiresEfi } from "../support/efi-program.ts"
 import { type MachineInput, requiresMachine, runMachine } from "../support/machine.ts"
 import {
@@ -74,8 +74,7 @@ describe.skipIf(skip)("beside a server that gives the addresses", () => {
     const { booted, answers } = await boot("uefi")
     expect([booted, [...new Set(answers)]]).toEqual([[0], ["offer to 255.255.255.255:68"]])
     // Its own requests to the other server say which address its boot program goes to.
-    const recorded = (await events(data)).filter((e) => e.type === "ClientBooted")
-    const stages = recorded.at(-1)?.data.stages as ReadonlyArray<{ readonly name: string }>
+    const stages = (await lastBoot(data, "52:54:00:00:00:01"))?.stages as ReadonlyArray<{ readonly name: string }>
     expect(stages.map(({ name }) => name)).toEqual(["offer", "tftp", "ipxe", "script", "login", "first read"])
   }, 240_000)
 

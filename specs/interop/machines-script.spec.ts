@@ -7,7 +7,7 @@ import { renameSync } from "node:fs"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { bootableImage, ENDED_STATUS } from "../support/boot-sector.ts"
-import { events, imagelink, type Served, scratch, startServe } from "../support/cli.ts"
+import { imagelink, lastBoot, type Served, scratch, startServe } from "../support/cli.ts"
 import { type Machine, requiresMachine, startMachine } from "../support/machine.ts"
 import { advertiseRouter, makeNetwork, type Network, requiresNetwork, SERVER } from "../support/network.ts"
 import { requires } from "../support/requires.ts"
@@ -122,8 +122,7 @@ describe.skipIf(skip)("the script of a PC", () => {
     expect(screen(await machine.said(/Name:/))).toContain(`this computer is not registered. Its MAC is ${MAC(7)}.`)
     await press(machine, "l", "a", "b", "minus", "7", "ret")
     expect(await bootedFrom(machine)).toEqual(["win11"])
-    const last = (await events(data)).filter((e) => e.type === "ClientBooted").at(-1)
-    expect(last?.data.client).toMatchObject({ name: "lab-7", mac: MAC(7) })
+    expect((await lastBoot(data, MAC(7)))?.client).toMatchObject({ name: "lab-7", mac: MAC(7) })
   }, 400_000)
 
   it("tells the MAC, and the command that adds it, where nobody is to register by booting; then the PC boots by itself", async () => {
@@ -142,7 +141,7 @@ describe.skipIf(skip)("the script of a PC", () => {
     await server.stop()
     server = await serve("auto")
     expect(await bootedFrom(start(9))).toEqual(["win11"])
-    const last = (await events(data)).filter((e) => e.type === "ClientBooted").at(-1)
-    expect(last?.data.client).toMatchObject({ mac: MAC(9), name: expect.stringMatching(/^PC-\d+$/) })
+    const booted = await lastBoot(data, MAC(9))
+    expect(booted?.client).toMatchObject({ mac: MAC(9), name: expect.stringMatching(/^PC-\d+$/) })
   }, 400_000)
 })

@@ -109,6 +109,15 @@ export const events = async (data: string): Promise<ReadonlyArray<LoggedEvent>> 
     .map((line) => JSON.parse(line) as LoggedEvent)
 }
 
+/** The last boot that is recorded, once it is that of a computer with this MAC: a boot is recorded a moment after its first read. */
+export const lastBoot = async (data: string, mac: string): Promise<LoggedEvent["data"] | undefined> => {
+  for (let tries = 0; ; tries++) {
+    const last = (await events(data)).filter((e) => e.type === "ClientBooted").at(-1)
+    if ((last?.data.client as { readonly mac?: string } | undefined)?.mac === mac || tries === 30) return last?.data
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+}
+
 export interface LoggedEvent {
   readonly position: number
   readonly type: string
