@@ -16,7 +16,7 @@ import { createInterface } from "node:readline"
 import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll } from "vitest"
 import { SYSTEMD_PRODUCT } from "./debian-files.ts"
-import { firmwareOptions, type MachineInput } from "./machine.ts"
+import { firmwareOptions, type MachineInput, romOf } from "./machine.ts"
 import type { Network } from "./network.ts"
 import { whereItHangs } from "./where-it-hangs.ts"
 
@@ -75,7 +75,10 @@ const commandOf = (input: DebianInput, tap: string, at: (name: string) => string
   ...["-chardev", `socket,id=p0,path=${at("port")},server=on,wait=off`],
   ...["-device", "virtio-serial-pci,event_idx=off", "-device", "virtserialport,chardev=p0,name=pc"],
   ...["-netdev", `tap,id=n0,ifname=${tap},script=no,downscript=no`],
-  ...["-device", `virtio-net-pci,netdev=n0,mac=${input.mac},bootindex=1,event_idx=off${romOf(input)}`],
+  ...[
+    "-device",
+    `virtio-net-pci,netdev=n0,mac=${input.mac},bootindex=1,event_idx=off${romOf(input.firmware ?? "bios")}`,
+  ],
 ]
 
 /** Settles when a console has not grown for so long. */
@@ -88,9 +91,6 @@ const silence = async (console: string, seconds: number, signal: AbortSignal): P
     quiet = 0
   }
 }
-
-/** UEFI boots with its own network stack. */
-const romOf = ({ firmware }: DebianInput): string => (firmware === "uefi" ? ",romfile=" : "")
 
 /** A PC that may or may not come to run. */
 export interface Booting {

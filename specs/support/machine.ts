@@ -73,7 +73,8 @@ export const firmwareOptions = (firmware: MachineInput["firmware"], variables: s
 const plainRom = process.env.IMAGELINK_PLAIN_ROM
 export const romIsIpxe = plainRom === undefined
 
-const romOf = (firmware: MachineInput["firmware"]): string => {
+/** Of its network card, as a word more for the device. */
+export const romOf = (firmware: MachineInput["firmware"]): string => {
   if (firmware === "uefi") return ",romfile="
   return plainRom === undefined ? "" : `,romfile=${plainRom}`
 }
