@@ -1,6 +1,6 @@
 /** Boot options on a command line: `--option KEY=VALUE` sets one, `--no-option KEY` takes it away. */
 import { fail } from "../../../core/errors.ts"
-import type { OptionChanges } from "../../../core/runtime/site/operation.ts"
+import type { OptionChanges } from "../../../core/runtime/site/clients.ts"
 
 /** As it was written; `value` null for `--no-option`. */
 export interface BootOption {

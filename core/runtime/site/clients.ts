@@ -5,7 +5,7 @@ import type { HistoryLine } from "../../projections/client-history.ts"
 import type { ClientSetting } from "../client-settings.ts"
 import type { SessionShown } from "../sessions.ts"
 import type { ClientStatus } from "../status.ts"
-import type { AsOf, Changed, Moment, Nothing, Op, OptionChanges } from "./operation.ts"
+import type { AsOf, Changed, Moment, Nothing, Op } from "./operation.ts"
 
 export interface ClientRow {
   readonly name: string
@@ -33,6 +33,9 @@ export interface ActionAnswer<Row> {
   readonly dryRun: boolean
   readonly clients: ReadonlyArray<{ readonly client: string } & Row>
 }
+
+/** Boot options to set, by key; null takes one away. */
+export type OptionChanges = Readonly<Record<string, string | null>>
 
 /** Where a client stands, and every disk of it that is open. */
 export interface ClientLive extends Omit<ClientStatus, "sessions"> {

@@ -1,7 +1,7 @@
 /** What can be asked about groups of clients. */
 import type { GroupRow } from "../../projections/groups.ts"
-import type { EffectiveLink } from "./clients.ts"
-import type { AsOf, Changed, Moment, Nothing, Op, OptionChanges } from "./operation.ts"
+import type { EffectiveLink, OptionChanges } from "./clients.ts"
+import type { AsOf, Changed, Moment, Nothing, Op } from "./operation.ts"
 
 export interface GroupMember {
   readonly name: string

@@ -29,6 +29,3 @@ export interface AsOf {
   /** When the event at `position` was recorded; null before the first. */
   readonly at: number | null
 }
-
-/** Boot options to set, by key; null takes one away. */
-export type OptionChanges = Readonly<Record<string, string | null>>
