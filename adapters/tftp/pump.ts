@@ -37,7 +37,7 @@ export class Pump {
   #awaited = 0
   /** Waits in a row that brought nothing. */
   #fruitless = 0
-  /** The last wait was that short. */
+  /** The last wait brought something within `limits.tftpSoonMillis`. */
   #comesSoon = false
 
   constructor(open: NonNullable<Host["datagramExchange"]>) {

@@ -231,17 +231,20 @@ const onTime = (transfer: Transfer, now: number): Step => {
     return end(transfer, silentEnd(transfer, Math.round(silence / 1000)), errorPacket(ERROR_CODE.notDefined, message))
   }
   const again: Transfer = { ...transfer, retries: retries + 1, deadline: now + patience(transfer, retries + 1) }
-  return [again, transfer.phase === "oack" ? oack(agreed) : windowOf(again), { type: "wait", until: again.deadline }]
+  return [again, outstanding(again), { type: "wait", until: again.deadline }]
 }
 
-/** A doubled request is none: the answer to the first is on its way. */
+/** A doubled request is none: the answer to the first is on its way. Whoever asks in another's name has it sent no more often than time would send it. */
 const onRequest = (transfer: Transfer, now: number): Step => {
   const { phase, acked, agreed, since, bounds, retries, deadline } = transfer
   const unanswered = phase === "oack" || (phase === "sending" && acked === 0 && agreed.answers.length === 0)
-  if (!unanswered || now - since < bounds.probeMillisMin) return waiting(transfer)
-  const again: Transfer = { ...transfer, retries: Math.max(1, retries) }
-  return [again, phase === "oack" ? oack(agreed) : windowOf(again), { type: "wait", until: deadline }]
+  if (!unanswered || retries >= bounds.retriesMax || now - since < bounds.probeMillisMin) return waiting(transfer)
+  return [{ ...transfer, retries: retries + 1 }, outstanding(transfer), { type: "wait", until: deadline }]
 }
+
+/** What waits for its answer. */
+const outstanding = (transfer: Transfer): ReadonlyArray<Packet> =>
+  transfer.phase === "oack" ? oack(transfer.agreed) : windowOf(transfer)
 
 /** A client that never answered has nothing, whatever was sent to it. */
 const silentEnd = ({ phase, acked, agreed, sent, lastBlock, sizeBytes }: Transfer, seconds: number): Outcome => {

@@ -163,6 +163,11 @@ describe("a request that comes again", () => {
     const transfer = new Driven(Buffer.alloc(2000), [["tsize", "0"]])
     expect([transfer.give(request, 19).said, transfer.effect]).toEqual([[], { type: "wait", until: 1000 }])
   })
+  it("is answered no more often than silence is, whoever asks", () => {
+    const transfer = new Driven(Buffer.alloc(2000))
+    const said = Array.from({ length: 20 }, (_, n) => transfer.give(request, 100 + n).said.length)
+    expect(said.filter((packets) => packets > 0)).toHaveLength(bounds.retriesMax)
+  })
   it("does not make a client that says nothing else wait for longer", () => {
     const transfer = new Driven(Buffer.alloc(2000))
     transfer.give(request, 500)
