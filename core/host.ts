@@ -84,8 +84,17 @@ export interface DatagramExchange {
   watch(fd: number): boolean
   /** It may be closed after the next `flush` or `wait`. */
   forget(fd: number): void
-  /** Copies the bytes; they leave with the next `flush` or `wait`, if not before. What the system does not take is lost. */
-  send(fd: number, bytes: Uint8Array, address: number, port: number): void
+  /** A socket of its own, bound to any free port of an address, and watched; negative where there is none: an error of errno(3). */
+  open(address: number): number
+  /** One of its own is forgotten, and closed after the next `flush` or `wait` at the latest. What was to be sent from it leaves before. */
+  shut(fd: number): void
+  /** The most bytes that a datagram may have which is sent. */
+  readonly bytesMax: number
+  /** Where in `memory` the next datagram to be sent is laid down; -1 where there is no room, so that it is lost. */
+  line(): number
+  readonly memory: Uint8Array
+  /** So many bytes of that line leave with the next `flush` or `wait`, if not before. What the system does not take is lost. */
+  sendLine(fd: number, length: number, address: number, port: number): void
   flush(): void
   /** Sends what is to be sent, and waits until something has come to a socket, or so long; how many sockets have something. */
   wait(millis: number): number

@@ -8,13 +8,13 @@
  * **Gotchas** A socket that is closed is forgotten by the kernel.
  */
 import type { DatagramBatch, DatagramExchange } from "../../core/host.ts"
+import { openUdp, type SocketCalls } from "./udp-sockets.ts"
 
 /** The C library's, by number. */
-export interface EpollCalls {
+export interface EpollCalls extends SocketCalls {
   readonly create: (flags: number) => number
   readonly control: (epoll: number, operation: number, fd: number, event: Uint8Array | null) => number
   readonly wait: (epoll: number, events: number, count: number, millis: number) => number
-  readonly close: (fd: number) => number
   readonly addressOf: (memory: Uint8Array) => bigint
 }
 
@@ -30,17 +30,21 @@ export class EpollExchange implements DatagramExchange {
   #epoll: number
   readonly #eventBytes = process.arch === "x64" ? 12 : 16
   readonly #toldAt = this.#eventBytes - 8
-  readonly #memory: Buffer
+  readonly memory: Uint8Array
+  readonly #events: Buffer
   readonly #at: number
+  /** Its own sockets. */
+  readonly #own = new Set<number>()
   /** Whose line waits. */
   #sending = -1
 
-  constructor(calls: EpollCalls, batch: DatagramBatch) {
+  constructor(calls: EpollCalls, batch: DatagramBatch, bytesMax: number) {
     this.#calls = calls
+    this.memory = Buffer.alloc(bytesMax)
     this.#batch = batch
     this.#epoll = calls.create(EPOLL_CLOEXEC)
-    this.#memory = Buffer.alloc(atOnce * this.#eventBytes, 0)
-    this.#at = Number(calls.addressOf(this.#memory))
+    this.#events = Buffer.alloc(atOnce * this.#eventBytes, 0)
+    this.#at = Number(calls.addressOf(this.#events))
   }
 
   watch(fd: number): boolean {
@@ -54,10 +58,29 @@ export class EpollExchange implements DatagramExchange {
     this.#calls.control(this.#epoll, EPOLL_CTL_DEL, fd, null)
   }
 
-  send(fd: number, bytes: Uint8Array, address: number, port: number): void {
+  open(address: number): number {
+    const fd = openUdp(this.#calls, address)
+    if (fd < 0) return fd
+    this.#own.add(fd)
+    this.watch(fd)
+    return fd
+  }
+
+  shut(fd: number): void {
+    this.flush()
+    if (this.#own.delete(fd)) this.#calls.close(fd)
+  }
+
+  get bytesMax(): number {
+    return this.memory.length
+  }
+  line(): number {
+    return 0
+  }
+  sendLine(fd: number, length: number, address: number, port: number): void {
     if (this.#sending !== fd || this.#batch.full) this.flush()
     this.#sending = fd
-    this.#batch.put(bytes, address, port)
+    this.#batch.put(this.memory.subarray(0, length), address, port)
   }
 
   flush(): void {
@@ -70,7 +93,7 @@ export class EpollExchange implements DatagramExchange {
   }
 
   fd(n: number): number {
-    return this.#memory.readInt32LE(n * this.#eventBytes + this.#toldAt)
+    return this.#events.readInt32LE(n * this.#eventBytes + this.#toldAt)
   }
 
   /** One: most have no more, and whoever has is ready again. */
@@ -90,6 +113,7 @@ export class EpollExchange implements DatagramExchange {
 
   /** Its number is somebody else's then. */
   close(): void {
+    for (const fd of [...this.#own]) this.shut(fd)
     if (this.#epoll >= 0) this.#calls.close(this.#epoll)
     this.#epoll = -1
   }

@@ -8,6 +8,7 @@
  *     setsockopt(2)  TCP_USER_TIMEOUT, tcp(7)                        at once
  *     setsockopt(2)  SO_SNDBUFFORCE, socket(7)                       at once; takes CAP_NET_ADMIN
  *     recvmmsg(2), sendmmsg(2), recvmsg(2), sendmsg(2)   (datagrams.ts)   at once, and they do not wait
+ *     socket(2), bind(2), close(2) (udp-sockets.ts)                   at once
  *     io_uring(7), epoll(7)      (uring-exchange.ts, epoll-exchange.ts)   waits, for whoever has a thread of its own
  *     mmap(2), munmap(2)         of a ring's memory                  at once
  *     preadv2(2)     RWF_NOWAIT (cached-reads.ts)               at once: it does not wait
@@ -22,6 +23,7 @@ import { limits } from "../../core/limits.ts"
 import { cachedReads } from "./cached-reads.ts"
 import { type DatagramCalls, LibcDatagrams } from "./datagrams.ts"
 import { type EpollCalls, EpollExchange } from "./epoll-exchange.ts"
+import type { SocketCalls } from "./udp-sockets.ts"
 import type { UringCalls } from "./uring.ts"
 import { UringExchange } from "./uring-exchange.ts"
 
@@ -86,14 +88,21 @@ const callsOf = (koffi: typeof import("koffi")): LibcCalls => {
     errno: koffi.errno,
   }
   const adjtimex = libc.func("int adjtimex(_Inout_ void *timex)")
+  const socketCalls: SocketCalls = {
+    socket: libc.func("int socket(int domain, int type, int protocol)"),
+    bind: libc.func("int bind(int fd, void *address, uint32_t bytes)"),
+    close: libc.func("int close(int fd)"),
+    errno: koffi.errno,
+  }
   const epollCalls: EpollCalls = {
     create: libc.func("int epoll_create1(int flags)"),
     control: libc.func("int epoll_ctl(int epoll, int operation, int fd, void *event)"),
     wait: libc.func("int epoll_wait(int epoll, uintptr_t events, int count, int millis)"),
-    close: libc.func("int close(int fd)"),
+    ...socketCalls,
     addressOf: koffi.address,
   }
-  const uringCalls: UringCalls = {
+  const uringCalls: UringCalls & SocketCalls = {
+    ...socketCalls,
     setup: libc.func("int64_t syscall(int64_t number, uint32_t entries, void *params)"),
     enter: libc.func(
       "int64_t syscall(int64_t number, int ring, uint32_t submit, uint32_t complete, uint32_t flags, uintptr_t argument, size_t bytes)",
@@ -101,7 +110,6 @@ const callsOf = (koffi: typeof import("koffi")): LibcCalls => {
     map: libc.func("void *mmap(void *at, size_t bytes, int protection, int flags, int fd, int64_t offset)"),
     unmap: libc.func("int munmap(void *at, size_t bytes)"),
     view: koffi.view,
-    close: epollCalls.close,
     addressOf: koffi.address,
   }
   const preadv2 = libc.func("int64_t preadv2(int fd, uintptr_t vector, int count, int64_t offset, int flags)")
@@ -157,7 +165,7 @@ const callsOf = (koffi: typeof import("koffi")): LibcCalls => {
     },
     datagramExchange: (sockets, bytesMax) =>
       UringExchange.open(uringCalls, sockets, bytesMax) ??
-      new EpollExchange(epollCalls, new LibcDatagrams(datagramCalls, limits.datagramsTogether, bytesMax)),
+      new EpollExchange(epollCalls, new LibcDatagrams(datagramCalls, limits.datagramsTogether, bytesMax), bytesMax),
 
     // Not SO_SNDBUF: what it cuts to net.core.wmem_max stays cut, where the kernel's own choice would be better.
     sendBufferMax: (fd, bytes) =>

@@ -9,20 +9,22 @@
  *
  * **Gotchas** A request to receive holds its socket open: `forget` takes it back, and it is gone after `flush`.
  */
+import { constants } from "node:os"
 import type { DatagramExchange } from "../../core/host.ts"
 import { limits } from "../../core/limits.ts"
 import { MSG_DONTWAIT } from "./datagrams.ts"
 import { MessageLines } from "./message-lines.ts"
+import { openUdp, type SocketCalls } from "./udp-sockets.ts"
 import { OPERATION, POLL_FIRST, SKIP_SUCCESS, Uring, type UringCalls, type UringRequest } from "./uring.ts"
 
 /** User data of a request whose answer nobody waits for; of the others, a place's number. */
 const NOBODY = 0xffff_ffff
 
 /** Of one message each. */
-const one = { flags: SKIP_SUCCESS, priority: 0, length: 1, operationFlags: 0, userData: NOBODY }
+const one = { flags: SKIP_SUCCESS, priority: 0, length: 1, operationFlags: 0 }
 const send = { ...one, operation: OPERATION.SENDMSG, operationFlags: MSG_DONTWAIT }
 const receive = { ...one, operation: OPERATION.RECVMSG, flags: 0, priority: POLL_FIRST }
-const cancel = { ...one, operation: OPERATION.ASYNC_CANCEL, length: 0, fd: -1 }
+const cancel = { ...one, operation: OPERATION.ASYNC_CANCEL, length: 0 }
 
 interface Place {
   readonly number: number
@@ -34,30 +36,38 @@ interface Place {
 
 export class UringExchange implements DatagramExchange {
   readonly #ring: Uring
+  readonly #sockets: SocketCalls
   readonly #in: MessageLines
   readonly #out: MessageLines
   readonly #places: ReadonlyArray<Place>
   readonly #free: Array<Place>
   readonly #byFd = new Map<number, Place>()
+  /** Sockets of its own, and those that are closed when what they have asked for is over. */
+  readonly #own = new Set<number>()
+  readonly #shutting: Array<number> = []
   /** To be asked for again at the next wait. */
-  #unasked: Array<Place> = []
-  /** Whose datagrams the last wait handed out. */
-  readonly #came: Array<Place> = []
+  readonly #unasked: Array<Place> = []
+  /** Whose datagrams the last wait handed out: the first `#cameCount`. */
+  readonly #came: Array<Place>
+  #cameCount = 0
   #taken = 0
   #sending = 0
 
   /** `sockets` at once, with datagrams of so many bytes at most. Undefined where the kernel has none for us. */
-  static open(calls: UringCalls, sockets: number, bytesMax: number): UringExchange | undefined {
+  static open(calls: UringCalls & SocketCalls, sockets: number, bytesMax: number): UringExchange | undefined {
     const ring = Uring.open(calls, limits.uringEntries)
     return ring === undefined ? undefined : new UringExchange(ring, calls, sockets, bytesMax)
   }
 
-  private constructor(ring: Uring, { addressOf }: UringCalls, sockets: number, bytesMax: number) {
+  private constructor(ring: Uring, calls: UringCalls & SocketCalls, sockets: number, bytesMax: number) {
+    const { addressOf } = calls
     this.#ring = ring
+    this.#sockets = calls
     this.#in = new MessageLines(addressOf, sockets, limits.exchangeReceiveBytes)
     this.#out = new MessageLines(addressOf, limits.exchangeSendLines, bytesMax)
     this.#places = Array.from({ length: sockets }, (_, number) => ({ number, fd: -1, asked: false }))
     this.#free = this.#places.toReversed()
+    this.#came = [...this.#places]
   }
 
   watch(fd: number): boolean {
@@ -74,14 +84,36 @@ export class UringExchange implements DatagramExchange {
     if (place === undefined) return
     this.#byFd.delete(fd)
     place.fd = -1
-    if (place.asked) this.#ask({ ...cancel, address: place.number })
+    if (place.asked) this.#ask(cancel, -1, place.number, NOBODY)
   }
 
-  send(fd: number, bytes: Uint8Array, address: number, port: number): void {
+  open(address: number): number {
+    const fd = openUdp(this.#sockets, address)
+    if (fd < 0) return fd
+    this.#own.add(fd)
+    if (this.watch(fd)) return fd
+    this.shut(fd)
+    return -constants.errno.EMFILE
+  }
+
+  shut(fd: number): void {
+    this.forget(fd)
+    if (this.#own.delete(fd)) this.#shutting.push(fd)
+  }
+
+  get bytesMax(): number {
+    return this.#out.bytesMax
+  }
+  get memory(): Uint8Array {
+    return this.#out.memory
+  }
+  line(): number {
     if (this.#sending === this.#out.count || this.#ring.full) this.flush()
-    if (this.#sending === this.#out.count || bytes.length > this.#out.bytesMax) return
-    this.#out.put(this.#sending, bytes, address, port)
-    if (this.#ask({ ...send, fd, address: this.#out.headers[this.#sending]! })) this.#sending++
+    return this.#sending === this.#out.count ? -1 : this.#out.bytesAt(this.#sending)
+  }
+  sendLine(fd: number, length: number, address: number, port: number): void {
+    this.#out.addressed(this.#sending, length, address, port)
+    if (this.#ask(send, fd, this.#out.headers[this.#sending]!, NOBODY)) this.#sending++
   }
 
   flush(): void {
@@ -89,12 +121,10 @@ export class UringExchange implements DatagramExchange {
   }
 
   wait(millis: number): number {
-    const waits = this.#unasked
-    this.#unasked = []
-    for (const place of waits) this.#receive(place)
+    this.#askAgain()
     this.#enter(this.#ring.answered > 0 ? 0 : millis)
     this.#look()
-    return this.#came.length
+    return this.#cameCount
   }
 
   fd(n: number): number {
@@ -116,22 +146,30 @@ export class UringExchange implements DatagramExchange {
   }
 
   close(): void {
+    for (const fd of [...this.#own]) this.shut(fd)
     for (const fd of [...this.#byFd.keys()]) this.forget(fd)
     this.flush()
     this.#ring.close()
   }
 
-  #receive(place: Place): void {
+  #askAgain(): void {
+    const unasked = this.#unasked
+    while (unasked.length > 0 && this.#receive(unasked.at(-1)!)) unasked.pop()
+  }
+
+  /** False where the kernel takes no more now. */
+  #receive(place: Place): boolean {
     const { number, fd } = place
     if (fd < 0) this.#free.push(place)
-    else if (this.#ask({ ...receive, fd, address: this.#in.headers[number]!, userData: number })) place.asked = true
-    else this.#unasked.push(place)
+    else if (this.#ask(receive, fd, this.#in.headers[number]!, number)) place.asked = true
+    else return false
+    return true
   }
 
   #look(): void {
     const ring = this.#ring
     const count = ring.answered
-    this.#came.length = 0
+    this.#cameCount = 0
     for (let n = 0; n < count; n++) {
       const number = ring.userData(n)
       if (number !== NOBODY) this.#answered(this.#places[number]!, ring.result(n))
@@ -144,19 +182,21 @@ export class UringExchange implements DatagramExchange {
     this.#unasked.push(place)
     if (place.fd < 0 || result < 0) return
     this.#in.came(place.number, result)
-    this.#came.push(place)
+    this.#came[this.#cameCount++] = place
   }
 
   /** False where the kernel takes no more now. */
-  #ask(request: UringRequest): boolean {
+  #ask(request: UringRequest, fd: number, address: number, userData: number): boolean {
     if (this.#ring.full) this.flush()
     if (this.#ring.full) return false
-    this.#ring.put(request)
+    this.#ring.put(request, fd, address, userData)
     return true
   }
 
   #enter(millis: number): void {
     this.#ring.enter(millis)
-    if (this.#ring.waiting === 0) this.#sending = 0
+    if (this.#ring.waiting > 0) return
+    this.#sending = 0
+    for (let fd = this.#shutting.pop(); fd !== undefined; fd = this.#shutting.pop()) this.#sockets.close(fd)
   }
 }

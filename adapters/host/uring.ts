@@ -27,7 +27,7 @@ export interface UringCalls {
   readonly unmap: (at: unknown, bytes: number) => number
   readonly view: (at: unknown, bytes: number) => ArrayBuffer
   readonly close: (fd: number) => number
-  readonly addressOf: (memory: Uint8Array) => bigint
+  readonly addressOf: (memory: Uint8Array | Uint32Array) => bigint
 }
 
 export const OPERATION = { SENDMSG: 9, RECVMSG: 10, ASYNC_CANCEL: 14 } as const
@@ -48,18 +48,18 @@ const PARAMS_BYTES = 120
 const REQUEST_WORDS = 16
 const ANSWER_WORDS = 4
 const REQUESTS_AT = 0x1000_0000
+/** Words of struct io_uring_getevents_arg; what follows is the time that it points to. */
+const TIMESPEC = 6
 const PROT_READ_WRITE = 3
 const MAP_SHARED_POPULATE = 0x8001
 
+/** What requests of one kind have in common. */
 export interface UringRequest {
   readonly operation: number
   readonly flags: number
   readonly priority: number
-  readonly fd: number
-  readonly address: number
   readonly length: number
   readonly operationFlags: number
-  readonly userData: number
 }
 
 export class Uring {
@@ -73,7 +73,7 @@ export class Uring {
   readonly #entries: number
   readonly #answerMask: number
   /** Of its own memory: a small typed array may live among V8's objects, which move. */
-  readonly #argument = Buffer.from(new ArrayBuffer(24 + 16))
+  readonly #argument = new Uint32Array(new ArrayBuffer(24 + 16))
   readonly #argumentAt: number
   #tail = 0
   #head = 0
@@ -115,9 +115,10 @@ export class Uring {
     this.#answerMask = answers - 1
     // Which request is at which place of the ring: each at its own.
     for (let n = 0; n < entries; n++) this.#rings[u32(40 + 24) / 4 + n] = n
-    const at = calls.addressOf(this.#argument)
-    this.#argument.writeBigUInt64LE(at + 24n, 16)
-    this.#argumentAt = Number(at)
+    this.#argumentAt = Number(calls.addressOf(this.#argument))
+    const timespecAt = this.#argumentAt + 4 * TIMESPEC
+    this.#argument[4] = timespecAt
+    this.#argument[5] = timespecAt / 2 ** 32
   }
 
   /** Requests that wait for `enter`. */
@@ -130,7 +131,12 @@ export class Uring {
   }
 
   /** A request more, for which there is room. */
-  put({ operation, flags, priority, fd, address, length, operationFlags, userData }: UringRequest): void {
+  put(
+    { operation, flags, priority, length, operationFlags }: UringRequest,
+    fd: number,
+    address: number,
+    userData: number,
+  ): void {
     const words = this.#requests
     const at = (this.#tail & (this.#entries - 1)) * REQUEST_WORDS
     words[at] = operation | (flags << 8) | (priority << 16)
@@ -146,8 +152,8 @@ export class Uring {
 
   /** Hands over all requests, and waits until there is an answer, or so long. */
   enter(millis: number): void {
-    this.#argument.writeUInt32LE(Math.floor(millis / 1000), 24)
-    this.#argument.writeUInt32LE((millis % 1000) * 1e6, 32)
+    this.#argument[TIMESPEC] = Math.floor(millis / 1000)
+    this.#argument[TIMESPEC + 2] = (millis % 1000) * 1e6
     const complete = millis > 0 ? 1 : 0
     this.#calls.enter(SYS_ENTER, this.#fd, this.waiting, complete, GETEVENTS | EXT_ARG, this.#argumentAt, 24)
   }

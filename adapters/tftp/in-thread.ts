@@ -4,6 +4,7 @@ import { parentPort, workerData } from "node:worker_threads"
 import { isImagelinkError } from "../../core/errors.ts"
 import type { Host } from "../../core/host.ts"
 import { type BootFiles, folderFiles, withAutoexec } from "../../core/runtime/boot-files.ts"
+import { lookNow } from "../../core/runtime/held-file.ts"
 import type { TftpEvent } from "./events.ts"
 import { Pump } from "./pump.ts"
 import { listenTftp } from "./server.ts"
@@ -12,8 +13,10 @@ import type { FromThread, TftpThreadInput, ToThread } from "./thread.ts"
 export const serveInThread = async (host: Host): Promise<void> => {
   const { address, port, folder, autoexec }: TftpThreadInput = workerData
   const pump = isIPv4(address) ? pumpOf(host) : undefined
-  const filesIn = (named: string) =>
-    autoexec === undefined ? folderFiles(named) : withAutoexec(folderFiles(named), autoexec)
+  const filesIn = (named: string) => {
+    const found = folderFiles(named, undefined, lookNow)
+    return autoexec === undefined ? found : withAutoexec(found, autoexec)
+  }
   let inFolder = filesIn(folder)
   const files: BootFiles = { open: (name, peer) => inFolder.open(name, peer) }
   try {

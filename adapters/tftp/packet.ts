@@ -33,6 +33,8 @@ export const ERROR_CODE = {
   optionRefused: 8,
 } as const
 
+const DATA_HEADER_BYTES = 4
+
 export type TftpOption = readonly [name: string, value: string]
 
 export interface Request {
@@ -47,17 +49,16 @@ export interface ErrorPacket {
   readonly code: number
   readonly message: string
 }
-export interface DataPacket {
-  readonly type: "DATA"
-  readonly blockNumber: number
-  readonly data: Uint8Array
+export interface OackPacket {
+  readonly type: "OACK"
+  readonly options: ReadonlyArray<TftpOption>
 }
 export type Packet =
   | Request
-  | DataPacket
+  | { readonly type: "DATA"; readonly blockNumber: number; readonly data: Uint8Array }
   | { readonly type: "ACK"; readonly blockNumber: number }
   | ErrorPacket
-  | { readonly type: "OACK"; readonly options: ReadonlyArray<TftpOption> }
+  | OackPacket
 
 /** Bytes that are no packet. `opcode` is undefined where not even that is whole. */
 export interface Unknown {
@@ -91,6 +92,10 @@ export const decode = (bytes: Uint8Array): Packet | Unknown => {
       return unknown(opcode, `there is no opcode ${opcode}`)
   }
 }
+
+/** The block that is acknowledged; -1 where this is no ACK. Without a packet of its own, for there is one for each block. */
+export const ackedBlock = (bytes: Uint8Array): number =>
+  bytes.length >= 4 && readU16(bytes, 0) === OPCODE.ACK ? readU16(bytes, 2) : -1
 
 /** RFC 2347: a request is at most 512 octets. */
 const decodeRequest = (opcode: 1 | 2, bytes: Uint8Array): Request | Unknown => {
@@ -136,7 +141,7 @@ export const encode = (packet: Packet): Buffer => {
     case "WRQ":
       return Buffer.concat([u16(OPCODE[packet.type]), strings(packet.file, packet.mode, ...packet.options.flat())])
     case "DATA":
-      return encodeData(packet, Buffer.allocUnsafe(4 + packet.data.length))
+      return dataPacket(packet.blockNumber, packet.data, 0, packet.data.length)
     case "ACK":
       return u16(OPCODE.ACK, packet.blockNumber)
     case "ERROR":
@@ -146,12 +151,29 @@ export const encode = (packet: Packet): Buffer => {
   }
 }
 
-/** In the first bytes of `into`, which has room for it. */
-export const encodeData = ({ blockNumber, data }: DataPacket, into: Buffer): Buffer => {
-  writeU16(into, 0, OPCODE.DATA)
-  writeU16(into, 2, blockNumber)
-  into.set(data, 4)
-  return into.subarray(0, 4 + data.length)
+/** DATA with `[from, to)` of `bytes`. */
+export const dataPacket = (blockNumber: number, bytes: Uint8Array, from: number, to: number): Buffer => {
+  const packet = Buffer.allocUnsafe(DATA_HEADER_BYTES + to - from)
+  putData(packet, 0, blockNumber, bytes, from, to)
+  return packet
+}
+
+/** Without a view of its own of what is copied. */
+const { copy } = Buffer.prototype
+
+/** The same at a place of memory that has room for it; how long it is. */
+export const putData = (
+  memory: Uint8Array,
+  at: number,
+  blockNumber: number,
+  bytes: Uint8Array,
+  from: number,
+  to: number,
+): number => {
+  writeU16(memory, at, OPCODE.DATA)
+  writeU16(memory, at + 2, blockNumber)
+  copy.call(bytes, memory, at + DATA_HEADER_BYTES, from, to)
+  return DATA_HEADER_BYTES + to - from
 }
 
 const u16 = (...values: ReadonlyArray<number>): Buffer => {

@@ -10,12 +10,13 @@
  *
  * **Gotchas** While a transfer runs, this thread waits inside of a call, so it must be one of its own (thread.ts).
  */
-import type { Socket } from "node:dgram"
+import { getSystemErrorName } from "node:util"
 import type { DatagramExchange, Host } from "../../core/host.ts"
 import { limits } from "../../core/limits.ts"
 import type { BootFiles, BootPeer } from "../../core/runtime/boot-files.ts"
-import { datagramSocket, fileDescriptor, hearNoMore } from "../../core/runtime/datagram-socket.ts"
 import type { OpenedFile } from "../../core/runtime/held-file.ts"
+import { type Clock, systemClock } from "./clock.ts"
+import { putData } from "./packet.ts"
 import type { OpenTransferSocket, TransferSocket, TransferSocketEvents } from "./sockets.ts"
 
 type Take = TransferSocketEvents["message"]
@@ -37,6 +38,10 @@ export class Pump {
   #awaited = 0
   /** Waits in a row that brought nothing. */
   #fruitless = 0
+  /** When the last wait was over. */
+  #waited = performance.now()
+  /** What it brought is being handed on. */
+  #taking = false
   /** The last wait brought something within `limits.tftpSoonMillis`. */
   #comesSoon = false
 
@@ -44,6 +49,9 @@ export class Pump {
     // One more is the server's, for requests.
     this.#exchange = open(limits.tftpTransfersMax + 1, limits.tftpBlksizeMax + 4)
   }
+
+  /** What came with one call came at one time. */
+  readonly clock: Clock = { now: () => (this.#taking ? this.#waited : performance.now()), later: systemClock.later }
 
   /** IPv4. */
   readonly open: OpenTransferSocket = (address) => new PumpedSocket(this, address)
@@ -61,7 +69,7 @@ export class Pump {
   /** What comes to a socket is taken here too, while transfers run. */
   watch(fd: number, take: Take): boolean {
     const watches = this.#exchange.watch(fd)
-    if (watches) this.#watched.set(fd, { take, address: 0, from: { address: textOf(0), port: 0 } })
+    if (watches) this.#watched.set(fd, watchedBy(take))
     return watches
   }
 
@@ -70,24 +78,36 @@ export class Pump {
     if (this.#watched.delete(fd)) this.#exchange.forget(fd)
   }
 
-  began(): void {
+  /** A socket whose packets are taken from now on; negative for an error of errno(3). */
+  begin(address: string, take: Take): number {
+    const fd = this.#exchange.open(numberOf(address))
+    if (fd < 0) return fd
+    this.#watched.set(fd, watchedBy(take))
     this.#running++
-    if (this.#turning) return
+    if (!this.#turning) setImmediate(() => this.#turn())
     this.#turning = true
-    setImmediate(() => this.#turn())
+    return fd
   }
 
-  ended(): void {
+  end(fd: number): void {
+    this.#watched.delete(fd)
+    this.#exchange.shut(fd)
     this.#running--
   }
 
   send(fd: number, bytes: Uint8Array, address: number, port: number): void {
-    this.#exchange.send(fd, bytes, address, port)
+    const exchange = this.#exchange
+    const at = bytes.length > exchange.bytesMax ? -1 : exchange.line()
+    if (at < 0) return
+    exchange.memory.set(bytes, at)
+    exchange.sendLine(fd, bytes.length, address, port)
   }
 
-  /** What was sent leaves, what was forgotten is, and what has come until now is taken: no turn may follow. */
-  finish(): void {
-    this.#exchangeAll(0)
+  /** A block of a file, laid down where the kernel takes it from. */
+  sendBlock(fd: number, n: number, bytes: Uint8Array, from: number, to: number, address: number, port: number): void {
+    const exchange = this.#exchange
+    const at = exchange.line()
+    if (at >= 0) exchange.sendLine(fd, putData(exchange.memory, at, n, bytes, from, to), address, port)
   }
 
   close(): void {
@@ -96,7 +116,7 @@ export class Pump {
 
   #turn(): void {
     if (this.#running === 0) {
-      this.#turning = false
+      this.#rest()
       return
     }
     const until = performance.now() + limits.tftpTurnMillis
@@ -104,8 +124,14 @@ export class Pump {
       const patience = this.#awaited === 0 ? limits.tftpWaitMillis : Math.min(this.#fruitless, limits.tftpWaitMillis)
       const count = this.#exchangeNow() || this.#exchangeAll(patience)
       this.#fruitless = count === 0 ? this.#fruitless + 1 : 0
-    } while (this.#fruitless === 0 && this.#awaited === 0 && this.#running > 0 && performance.now() < until)
+    } while (this.#fruitless === 0 && this.#awaited === 0 && this.#running > 0 && this.#waited < until)
     setImmediate(() => this.#turn())
+  }
+
+  /** What was sent last leaves and what was shut is closed, by a call that takes what has come until then, and no turn follows: it is handed on. */
+  #rest(): void {
+    this.#turning = false
+    this.#exchangeAll(0)
   }
 
   /** Asks for a moment without sleeping, as long as that brings something: to be woken costs more than the answer, where it comes so soon. */
@@ -115,15 +141,18 @@ export class Pump {
     do {
       const count = this.#exchangeAll(0)
       if (count > 0) return count
-    } while (performance.now() < until)
+    } while (this.#waited < until)
     return 0
   }
 
   #exchangeAll(millis: number): number {
     const began = performance.now()
     const count = this.#exchange.wait(millis)
-    this.#comesSoon = count > 0 && performance.now() - began < limits.tftpSoonMillis
+    this.#waited = performance.now()
+    this.#comesSoon = count > 0 && this.#waited - began < limits.tftpSoonMillis
+    this.#taking = true
     for (let n = 0; n < count; n++) this.#take(n)
+    this.#taking = false
     return count
   }
 
@@ -159,11 +188,9 @@ export class Pump {
 }
 
 class PumpedSocket implements TransferSocket {
-  readonly copies = true
   readonly #pump: Pump
-  readonly #socket: Socket
   readonly #address: string
-  /** -1 while it is not bound, and again when it is closed: the number is somebody else's then. */
+  /** Negative while it is not bound, and again when it is closed: the number is somebody else's then. */
   #fd = -1
   /** Whom it sent to last, and that address as a number. */
   #to = ""
@@ -172,44 +199,36 @@ class PumpedSocket implements TransferSocket {
   constructor(pump: Pump, address: string) {
     this.#pump = pump
     this.#address = address
-    this.#socket = datagramSocket(address)
   }
 
   start({ bound, message, failed }: TransferSocketEvents): void {
-    this.#socket.on("error", (e) => failed(e.message))
-    this.#socket.on("message", message)
-    this.#socket.bind({ address: this.#address, port: 0 }, () => {
-      this.#fd = fileDescriptor(this.#socket)
-      // The event loop would look at each of its packets too.
-      if (this.#pump.watch(this.#fd, message)) hearNoMore(this.#socket)
-      this.#pump.began()
-      bound()
-    })
+    this.#fd = this.#pump.begin(this.#address, message)
+    if (this.#fd >= 0) bound()
+    else failed(`no socket (${getSystemErrorName(this.#fd)})`)
   }
 
   send(bytes: Uint8Array, { address, port }: BootPeer): void {
-    if (this.#fd < 0) return
+    if (this.#fd >= 0) this.#pump.send(this.#fd, bytes, this.#number(address), port)
+  }
+  sendBlock(blockNumber: number, bytes: Uint8Array, from: number, to: number, { address, port }: BootPeer): void {
+    if (this.#fd >= 0) this.#pump.sendBlock(this.#fd, blockNumber, bytes, from, to, this.#number(address), port)
+  }
+
+  close(): void {
+    if (this.#fd >= 0) this.#pump.end(this.#fd)
+    this.#fd = -1
+  }
+
+  #number(address: string): number {
     if (address !== this.#to) {
       this.#to = address
       this.#toNumber = numberOf(address)
     }
-    this.#pump.send(this.#fd, bytes, this.#toNumber, port)
-  }
-
-  close(): void {
-    const fd = this.#fd
-    if (fd >= 0) {
-      this.#pump.ended()
-      this.#pump.forget(fd)
-    }
-    // Its last packet may wait in line.
-    setImmediate(() => {
-      this.#fd = -1
-      this.#pump.finish()
-      this.#socket.close()
-    })
+    return this.#toNumber
   }
 }
+
+const watchedBy = (take: Take): Watched => ({ take, address: 0, from: { address: textOf(0), port: 0 } })
 
 const numberOf = (address: string): number =>
   address.split(".").reduce((number, part) => number * 256 + Number(part), 0)

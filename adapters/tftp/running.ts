@@ -4,27 +4,12 @@
  * **Details** A packet from anyone but the client is answered ERROR 5 and changes nothing. Steps run one after the other, so that the
  * file is read once at a time.
  */
-import { limits } from "../../core/limits.ts"
 import type { BootPeer } from "../../core/runtime/boot-files.ts"
 import type { OpenedFile } from "../../core/runtime/held-file.ts"
-import { decode, ERROR_CODE, encode, encodeData, type Packet, type TftpOption } from "./packet.ts"
+import type { Clock } from "./clock.ts"
+import { ackedBlock, decode, ERROR_CODE, encode, type Packet, type TftpOption, type Unknown } from "./packet.ts"
 import type { OpenTransferSocket, TransferSocket } from "./sockets.ts"
-import {
-  begin,
-  type Effect,
-  type Input,
-  type Outcome,
-  type Step,
-  step,
-  type Transfer,
-  type TransferLimits,
-} from "./transfer.ts"
-
-/** Time, as it comes in: milliseconds that never go back, and a call at a later one. */
-export interface Clock {
-  now(): number
-  later(run: () => void, millis: number): () => void
-}
+import { type Outcome, Transfer, type TransferLimits, type TransferOutput } from "./transfer.ts"
 
 export interface RunningInput {
   /** Where the transfer's socket is bound. */
@@ -40,21 +25,27 @@ export interface RunningInput {
   readonly ended: (outcome: Outcome) => void
 }
 
-/** For a block that is copied on its way out: a fresh buffer for each would keep the collector busy. */
-const scratch = Buffer.allocUnsafeSlow(limits.tftpBlksizeMax + 4)
-
 export class RunningTransfer {
   readonly #input: RunningInput
   readonly #socket: TransferSocket
-  #transfer: Transfer | undefined
+  readonly #transfer: Transfer
   #cancel: () => void = () => {}
   /** When the clock calls; a step that only puts it off leaves it, and the call asks for the next one. */
   #callsAt = Number.POSITIVE_INFINITY
+  #begun = false
   #closed = false
 
   constructor(input: RunningInput) {
+    const { options, file, bounds, peer } = input
     this.#input = input
     this.#socket = input.open(input.address)
+    const out: TransferOutput = {
+      block: (blockNumber, bytes, from, to) => this.#socket.sendBlock(blockNumber, bytes, from, to, peer),
+      packet: (packet) => this.#socket.send(encode(packet), peer),
+      read: (offset, length, least) => this.#read(offset, length, least),
+      end: (outcome) => this.#end(outcome),
+    }
+    this.#transfer = new Transfer(options, file.sizeBytes, bounds, out)
     this.#socket.start({
       bound: () => this.#begin(),
       message: (bytes, from) => this.#receive(bytes, from),
@@ -64,13 +55,15 @@ export class RunningTransfer {
 
   /** Ends it, and tells the client. */
   stop(): void {
-    this.#step({ type: "stop" })
-    this.#end({ type: "stopped", message: "the server is stopping" })
+    if (this.#begun) this.#transfer.stop()
+    else this.#end({ type: "stopped", message: "the server is stopping" })
   }
 
   /** Its client asked again. */
   askedAgain(): void {
-    this.#step({ type: "request" })
+    if (this.#closed || !this.#begun) return
+    this.#transfer.request(this.#input.clock.now())
+    this.#callInTime()
   }
 
   /** Ends it without a word: the client has a new transfer and would take an ERROR to be about that. */
@@ -80,70 +73,60 @@ export class RunningTransfer {
 
   #begin(): void {
     if (this.#closed) return
-    const { options, file, bounds, clock, started } = this.#input
-    const first = begin(options, file.sizeBytes, bounds, clock.now())
-    started(first[0])
-    this.#follow(first)
+    this.#begun = true
+    this.#input.started(this.#transfer)
+    this.#transfer.begin(this.#input.clock.now())
+    this.#callInTime()
   }
 
   #receive(bytes: Uint8Array, from: BootPeer): void {
+    if (this.#closed || !this.#begun) return
     const { peer } = this.#input
-    const packet = decode(bytes)
-    if (from.address === peer.address && from.port === peer.port) this.#step({ type: "packet", packet })
-    // Errors are never answered with errors: two strangers would go on for ever.
-    else if (packet.type !== "ERROR" && packet.type !== "unknown")
-      this.#send(
-        encode({ type: "ERROR", code: ERROR_CODE.unknownTransferId, message: "this transfer is not yours" }),
-        from,
-      )
+    if (from.port === peer.port && from.address === peer.address) this.#take(bytes)
+    else this.#turnAway(decode(bytes), from)
   }
 
-  #step(input: Input): void {
-    if (this.#closed || this.#transfer === undefined) return
-    this.#follow(step(this.#transfer, input, this.#input.clock.now()))
+  #take(bytes: Uint8Array): void {
+    const now = this.#input.clock.now()
+    const acked = ackedBlock(bytes)
+    if (acked >= 0) this.#transfer.ack(acked, now)
+    else this.#transfer.packet(decode(bytes), now)
+    this.#callInTime()
   }
 
-  #follow([transfer, packets, effect]: Step): void {
-    this.#transfer = transfer
-    for (const packet of packets) this.#send(this.#bytesOf(packet), this.#input.peer)
-    if (effect.type === "read") this.#read(effect)
-    else if (effect.type === "end") this.#end(effect.outcome)
-    else if (effect.type === "wait" && effect.until < this.#callsAt) this.#callAt(effect.until)
+  /** Errors are never answered with errors: two strangers would go on for ever. */
+  #turnAway({ type }: Packet | Unknown, stranger: BootPeer): void {
+    if (type === "ERROR" || type === "unknown") return
+    const message = "this transfer is not yours"
+    this.#socket.send(encode({ type: "ERROR", code: ERROR_CODE.unknownTransferId, message }), stranger)
   }
 
-  #callAt(moment: number): void {
+  #callInTime(): void {
+    if (this.#closed || this.#transfer.deadline >= this.#callsAt) return
     const { clock } = this.#input
     this.#cancel()
-    this.#callsAt = moment
+    this.#callsAt = this.#transfer.deadline
     const call = () => {
       this.#callsAt = Number.POSITIVE_INFINITY
-      this.#step({ type: "time" })
+      this.#transfer.time(clock.now())
+      this.#callInTime()
     }
-    this.#cancel = clock.later(call, Math.max(0, moment - clock.now()))
+    this.#cancel = clock.later(call, Math.max(0, this.#callsAt - clock.now()))
   }
 
-  #read({ offset, length, least }: Effect & { readonly type: "read" }): void {
+  #read(offset: number, length: number, least: number): void {
     const bytes = this.#input.file.readNow?.(offset, least)
     if (bytes === undefined) void this.#readLater(offset, length)
-    else this.#step({ type: "bytes", bytes })
+    else this.#transfer.bytes(bytes, this.#input.clock.now())
   }
 
   async #readLater(offset: number, length: number): Promise<void> {
-    let input: Input
-    try {
-      input = { type: "bytes", bytes: await this.#input.file.read(offset, length) }
-    } catch (e) {
-      input = { type: "unreadable", message: reasonOf(e) }
-    }
-    this.#step(input)
-  }
-
-  #bytesOf(packet: Packet): Buffer {
-    return packet.type === "DATA" && this.#socket.copies ? encodeData(packet, scratch) : encode(packet)
-  }
-
-  #send(bytes: Buffer, to: BootPeer): void {
-    if (!this.#closed) this.#socket.send(bytes, to)
+    const { file, clock } = this.#input
+    const found = await file.read(offset, length).catch(reasonOf)
+    if (this.#closed) return
+    if (typeof found === "string") this.#transfer.unreadable(found)
+    else this.#transfer.bytes(found, clock.now())
+    this.#callInTime()
   }
 
   #end(outcome: Outcome): void {

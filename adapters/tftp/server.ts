@@ -15,10 +15,11 @@ import { type BootFiles, type BootPeer, FileRefused } from "../../core/runtime/b
 import { bindDatagram, closeDatagram, fileDescriptor } from "../../core/runtime/datagram-socket.ts"
 import type { OpenedFile } from "../../core/runtime/held-file.ts"
 import { watchListener } from "../../core/runtime/listening.ts"
+import { type Clock, systemClock } from "./clock.ts"
 import type { TftpEvent } from "./events.ts"
 import { decode, ERROR_CODE, encode, OPCODE, type Request } from "./packet.ts"
 import type { Pump } from "./pump.ts"
-import { type Clock, RunningTransfer } from "./running.ts"
+import { RunningTransfer } from "./running.ts"
 import { shown } from "./shown.ts"
 import { nodeTransferSocket } from "./sockets.ts"
 import type { Outcome, TransferLimits } from "./transfer.ts"
@@ -66,14 +67,6 @@ const defaults: TftpServerLimits = {
   silenceMillisMax: limits.tftpSilenceMillisMax,
   transfersMax: limits.tftpTransfersMax,
   transfersPerPeerMax: limits.tftpTransfersPerPeerMax,
-}
-
-const systemClock: Clock = {
-  now: () => performance.now(),
-  later(run, millis) {
-    const timer = setTimeout(run, millis)
-    return () => clearTimeout(timer)
-  },
 }
 
 /** What the server holds for one client's port: a file being opened, or a transfer. */
@@ -217,7 +210,7 @@ class Requests {
       file,
       options: request.options,
       bounds: this.#bounds,
-      clock: this.#input.clock ?? systemClock,
+      clock: this.#input.clock ?? this.#input.pump?.clock ?? systemClock,
       open: this.#input.pump?.open ?? nodeTransferSocket,
       started: ({ sizeBytes, agreed }) =>
         this.report({ ...about, type: "started", sizeBytes, answers: agreed.answers }),

@@ -1,6 +1,7 @@
 /** The socket of one transfer, as the transfer sees it: what Node gives, or a faster one (pump.ts). */
 import type { BootPeer } from "../../core/runtime/boot-files.ts"
 import { datagramSocket } from "../../core/runtime/datagram-socket.ts"
+import { dataPacket } from "./packet.ts"
 
 export interface TransferSocketEvents {
   /** It can send, and hears. */
@@ -13,10 +14,10 @@ export interface TransferSocketEvents {
 export interface TransferSocket {
   /** Called once; `bound` may come before it returns. */
   start(events: TransferSocketEvents): void
-  /** What was given to `send` is the caller's again when it returns. */
-  readonly copies: boolean
   /** What cannot be sent counts as lost on the way: time sends it again, or ends the transfer. */
   send(bytes: Uint8Array, to: BootPeer): void
+  /** DATA with `[from, to)` of `bytes`, which stay the caller's. */
+  sendBlock(blockNumber: number, bytes: Uint8Array, from: number, to: number, peer: BootPeer): void
   close(): void
 }
 
@@ -31,8 +32,9 @@ export const nodeTransferSocket: OpenTransferSocket = (address) => {
       socket.on("message", message)
       socket.bind({ address, port: 0 }, bound)
     },
-    copies: false,
     send: (bytes, to) => socket.send(bytes, to.port, to.address),
+    sendBlock: (blockNumber, bytes, from, to, peer) =>
+      socket.send(dataPacket(blockNumber, bytes, from, to), peer.port, peer.address),
     // Closing at once would throw away what was just given to send.
     close: () => void setImmediate(() => socket.close()),
   }

@@ -1,5 +1,5 @@
 /**
- * One file on its way to one client, as a pure state machine: no socket, no timer, no file; time and bytes come in.
+ * One file on its way to one client, as a state machine without a socket, a timer or a file: time and bytes come in, and what is to be done goes out to a port.
  *
  * | phase | waits for | goes on when |
  * |---|---|---|
@@ -18,7 +18,7 @@
  */
 import assert from "node:assert"
 import { type Agreed, type NegotiationLimits, negotiate } from "./negotiate.ts"
-import { ERROR_CODE, type ErrorPacket, type Packet, type TftpOption, type Unknown } from "./packet.ts"
+import { ERROR_CODE, type ErrorPacket, type OackPacket, type Packet, type TftpOption, type Unknown } from "./packet.ts"
 
 export interface TransferLimits extends NegotiationLimits {
   /** Least that is read at once, so that small blocks do not cost a read each. */
@@ -37,42 +37,16 @@ export interface TransferLimits extends NegotiationLimits {
   readonly silenceMillisMax: number
 }
 
-export interface Transfer {
-  readonly phase: "oack" | "reading" | "sending" | "ended"
-  readonly sizeBytes: number
-  readonly agreed: Agreed
-  readonly bounds: TransferLimits
-  /** The last block of the file. */
-  readonly lastBlock: number
-  /** Blocks that the client has. */
-  readonly acked: number
-  /** The last block that was sent in this window. */
-  readonly sent: number
-  /** Bytes of the file from `offset` on. */
-  readonly chunk: { readonly offset: number; readonly bytes: Uint8Array }
-  readonly retries: number
-  /** When the packets in question were sent first. */
-  readonly since: number
-  /** When time sends again; only while an answer is due. */
-  readonly deadline: number
-  /** Undefined until an answer came to what was sent once: which of two was answered, nobody knows (Karn). */
-  readonly roundTrip: RoundTrip | undefined
+/** What a transfer wants done. */
+export interface TransferOutput {
+  /** A block of the file, which is `[from, to)` of `bytes`. */
+  block(blockNumber: number, bytes: Uint8Array, from: number, to: number): void
+  packet(packet: OackPacket | ErrorPacket): void
+  /** Answered with `bytes` or `unreadable`, at once or later. `least` are needed now; `length`, where it is one read. */
+  read(offset: number, length: number, least: number): void
+  /** Nothing follows. */
+  end(outcome: Outcome): void
 }
-
-/** Milliseconds; RFC 6298's SRTT and RTTVAR. */
-interface RoundTrip {
-  readonly smooth: number
-  readonly variation: number
-}
-
-export type Input =
-  | { readonly type: "packet"; readonly packet: Packet | Unknown }
-  | { readonly type: "bytes"; readonly bytes: Uint8Array }
-  | { readonly type: "unreadable"; readonly message: string }
-  | { readonly type: "time" }
-  /** The client's request came again. */
-  | { readonly type: "request" }
-  | { readonly type: "stop" }
 
 export type Outcome =
   | { readonly type: "done"; readonly sizeBytes: number }
@@ -83,210 +57,225 @@ export type Outcome =
   /** Everything was sent, and of the last window no ACK came: some firmware goes on with what it has and never says so. */
   | { readonly type: "unconfirmed"; readonly sizeBytes: number; readonly seconds: number }
 
-export type Effect =
-  | { readonly type: "none" }
-  /** `least` are needed now; `length`, where it is one read. */
-  | { readonly type: "read"; readonly offset: number; readonly length: number; readonly least: number }
-  /** Give `time` at this moment, unless another step says otherwise. */
-  | { readonly type: "wait"; readonly until: number }
-  | { readonly type: "end"; readonly outcome: Outcome }
+const nothing = new Uint8Array(0)
 
-export type Step = readonly [transfer: Transfer, packets: ReadonlyArray<Packet>, effect: Effect]
+export class Transfer {
+  readonly sizeBytes: number
+  readonly agreed: Agreed
+  readonly #bounds: TransferLimits
+  readonly #out: TransferOutput
+  /** The last block of the file. */
+  readonly #lastBlock: number
+  #phase: "oack" | "reading" | "sending" | "ended" = "oack"
+  /** Blocks that the client has. */
+  #acked = 0
+  /** The last block that was sent in this window. */
+  #sent = 0
+  /** Bytes of the file from `#chunkAt` on. */
+  #chunk: Uint8Array = nothing
+  #chunkAt = 0
+  #retries = 0
+  /** When the packets in question were sent first. */
+  #since = 0
+  #deadline = Number.POSITIVE_INFINITY
+  /** RFC 6298's SRTT and RTTVAR, in milliseconds, once an answer came to what was sent once: which of two was answered, nobody knows (Karn). */
+  #measured = false
+  #smooth = 0
+  #variation = 0
 
-const none: Effect = { type: "none" }
-
-/** The first step of a read request: an OACK if there is something to agree on, else the first block. */
-export const begin = (
-  options: ReadonlyArray<TftpOption>,
-  sizeBytes: number,
-  bounds: TransferLimits,
-  now: number,
-): Step => {
-  assert(Number.isSafeInteger(sizeBytes) && sizeBytes >= 0)
-  const agreed = negotiate(options, sizeBytes, bounds)
-  const transfer: Transfer = {
-    phase: "oack",
-    sizeBytes,
-    agreed,
-    bounds,
-    lastBlock: Math.floor(sizeBytes / agreed.blksize) + 1,
-    acked: 0,
-    sent: 0,
-    chunk: { offset: 0, bytes: new Uint8Array(0) },
-    retries: 0,
-    since: now,
-    deadline: now,
-    roundTrip: undefined,
+  constructor(options: ReadonlyArray<TftpOption>, sizeBytes: number, bounds: TransferLimits, out: TransferOutput) {
+    assert(Number.isSafeInteger(sizeBytes) && sizeBytes >= 0)
+    this.sizeBytes = sizeBytes
+    this.agreed = negotiate(options, sizeBytes, bounds)
+    this.#bounds = bounds
+    this.#out = out
+    this.#lastBlock = Math.floor(sizeBytes / this.agreed.blksize) + 1
   }
-  return agreed.answers.length === 0 ? nextWindow(transfer, 0, undefined, now) : awaited(transfer, oack(agreed), now)
-}
 
-export const step = (transfer: Transfer, input: Input, now: number): Step => {
-  if (transfer.phase === "ended") return [transfer, [], none]
-  switch (input.type) {
-    case "packet":
-      return onPacket(transfer, input.packet, now)
-    case "bytes":
-      return onBytes(transfer, input.bytes, now)
-    case "unreadable":
-      return end(
-        transfer,
-        { type: "failed", message: input.message },
-        errorPacket(ERROR_CODE.notDefined, input.message),
-      )
-    case "time":
-      return onTime(transfer, now)
-    case "request":
-      return onRequest(transfer, now)
-    case "stop": {
-      const message = "the server is stopping"
-      return end(transfer, { type: "stopped", message }, errorPacket(ERROR_CODE.notDefined, message))
+  /** When `time` is due; infinity where no answer is. */
+  get deadline(): number {
+    return this.#deadline
+  }
+
+  /** Answers the read request: an OACK if there is something to agree on, else the first block. */
+  begin(now: number): void {
+    if (this.agreed.answers.length === 0) this.#nextWindow(0, now)
+    else this.#sendFirst(now)
+  }
+
+  ack(blockNumber: number, now: number): void {
+    const ahead = (blockNumber - this.#acked) & 0xffff
+    const isAnswer = this.#phase === "oack" ? ahead === 0 : ahead > 0 && ahead <= this.#sent - this.#acked
+    if (!isAnswer || this.#phase === "reading" || this.#phase === "ended") return
+    const acked = this.#acked + ahead
+    if (acked === this.#lastBlock) this.#end({ type: "done", sizeBytes: this.sizeBytes })
+    else {
+      this.#measure(now)
+      this.#nextWindow(acked, now)
     }
   }
-}
 
-const onPacket = (transfer: Transfer, packet: Packet | Unknown, now: number): Step => {
-  switch (packet.type) {
-    case "ACK":
-      return onAck(transfer, packet.blockNumber, now)
-    case "ERROR": // RFC 1350 §7: it is not acknowledged and not sent again
-      return end(transfer, { type: "aborted", code: packet.code, message: packet.message })
-    case "unknown": // noise must not end a transfer
-      return waiting(transfer)
-    default: {
-      const message = `${packet.type} is not expected in a transfer to the client`
-      return end(transfer, { type: "failed", message }, errorPacket(ERROR_CODE.illegalOperation, message))
+  /** Any other. */
+  packet(packet: Packet | Unknown, now: number): void {
+    // RFC 1350 §7: an ERROR is not acknowledged and not sent again.
+    if (packet.type === "ERROR") this.#end({ type: "aborted", code: packet.code, message: packet.message })
+    else if (packet.type === "ACK") this.ack(packet.blockNumber, now)
+    // Noise must not end a transfer.
+    else if (packet.type !== "unknown")
+      this.#fail(`${packet.type} is not expected in a transfer to the client`, ERROR_CODE.illegalOperation)
+  }
+
+  bytes(bytes: Uint8Array, now: number): void {
+    if (this.#phase === "ended") return
+    assert(this.#phase === "reading", "bytes come only when they were asked for")
+    const to = Math.min(this.#sent * this.agreed.blksize, this.sizeBytes)
+    if (this.#chunkAt + bytes.length < to) this.unreadable("the file changed while it was sent")
+    else {
+      this.#chunk = bytes
+      this.#sendWindow(now)
     }
   }
-}
 
-const onAck = (transfer: Transfer, blockNumber: number, now: number): Step => {
-  if (transfer.phase === "oack")
-    return blockNumber === 0 ? nextWindow(transfer, 0, measured(transfer, now), now) : waiting(transfer)
-  const ahead = (blockNumber - transfer.acked) & 0xffff
-  if (transfer.phase === "reading" || ahead === 0 || ahead > transfer.sent - transfer.acked) return waiting(transfer)
-  const acked = transfer.acked + ahead
-  if (acked === transfer.lastBlock) return end({ ...transfer, acked }, { type: "done", sizeBytes: transfer.sizeBytes })
-  return nextWindow(transfer, acked, measured(transfer, now), now)
-}
-
-/** What an answer tells of the way (RFC 6298 §2.2, §2.3). */
-const measured = ({ retries, roundTrip: before, since }: Transfer, now: number): RoundTrip | undefined => {
-  if (retries > 0) return before
-  const took = now - since
-  if (before === undefined) return { smooth: took, variation: took / 2 }
-  const variation = 0.75 * before.variation + 0.25 * Math.abs(before.smooth - took)
-  return { smooth: 0.875 * before.smooth + 0.125 * took, variation }
-}
-
-/** Sends the window after `acked`, from the bytes at hand if they hold it whole. */
-const nextWindow = (before: Transfer, acked: number, roundTrip: RoundTrip | undefined, now: number): Step => {
-  const { agreed, bounds, chunk, lastBlock, sizeBytes } = before
-  const from = acked * agreed.blksize
-  const sent = Math.min(acked + agreed.windowsize, lastBlock)
-  const to = Math.min(sent * agreed.blksize, sizeBytes)
-  if (from >= chunk.offset && to <= chunk.offset + chunk.bytes.length) {
-    const deadline = now + firstPatience(agreed, bounds, roundTrip)
-    const sending: Transfer = { ...before, phase: "sending", acked, sent, roundTrip, retries: 0, since: now, deadline }
-    return [sending, windowOf(sending), { type: "wait", until: deadline }]
+  unreadable(message: string): void {
+    this.#fail(message, ERROR_CODE.notDefined)
   }
-  const length = Math.min(Math.max(to - from, bounds.readBytes), sizeBytes - from)
-  const empty = { offset: from, bytes: new Uint8Array(0) }
-  return [
-    { ...before, phase: "reading", acked, sent, roundTrip, chunk: empty },
-    [],
-    { type: "read", offset: from, length, least: to - from },
-  ]
-}
 
-const onBytes = (transfer: Transfer, bytes: Uint8Array, now: number): Step => {
-  assert(transfer.phase === "reading", "bytes come only when they were asked for")
-  const { offset } = transfer.chunk
-  const to = Math.min(transfer.sent * transfer.agreed.blksize, transfer.sizeBytes)
-  if (offset + bytes.length < to)
-    return step(transfer, { type: "unreadable", message: "the file changed while it was sent" }, now)
-  const sending: Transfer = { ...transfer, phase: "sending", chunk: { offset, bytes } }
-  return awaited(sending, windowOf(sending), now)
-}
-
-const windowOf = ({ acked, sent, agreed, chunk, sizeBytes }: Transfer): ReadonlyArray<Packet> => {
-  const packets: Array<Packet> = []
-  for (let block = acked + 1; block <= sent; block++) {
-    const from = (block - 1) * agreed.blksize - chunk.offset
-    const to = Math.min(block * agreed.blksize, sizeBytes) - chunk.offset
-    packets.push({ type: "DATA", blockNumber: block & 0xffff, data: chunk.bytes.subarray(from, to) })
+  /** To be called at the deadline, or sooner. */
+  time(now: number): void {
+    if (now < this.#deadline) return
+    const { retriesMax, silenceMillisMin, silenceMillisMax } = this.#bounds
+    const silence = now - this.#since
+    const enough = this.agreed.timeoutSeconds !== undefined || silence >= silenceMillisMin
+    if ((this.#retries >= retriesMax && enough) || (this.#retries > 0 && silence >= silenceMillisMax)) {
+      const last = errorPacket(ERROR_CODE.notDefined, "no answer from the client")
+      this.#end(this.#silentEnd(Math.round(silence / 1000)), last)
+    } else {
+      this.#retries++
+      this.#deadline = now + this.#patience()
+      this.#sendOutstanding()
+    }
   }
-  return packets
-}
 
-const oack = (agreed: Agreed): ReadonlyArray<Packet> => [{ type: "OACK", options: agreed.answers }]
-
-const onTime = (transfer: Transfer, now: number): Step => {
-  if (transfer.phase === "reading" || now < transfer.deadline) return waiting(transfer)
-  const { bounds, retries, since, agreed } = transfer
-  const silence = now - since
-  const enough = agreed.timeoutSeconds !== undefined || silence >= bounds.silenceMillisMin
-  if ((retries >= bounds.retriesMax && enough) || (retries > 0 && silence >= bounds.silenceMillisMax)) {
-    const message = "no answer from the client"
-    return end(transfer, silentEnd(transfer, Math.round(silence / 1000)), errorPacket(ERROR_CODE.notDefined, message))
+  /**
+   * The client's request came again. A doubled one is none: the answer to the first is on its way. Whoever asks in another's name has it sent no more often than time
+   * would send it.
+   */
+  request(now: number): void {
+    const first = this.#acked === 0 && this.agreed.answers.length === 0
+    const unanswered = this.#phase === "oack" || (this.#phase === "sending" && first)
+    const { retriesMax, probeMillisMin } = this.#bounds
+    if (!unanswered || this.#retries >= retriesMax || now - this.#since < probeMillisMin) return
+    this.#retries++
+    this.#sendOutstanding()
   }
-  const again: Transfer = { ...transfer, retries: retries + 1, deadline: now + patience(transfer, retries + 1) }
-  return [again, outstanding(again), { type: "wait", until: again.deadline }]
+
+  stop(): void {
+    const message = "the server is stopping"
+    this.#end({ type: "stopped", message }, errorPacket(ERROR_CODE.notDefined, message))
+  }
+
+  /** What an answer tells of the way (RFC 6298 §2.2, §2.3). */
+  #measure(now: number): void {
+    if (this.#retries > 0) return
+    const took = now - this.#since
+    if (this.#measured) {
+      this.#variation = 0.75 * this.#variation + 0.25 * Math.abs(this.#smooth - took)
+      this.#smooth = 0.875 * this.#smooth + 0.125 * took
+      return
+    }
+    this.#measured = true
+    this.#smooth = took
+    this.#variation = took / 2
+  }
+
+  /** Sends the window after `acked`, from the bytes at hand if they hold it whole. */
+  #nextWindow(acked: number, now: number): void {
+    const { blksize, windowsize } = this.agreed
+    this.#acked = acked
+    this.#sent = Math.min(acked + windowsize, this.#lastBlock)
+    const from = acked * blksize
+    const to = Math.min(this.#sent * blksize, this.sizeBytes)
+    const isHere = from >= this.#chunkAt && to <= this.#chunkAt + this.#chunk.length
+    if (isHere) this.#sendWindow(now)
+    else this.#read(from, to - from)
+  }
+
+  #read(from: number, least: number): void {
+    this.#phase = "reading"
+    this.#deadline = Number.POSITIVE_INFINITY
+    this.#chunkAt = from
+    this.#chunk = nothing
+    this.#out.read(from, Math.min(Math.max(least, this.#bounds.readBytes), this.sizeBytes - from), least)
+  }
+
+  #sendWindow(now: number): void {
+    this.#phase = "sending"
+    this.#sendFirst(now)
+  }
+
+  /** What was not sent before. */
+  #sendFirst(now: number): void {
+    this.#retries = 0
+    this.#since = now
+    this.#deadline = now + this.#firstPatience()
+    this.#sendOutstanding()
+  }
+
+  /** What waits for its answer. */
+  #sendOutstanding(): void {
+    if (this.#phase === "oack") this.#out.packet({ type: "OACK", options: this.agreed.answers })
+    else this.#sendBlocks()
+  }
+
+  #sendBlocks(): void {
+    const { blksize } = this.agreed
+    const end = this.sizeBytes - this.#chunkAt
+    for (let block = this.#acked + 1; block <= this.#sent; block++) {
+      const from = (block - 1) * blksize - this.#chunkAt
+      this.#out.block(block & 0xffff, this.#chunk, from, Math.min(from + blksize, end))
+    }
+  }
+
+  /** A client that never answered has nothing, whatever was sent to it. */
+  #silentEnd(seconds: number): Outcome {
+    const answered = this.#phase === "sending" && (this.#acked > 0 || this.agreed.answers.length > 0)
+    if (answered && this.#sent === this.#lastBlock) return { type: "unconfirmed", sizeBytes: this.sizeBytes, seconds }
+    return { type: "timeout", lastBlock: this.#acked, blocks: this.#lastBlock, seconds }
+  }
+
+  /** How long an answer is waited for after retries. */
+  #patience(): number {
+    const { timeoutSeconds } = this.agreed
+    if (timeoutSeconds !== undefined) return timeoutSeconds * 1000
+    const { timeoutMillisMin, timeoutMillisMax } = this.#bounds
+    return Math.min(this.#learnt(timeoutMillisMin) * 2 ** this.#retries, timeoutMillisMax)
+  }
+
+  #firstPatience(): number {
+    const { timeoutSeconds, windowsize } = this.agreed
+    const { probeMillisMin, timeoutMillisMin, timeoutMillisMax } = this.#bounds
+    // A whole window would be much to send in vain.
+    const soon = this.#learnt(windowsize === 1 ? probeMillisMin : timeoutMillisMin)
+    if (timeoutSeconds === undefined) return Math.min(soon, timeoutMillisMax)
+    return this.#measured ? Math.min(soon, timeoutSeconds * 1000) : timeoutSeconds * 1000
+  }
+
+  #learnt(min: number): number {
+    return Math.max(this.#measured ? this.#smooth + 4 * this.#variation : this.#bounds.timeoutMillis, min)
+  }
+
+  #fail(message: string, code: number): void {
+    this.#end({ type: "failed", message }, errorPacket(code, message))
+  }
+
+  #end(outcome: Outcome, last?: ErrorPacket): void {
+    if (this.#phase === "ended") return
+    this.#phase = "ended"
+    this.#deadline = Number.POSITIVE_INFINITY
+    this.#chunk = nothing
+    if (last !== undefined) this.#out.packet(last)
+    this.#out.end(outcome)
+  }
 }
-
-/** A doubled request is none: the answer to the first is on its way. Whoever asks in another's name has it sent no more often than time would send it. */
-const onRequest = (transfer: Transfer, now: number): Step => {
-  const { phase, acked, agreed, since, bounds, retries, deadline } = transfer
-  const unanswered = phase === "oack" || (phase === "sending" && acked === 0 && agreed.answers.length === 0)
-  if (!unanswered || retries >= bounds.retriesMax || now - since < bounds.probeMillisMin) return waiting(transfer)
-  return [{ ...transfer, retries: retries + 1 }, outstanding(transfer), { type: "wait", until: deadline }]
-}
-
-/** What waits for its answer. */
-const outstanding = (transfer: Transfer): ReadonlyArray<Packet> =>
-  transfer.phase === "oack" ? oack(transfer.agreed) : windowOf(transfer)
-
-/** A client that never answered has nothing, whatever was sent to it. */
-const silentEnd = ({ phase, acked, agreed, sent, lastBlock, sizeBytes }: Transfer, seconds: number): Outcome => {
-  const answered = phase === "sending" && (acked > 0 || agreed.answers.length > 0)
-  if (answered && sent === lastBlock) return { type: "unconfirmed", sizeBytes, seconds }
-  return { type: "timeout", lastBlock: acked, blocks: lastBlock, seconds }
-}
-
-/** How long an answer is waited for after `retries` were sent. */
-const patience = ({ agreed, bounds, roundTrip }: Transfer, retries: number): number => {
-  if (retries === 0) return firstPatience(agreed, bounds, roundTrip)
-  if (agreed.timeoutSeconds !== undefined) return agreed.timeoutSeconds * 1000
-  return Math.min(learnt(bounds, roundTrip, bounds.timeoutMillisMin) * 2 ** retries, bounds.timeoutMillisMax)
-}
-
-const firstPatience = (agreed: Agreed, bounds: TransferLimits, roundTrip: RoundTrip | undefined): number => {
-  const { timeoutSeconds, windowsize } = agreed
-  // A whole window would be much to send in vain.
-  const soon = learnt(bounds, roundTrip, windowsize === 1 ? bounds.probeMillisMin : bounds.timeoutMillisMin)
-  if (timeoutSeconds === undefined) return Math.min(soon, bounds.timeoutMillisMax)
-  return roundTrip === undefined ? timeoutSeconds * 1000 : Math.min(soon, timeoutSeconds * 1000)
-}
-
-const learnt = (bounds: TransferLimits, roundTrip: RoundTrip | undefined, min: number): number =>
-  Math.max(roundTrip === undefined ? bounds.timeoutMillis : roundTrip.smooth + 4 * roundTrip.variation, min)
-
-/** Packets that were not sent before, and their answer's time. */
-const awaited = (transfer: Transfer, packets: ReadonlyArray<Packet>, now: number): Step => {
-  const deadline = now + patience(transfer, 0)
-  return [{ ...transfer, retries: 0, since: now, deadline }, packets, { type: "wait", until: deadline }]
-}
-
-const waiting = (transfer: Transfer): Step => [
-  transfer,
-  [],
-  transfer.phase === "reading" ? none : { type: "wait", until: transfer.deadline },
-]
 
 const errorPacket = (code: number, message: string): ErrorPacket => ({ type: "ERROR", code, message })
-
-const end = (transfer: Transfer, outcome: Outcome, last?: ErrorPacket): Step => [
-  { ...transfer, phase: "ended", chunk: { offset: 0, bytes: new Uint8Array(0) } },
-  last === undefined ? [] : [last],
-  { type: "end", outcome },
-]

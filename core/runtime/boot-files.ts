@@ -14,7 +14,7 @@ import { realpath } from "node:fs/promises"
 import { join, sep } from "node:path"
 import { limits } from "../limits.ts"
 import { PieceCache } from "./boot-file-cache.ts"
-import { type HeldFile, type OpenedFile, openRegular } from "./held-file.ts"
+import { type HeldFile, type Look, lookLater, type OpenedFile, openRegular } from "./held-file.ts"
 import { tolerantPath } from "./tolerant-name.ts"
 
 export interface BootPeer {
@@ -43,6 +43,7 @@ export const pathOf = (name: string): string | undefined => {
 export const folderFiles = (
   folder: string,
   cache = new PieceCache({ pieceBytes: limits.bootPieceBytes, bytesMax: limits.bootPiecesBytesMax }),
+  look: Look = lookLater,
 ): BootFiles => {
   const held = new Map<string, HeldFile>()
   const fresh = async (path: string): Promise<HeldFile | undefined> => {
@@ -57,7 +58,7 @@ export const folderFiles = (
       const path = pathOf(name)
       if (path === undefined) throw new FileRefused("the name leads out of the served folder")
       const same = held.get(path)
-      if (same !== undefined && (await same.isAt(join(folder, path)))) return same.share()
+      if (same?.is(await look(join(folder, path)))) return same.share()
       try {
         const file = await fresh(path)
         if (file === undefined) return undefined

@@ -59,21 +59,15 @@ export const closeDatagram = (socket: Socket): Promise<void> =>
   })
 
 /** An inner part of Node's: what a socket of its own has beneath it. */
-interface Handle {
-  readonly fd?: number
-  readonly recvStop?: () => unknown
+interface State {
+  readonly handle?: { readonly fd?: number } | null
 }
 
 /** Node keeps it to itself, but for this; -1, which no host call takes, where the socket is closed or a later Node has hidden it. */
-export const fileDescriptor = (socket: Socket): number => handleOf(socket)?.fd ?? -1
-
-/** The event loop takes nothing from it any more: another does. Where a later Node has hidden how, both may. */
-export const hearNoMore = (socket: Socket): void => void handleOf(socket)?.recvStop?.()
-
-const handleOf = (socket: Socket): Handle | undefined => {
-  const symbol = (stateOf ??= Object.getOwnPropertySymbols(socket).find((s) => s.description === "state symbol"))
-  if (symbol === undefined) return undefined
-  return (socket as unknown as Record<symbol, { handle?: Handle | null }>)[symbol]?.handle ?? undefined
+export const fileDescriptor = (socket: Socket): number => {
+  stateOf ??= Object.getOwnPropertySymbols(socket).find((s) => s.description === "state symbol")
+  if (stateOf === undefined) return -1
+  return (socket as unknown as Record<symbol, State>)[stateOf]?.handle?.fd ?? -1
 }
 
 let stateOf: symbol | undefined

@@ -1,7 +1,7 @@
 /**
  * A regular file that is open for as long as anybody is sent it, and stays the one that was opened: what changes meanwhile is noticed.
  */
-import type { BigIntStats } from "node:fs"
+import { type BigIntStats, statSync } from "node:fs"
 import { constants, type FileHandle, open, stat } from "node:fs/promises"
 import type { PieceCache } from "./boot-file-cache.ts"
 
@@ -19,6 +19,20 @@ export class FileChanged extends Error {
 }
 
 const identityOf = ({ dev, ino, size, mtimeNs }: BigIntStats): string => `${dev} ${ino} ${size} ${mtimeNs}`
+
+/** What a name leads to now; undefined where it leads nowhere. */
+export type Look = (path: string) => BigIntStats | undefined | Promise<BigIntStats | undefined>
+
+export const lookLater: Look = (path) => stat(path, { bigint: true }).catch(() => undefined)
+
+/** For a thread that may wait: a look at what the kernel knows already costs less than asking another thread. */
+export const lookNow: Look = (path) => {
+  try {
+    return statSync(path, { bigint: true })
+  } catch {
+    return undefined
+  }
+}
 
 /** Not blocking, so that a pipe is seen to be one instead of waiting for its writer; undefined for what is no regular file. */
 export const openRegular = async (path: string, cache: PieceCache): Promise<HeldFile | undefined> => {
@@ -51,10 +65,9 @@ export class HeldFile {
     this.sizeBytes = Number(stats.size)
   }
 
-  /** Whether a name leads to this file now, as it was opened, and somebody still has it. */
-  async isAt(path: string): Promise<boolean> {
-    const now = await stat(path, { bigint: true }).catch(() => undefined)
-    return now !== undefined && identityOf(now) === this.identity && this.#users > 0
+  /** Whether this is the file that was looked up, as it was opened, and somebody still has it. */
+  is(found: BigIntStats | undefined): boolean {
+    return found !== undefined && identityOf(found) === this.identity && this.#users > 0
   }
 
   /** One user more, who closes it once. `over` is called when nobody has it any more. */

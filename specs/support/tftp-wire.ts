@@ -1,11 +1,11 @@
 /**
  * A transfer and a receiver with a network between them that loses, doubles and delays, in a time of its own: the same seed is the same run.
  *
- * **Details** Both ends are the pure state machines, so nothing here waits. Every packet goes through its bytes.
+ * **Details** Both ends are the state machines alone, so nothing here waits. Every packet goes through its bytes.
  */
-import { decode, encode, type Packet, type TftpOption } from "../../adapters/tftp/packet.ts"
+import { dataPacket, decode, encode, type Packet, type TftpOption, type Unknown } from "../../adapters/tftp/packet.ts"
 import { receive, receiver } from "../../adapters/tftp/receiver.ts"
-import { begin, type Input, type Outcome, type Step, step, type TransferLimits } from "../../adapters/tftp/transfer.ts"
+import { type Outcome, Transfer, type TransferLimits } from "../../adapters/tftp/transfer.ts"
 import type { Random } from "./random.ts"
 
 export const bounds: TransferLimits = {
@@ -59,9 +59,8 @@ export const exchange = (file: Buffer, options: ReadonlyArray<TftpOption>, netwo
     while (i > 0 && queue[i - 1]!.at > time) i--
     queue.splice(i, 0, { at: time, order: order++, run })
   }
-  const carry = (packet: Packet, deliver: (packet: Packet) => void) => {
+  const carry = (bytes: Buffer, deliver: (packet: Packet) => void) => {
     const { random, loss, doubling, jitter } = network
-    const bytes = encode(packet)
     const copies = random.chance(loss) ? 0 : random.chance(doubling) ? 2 : 1
     for (let n = 0; n < copies; n++)
       at(now + 1 + random.int(jitter + 1), () => {
@@ -75,25 +74,42 @@ export const exchange = (file: Buffer, options: ReadonlyArray<TftpOption>, netwo
   const blockNumbers: Array<number> = []
   const reads: Array<readonly [number, number]> = []
   let outcome: Outcome | undefined
-  let transfer: Step[0]
-  const follow = ([next, packets, effect]: Step): void => {
-    transfer = next
-    for (const packet of packets) {
-      sent[packet.type] = (sent[packet.type] ?? 0) + 1
-      if (packet.type === "DATA") blockNumbers.push(packet.blockNumber)
-      carry(packet, toClient)
-    }
-    if (effect.type === "end") outcome = effect.outcome
-    else if (effect.type === "wait") at(effect.until, () => give({ type: "time" }, true))
-    else if (effect.type === "read") {
-      reads.push([effect.offset, effect.length])
-      give({ type: "bytes", bytes: file.subarray(effect.offset, effect.offset + effect.length) })
-    }
+  const count = (type: string): void => {
+    sent[type] = (sent[type] ?? 0) + 1
   }
-  /** A moment that has been put off since is not given again: its step would only ask to wait. */
-  const give = (input: Input, byTime = false): void => {
-    if (byTime && (transfer.phase === "ended" || now < transfer.deadline)) return
-    follow(step(transfer, input, now))
+  const transfer = new Transfer(options, file.length, bounds, {
+    block(blockNumber, bytes, from, to) {
+      count("DATA")
+      blockNumbers.push(blockNumber)
+      carry(dataPacket(blockNumber, bytes, from, to), toClient)
+    },
+    packet(packet) {
+      count(packet.type)
+      carry(encode(packet), toClient)
+    },
+    read(offset, length) {
+      reads.push([offset, length])
+      transfer.bytes(file.subarray(offset, offset + length), now)
+    },
+    end(how) {
+      outcome = how
+    },
+  })
+  let timeAt = Number.POSITIVE_INFINITY
+  /** A moment that has been put off since asks for the next one. */
+  const timeDue = (): void => {
+    if (transfer.deadline >= timeAt) return
+    const moment = transfer.deadline
+    timeAt = moment
+    at(moment, () => {
+      if (timeAt === moment) timeAt = Number.POSITIVE_INFINITY
+      transfer.time(now)
+      timeDue()
+    })
+  }
+  const give = (packet: Packet | Unknown): void => {
+    transfer.packet(packet, now)
+    timeDue()
   }
 
   let state = receiver(options)
@@ -105,7 +121,7 @@ export const exchange = (file: Buffer, options: ReadonlyArray<TftpOption>, netwo
     at(heard + clientPatience, () => {
       if (whole) return
       if (now >= heard + clientPatience) {
-        if (last !== undefined) carry(last, (packet) => give({ type: "packet", packet }))
+        if (last !== undefined) carry(encode(last), give)
         heard = now
       }
       watch()
@@ -113,7 +129,7 @@ export const exchange = (file: Buffer, options: ReadonlyArray<TftpOption>, netwo
   const toClient = (packet: Packet): void => {
     if (whole) {
       // Dallying (RFC 1350 §6): the last ACK may have been lost.
-      if (packet.type === "DATA" && last !== undefined) carry(last, (p) => give({ type: "packet", packet: p }))
+      if (packet.type === "DATA" && last !== undefined) carry(encode(last), give)
       return
     }
     const [next, answer, received] = receive(state, packet)
@@ -122,10 +138,11 @@ export const exchange = (file: Buffer, options: ReadonlyArray<TftpOption>, netwo
     if (received.type === "refused") throw new Error(`the client was refused: ${received.message}`)
     if (received.data !== undefined) parts.push(received.data)
     whole = received.type === "whole"
-    if (answer !== undefined) carry((last = answer), (p) => give({ type: "packet", packet: p }))
+    if (answer !== undefined) carry(encode((last = answer)), give)
   }
 
-  follow(begin(options, file.length, bounds, now))
+  transfer.begin(now)
+  timeDue()
   watch()
   for (let n = 0; queue.length > 0 && outcome === undefined; n++) {
     if (n > happeningsMax) throw new Error("the exchange does not end")

@@ -19,7 +19,13 @@ const exchangeWith = (fd: () => number) => {
   const exchange: DatagramExchange = {
     watch: () => true,
     forget: () => {},
-    send: () => {},
+    // A number that no socket has.
+    open: () => 1_000_000,
+    shut: () => {},
+    bytesMax: 100,
+    memory: Buffer.alloc(100),
+    line: () => 0,
+    sendLine: () => {},
     flush: take,
     wait() {
       take()
