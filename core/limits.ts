@@ -155,6 +155,8 @@ export const limits = {
   tftpTurnMillis: 10,
   /** An answer that came sooner is asked for the next time, before that thread sleeps. Over a switch it takes longer than this; a PC beside the server is what it helps. */
   tftpSoonMillis: 0.06,
+  /** Not where more run: there is always somebody to be answered, and whoever asks in vain keeps a client beside it from its processor. */
+  tftpSoonTransfersMax: 4,
   tftpTransfersPerPeerMax: 64,
   /** Before a round trip was measured; doubled with each retry, up to the next. */
   tftpTimeoutMillis: 1000,

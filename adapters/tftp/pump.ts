@@ -136,7 +136,7 @@ export class Pump {
 
   /** Asks for a moment without sleeping, as long as that brings something: to be woken costs more than the answer, where it comes so soon. */
   #exchangeNow(): number {
-    if (!this.#comesSoon) return 0
+    if (!this.#comesSoon || this.#running > limits.tftpSoonTransfersMax) return 0
     const until = performance.now() + limits.tftpSoonMillis
     do {
       const count = this.#exchangeAll(0)
