@@ -52,6 +52,10 @@ export interface Host {
   readonly clockSynchronised?: (() => boolean | undefined) | undefined
   /** IPv4 datagrams of so many sockets, for a thread that does nothing else; those that are sent have at most so many bytes. */
   readonly datagramExchange?: ((sockets: number, bytesMax: number) => DatagramExchange) | undefined
+  /** Lets other sockets of this user be bound to the port that a bound one has, if they say so as well. False when it cannot. */
+  readonly sharePort?: ((fd: number) => boolean) | undefined
+  /** Of so many sockets that share a port, the n-th hears what was taken by each processor whose number has this remainder. False when it cannot: then each client has one by chance. */
+  readonly shareByProcessor?: ((fd: number, sockets: number) => boolean) | undefined
   /** A folder of this server for what can be fetched again at any time. */
   readonly cacheFolder?: () => string | undefined
 }

@@ -158,6 +158,8 @@ export const limits = {
   /** Not where more run: there is always somebody to be answered, and whoever asks in vain keeps a client beside it from its processor. */
   tftpSoonTransfersMax: 4,
   tftpTransfersPerPeerMax: 64,
+  /** A second thread begins when so many transfers run at once. */
+  tftpThreadTransfers: 8,
   /** Before a round trip was measured; doubled with each retry, up to the next. */
   tftpTimeoutMillis: 1000,
   /**

@@ -7,6 +7,7 @@
  *     setsockopt(2)  SO_BINDTODEVICE, socket(7)                      at once; getsockopt(2) reads it
  *     setsockopt(2)  TCP_USER_TIMEOUT, tcp(7)                        at once
  *     setsockopt(2)  SO_SNDBUFFORCE, socket(7)                       at once; takes CAP_NET_ADMIN
+ *     setsockopt(2)  SO_REUSEPORT, SO_ATTACH_REUSEPORT_CBPF, socket(7)   at once
  *     recvmmsg(2), sendmmsg(2), recvmsg(2), sendmsg(2)   (datagrams.ts)   at once, and they do not wait
  *     socket(2), bind(2), close(2) (udp-sockets.ts)                   at once
  *     io_uring(7), epoll(7)      (uring-exchange.ts, epoll-exchange.ts)   waits, for whoever has a thread of its own
@@ -36,6 +37,8 @@ type OfSockets =
   | "sendBufferMax"
   | "datagrams"
   | "datagramExchange"
+  | "sharePort"
+  | "shareByProcessor"
 export type LibcCalls = { readonly [K in OfFiles | OfSockets | "clockSynchronised"]: NonNullable<Host[K]> }
 
 const FALLOC_FL_KEEP_SIZE = 1
@@ -46,6 +49,8 @@ const SOL_SOCKET = 1
 const SO_PEERCRED = 17
 const SO_BINDTODEVICE = 25
 const SO_SNDBUFFORCE = 32
+const SO_REUSEPORT = 15
+const SO_ATTACH_REUSEPORT_CBPF = 51
 const IPPROTO_TCP = 6
 const TCP_USER_TIMEOUT = 18
 const ENXIO = 6
@@ -56,6 +61,26 @@ const TIMEX_BYTES = 208
 const TIMEX_STATUS = 40
 /** Of an interface's name, with its NUL. */
 const IFNAMSIZ = 16
+
+/** struct sock_fprog and struct sock_filter (linux/filter.h). */
+const SOCK_FPROG_BYTES = 16
+const SOCK_FILTER_BYTES = 8
+
+/** A program of the kernel's packet filter, in memory of its own: the number of the processor that runs it (SKF_AD_CPU), what is left of it when divided. */
+const processorRemainder = (divisor: number): Buffer => {
+  const [LOAD_WORD, MODULO, RETURN] = [0x20, 0x94, 0x16]
+  const SKF_AD_CPU = 0xffff_f000 + 36
+  const memory = Buffer.from(new ArrayBuffer(3 * SOCK_FILTER_BYTES))
+  for (const [n, [code, value]] of [
+    [LOAD_WORD, SKF_AD_CPU] as const,
+    [MODULO, divisor] as const,
+    [RETURN, 0] as const,
+  ].entries()) {
+    memory.writeUInt16LE(code, n * SOCK_FILTER_BYTES)
+    memory.writeUInt32LE(value, n * SOCK_FILTER_BYTES + 4)
+  }
+  return memory
+}
 
 /** 64-bit offsets, and the socket options of asm-generic. */
 const architectures: ReadonlyArray<string> = ["x64", "arm64", "riscv64"]
@@ -170,6 +195,16 @@ const callsOf = (koffi: typeof import("koffi")): LibcCalls => {
     // Not SO_SNDBUF: what it cuts to net.core.wmem_max stays cut, where the kernel's own choice would be better.
     sendBufferMax: (fd, bytes) =>
       setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, Uint32Array.of(bytes), Uint32Array.BYTES_PER_ELEMENT) === 0,
+
+    sharePort: (fd) => setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, Uint32Array.of(1), Uint32Array.BYTES_PER_ELEMENT) === 0,
+
+    shareByProcessor(fd, sockets) {
+      const instructions = processorRemainder(sockets)
+      const program = Buffer.alloc(SOCK_FPROG_BYTES)
+      program.writeUInt16LE(instructions.length / SOCK_FILTER_BYTES, 0)
+      program.writeBigUInt64LE(koffi.address(instructions), 8)
+      return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, program, program.length) === 0
+    },
 
     boundDevice(fd) {
       const name = Buffer.alloc(IFNAMSIZ)

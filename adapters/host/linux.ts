@@ -64,6 +64,12 @@ class LinuxHost implements Host {
   get boundDevice() {
     return this.#calls()?.boundDevice
   }
+  get sharePort() {
+    return this.#calls()?.sharePort
+  }
+  get shareByProcessor() {
+    return this.#calls()?.shareByProcessor
+  }
   get datagramExchange() {
     return this.#calls()?.datagramExchange
   }

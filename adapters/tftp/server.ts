@@ -11,15 +11,14 @@
 import type { Socket } from "node:dgram"
 import { fail } from "../../core/errors.ts"
 import { limits } from "../../core/limits.ts"
-import { type BootFiles, type BootPeer, FileRefused } from "../../core/runtime/boot-files.ts"
+import type { BootFiles, BootPeer } from "../../core/runtime/boot-files.ts"
 import { bindDatagram, closeDatagram, fileDescriptor } from "../../core/runtime/datagram-socket.ts"
-import type { OpenedFile } from "../../core/runtime/held-file.ts"
 import { watchListener } from "../../core/runtime/listening.ts"
 import { type Clock, systemClock } from "./clock.ts"
 import type { TftpEvent } from "./events.ts"
 import { decode, ERROR_CODE, encode, OPCODE, type Request } from "./packet.ts"
 import type { Pump } from "./pump.ts"
-import { RunningTransfer } from "./running.ts"
+import { type Serve, type Serving, type ServingInput, serveHere } from "./serving.ts"
 import { shown } from "./shown.ts"
 import { nodeTransferSocket } from "./sockets.ts"
 import type { Outcome, TransferLimits } from "./transfer.ts"
@@ -47,13 +46,16 @@ export interface TftpServer {
   readonly address: string
   readonly port: number
   transfers(): number
+  /** Requests that come to another socket of the same address and port are served by another. The socket is closed with the server. */
+  also(socket: Socket, serve: Serve): void
   /** Whether it still hears its peers. */
   listens(): boolean
   /** Takes no more requests, tells clients of running transfers, closes. A second close is the first. */
   close(): Promise<void>
 }
 
-const defaults: TftpServerLimits = {
+/** What core/limits.ts says. */
+export const tftpDefaults: TftpServerLimits = {
   blksizeMax: limits.tftpBlksizeMax,
   windowBlocksMax: limits.tftpWindowBlocksMax,
   windowBytesMax: limits.tftpWindowBytesMax,
@@ -69,12 +71,12 @@ const defaults: TftpServerLimits = {
   transfersPerPeerMax: limits.tftpTransfersPerPeerMax,
 }
 
-/** What the server holds for one client's port: a file being opened, or a transfer. */
+/** What the server holds for one client's port. */
 interface Slot {
   readonly address: string
   /** The request's bytes, by which a retry is known. */
   readonly request: Buffer
-  running?: RunningTransfer
+  serving?: Serving
 }
 
 /** Listens and serves. @throws PORT_IN_USE LISTEN_FAILED */
@@ -83,42 +85,44 @@ export const listenTftp = async (input: TftpServerInput): Promise<TftpServer> =>
   const socket = input.socket ?? (await bindDatagram({ protocol: "tftp", address: at, port: wanted }))
   const requests = new Requests(input, socket)
   const listens = watchListener(socket, "message", (e) => requests.report({ type: "broken", message: e.message }))
-  const take = (bytes: Uint8Array, from: BootPeer) => requests.receive(bytes, from)
-  socket.on("message", take)
-  input.pump?.watch(fileDescriptor(socket), take)
+  const sockets: Array<Socket> = []
+  const also = (one: Socket, serve: Serve): void => {
+    const take = (bytes: Uint8Array, from: BootPeer) => requests.receive(bytes, from, serve)
+    one.on("message", take)
+    input.pump?.watch(fileDescriptor(one), take)
+    sockets.push(one)
+  }
+  also(socket, serveHere(servingInput(input, { ...tftpDefaults, ...input.limits })))
   const { address, port } = socket.address()
   let closing: Promise<void> | undefined
   const close = async (): Promise<void> => {
-    input.pump?.forget(fileDescriptor(socket))
-    await Promise.all([closeDatagram(socket), requests.stop()])
+    for (const one of sockets) input.pump?.forget(fileDescriptor(one))
+    await Promise.all([...sockets.map(closeDatagram), requests.stop()])
   }
-  return { address, port, transfers: () => requests.slots.size, listens, close: () => (closing ??= close()) }
+  return { address, port, transfers: () => requests.slots.size, also, listens, close: () => (closing ??= close()) }
 }
 
 class Requests {
   /** By the client's `address:port`. */
   readonly slots = new Map<string, Slot>()
   readonly #input: TftpServerInput
-  readonly #files: BootFiles
   readonly #socket: Socket
   readonly #bounds: TftpServerLimits
-  readonly #opening = new Set<Promise<void>>()
   #stopped = false
   /** Busy is reported once until a transfer ends, however often clients ask. */
   #saidBusy = false
 
   constructor(input: TftpServerInput, socket: Socket) {
     this.#input = input
-    this.#files = input.pump?.files(input.files) ?? input.files
     this.#socket = socket
-    this.#bounds = { ...defaults, ...input.limits }
+    this.#bounds = { ...tftpDefaults, ...input.limits }
   }
 
   report(event: TftpEvent): void {
     this.#input.onEvent?.(event)
   }
 
-  receive(bytes: Uint8Array, from: BootPeer): void {
+  receive(bytes: Uint8Array, from: BootPeer, serve: Serve): void {
     if (this.#stopped) return
     const client = nameOf(from)
     const packet = decode(bytes)
@@ -126,46 +130,41 @@ class Requests {
       this.report({ type: "malformed", client, message: packet.why })
       if (packet.opcode === OPCODE.RRQ || packet.opcode === OPCODE.WRQ)
         this.#refuse(from, ERROR_CODE.illegalOperation, packet.why)
-    } else if (packet.type === "RRQ" || packet.type === "WRQ") this.#request(packet, Buffer.from(bytes), from)
+    } else if (packet.type === "RRQ" || packet.type === "WRQ") this.#request(packet, Buffer.from(bytes), from, serve)
     else this.report({ type: "malformed", client, message: `${packet.type} where a request is expected` })
   }
 
-  /** Ends what runs, and settles when nothing is being opened any more. */
+  /** Ends what runs, and settles when nothing of it is left. */
   async stop(): Promise<void> {
     this.#stopped = true
-    for (const slot of [...this.slots.values()]) slot.running?.stop()
-    await Promise.all(this.#opening)
+    await Promise.all([...this.slots.values()].map(({ serving }) => serving?.stop()))
   }
 
-  #request(request: Request, bytes: Buffer, from: BootPeer): void {
+  #request(request: Request, bytes: Buffer, from: BootPeer, serve: Serve): void {
     const refusal = refusalOf(request)
-    if (refusal === undefined) this.#start(request, bytes, from)
+    if (refusal === undefined) this.#start(request, bytes, from, serve)
     else {
       this.report({ type: "refused", client: nameOf(from), file: request.file, message: refusal[1] })
       this.#refuse(from, ...refusal)
     }
   }
 
-  #start(request: Request, bytes: Buffer, from: BootPeer): void {
+  #start(request: Request, bytes: Buffer, from: BootPeer, serve: Serve): void {
     const client = nameOf(from)
     const before = this.slots.get(client)
     if (before?.request.equals(bytes)) {
-      before.running?.askedAgain()
+      before.serving?.askedAgain()
       return
     }
-    // While its file is still being opened, the earlier request is answered first; the client asks again.
-    if (before !== undefined && before.running === undefined) return
-    before?.running?.abandon()
+    before?.serving?.abandon()
+    this.slots.delete(client)
     const why = this.#busy(from)
     if (why !== undefined) {
       if (!this.#saidBusy) this.report({ type: "busy", client, file: request.file, message: why })
       this.#saidBusy = true
       return
     }
-    const slot: Slot = { address: from.address, request: bytes }
-    this.slots.set(client, slot)
-    const opening = this.#open(request, from, slot).finally(() => this.#opening.delete(opening))
-    this.#opening.add(opening)
+    this.#run(request, bytes, from, serve)
   }
 
   #busy(from: BootPeer): string | undefined {
@@ -177,47 +176,22 @@ class Requests {
     return `not answered yet: ${transfersPerPeerMax} transfers run for this address`
   }
 
-  async #open(request: Request, from: BootPeer, slot: Slot): Promise<void> {
-    const about = { client: nameOf(from), file: request.file }
-    let file: OpenedFile | undefined
-    try {
-      file = await this.#files.open(request.file, from)
-    } catch (e) {
-      const refused = e instanceof FileRefused
-      const message = refused
-        ? e.message
-        : `the file cannot be opened (${(e as NodeJS.ErrnoException).code ?? "unknown"})`
-      this.#release(about.client, slot)
-      this.report({ ...about, type: refused ? "refused" : "failed", message })
-      return this.#refuse(from, refused ? ERROR_CODE.accessViolation : ERROR_CODE.notDefined, message)
-    }
-    if (file === undefined || this.#stopped) {
-      await file?.close()
-      this.#release(about.client, slot)
-      const message = file === undefined ? "there is no such file" : "the server is stopping"
-      this.report({ ...about, type: "refused", message })
-      return this.#refuse(from, file === undefined ? ERROR_CODE.fileNotFound : ERROR_CODE.notDefined, message)
-    }
-    this.#run(request, from, slot, file)
-  }
-
-  #run(request: Request, peer: BootPeer, slot: Slot, file: OpenedFile): void {
-    const about = { client: nameOf(peer), file: request.file }
-    const { address } = this.#input
-    slot.running = new RunningTransfer({
-      address,
-      peer,
-      file,
-      options: request.options,
-      bounds: this.#bounds,
-      clock: this.#input.clock ?? this.#input.pump?.clock ?? systemClock,
-      open: this.#input.pump?.open ?? nodeTransferSocket,
-      started: ({ sizeBytes, agreed }) =>
-        this.report({ ...about, type: "started", sizeBytes, answers: agreed.answers }),
+  #run({ file, options }: Request, bytes: Buffer, from: BootPeer, serve: Serve): void {
+    const about = { client: nameOf(from), file }
+    const slot: Slot = { address: from.address, request: bytes }
+    this.slots.set(about.client, slot)
+    slot.serving = serve({ file, options }, from, {
+      started: (sizeBytes, answers) => this.report({ ...about, type: "started", sizeBytes, answers }),
+      refused: ({ type, code, message }) => {
+        this.#release(about.client, slot)
+        this.report({ ...about, type, message })
+        this.#refuse(from, code, message)
+      },
       ended: (outcome) => {
         this.#release(about.client, slot)
         this.report(eventOf(about, outcome))
       },
+      missed: () => this.receive(bytes, from, serve),
     })
   }
 
@@ -230,6 +204,18 @@ class Requests {
     if (!this.#stopped) this.#socket.send(encode({ type: "ERROR", code, message }), to.port, to.address, () => {})
   }
 }
+
+/** For transfers of this thread. */
+export const servingInput = (
+  { address, files, pump, clock }: Pick<TftpServerInput, "address" | "files" | "pump" | "clock">,
+  bounds: TransferLimits = tftpDefaults,
+): ServingInput => ({
+  address,
+  bounds,
+  files: pump?.files(files) ?? files,
+  clock: clock ?? pump?.clock ?? systemClock,
+  open: pump?.open ?? nodeTransferSocket,
+})
 
 const nameOf = ({ address, port }: BootPeer): string => `${address.includes(":") ? `[${address}]` : address}:${port}`
 

@@ -23,6 +23,8 @@ export type FromThread =
   | { readonly type: "refused"; readonly error: ErrorJson }
   | { readonly type: "event"; readonly event: TftpEvent }
   | { readonly type: "timeout"; readonly client: string; readonly file: string; readonly error: ErrorJson }
+  /** Of one that listens to nobody but another thread (lane.ts). */
+  | { readonly type: "ready" }
   | { readonly type: "closed" }
 
 /** What the thread is told: to end, or that boot files are in another folder now. */

@@ -17,6 +17,8 @@ export interface DatagramPlace {
   readonly port: number
   /** Others may bind the port too: on another address, or before a datagram's address decides. */
   readonly shared?: boolean
+  /** Another socket of this program has the port, and shares it (core/host.ts, sharePort). */
+  readonly besideAnother?: boolean
 }
 
 type Found = (error: null, address: string, family: number) => void
@@ -24,18 +26,19 @@ type Found = (error: null, address: string, family: number) => void
 /** What it is asked for is an address already. */
 const asItIs = (address: string, _: unknown, found: Found): void => found(null, address, 0)
 
-export const datagramSocket = (address: string, shared = false): Socket =>
+export const datagramSocket = (address: string, shared = false, besideAnother = false): Socket =>
   createSocket({
     type: isIPv6(address) ? "udp6" : "udp4",
     reuseAddr: shared,
+    reusePort: besideAnother,
     recvBufferSize: limits.datagramReceiveBytes,
     lookup: asItIs as never,
   })
 
 /** @throws PORT_IN_USE LISTEN_FAILED */
-export const bindDatagram = ({ protocol, address, port, shared }: DatagramPlace): Promise<Socket> =>
+export const bindDatagram = ({ protocol, address, port, shared, besideAnother }: DatagramPlace): Promise<Socket> =>
   new Promise((resolve, reject) => {
-    const socket = datagramSocket(address, shared)
+    const socket = datagramSocket(address, shared, besideAnother)
     const refused = (e: NodeJS.ErrnoException): void => {
       socket.close()
       const about = { protocol, address, port }

@@ -1,8 +1,8 @@
 /** TFTP in a thread of its own, as `serve` has it: the same as without, but that other work does not hold it up. */
 import { createSocket, type Socket } from "node:dgram"
 import { once } from "node:events"
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, afterEach, expect, it } from "vitest"
 import { fetchTftp } from "../../adapters/tftp/client.ts"
@@ -85,9 +85,76 @@ it("hundreds of files one after the other come for one request each: none is los
   }
 }, 60_000)
 
+/** Sockets of this machine that are bound to a port. */
+const socketsAt = (port: number): number => {
+  const place = `:${port.toString(16).toUpperCase().padStart(4, "0")} `
+  return readFileSync("/proc/net/udp", "utf8").split(place).length - 1
+}
+
+/** So many clients that have got the first block of a file and wait. */
+const waitingClients = async (count: number, port: number) => {
+  const heard: Array<Array<string>> = []
+  const sockets: Array<Socket> = []
+  for (let n = 0; n < count; n++) {
+    const socket = createSocket("udp4")
+    socket.bind(0, "127.0.0.1")
+    await once(socket, "listening")
+    const said: Array<string> = []
+    socket.on("message", (bytes) => said.push(bytes.toString("latin1", 0, 40)))
+    socket.send("\0\x01file\0octet\0", port, "127.0.0.1")
+    sockets.push(socket)
+    heard.push(said)
+  }
+  const close = () => {
+    for (const socket of sockets) socket.close()
+  }
+  const names = () => sockets.map((socket) => `127.0.0.1:${socket.address().port}`)
+  return { heard, close, names, send: (n: number, text: string) => sockets[n]!.send(text, port, "127.0.0.1") }
+}
+
+it.skipIf(process.platform !== "linux" || availableParallelism() < 2)(
+  "many at once are served by a second thread too, which has the same folder, knows who asked, and ends with the first",
+  async () => {
+    const { server, events, fetch } = await start()
+    const many = limits.tftpThreadTransfers + 2
+    const first = await waitingClients(many, server.port)
+    await expect.poll(() => socketsAt(server.port), { timeout: 20_000 }).toBe(2)
+    for (let turn = 0; turn < 5; turn++) {
+      const all = await Promise.all(Array.from({ length: 20 }, () => fetch("file", { blksize: 8192 })))
+      for (const bytes of all) expect(Buffer.compare(bytes, file)).toBe(0)
+    }
+    await expect(fetch("none")).rejects.toThrow(/there is no such file/u)
+    const clients = await waitingClients(30, server.port)
+    const begun = () => clients.heard.filter((said) => said[0]?.startsWith("\0\x03\0\x01")).length
+    await expect.poll(begun, { timeout: 20_000 }).toBe(30)
+    for (let n = 0; n < 30; n++) clients.send(n, "\0\x01file\0octet\0")
+    server.serve(join(folder, "sub"))
+    const without = () =>
+      Promise.all(
+        Array.from({ length: 10 }, () => fetch("file").catch((e: Error) => e.message.includes("no such file"))),
+      )
+    await expect.poll(without, { timeout: 20_000 }).toEqual(Array.from({ length: 10 }, () => true))
+    await server.close()
+    const startsOf = (name: string) => events.filter((e) => e.type === "started" && e.client === name).length
+    expect(clients.names().map(startsOf)).toEqual(Array.from({ length: 30 }, () => 1))
+    const told = () =>
+      [...first.heard, ...clients.heard].filter((said) => said.at(-1)?.includes("server is stopping")).length
+    await expect.poll(told, { timeout: 20_000 }).toBe(many + 30)
+    expect(socketsAt(server.port)).toBe(0)
+    first.close()
+    clients.close()
+  },
+  60_000,
+)
+
 it("a port that somebody has is refused with its code", async () => {
   const { server } = await start()
   await expect(start(server.port)).rejects.toMatchObject({ code: "PORT_IN_USE" })
+  // Also when it has a second socket, which shares the port.
+  const clients = await waitingClients(limits.tftpThreadTransfers, server.port)
+  if (availableParallelism() > 1) await expect.poll(() => socketsAt(server.port), { timeout: 20_000 }).toBe(2)
+  await expect(start(server.port)).rejects.toMatchObject({ code: "PORT_IN_USE" })
+  clients.close()
 })
 
 it("a client that is not heard any more is told as TFTP_TIMEOUT, also from there", async () => {

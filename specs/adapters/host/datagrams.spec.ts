@@ -1,4 +1,6 @@
 /** Datagrams through the C library, on loopback. */
+
+import { spawnSync } from "node:child_process"
 import { createSocket, type Socket } from "node:dgram"
 import { once } from "node:events"
 import { readdirSync } from "node:fs"
@@ -11,7 +13,7 @@ import { Pump } from "../../../adapters/tftp/pump.ts"
 import { listenTftp } from "../../../adapters/tftp/server.ts"
 import type { DatagramExchange } from "../../../core/host.ts"
 import { limits } from "../../../core/limits.ts"
-import { fileDescriptor } from "../../../core/runtime/datagram-socket.ts"
+import { bindDatagram, fileDescriptor } from "../../../core/runtime/datagram-socket.ts"
 import { patterned } from "../../support/random.ts"
 
 const libc = loadLibc()
@@ -89,6 +91,35 @@ here("datagrams", () => {
     const failed: Array<unknown> = []
     batch.send(-1, (n, why) => failed.push([n, why]))
     expect([failed, batch.receive(-1), batch.receive(-1, 1)]).toEqual([[[0, "EBADF"]], 0, 0])
+  })
+})
+
+/** One datagram, from a program that runs on one processor; false where there is none of that number. */
+const sendOn = (processor: number, port: number): boolean => {
+  const program = `require("node:dgram").createSocket("udp4").send("${processor}", ${port}, "127.0.0.1", () => process.exit())`
+  return spawnSync("taskset", ["-c", `${processor}`, process.execPath, "-e", program]).status === 0
+}
+
+here("sockets that share a port", () => {
+  it("hear each what its processor took, and keep others out who do not share", async (context) => {
+    const first = await bound()
+    const [socket] = open
+    expect(libc!.sharePort(first.fd)).toBe(true)
+    const place = { protocol: "tftp", address: "127.0.0.1", port: first.port }
+    const second = await bindDatagram({ ...place, besideAnother: true })
+    open.push(second)
+    expect(libc!.shareByProcessor(first.fd, 2)).toBe(true)
+    const heard: ReadonlyArray<Array<string>> = [[], []]
+    for (const [n, one] of [socket!, second].entries()) one.on("message", (bytes) => heard[n]!.push(bytes.toString()))
+    for (const processor of [0, 1, 1, 0, 1]) if (!sendOn(processor, first.port)) return context.skip("one processor")
+    await expect
+      .poll(() => heard)
+      .toEqual([
+        ["0", "0"],
+        ["1", "1", "1"],
+      ])
+    await expect(bindDatagram(place)).rejects.toMatchObject({ code: "PORT_IN_USE" })
+    expect([libc!.sharePort(-1), libc!.shareByProcessor(-1, 2)]).toEqual([false, false])
   })
 })
 
