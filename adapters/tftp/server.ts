@@ -183,9 +183,11 @@ class Requests {
     slot.serving = serve({ file, options }, from, {
       started: (sizeBytes, answers) => this.report({ ...about, type: "started", sizeBytes, answers }),
       refused: ({ type, code, message }) => {
+        const isWanted = this.slots.get(about.client) === slot
         this.#release(about.client, slot)
         this.report({ ...about, type, message })
-        this.#refuse(from, code, message)
+        // A client that began anew meanwhile would take it to be about that.
+        if (isWanted) this.#refuse(from, code, message)
       },
       ended: (outcome) => {
         this.#release(about.client, slot)

@@ -93,18 +93,20 @@ class ServedHere implements Serving {
   }
 
   async #open(): Promise<void> {
-    let file: OpenedFile | undefined
-    try {
-      file = await this.#input.files.open(this.#request.file, this.#from)
-    } catch (e) {
-      return this.#events.refused(refusalOf(e))
-    }
+    const found = await this.#find()
     if (this.#unwanted !== undefined) {
-      await file?.close()
+      if ("close" in found) await found.close()
       this.#events.ended({ type: "stopped", message: this.#unwanted })
-    } else if (file === undefined)
-      this.#events.refused({ type: "refused", code: ERROR_CODE.fileNotFound, message: "there is no such file" })
-    else this.#run(file)
+    } else if ("close" in found) this.#run(found)
+    else this.#events.refused(found)
+  }
+
+  async #find(): Promise<OpenedFile | Refusal> {
+    try {
+      return (await this.#input.files.open(this.#request.file, this.#from)) ?? noSuchFile
+    } catch (e) {
+      return refusalOf(e)
+    }
   }
 
   #run(file: OpenedFile): void {
@@ -118,6 +120,8 @@ class ServedHere implements Serving {
     })
   }
 }
+
+const noSuchFile: Refusal = { type: "refused", code: ERROR_CODE.fileNotFound, message: "there is no such file" }
 
 const refusalOf = (e: unknown): Refusal => {
   if (e instanceof FileRefused) return { type: "refused", code: ERROR_CODE.accessViolation, message: e.message }

@@ -107,6 +107,32 @@ describe("a transfer", () => {
     expect([server.transfers(), types()]).toEqual([1, ["started", "stopped", "started"]])
   })
 
+  it("whose file is being opened is given up when its client begins anew: that is served at once, and not told of the other's end", async () => {
+    const opening = new Map<string, PromiseWithResolvers<void>>()
+    const slow: BootFiles = {
+      async open(name, from) {
+        const wait = Promise.withResolvers<void>()
+        opening.set(name, wait)
+        if (name !== "small") await wait.promise
+        return memoryFiles.open(name, from)
+      },
+    }
+    const { server, types } = await serve({ files: slow })
+    for (const name of ["large", "none", "broken"]) {
+      const client = await peer()
+      await client.send(rrq(name), server.port)
+      await until(() => opening.has(name), "the file is being opened")
+      await client.send(rrq("small"), server.port)
+      await until(() => client.heard.length === 1, "what it asked for last")
+      expect(client.heard[0]!.packet).toMatchObject({ type: "DATA", data: content.small })
+      opening.get(name)!.resolve()
+      await until(() => types().at(-1) === "stopped", "the first one's end")
+      await client.send({ type: "ACK", blockNumber: 1 }, client.heard[0]!.port)
+      await until(() => types().at(-1) === "done", "the end")
+      expect(client.heard).toHaveLength(1)
+    }
+  })
+
   it("whose client asks again is answered again, long before time would do it, out of the same port", async () => {
     const { server } = await serve({ limits: { timeoutMillis: 600_000, timeoutMillisMax: 600_000 } })
     const client = await peer()

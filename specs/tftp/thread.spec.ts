@@ -56,7 +56,7 @@ it("what is refused is told here and to the client", async () => {
   const { fetch, events } = await start()
   await expect(fetch("none")).rejects.toThrow(/there is no such file/u)
   await expect(fetch("../none")).rejects.toThrow(/leads out/u)
-  expect(events.map(({ type }) => type)).toEqual(["refused", "refused"])
+  await expect.poll(() => events.map(({ type }) => type)).toEqual(["refused", "refused"])
 })
 
 it("files of another folder come as soon as it is told so", async () => {
