@@ -157,6 +157,8 @@ export const limits = {
   tftpSoonMillis: 0.06,
   /** Not where more run: there is always somebody to be answered, and whoever asks in vain keeps a client beside it from its processor. */
   tftpSoonTransfersMax: 4,
+  /** Asked in vain so often in a row, the thread sleeps 2 to the power of this many times before it asks so again. */
+  tftpSoonVainMax: 8,
   tftpTransfersPerPeerMax: 64,
   /** A second thread begins when so many transfers run at once. */
   tftpThreadTransfers: 8,

@@ -44,6 +44,9 @@ export class Pump {
   #taking = false
   /** The last wait brought something within `limits.tftpSoonMillis`. */
   #comesSoon = false
+  /** How often in a row it was asked for in vain, and how often it is left out. */
+  #vain = 0
+  #passes = 0
 
   constructor(open: NonNullable<Host["datagramExchange"]>) {
     // One more is the server's, for requests.
@@ -134,14 +137,26 @@ export class Pump {
     this.#exchangeAll(0)
   }
 
-  /** Asks for a moment without sleeping, as long as that brings something: to be woken costs more than the answer, where it comes so soon. */
+  /**
+   * Asks for a moment without sleeping, as long as that brings something: to be woken costs more than the answer, where it comes so soon. In vain, it is left out ever more often: a
+   * client that waits for this very processor gets it then.
+   */
   #exchangeNow(): number {
     if (!this.#comesSoon || this.#running > limits.tftpSoonTransfersMax) return 0
+    if (this.#passes > 0) {
+      this.#passes--
+      return 0
+    }
     const until = performance.now() + limits.tftpSoonMillis
     do {
       const count = this.#exchangeAll(0)
-      if (count > 0) return count
+      if (count > 0) {
+        this.#vain = 0
+        return count
+      }
     } while (this.#waited < until)
+    this.#vain = Math.min(this.#vain + 1, limits.tftpSoonVainMax)
+    this.#passes = 2 ** this.#vain
     return 0
   }
 
