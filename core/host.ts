@@ -56,6 +56,8 @@ export interface Host {
   readonly sharePort?: ((fd: number) => boolean) | undefined
   /** Of so many sockets that share a port, the n-th hears what was taken by each processor whose number has this remainder. False when it cannot: then each client has one by chance. */
   readonly shareByProcessor?: ((fd: number, sockets: number) => boolean) | undefined
+  /** From now on the calling thread runs on those processors only whose number has this remainder. False when it cannot, or has none such. */
+  readonly keepToProcessors?: ((divisor: number, remainder: number) => boolean) | undefined
   /** A folder of this server for what can be fetched again at any time. */
   readonly cacheFolder?: () => string | undefined
 }

@@ -8,6 +8,7 @@
  *     setsockopt(2)  TCP_USER_TIMEOUT, tcp(7)                        at once
  *     setsockopt(2)  SO_SNDBUFFORCE, socket(7)                       at once; takes CAP_NET_ADMIN
  *     setsockopt(2)  SO_REUSEPORT, SO_ATTACH_REUSEPORT_CBPF, socket(7)   at once
+ *     sched_getaffinity(2), sched_setaffinity(2)   (processors.ts)      at once
  *     recvmmsg(2), sendmmsg(2), recvmsg(2), sendmsg(2)   (datagrams.ts)   at once, and they do not wait
  *     socket(2), bind(2), close(2) (udp-sockets.ts)                   at once
  *     io_uring(7), epoll(7)      (uring-exchange.ts, epoll-exchange.ts)   waits, for whoever has a thread of its own
@@ -24,6 +25,7 @@ import { limits } from "../../core/limits.ts"
 import { cachedReads } from "./cached-reads.ts"
 import { type DatagramCalls, LibcDatagrams } from "./datagrams.ts"
 import { type EpollCalls, EpollExchange } from "./epoll-exchange.ts"
+import { keepToProcessors, processorRemainder, SOCK_FPROG_BYTES } from "./processors.ts"
 import type { SocketCalls } from "./udp-sockets.ts"
 import type { UringCalls } from "./uring.ts"
 import { UringExchange } from "./uring-exchange.ts"
@@ -39,6 +41,7 @@ type OfSockets =
   | "datagramExchange"
   | "sharePort"
   | "shareByProcessor"
+  | "keepToProcessors"
 export type LibcCalls = { readonly [K in OfFiles | OfSockets | "clockSynchronised"]: NonNullable<Host[K]> }
 
 const FALLOC_FL_KEEP_SIZE = 1
@@ -61,26 +64,6 @@ const TIMEX_BYTES = 208
 const TIMEX_STATUS = 40
 /** Of an interface's name, with its NUL. */
 const IFNAMSIZ = 16
-
-/** struct sock_fprog and struct sock_filter (linux/filter.h). */
-const SOCK_FPROG_BYTES = 16
-const SOCK_FILTER_BYTES = 8
-
-/** A program of the kernel's packet filter, in memory of its own: the number of the processor that runs it (SKF_AD_CPU), what is left of it when divided. */
-const processorRemainder = (divisor: number): Buffer => {
-  const [LOAD_WORD, MODULO, RETURN] = [0x20, 0x94, 0x16]
-  const SKF_AD_CPU = 0xffff_f000 + 36
-  const memory = Buffer.from(new ArrayBuffer(3 * SOCK_FILTER_BYTES))
-  for (const [n, [code, value]] of [
-    [LOAD_WORD, SKF_AD_CPU] as const,
-    [MODULO, divisor] as const,
-    [RETURN, 0] as const,
-  ].entries()) {
-    memory.writeUInt16LE(code, n * SOCK_FILTER_BYTES)
-    memory.writeUInt32LE(value, n * SOCK_FILTER_BYTES + 4)
-  }
-  return memory
-}
 
 /** 64-bit offsets, and the socket options of asm-generic. */
 const architectures: ReadonlyArray<string> = ["x64", "arm64", "riscv64"]
@@ -199,12 +182,14 @@ const callsOf = (koffi: typeof import("koffi")): LibcCalls => {
     sharePort: (fd) => setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, Uint32Array.of(1), Uint32Array.BYTES_PER_ELEMENT) === 0,
 
     shareByProcessor(fd, sockets) {
-      const instructions = processorRemainder(sockets)
-      const program = Buffer.alloc(SOCK_FPROG_BYTES)
-      program.writeUInt16LE(instructions.length / SOCK_FILTER_BYTES, 0)
-      program.writeBigUInt64LE(koffi.address(instructions), 8)
-      return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, program, program.length) === 0
+      const program = processorRemainder(sockets, koffi.address)
+      return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, program, SOCK_FPROG_BYTES) === 0
     },
+
+    keepToProcessors: keepToProcessors({
+      getaffinity: libc.func("int sched_getaffinity(int thread, size_t bytes, void *set)"),
+      setaffinity: libc.func("int sched_setaffinity(int thread, size_t bytes, void *set)"),
+    }),
 
     boundDevice(fd) {
       const name = Buffer.alloc(IFNAMSIZ)

@@ -70,6 +70,9 @@ class LinuxHost implements Host {
   get shareByProcessor() {
     return this.#calls()?.shareByProcessor
   }
+  get keepToProcessors() {
+    return this.#calls()?.keepToProcessors
+  }
   get datagramExchange() {
     return this.#calls()?.datagramExchange
   }

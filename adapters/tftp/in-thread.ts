@@ -107,12 +107,13 @@ class ListeningThread {
       await lane.close()
       return undefined
     }
-    this.#host.shareByProcessor?.(fd, 2)
+    if (this.#host.shareByProcessor?.(fd, 2)) this.#host.keepToProcessors?.(2, 0)
     return lane
   }
 }
 
 const serveLane = (host: Host, input: LaneInput): void => {
+  host.keepToProcessors?.(2, 1)
   const pump = pumpOf(host, input.address)
   const files = new FolderFiles(input)
   serveAsked(input.line, serveHere(servingInput({ address: input.address, files, pump })))

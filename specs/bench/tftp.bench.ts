@@ -21,12 +21,19 @@ const inARow = 10
 
 const cell = (x: number): string => x.toFixed(2).padStart(11)
 
+/** Each round begins with another one, and goes the other way round: whoever comes after somebody else finds what that one left behind. */
+const inTurn = (count: number, round: number): ReadonlyArray<number> => {
+  const places = Array.from({ length: count }, (_, n) => (n + round) % count)
+  return round % 2 === 0 ? places : places.reverse()
+}
+
 /** MiB/s of each target, for each round. */
 const clean = async (bench: TftpBench, client: ClientName, count: number, rounds: number) => {
   const got = bench.targets.map((): Array<number> => [])
   const cpu = bench.targets.map(() => 0)
   for (let round = 0; round < rounds; round++)
-    for (const [i, { address, cpu: used }] of bench.targets.entries()) {
+    for (const i of inTurn(bench.targets.length, round)) {
+      const { address, cpu: used } = bench.targets[i]!
       const before = used()
       let seconds = 0
       const times = count === 1 ? inARow : 1

@@ -1,7 +1,7 @@
 /** TFTP in a thread of its own, as `serve` has it: the same as without, but that other work does not hold it up. */
 import { createSocket, type Socket } from "node:dgram"
 import { once } from "node:events"
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, afterEach, expect, it } from "vitest"
@@ -91,6 +91,18 @@ const socketsAt = (port: number): number => {
   return readFileSync("/proc/net/udp", "utf8").split(place).length - 1
 }
 
+/** The processors that threads of this process may run on, as the kernel writes them. */
+const processorsOfThreads = (): ReadonlySet<string> => {
+  const of = (thread: string) => {
+    try {
+      return /Cpus_allowed:\s*(\S+)/u.exec(readFileSync(`/proc/self/task/${thread}/status`, "utf8"))?.[1]
+    } catch {
+      return undefined // It has ended.
+    }
+  }
+  return new Set(readdirSync("/proc/self/task").flatMap((thread) => of(thread) ?? []))
+}
+
 /** So many clients that have got the first block of a file and wait. What they ask for tells them from a client that had one of their ports before. */
 const waitingClients = async (count: number, port: number, name = "file") => {
   const request = `\0\x01${name}\0octet\0`
@@ -123,6 +135,8 @@ it.skipIf(process.platform !== "linux" || availableParallelism() < 2)(
     const many = limits.tftpThreadTransfers + 2
     const first = await waitingClients(many, server.port)
     await expect.poll(() => socketsAt(server.port), { timeout: 20_000 }).toBe(2)
+    // Each by the thread of its processors, and all others as before.
+    await expect.poll(() => processorsOfThreads().size, { timeout: 20_000 }).toBe(3)
     for (let turn = 0; turn < 5; turn++) {
       const all = await Promise.all(Array.from({ length: 20 }, () => fetch("file", { blksize: 8192 })))
       for (const bytes of all) expect(Buffer.compare(bytes, file)).toBe(0)
